@@ -1,0 +1,182 @@
+"""Every error of the product.
+
+    OCMError                      code, sentence
+    ├── PeerFault                 the other side broke the rules; has the HTTP status it is answered with
+    │   ├── InvalidMessage        400, every fault of the message in `validation_errors`
+    │   ├── SignatureRefused      401, `code` says which rule of Appendix B failed
+    │   ├── Forbidden             403
+    │   ├── UnknownResource       404
+    │   ├── Unsupported           501
+    │   ├── TemporarilyUnavailable 503 with Retry-After
+    │   └── TokenRefused          400 with an OAuth error word (Code Flow: Error Responses)
+    ├── PeerUnreachable           no answer from a peer: dns, tcp-refused, tls-name, idle-timeout, ...
+    ├── PeerRefused               a peer answered and said no: http-403, ...
+    └── LocalFault                we, or our user, were about to break the rules
+        ├── InvalidInput          a value the user typed
+        ├── NotFound, Conflict, AccessDenied, Unauthorized, StorageFull
+
+`code` is a stable reason code: a lower-case word with hyphens, listed in docs/reason-codes.md. Nothing ever looks into the
+text of an exception. No secret stands in any of them.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """One entry of the draft's `validationErrors`: a field (dotted path) and what is wrong with it."""
+
+    name: str
+    message: str
+
+
+class OCMError(Exception):
+    """Base of all errors; `sentence` is meant for a person, `code` for programs, `hint` says what to do."""
+
+    code: str = "internal"
+
+    def __init__(self, sentence: str, *, code: str | None = None, hint: str = "") -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+
+class PeerFault(OCMError):
+    """The other side broke the rules; it is answered with `status` and `code`."""
+
+    status: ClassVar[int] = 400
+    code = "bad-request"
+
+
+class InvalidMessage(PeerFault):
+    """Missing or malformed parameters (400), each named (section Share Creation Notification: Response)."""
+
+    code = "invalid-message"
+
+    def __init__(self, faults: tuple[FieldFault, ...], *, code: str | None = None) -> None:
+        super().__init__("; ".join(f"{f.name}: {f.message}" for f in faults), code=code)
+        self.validation_errors = faults
+
+
+class SignatureRefused(PeerFault):
+    """The HTTP Message Signature does not hold (401); codes start with `sig-` (Appendix B: Verifying a Signature)."""
+
+    status = 401
+    code = "sig-invalid"
+
+
+class Forbidden(PeerFault):
+    """Authenticated, and not authorised (403)."""
+
+    status = 403
+    code = "policy-denied"
+
+
+class UnknownResource(PeerFault):
+    """404 to a peer."""
+
+    status = 404
+    code = "not-found"
+
+
+class Unsupported(PeerFault):
+    """Share type, resource type or feature that we do not support (501)."""
+
+    status = 501
+    code = "unsupported"
+
+
+class TemporarilyUnavailable(PeerFault):
+    """We cannot answer now (503); `retry_after` in seconds."""
+
+    status = 503
+    code = "unavailable"
+
+    def __init__(self, sentence: str, *, retry_after: int = 30, code: str | None = None) -> None:
+        super().__init__(sentence, code=code)
+        self.retry_after = retry_after
+
+
+class TokenRefused(PeerFault):
+    """A refused token request: always 400 with one of the draft's OAuth words as `error` (Code Flow: Error Responses)."""
+
+    code = "token-refused"
+
+    def __init__(self, error: str, sentence: str, *, code: str | None = None) -> None:
+        super().__init__(sentence, code=code)
+        self.error = error
+
+
+class PeerUnreachable(OCMError):
+    """No HTTP answer came from a peer (or none that may be read).
+
+    Codes: dns, address-refused, tcp-refused, tcp-timeout, tls-untrusted, tls-name, tls-expired, tls, idle-timeout,
+    connection-lost, answer-too-large, redirect-refused, scheme-refused, breaker-open.
+    """
+
+    code = "unreachable"
+
+
+class PeerRefused(OCMError):
+    """A peer answered, and the answer is no, or no valid answer; `status` is its HTTP status.
+
+    Codes: http-<status>, discovery-not-json, discovery-invalid, discovery-disabled, keys-invalid, answer-invalid.
+    """
+
+    code = "peer-refused"
+
+    def __init__(
+        self, sentence: str, *, code: str | None = None, status: int = 0, retry_after: float | None = None, hint: str = ""
+    ) -> None:
+        super().__init__(sentence, code=code, hint=hint)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class LocalFault(OCMError):
+    """We, or our own user, were about to break a rule; `status` is what the user API answers."""
+
+    status: ClassVar[int] = 400
+    code = "invalid-input"
+
+
+class InvalidInput(LocalFault):
+    """A value that the user gave is malformed or not allowed (400)."""
+
+
+class Unauthorized(LocalFault):
+    """No session, or a wrong password (401)."""
+
+    status = 401
+    code = "login-required"
+
+
+class AccessDenied(LocalFault):
+    """The user may not do this (403)."""
+
+    status = 403
+    code = "access-denied"
+
+
+class NotFound(LocalFault):
+    """No such share, file, user, delivery (404)."""
+
+    status = 404
+    code = "not-found"
+
+
+class Conflict(LocalFault):
+    """The thing is in a state that does not allow this, or it exists already (409)."""
+
+    status = 409
+    code = "conflict"
+
+
+class StorageFull(LocalFault):
+    """No space left for the user (507)."""
+
+    status = 507
+    code = "storage-full"

@@ -1,0 +1,1 @@
+"""Use cases: each one a class over ports, named after the draft's section it carries out."""

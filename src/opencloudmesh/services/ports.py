@@ -1,0 +1,318 @@
+"""What the use cases need from outside: database, other servers, keys, storage, clock; implemented in `adapters`.
+
+Stores are plain synchronous functions; they run inside `Database.read` and `Database.write`, never on the event loop.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from opencloudmesh.services.records import (
+    Delivery,
+    DeliveryAttempt,
+    IncomingShare,
+    NewIncomingShare,
+    NewOutgoingShare,
+    OutgoingShare,
+    PeerRecord,
+    Secret,
+    Session,
+    User,
+)
+
+T = TypeVar("T")
+Clock = Callable[[], float]
+"""Seconds since the epoch."""
+NewToken = Callable[[], str]
+"""A fresh hard-to-guess string of letters and digits, at least 128 bits (32 characters)."""
+
+
+# ---------------------------------------------------------------- database
+class UserStore(Protocol):
+    def add(self, name: str, display_name: str, password_hash: str, at: float) -> User:
+        """Insert; raises `Conflict` (code user-exists) when the name is taken."""
+
+    def by_name(self, name: str) -> User | None: ...
+    def by_id(self, user_id: int) -> User | None: ...
+    def all(self) -> Sequence[User]: ...
+    def set_password(self, user_id: int, password_hash: str) -> None: ...
+    def set_disabled(self, user_id: int, disabled: bool) -> None: ...
+
+
+class SessionStore(Protocol):
+    def add(self, session: Session) -> None: ...
+    def by_token_hash(self, token_hash: bytes) -> Session | None: ...
+    def remove(self, token_hash: bytes) -> None: ...
+    def remove_of_user(self, user_id: int) -> None: ...
+    def remove_expired(self, now: float, limit: int) -> int: ...
+
+
+class OutgoingShareStore(Protocol):
+    def add(self, share: NewOutgoingShare) -> OutgoingShare: ...
+    def by_id(self, share_id: int) -> OutgoingShare | None: ...
+    def by_provider_id(self, provider_id: str) -> OutgoingShare | None: ...
+    def by_secret(self, secret: str) -> OutgoingShare | None:
+        """The share with this shared secret (found by keyed hash)."""
+
+    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[OutgoingShare]:
+        """Newest first is not promised: ascending ids greater than `after_id`."""
+
+    def set_state(self, share_id: int, state: str, reason: str, at: float) -> None: ...
+    def set_requirements(self, share_id: int, requirements: tuple[str, ...]) -> None: ...
+    def expire(self, now: float, limit: int) -> int:
+        """Mark up to `limit` shares past their expiration as expired; returns how many."""
+
+
+class IncomingShareStore(Protocol):
+    def add(self, share: NewIncomingShare) -> tuple[IncomingShare, bool]:
+        """Insert, or return the row that is there already for (user, peer, provider_id, secret); the flag says "new"."""
+
+    def by_id(self, share_id: int) -> IncomingShare | None: ...
+    def by_provider_id(self, peer: str, provider_id: str) -> Sequence[IncomingShare]: ...
+    def by_mount_name(self, user_id: int, mount_name: str) -> IncomingShare | None: ...
+    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[IncomingShare]: ...
+    def set_state(self, share_id: int, state: str, reason: str, at: float) -> None: ...
+    def set_unavailable_since(self, share_id: int, at: float | None) -> None: ...
+    def expire(self, now: float, limit: int) -> int: ...
+
+
+class DeliveryStore(Protocol):
+    def add(
+        self,
+        *,
+        peer: str,
+        kind: str,
+        user_id: int,
+        outgoing_share_id: int | None = None,
+        incoming_share_id: int | None = None,
+        due_at: float,
+        expires_at: float,
+        at: float,
+    ) -> Delivery:
+        """Queue one (state queued)."""
+
+    def by_id(self, delivery_id: int) -> Delivery | None: ...
+    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[Delivery]: ...
+    def of_outgoing_share(self, share_id: int) -> Sequence[Delivery]: ...
+    def of_incoming_share(self, share_id: int) -> Sequence[Delivery]: ...
+    def peers_with_work(self) -> Sequence[tuple[str, float]]:
+        """(peer, earliest due_at) over queued deliveries."""
+
+    def next_due(self, peer: str) -> float | None:
+        """Earliest due_at of a queued delivery of this peer that no older open one of the same share holds back."""
+
+    def lease(self, peer: str, *, holder: str, now: float, until: float, limit: int) -> Sequence[Delivery]:
+        """Lease up to `limit` due deliveries of a peer, oldest first; one is held back while an older one of the same share
+        is queued or leased. Leases that ran out (lease_until < now) count as queued."""
+
+    def complete(self, delivery_id: int, *, holder: str, at: float, http_status: int) -> bool:
+        """leased -> done; False if the lease is not ours any more."""
+
+    def requeue(self, delivery_id: int, *, holder: str, due_at: float, reason: str, detail: str, http_status: int, at: float) -> bool:
+        """leased -> queued again, one attempt more; False if the lease is not ours any more."""
+
+    def bury(self, delivery_id: int, *, reason: str, detail: str, http_status: int, at: float) -> None:
+        """-> dead, with the reason."""
+
+    def release_all(self, at: float) -> int:
+        """leased -> queued for all: at the start of the only process that works on this database."""
+
+    def hasten(self, *, peer: str | None = None, delivery_id: int | None = None, at: float) -> int:
+        """Make queued deliveries due now; a dead one named by id is queued again (attempts kept)."""
+
+    def add_attempt(self, attempt: DeliveryAttempt) -> None: ...
+    def attempts(self, delivery_id: int) -> Sequence[DeliveryAttempt]: ...
+    def remove_ended(self, before: float, limit: int) -> int:
+        """Delete done deliveries (with their attempts) that changed before `before`."""
+
+
+class PeerStore(Protocol):
+    def get(self, host: str) -> PeerRecord | None: ...
+    def all(self) -> Sequence[PeerRecord]: ...
+    def set_discovery(self, host: str, document: str, at: float) -> None: ...
+    def set_key_set(self, host: str, document: str, at: float) -> None: ...
+    def set_contact(self, host: str, at: float) -> None:
+        """The peer answered or called: last_contact, failing_since cleared."""
+
+    def set_failing(self, host: str, at: float, reason: str) -> None:
+        """The peer failed: failing_since is kept if set already."""
+
+
+class Transaction(Protocol):
+    """The stores over one connection; valid only inside the function handed to `Database`."""
+
+    @property
+    def users(self) -> UserStore: ...
+    @property
+    def sessions(self) -> SessionStore: ...
+    @property
+    def outgoing_shares(self) -> OutgoingShareStore: ...
+    @property
+    def incoming_shares(self) -> IncomingShareStore: ...
+    @property
+    def deliveries(self) -> DeliveryStore: ...
+    @property
+    def peers(self) -> PeerStore: ...
+
+
+class Database(Protocol):
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a thread over a consistent snapshot; its exceptions come through."""
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction; returns only after COMMIT. `work` may run more than once."""
+
+    async def aclose(self) -> None: ...
+
+
+# ---------------------------------------------------------------- other servers
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A peer's whole answer. Header names are lower-case; of a repeated header the values are joined by ", "."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class HttpStream(Protocol):
+    """A peer's answer whose body is read as it comes."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+class HttpClient(Protocol):
+    """The only way out (design decision 10). All methods raise `PeerUnreachable`; none follows a redirect."""
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        max_bytes: int = 1 << 20,
+        total_timeout: float = 20.0,
+    ) -> HttpAnswer:
+        """One exchange with a small answer, read whole."""
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | AsyncIterator[bytes] = b"",
+    ) -> AbstractAsyncContextManager[HttpStream]:
+        """One exchange of any length, bounded by idle time-outs only."""
+
+    def origin_of(self, host: str) -> str:
+        """`https://host`, or `http://host` where a named route policy says so (DISC-10)."""
+
+
+# ---------------------------------------------------------------- keys, secrets
+class Signer(Protocol):
+    """Our signing key."""
+
+    @property
+    def keyid(self) -> str: ...
+    @property
+    def algorithm(self) -> str:
+        """RFC 9421 name: ed25519, ecdsa-p256-sha256, ..."""
+
+    def sign(self, data: bytes) -> bytes: ...
+    def public_jwks(self) -> dict[str, Any]:
+        """The JWK Set that we publish (public parts only; each key has kid, alg, use)."""
+
+
+class PasswordHasher(Protocol):
+    async def hash(self, password: Secret) -> str: ...
+    async def verify(self, password_hash: str, password: Secret) -> bool: ...
+
+
+class TokenIssuer(Protocol):
+    """Access tokens (design decision 8)."""
+
+    def issue(self, claims: Mapping[str, Any]) -> str: ...
+    def verify(self, token: str, now: float) -> Mapping[str, Any] | None:
+        """The claims of one of our tokens that is authentic and not expired, else None."""
+
+
+# ---------------------------------------------------------------- storage
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or folder. `path` is relative to the tree, "" for its root, parts joined by "/", no leading slash."""
+
+    path: str
+    is_folder: bool
+    size: int
+    modified_at: float
+    etag: str
+    content_type: str = ""
+    unavailable: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+class OpenFile(Protocol):
+    """A file opened for reading; `entry` describes exactly the bytes that it will give."""
+
+    entry: Entry
+
+    def chunks(self, start: int, length: int) -> AsyncIterator[bytes]: ...
+    def fileno(self) -> int | None:
+        """A descriptor for zero-copy sending, or None where there is none."""
+
+    async def aclose(self) -> None: ...
+
+
+class Storage(Protocol):
+    """A tree of files. Paths are relative ("a/b"); every one goes through the sandbox.
+
+    Raises `NotFound`, `Conflict` (exists, not a folder, not empty ...), `AccessDenied` (path-refused, read-only),
+    `StorageFull`, `PeerUnreachable`.
+    """
+
+    async def entry(self, path: str) -> Entry: ...
+    def list(self, path: str) -> AsyncIterator[Entry]:
+        """The children, in no promised order."""
+
+    async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
+        """Open for reading; a range may be given where only that part will be read (a remote tree asks for no more)."""
+
+    async def write(
+        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+    ) -> tuple[Entry, bool]:
+        """Replace or create atomically; the flag says "created". Fewer or more bytes than `size`: nothing is changed."""
+
+    async def make_folder(self, path: str) -> None: ...
+    async def remove(self, path: str) -> None:
+        """Remove a file, or a folder with all it holds."""
+
+    async def copy(self, source: str, target: str) -> None: ...
+    async def move(self, source: str, target: str) -> None: ...
+    async def set_modified(self, path: str, at: float) -> None: ...
+
+
+class StorageFor(Protocol):
+    def __call__(self, user: User) -> Storage:
+        """The user's own tree."""
+
+
+
+
+@dataclass(frozen=True, slots=True)
+class DavTree:
+    """What a WebDAV request may work on: a tree, and the gate that every method passes first.
+
+    `may(method, path)` raises `AccessDenied` (design decision 9).
+    """
+
+    storage: Storage
+    may: Callable[[str, str], None]

@@ -1,0 +1,220 @@
+"""What the stores keep and the use cases work with: frozen rows, one class per aggregate.
+
+All times are seconds since the epoch (UTC) as float; `expires_at` too, whatever its unit on the wire. States are those of
+`opencloudmesh.protocol.lifecycle`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+class Secret:
+    """A shared secret, token or password: never printed, compared in constant time by its users, read by `reveal()`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself; call it only where it leaves for its purpose."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Secret is not pickled")
+
+    def __copy__(self) -> Self:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account. `name` is the login name and the identifier of its OCM Address."""
+
+    id: int
+    name: str
+    display_name: str
+    password_hash: str
+    disabled: bool
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A login session; only the SHA-256 of its token is stored."""
+
+    token_hash: bytes
+    user_id: int
+    created_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingShare:
+    """A share that one of our users gave: we are the Sending Server.
+
+    `path` is relative to the owner's tree, without leading slash. `requirements` is None until the Receiving Server was
+    discovered (they depend on its criteria). `delivery_*` describe the Share Creation Notification's delivery where the
+    query joined it, else None.
+    """
+
+    id: int
+    provider_id: str
+    user_id: int
+    owner: str
+    sender_display_name: str
+    path: str
+    name: str
+    resource_type: str
+    share_with: str
+    peer: str
+    permissions: tuple[str, ...]
+    requirements: tuple[str, ...] | None
+    secret: Secret
+    expires_at: float | None
+    state: str
+    reason: str
+    created_at: float
+    changed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewOutgoingShare:
+    """What a store needs to insert an `OutgoingShare` (state pending)."""
+
+    provider_id: str
+    user_id: int
+    owner: str
+    sender_display_name: str
+    path: str
+    name: str
+    resource_type: str
+    share_with: str
+    peer: str
+    permissions: tuple[str, ...]
+    secret: Secret
+    expires_at: float | None
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingShare:
+    """A share that somebody gave one of our users: we are the Receiving Server.
+
+    `peer` is the host of `sender`. `protocol` is the notification's `protocol` object as received (secrets included: sealed at
+    rest). `mount_name` is the name of its folder or file under "Shared with me", unique per user. `recipient` is our user's
+    identifier as the sender wrote it (left of the last "@").
+    """
+
+    id: int
+    user_id: int
+    peer: str
+    provider_id: str
+    owner: str
+    sender: str
+    owner_display_name: str
+    sender_display_name: str
+    recipient: str
+    share_type: str
+    resource_type: str
+    name: str
+    description: str
+    mount_name: str
+    permissions: tuple[str, ...]
+    protocol: Mapping[str, Any]
+    expires_at: float | None
+    state: str
+    reason: str
+    unavailable_since: float | None
+    created_at: float
+    changed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewIncomingShare:
+    """What a store needs to insert an `IncomingShare` (state pending). `secret_hash` tells apart shares of peers that use one
+    providerId for all."""
+
+    user_id: int
+    peer: str
+    provider_id: str
+    owner: str
+    sender: str
+    owner_display_name: str
+    sender_display_name: str
+    recipient: str
+    share_type: str
+    resource_type: str
+    name: str
+    description: str
+    permissions: tuple[str, ...]
+    protocol: Mapping[str, Any]
+    secret: str
+    expires_at: float | None
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message that a peer must get. `kind` is "SHARE_CREATION" or a notification type of `protocol.registries`.
+
+    Exactly one of `outgoing_share_id`, `incoming_share_id` is set; the message is built from that share at each try.
+    `lease` is the holder's word while state is "leased". `reason` and `http_status` tell of the last try.
+    """
+
+    id: int
+    peer: str
+    kind: str
+    user_id: int
+    outgoing_share_id: int | None
+    incoming_share_id: int | None
+    state: str
+    attempts: int
+    due_at: float
+    expires_at: float
+    lease: str
+    lease_until: float
+    reason: str
+    detail: str
+    http_status: int
+    created_at: float
+    changed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryAttempt:
+    """One try of a delivery, as `ocm deliveries` shows it."""
+
+    delivery_id: int
+    at: float
+    duration: float
+    reason: str
+    detail: str
+    http_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRecord:
+    """What we know of another server. `host` is lower-case `host[:port]`. Documents are the raw JSON texts last received."""
+
+    host: str
+    discovery: str
+    discovered_at: float
+    key_set: str
+    key_set_at: float
+    first_contact: float
+    last_contact: float
+    failing_since: float | None
+    last_reason: str
