@@ -1,0 +1,59 @@
+# What a person or a build server runs. `make help` lists it. Nothing here needs a terminal or standard input.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench crash docs lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := scripts/quietly
+export PYTHON KEEP
+
+help: ## List the targets
+	@sed -n 's/^\([a-z.]*\):[^#]*## /\1 -- /p' Makefile | awk -F' -- ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+# ---------------------------------------------------------------- set-up
+.venv: .venv/runtime.stamp ## Make the virtual environment with what the product needs
+
+.venv/runtime.stamp: requirements-runtime.lock pyproject.toml scripts/venv
+	@scripts/venv requirements-runtime.lock
+	@touch $@
+
+.venv/dev.stamp: requirements.lock .venv/runtime.stamp
+	@scripts/venv requirements.lock
+	@touch $@
+
+# ---------------------------------------------------------------- what it is for
+demo: .venv/runtime.stamp ## Two servers share a folder, step by step (KEEP=1 leaves them running)
+	@$(BIN)/python -m demo
+
+test: lint ## Everything, as the build server runs it (ARGS="tests/protocol -x" narrows it)
+	@scripts/debian-packages rclone nginx postgresql
+	@mkdir -p build
+	@$(BIN)/python -m coverage run -m pytest -q $(ARGS) </dev/null
+	@$(BIN)/python -m coverage report --skip-covered >build/coverage.txt
+	@echo "coverage: $$($(BIN)/python -m coverage report --format=total) % (build/coverage.txt)"
+
+lint: .venv/dev.stamp ## Style, types and import layers
+	@$(RUN) "ruff check" $(BIN)/ruff check .
+	@$(RUN) "ruff format" $(BIN)/ruff format --check .
+	@$(RUN) "mypy" $(BIN)/mypy --strict src
+	@$(RUN) "import layers" $(BIN)/lint-imports
+
+bench: .venv/dev.stamp ## Speed: one table, and build/bench.json
+	@scripts/debian-packages nginx
+	@mkdir -p build
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+crash: .venv/dev.stamp ## kill -9 of either server, again and again, during a stream of shares
+	@$(BIN)/python -m tests.crash --cycles $(or $(CYCLES),50)
+
+docs: .venv/dev.stamp ## Write the generated pages anew (a test fails when one is stale)
+	@for page in scripts/pages/*.py; do $(BIN)/python $$page || exit 1; done
+
+lock: .venv/dev.stamp ## Write both lock files from pyproject.toml (UPGRADE=1: newest versions)
+	@scripts/lock $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove what was built or cached; .venv stays
+	@rm -rf build demo-data .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
