@@ -1,0 +1,174 @@
+"""Accounts, logins and sessions of our own users.
+
+Rules kept here: passwords only as argon2id hashes, sessions only as SHA-256 of their token; an unknown name and a wrong password
+cost and say the same; a disabled account loses its sessions at once.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from opencloudmesh.protocol.errors import InvalidInput, NotFound, Unauthorized
+from opencloudmesh.services.ports import Clock, Database, NewToken, PasswordHasher, Transaction
+from opencloudmesh.services.records import Secret, Session, User
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+=-]{0,63}\Z")
+_MIN_PASSWORD = 8
+_MAX_PASSWORD = 1024
+_REMEMBERED_LOGINS = 1024
+_REMEMBERED_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """A password that was verified lately: WebDAV clients send it with every request, argon2 is too slow for that."""
+
+    tag: bytes
+    password_hash: str
+    until: float
+
+
+class Accounts:
+    """Who our users are and how they prove it."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        hasher: PasswordHasher,
+        clock: Clock,
+        new_token: NewToken,
+        session_seconds: float = 30 * 86400,
+    ) -> None:
+        self._db = database
+        self._hasher = hasher
+        self._clock = clock
+        self._new_token = new_token
+        self._session_seconds = session_seconds
+        self._remember_key = secrets.token_bytes(32)
+        self._remembered: dict[str, _Remembered] = {}
+        self._decoy: str | None = None
+
+    # ------------------------------------------------------------ the operator's side
+    async def add_user(self, name: str, password: Secret, display_name: str = "") -> User:
+        """Create an account; raises `InvalidInput` for a bad name or password, `Conflict` (user-exists) when taken."""
+        if not _NAME.match(name):
+            raise InvalidInput(
+                "A user name is 1 to 64 letters, digits and . _ @ + = -, and starts with a letter or digit.", code="user-name-invalid"
+            )
+        shown = display_name or name
+        if len(shown) > 255 or any(ord(c) < 32 or ord(c) == 127 for c in shown):
+            raise InvalidInput("A display name has at most 255 characters and no control characters.", code="display-name-invalid")
+        password_hash = await self._hasher.hash(_checked(password))
+        now = self._clock()
+        return await self._db.write(lambda tx: tx.users.add(name, shown, password_hash, now))
+
+    async def users(self) -> Sequence[User]:
+        """All accounts, by name."""
+        return await self._db.read(lambda tx: tx.users.all())
+
+    async def set_password(self, name: str, password: Secret) -> None:
+        """Change a password and end the user's sessions; raises `NotFound`."""
+        password_hash = await self._hasher.hash(_checked(password))
+
+        def work(tx: Transaction, user: User) -> None:
+            tx.users.set_password(user.id, password_hash)
+            tx.sessions.remove_of_user(user.id)
+
+        await self._change(name, work)
+
+    async def set_disabled(self, name: str, disabled: bool) -> None:
+        """Disable (ending all sessions) or enable an account; raises `NotFound`."""
+
+        def work(tx: Transaction, user: User) -> None:
+            tx.users.set_disabled(user.id, disabled)
+            if disabled:
+                tx.sessions.remove_of_user(user.id)
+
+        await self._change(name, work)
+
+    async def _change(self, name: str, work: Callable[[Transaction, User], None]) -> None:
+        def found(tx: Transaction) -> None:
+            user = tx.users.by_name(name)
+            if user is None:
+                raise NotFound(f"There is no user named {name}.", code="user-unknown")
+            work(tx, user)
+
+        self._remembered.pop(name, None)
+        await self._db.write(found)
+
+    # ------------------------------------------------------------ the user's side
+    async def login(self, name: str, password: Secret) -> tuple[User, Secret, float]:
+        """Open a session: the user, its token (shown once), when it ends; raises `Unauthorized` (wrong-password)."""
+        user = await self._verified(name, password)
+        token = Secret(self._new_token())
+        now = self._clock()
+        session = Session(_token_hash(token), user.id, now, now + self._session_seconds)
+        await self._db.write(lambda tx: tx.sessions.add(session))
+        return user, token, session.expires_at
+
+    async def logout(self, token: Secret) -> None:
+        """End the session of this token; an unknown one is no error."""
+        await self._db.write(lambda tx: tx.sessions.remove(_token_hash(token)))
+
+    async def user_of_token(self, token: Secret) -> User:
+        """The user of a session token; raises `Unauthorized` (session-expired)."""
+        key = _token_hash(token)
+
+        def work(tx: Transaction) -> tuple[Session, User] | None:
+            session = tx.sessions.by_token_hash(key)
+            user = tx.users.by_id(session.user_id) if session else None
+            return (session, user) if session and user else None
+
+        found = await self._db.read(work)
+        if found is None or found[0].expires_at <= self._clock() or found[1].disabled:
+            raise Unauthorized("The session has ended or never was.", code="session-expired", hint="Log in again: ocm login")
+        return found[1]
+
+    async def user_of_password(self, name: str, password: Secret) -> User:
+        """The user of Basic credentials; verified lately is remembered for some minutes, keyed, in memory only."""
+        tag = hmac.digest(self._remember_key, password.reveal().encode("utf-8", "surrogatepass"), hashlib.sha256)
+        remembered = self._remembered.get(name)
+        if remembered and remembered.until > self._clock() and hmac.compare_digest(remembered.tag, tag):
+            user = await self._db.read(lambda tx: tx.users.by_name(name))
+            if user and not user.disabled and user.password_hash == remembered.password_hash:
+                return user
+        user = await self._verified(name, password)
+        if len(self._remembered) >= _REMEMBERED_LOGINS:
+            self._remembered.pop(next(iter(self._remembered)))
+        self._remembered[name] = _Remembered(tag, user.password_hash, self._clock() + _REMEMBERED_SECONDS)
+        return user
+
+    async def _verified(self, name: str, password: Secret) -> User:
+        user = await self._db.read(lambda tx: tx.users.by_name(name))
+        if len(password.reveal()) > _MAX_PASSWORD:
+            raise _wrong_password()
+        if user is None or user.disabled:
+            await self._hasher.verify(await self._decoy_hash(), password)
+            raise _wrong_password()
+        if not await self._hasher.verify(user.password_hash, password):
+            raise _wrong_password()
+        return user
+
+    async def _decoy_hash(self) -> str:
+        """A hash nobody has the password of, so that an unknown name takes as long as a wrong password."""
+        if self._decoy is None:
+            self._decoy = await self._hasher.hash(Secret(self._new_token()))
+        return self._decoy
+
+
+def _checked(password: Secret) -> Secret:
+    if not _MIN_PASSWORD <= len(password.reveal()) <= _MAX_PASSWORD:
+        raise InvalidInput(f"A password has {_MIN_PASSWORD} to {_MAX_PASSWORD} characters.", code="password-invalid")
+    return password
+
+
+def _wrong_password() -> Unauthorized:
+    return Unauthorized("The user name or the password is wrong.", code="wrong-password")
+
+
+def _token_hash(token: Secret) -> bytes:
+    return hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).digest()

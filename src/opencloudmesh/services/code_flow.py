@@ -1,0 +1,137 @@
+"""Short-lived access tokens: issued to Receiving Servers, and fetched from Sending Servers.
+
+Section "Code Flow". Rules kept here: only the server that a share was sent to gets a token for it; a token carries no authority of
+its own (design decision 8); a new token is fetched before the old one ends, once for many requests (CODE-8); tokens live in memory
+only.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from opencloudmesh.protocol.address import parse_host
+from opencloudmesh.protocol.code_flow import (
+    build_token_answer,
+    build_token_request,
+    check_grant,
+    parse_token_answer,
+    parse_token_request,
+)
+from opencloudmesh.protocol.errors import Forbidden, InvalidInput, PeerRefused, SignatureRefused, TokenRefused
+from opencloudmesh.protocol.http_signatures import Request
+from opencloudmesh.services.peers import Peers
+from opencloudmesh.services.ports import Clock, Database, NewToken, TokenIssuer
+from opencloudmesh.services.records import OutgoingShare, Secret
+
+FORM = "application/x-www-form-urlencoded"
+_RENEW_AT = 0.8
+_MAX_TOKENS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A token of ours at a Sending Server; `renew_at` comes well before it ends."""
+
+    token: Secret
+    renew_at: float
+
+
+class CodeFlow:
+    """Both ends of the exchange."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        peers: Peers,
+        issuer: TokenIssuer,
+        clock: Clock,
+        new_token: NewToken,
+        origin: str,
+        own_host: str,
+        token_seconds: int = 300,
+    ) -> None:
+        self._db = database
+        self._peers = peers
+        self._issuer = issuer
+        self._clock = clock
+        self._new_token = new_token
+        self._origin = origin
+        self._own_host = own_host
+        self._token_seconds = token_seconds
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._running: dict[str, asyncio.Task[Secret]] = {}
+
+    # ------------------------------------------------------------ as Sending Server
+    async def issue(self, request: Request) -> dict[str, object]:
+        """Answer a token request; raises `TokenRefused` (always 400) and nothing else."""
+        asked = parse_token_request(request.body, dict(request.headers).get("content-type", ""))
+        try:
+            client = parse_host(asked.client_id)
+            await self._peers.verify(request, client)
+        except InvalidInput as error:
+            raise TokenRefused("invalid_client", error.sentence, code="client-invalid") from error
+        except (SignatureRefused, Forbidden) as error:
+            raise TokenRefused("invalid_client", error.sentence, code=error.code) from error
+        share = await self._db.read(lambda tx: tx.outgoing_shares.by_secret(asked.code))
+        now = self._clock()
+        if share is None:
+            raise TokenRefused("invalid_grant", "The code is unknown.", code="code-unknown")
+        check_grant(state=share.state, peer=share.peer, expires_at=share.expires_at, client=client, now=now)
+        return build_token_answer(self._issuer.issue(self._claims(share, client, now)), self._token_seconds)
+
+    def _claims(self, share: OutgoingShare, client: str, now: float) -> dict[str, object]:
+        issued = int(now)
+        return {
+            "iss": self._origin,
+            "sub": share.share_with,
+            "aud": f"{self._origin}/dav/ocm/{share.provider_id}",
+            "client_id": client,
+            "iat": issued,
+            "exp": issued + self._token_seconds,
+            "jti": self._new_token(),
+            "share": share.provider_id,
+        }
+
+    def share_named_by(self, token: str) -> str | None:
+        """The providerId for which one of our access tokens was issued, or None if it is none of ours or has ended."""
+        claims = self._issuer.verify(token, self._clock())
+        named = claims.get("share") if claims else None
+        return named if isinstance(named, str) else None
+
+    # ------------------------------------------------------------ as Receiving Server
+    async def access_token(self, *, host: str, token_end_point: str, code: Secret, renew: bool = False) -> Secret:
+        """A token for the shared secret `code`, held until shortly before its end; `renew` asks for a new one.
+
+        Raises `PeerUnreachable`, `PeerRefused` (token-refused, answer-invalid, http-...).
+        """
+        key = f"{host} {code.reveal()}"
+        held = self._held.get(key)
+        if held and not renew and held.renew_at > self._clock():
+            return held.token
+        task = self._running.get(key)
+        if task is None:
+            task = asyncio.create_task(self._fetch(key, host, token_end_point, code))
+            self._running[key] = task
+            task.add_done_callback(lambda done: self._ended(key, done))
+        return await asyncio.shield(task)
+
+    def _ended(self, key: str, task: "asyncio.Task[Secret]") -> None:
+        self._running.pop(key, None)
+        if not task.cancelled():
+            task.exception()
+
+    async def _fetch(self, key: str, host: str, token_end_point: str, code: Secret) -> Secret:
+        body = build_token_request(code.reveal(), self._own_host)
+        answer = await self._peers.post_signed(host, token_end_point, content_type=FORM, body=body)
+        if answer.status != 200:
+            raise PeerRefused(
+                f"{host} gives no access token (HTTP {answer.status}).", code="token-refused", status=answer.status
+            )
+        granted = parse_token_answer(answer.body)
+        held = _Held(Secret(granted.access_token), self._clock() + granted.expires_in * _RENEW_AT)
+        self._held[key] = held
+        self._held.move_to_end(key)
+        if len(self._held) > _MAX_TOKENS:
+            self._held.popitem(last=False)
+        return held.token

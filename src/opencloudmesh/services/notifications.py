@@ -1,0 +1,84 @@
+"""What other servers tell us about shares we know: accepted, declined, unshared.
+
+Sections "Share Acceptance Notification" and "Share Deletion". Rules kept here: the signer is verified before anything is looked
+up; only the other party of a share changes it (NOTIF-3), and a server that is no party learns nothing, not even that the share
+exists; a repeat, or a late word on a share that has ended, is accepted and changes nothing.
+"""
+
+from collections.abc import Callable
+
+from opencloudmesh.protocol.errors import Conflict, Forbidden, SignatureRefused, Unsupported
+from opencloudmesh.protocol.http_signatures import Request, host_of_keyid, read_signature
+from opencloudmesh.protocol.lifecycle import INCOMING_SHARE, OUTGOING_SHARE, next_state
+from opencloudmesh.protocol.notifications import Notification, parse_notification
+from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED
+from opencloudmesh.services.peers import Peers
+from opencloudmesh.services.ports import Clock, Database, Transaction
+
+_EVENTS = {SHARE_ACCEPTED: "accepted", SHARE_DECLINED: "declined"}
+
+
+class Notifications:
+    """Take notifications in."""
+
+    def __init__(self, *, database: Database, peers: Peers, clock: Clock) -> None:
+        self._db = database
+        self._peers = peers
+        self._clock = clock
+
+    async def receive(self, request: Request) -> dict[str, object]:
+        """Apply a notification and return the body of the 201.
+
+        Raises `InvalidMessage` (400), `SignatureRefused` (401), `Forbidden` (403, not-a-party), `Unsupported` (501).
+        """
+        message = parse_notification(request.body)
+        host = await self._signer(request, message)
+        apply = self._handler(message, host)
+        await self._db.write(apply)
+        return {}
+
+    async def _signer(self, request: Request, message: Notification) -> str:
+        """The server that signed: the one its keyid names, else the other party of the share in question."""
+        host = host_of_keyid(read_signature(request).keyid)
+        if host is None:
+            share = await self._db.read(lambda tx: tx.outgoing_shares.by_provider_id(message.provider_id))
+            if share is None:
+                raise SignatureRefused("The keyid names no server.", code="sig-keyid-unknown")
+            host = share.peer
+        await self._peers.verify(request, host)
+        return host
+
+    def _handler(self, message: Notification, host: str) -> Callable[[Transaction], None]:
+        event = _EVENTS.get(message.notification_type)
+        if event is not None:
+            return lambda tx: self._answered(tx, message, host, event)
+        if message.notification_type == SHARE_UNSHARED:
+            return lambda tx: self._unshared(tx, message, host)
+        raise Unsupported(f"Notifications of type {message.notification_type} are not supported.", code="notification-unsupported")
+
+    def _answered(self, tx: Transaction, message: Notification, host: str, event: str) -> None:
+        share = tx.outgoing_shares.by_provider_id(message.provider_id)
+        if share is None or share.peer != host:
+            raise _no_party()
+        try:
+            state = next_state(OUTGOING_SHARE, share.state, event)
+        except Conflict:
+            return
+        if state != share.state:
+            tx.outgoing_shares.set_state(share.id, state, "", self._clock())
+
+    def _unshared(self, tx: Transaction, message: Notification, host: str) -> None:
+        shares = tx.incoming_shares.by_provider_id(host, message.provider_id)
+        if not shares:
+            raise _no_party()
+        for share in shares:
+            try:
+                state = next_state(INCOMING_SHARE, share.state, "unshared")
+            except Conflict:
+                continue
+            if state != share.state:
+                tx.incoming_shares.set_state(share.id, state, "unshared", self._clock())
+
+
+def _no_party() -> Forbidden:
+    return Forbidden("That share, if it exists, is not with your server.", code="not-a-party")

@@ -1,0 +1,68 @@
+"""What our users shared, as the Receiving Server's requests may see it.
+
+Rules kept here: every request is checked against the share as it is now (ACC-9), also with a token issued before; a share that must be
+reached by a token refuses its raw secret; an unknown share, a wrong secret and somebody else's token look alike.
+"""
+
+import hmac
+
+from opencloudmesh.protocol.errors import Unauthorized
+from opencloudmesh.protocol.registries import FOLDER, MUST_EXCHANGE_TOKEN
+from opencloudmesh.protocol.resource_access import ShareAccess, may
+from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.ports import Clock, Database, DavTree, StorageFor, Transaction
+from opencloudmesh.services.records import OutgoingShare, User
+from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
+from opencloudmesh.services.resource_access.subtree import Subtree
+
+
+class SharedTrees:
+    """Resolve `/dav/ocm/<share>/` for a Receiving Server."""
+
+    def __init__(self, *, database: Database, code_flow: CodeFlow, storage_for: StorageFor, clock: Clock) -> None:
+        self._db = database
+        self._code_flow = code_flow
+        self._storage_for = storage_for
+        self._clock = clock
+
+    async def resolve(self, provider_id: str, authorization: str | None) -> DavTree:
+        """The shared resource as a tree with its gate.
+
+        Raises `Unauthorized` for missing or wrong credentials; the gate raises `AccessDenied` (share-revoked, share-expired, read-only).
+        """
+        credentials = parse_authorization(authorization)
+        if credentials is None:
+            raise _unauthorized()
+        share, owner = await self._db.read(lambda tx: _with_owner(tx, provider_id))
+        if share is None or owner is None or not self._opens(share, credentials) or owner.disabled:
+            raise _unauthorized()
+        access = ShareAccess(
+            state=share.state,
+            permissions=frozenset(share.permissions),
+            expires_at=share.expires_at,
+            is_folder=share.resource_type == FOLDER,
+        )
+        clock = self._clock
+        return DavTree(
+            Subtree(self._storage_for(owner), share.path), lambda method, path: may(access, method, path, clock())
+        )
+
+    def _opens(self, share: OutgoingShare, credentials: Bearer | Basic) -> bool:
+        if isinstance(credentials, Bearer):
+            presented = credentials.token.reveal()
+            if presented.count(".") == 2:
+                return self._code_flow.share_named_by(presented) == share.provider_id
+        else:
+            presented = credentials.name or credentials.password.reveal()
+        if share.requirements is None or MUST_EXCHANGE_TOKEN in share.requirements:
+            return False
+        return hmac.compare_digest(presented.encode("utf-8", "replace"), share.secret.reveal().encode())
+
+
+def _with_owner(tx: Transaction, provider_id: str) -> tuple[OutgoingShare | None, User | None]:
+    share = tx.outgoing_shares.by_provider_id(provider_id)
+    return share, tx.users.by_id(share.user_id) if share else None
+
+
+def _unauthorized() -> Unauthorized:
+    return Unauthorized("This share needs a valid access token.", code="token-invalid")

@@ -1,0 +1,56 @@
+"""One file or folder of a tree as a tree of its own."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from opencloudmesh.protocol.errors import AccessDenied
+from opencloudmesh.services.ports import Entry, OpenFile, Storage
+
+
+class Subtree:
+    """`Storage` rooted at `root` of another one; a path may not climb."""
+
+    def __init__(self, storage: Storage, root: str) -> None:
+        self._storage = storage
+        self._root = root
+
+    def _down(self, path: str) -> str:
+        if any(part in ("", ".", "..") for part in path.split("/")) and path:
+            raise AccessDenied("This path is not allowed.", code="path-refused")
+        return f"{self._root}/{path}" if path else self._root
+
+    def _up(self, entry: Entry) -> Entry:
+        return replace(entry, path=entry.path[len(self._root) + 1 :])
+
+    async def entry(self, path: str) -> Entry:
+        return self._up(await self._storage.entry(self._down(path)))
+
+    async def list(self, path: str) -> AsyncIterator[Entry]:
+        async for entry in self._storage.list(self._down(path)):
+            yield self._up(entry)
+
+    async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
+        opened = await self._storage.open(self._down(path), start, length)
+        opened.entry = self._up(opened.entry)
+        return opened
+
+    async def write(
+        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+    ) -> tuple[Entry, bool]:
+        entry, created = await self._storage.write(self._down(path), chunks, size=size, modified_at=modified_at)
+        return self._up(entry), created
+
+    async def make_folder(self, path: str) -> None:
+        await self._storage.make_folder(self._down(path))
+
+    async def remove(self, path: str) -> None:
+        await self._storage.remove(self._down(path))
+
+    async def copy(self, source: str, target: str) -> None:
+        await self._storage.copy(self._down(source), self._down(target))
+
+    async def move(self, source: str, target: str) -> None:
+        await self._storage.move(self._down(source), self._down(target))
+
+    async def set_modified(self, path: str, at: float) -> None:
+        await self._storage.set_modified(self._down(path), at)

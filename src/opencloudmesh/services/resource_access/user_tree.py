@@ -1,0 +1,200 @@
+"""A user's whole tree: the own files, and what was received under "Shared with me".
+
+Rules kept here: listing never asks another server; a received share's place cannot be removed, moved or written over by a file
+operation (leaving a share is an act of its own); rights shown by the sender are checked here too, so that a refusal comes at once and
+with a reason.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, Unauthorized
+from opencloudmesh.protocol.registries import FOLDER
+from opencloudmesh.protocol.resource_access import ShareAccess, may
+from opencloudmesh.services.accounts import Accounts
+from opencloudmesh.services.ports import Clock, Database, DavTree, Entry, OpenFile, Storage, StorageFor
+from opencloudmesh.services.records import IncomingShare, User
+from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
+from opencloudmesh.services.resource_access.received import ReceivedShares
+from opencloudmesh.services.share_creation import RECEIVED_FOLDER
+
+_PREFIX = RECEIVED_FOLDER + "/"
+
+
+class UserTrees:
+    """Resolve `/dav/files/<user>/` for the user's own clients."""
+
+    def __init__(
+        self, *, database: Database, accounts: Accounts, received: ReceivedShares, storage_for: StorageFor, clock: Clock
+    ) -> None:
+        self._db = database
+        self._accounts = accounts
+        self._received = received
+        self._storage_for = storage_for
+        self._clock = clock
+
+    async def resolve(self, name: str, authorization: str | None) -> DavTree:
+        """The user's tree; raises `Unauthorized`, `AccessDenied` (access-denied) for another user's."""
+        credentials = parse_authorization(authorization)
+        if isinstance(credentials, Bearer):
+            user = await self._accounts.user_of_token(credentials.token)
+        elif isinstance(credentials, Basic):
+            user = await self._accounts.user_of_password(credentials.name, credentials.password)
+        else:
+            raise Unauthorized("Log in to see files.", code="login-required")
+        if user.name != name:
+            raise AccessDenied("These are another user's files.", code="access-denied")
+        shares = await self._accepted(user)
+        tree = _UserTree(self._storage_for(user), shares, self._received)
+        return DavTree(tree, self._gate(shares))
+
+    async def _accepted(self, user: User) -> dict[str, IncomingShare]:
+        rows = await self._db.read(lambda tx: tx.incoming_shares.of_user(user.id))
+        return {row.mount_name: row for row in rows if row.state == "accepted"}
+
+    def _gate(self, shares: dict[str, IncomingShare]) -> Callable[[str, str], None]:
+        clock = self._clock
+
+        def gate(method: str, path: str) -> None:
+            if path != RECEIVED_FOLDER and not path.startswith(_PREFIX):
+                return
+            mount, _, inside = path[len(_PREFIX) :].partition("/")
+            share = shares.get(mount)
+            if share is None:
+                if method not in ("GET", "HEAD", "PROPFIND", "OPTIONS"):
+                    raise AccessDenied("Only received shares live here.", code="path-refused")
+                return
+            access = ShareAccess(
+                state=share.state,
+                permissions=frozenset(share.permissions),
+                expires_at=share.expires_at,
+                is_folder=share.resource_type == FOLDER,
+            )
+            may(access, method, inside, clock())
+
+        return gate
+
+
+class _UserTree:
+    """`Storage` over the own tree and the received ones."""
+
+    def __init__(self, own: Storage, shares: dict[str, IncomingShare], received: ReceivedShares) -> None:
+        self._own = own
+        self._shares = shares
+        self._received = received
+
+    async def _place(self, path: str) -> tuple[Storage, str, str]:
+        """The tree that holds `path`, the prefix of that tree here, and the path inside it."""
+        if not path.startswith(_PREFIX):
+            return self._own, "", path
+        mount, _, inside = path[len(_PREFIX) :].partition("/")
+        share = self._shares.get(mount)
+        if share is None:
+            raise NotFound("There is no such received share.", code="not-found")
+        return await self._received.open(share), _PREFIX + mount, inside
+
+    async def entry(self, path: str) -> Entry:
+        if path == RECEIVED_FOLDER:
+            return _received_folder(self._shares)
+        storage, prefix, inside = await self._place(path)
+        return _below(prefix, await storage.entry(inside))
+
+    async def list(self, path: str) -> AsyncIterator[Entry]:
+        if path == RECEIVED_FOLDER:
+            for share in self._shares.values():
+                yield _mounted(share)
+            return
+        storage, prefix, inside = await self._place(path)
+        async for entry in storage.list(inside):
+            if path or entry.path != RECEIVED_FOLDER:
+                yield _below(prefix, entry)
+        if not path and self._shares:
+            yield _received_folder(self._shares)
+
+    async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
+        storage, prefix, inside = await self._place(path)
+        opened = await storage.open(inside, start, length)
+        opened.entry = _below(prefix, opened.entry)
+        return opened
+
+    async def write(
+        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+    ) -> tuple[Entry, bool]:
+        storage, prefix, inside = await self._place(_not_the_folder(path))
+        entry, created = await storage.write(inside, chunks, size=size, modified_at=modified_at)
+        return _below(prefix, entry), created
+
+    async def make_folder(self, path: str) -> None:
+        storage, _, inside = await self._place(_not_the_folder(path))
+        await storage.make_folder(inside)
+
+    async def remove(self, path: str) -> None:
+        storage, _, inside = await self._place(_not_the_folder(path))
+        await storage.remove(inside)
+
+    async def copy(self, source: str, target: str) -> None:
+        await self._transfer(source, target, remove=False)
+
+    async def move(self, source: str, target: str) -> None:
+        await self._transfer(_not_the_folder(source), target, remove=True)
+
+    async def set_modified(self, path: str, at: float) -> None:
+        storage, _, inside = await self._place(_not_the_folder(path))
+        await storage.set_modified(inside, at)
+
+    async def _transfer(self, source: str, target: str, *, remove: bool) -> None:
+        if source == RECEIVED_FOLDER:
+            raise AccessDenied("The folder of received shares is not copied as a whole.", code="path-refused")
+        from_storage, from_prefix, from_inside = await self._place(source)
+        to_storage, to_prefix, to_inside = await self._place(_not_the_folder(target))
+        if from_prefix == to_prefix:
+            await (to_storage.move if remove else to_storage.copy)(from_inside, to_inside)
+            return
+        await _copy_across(from_storage, from_inside, to_storage, to_inside)
+        if remove:
+            await from_storage.remove(from_inside)
+
+
+async def _copy_across(source: Storage, source_path: str, target: Storage, target_path: str) -> None:
+    """Copy between two trees through this server, streamed."""
+    entry = await source.entry(source_path)
+    if entry.is_folder:
+        await target.make_folder(target_path)
+        async for child in source.list(source_path):
+            await _copy_across(source, child.path, target, f"{target_path}/{child.name}")
+        return
+    opened = await source.open(source_path)
+    try:
+        chunks = opened.chunks(0, opened.entry.size)
+        await target.write(target_path, chunks, size=opened.entry.size, modified_at=opened.entry.modified_at)
+    finally:
+        await opened.aclose()
+
+
+def _not_the_folder(path: str) -> str:
+    if path == RECEIVED_FOLDER:
+        raise Conflict("This name is kept for received shares.", code="name-reserved")
+    return path
+
+
+def _below(prefix: str, entry: Entry) -> Entry:
+    if not prefix:
+        return entry
+    return replace(entry, path=f"{prefix}/{entry.path}" if entry.path else prefix)
+
+
+def _received_folder(shares: dict[str, IncomingShare]) -> Entry:
+    latest = max((share.changed_at for share in shares.values()), default=0.0)
+    return Entry(RECEIVED_FOLDER, True, 0, latest, f'"received-{len(shares)}-{int(latest * 1000)}"')
+
+
+def _mounted(share: IncomingShare) -> Entry:
+    """A received share as its parent's listing shows it, without asking its server."""
+    return Entry(
+        _PREFIX + share.mount_name,
+        share.resource_type == FOLDER,
+        0,
+        share.changed_at,
+        f'"share-{share.id}-{int(share.changed_at * 1000)}"',
+        unavailable=share.unavailable_since is not None,
+    )

@@ -1,0 +1,253 @@
+"""Shares that our users give: Share Creation, its notification to the Receiving Server, and its end.
+
+Sections "Share Creation Notification" and "Share Deletion". Rules kept here: the share and its delivery are one transaction;
+requirements are decided from the Receiving Server's discovery document before the first try and never weaken afterwards; a
+received resource is not re-shared (NOTIF-7); unsharing ends access at once, whether or not the other side hears of it (NOTIF-5).
+"""
+
+from collections.abc import Sequence
+
+from opencloudmesh.protocol.address import OCMAddress, parse_address
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
+from opencloudmesh.protocol.lifecycle import OUTGOING_SHARE, next_state
+from opencloudmesh.protocol.notifications import build_notification
+from opencloudmesh.protocol.registries import (
+    FILE,
+    FOLDER,
+    MUST_EXCHANGE_TOKEN,
+    READ,
+    RELATIVE,
+    SHARE_UNSHARED,
+    WEBDAV_PERMISSIONS,
+)
+from opencloudmesh.protocol.share_creation import build_share_creation, choose_requirements
+from opencloudmesh.protocol.share_protocols import WebdavProtocol, build_protocols
+from opencloudmesh.services.delivery import Deliveries, Overtaken
+from opencloudmesh.services.peers import Peers
+from opencloudmesh.services.ports import Clock, Database, HttpAnswer, NewToken, StorageFor, Transaction
+from opencloudmesh.services.records import Delivery, NewOutgoingShare, OutgoingShare, Secret, User
+
+SHARE_CREATION = "SHARE_CREATION"
+RECEIVED_FOLDER = "Shared with me"
+_OVER = frozenset({"revoked", "expired", "failed"})
+
+
+class ShareCreation:
+    """Give, list and take back shares; also the delivery handler for what the Receiving Server is told."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        peers: Peers,
+        deliveries: Deliveries,
+        storage_for: StorageFor,
+        clock: Clock,
+        new_token: NewToken,
+        origin: str,
+        own_host: str,
+        wait_for_first_try: float = 5.0,
+    ) -> None:
+        self._db = database
+        self._peers = peers
+        self._deliveries = deliveries
+        self._storage_for = storage_for
+        self._clock = clock
+        self._new_token = new_token
+        self._origin = origin
+        self._own_host = own_host
+        self._wait = wait_for_first_try
+
+    async def create(
+        self,
+        user: User,
+        *,
+        path: str,
+        share_with: str,
+        permissions: Sequence[str] = (READ,),
+        expires_at: float | None = None,
+    ) -> OutgoingShare:
+        """Share a file or folder of the user with an OCM Address, and wait a little for the first try of its notification.
+
+        Raises `InvalidInput` (address-invalid, own-server, permission-unknown, already-expired, path-refused), `NotFound`,
+        `Forbidden` (policy-denied).
+        """
+        recipient = self._checked_recipient(share_with)
+        granted = _checked_permissions(permissions)
+        now = self._clock()
+        if expires_at is not None and expires_at <= now:
+            raise InvalidInput("The expiration lies in the past.", code="already-expired")
+        place = path.strip("/")
+        if not place or place == RECEIVED_FOLDER or place.startswith(RECEIVED_FOLDER + "/"):
+            raise InvalidInput(
+                "Only files and folders of your own can be shared, not the whole tree nor what others shared with you.",
+                code="path-refused",
+            )
+        entry = await self._storage_for(user).entry(place)
+        new = NewOutgoingShare(
+            provider_id=self._new_token(),
+            user_id=user.id,
+            owner=str(OCMAddress(user.name, self._own_host)),
+            sender_display_name=user.display_name,
+            path=place,
+            name=entry.name,
+            resource_type=FOLDER if entry.is_folder else FILE,
+            share_with=str(recipient),
+            peer=recipient.host,
+            permissions=granted,
+            secret=Secret(self._new_token()),
+            expires_at=expires_at,
+            created_at=now,
+        )
+
+        def work(tx: Transaction) -> tuple[OutgoingShare, Delivery]:
+            share = tx.outgoing_shares.add(new)
+            return share, self._deliveries.queue(
+                tx, peer=share.peer, kind=SHARE_CREATION, user_id=user.id, outgoing=share.id
+            )
+
+        share, delivery = await self._db.write(work)
+        await self._deliveries.first_try(delivery, self._wait)
+        return await self.share(user, share.id)
+
+    def _checked_recipient(self, share_with: str) -> OCMAddress:
+        recipient = parse_address(share_with)
+        if recipient.host == self._own_host:
+            raise InvalidInput("That address is on this server: shares go to other servers.", code="own-server")
+        self._peers.check_allowed(recipient.host)
+        return recipient
+
+    async def shares(self, user: User, *, after_id: int = 0, limit: int = 1000) -> Sequence[OutgoingShare]:
+        """The user's outgoing shares, by id."""
+        return await self._db.read(lambda tx: tx.outgoing_shares.of_user(user.id, after_id=after_id, limit=limit))
+
+    async def share(self, user: User, share_id: int) -> OutgoingShare:
+        """One outgoing share of the user; raises `NotFound` (share-unknown)."""
+        return await self._db.read(lambda tx: _owned(tx, user, share_id))
+
+    async def unshare(self, user: User, share_id: int) -> OutgoingShare:
+        """Take a share back: access ends with this transaction, the Receiving Server is told when it can be reached.
+
+        A notification that was never tried is withdrawn, and then nothing is sent at all. Raises `NotFound`.
+        """
+        now = self._clock()
+
+        def work(tx: Transaction) -> OutgoingShare:
+            share = _owned(tx, user, share_id)
+            state = next_state(OUTGOING_SHARE, share.state, "unshare")
+            if state == share.state:
+                return share
+            tx.outgoing_shares.set_state(share_id, state, "", now)
+            if self._withdrawn(tx, share_id, now) or share.state == "failed":
+                return _owned(tx, user, share_id)
+            self._deliveries.queue(tx, peer=share.peer, kind=SHARE_UNSHARED, user_id=user.id, outgoing=share_id)
+            return _owned(tx, user, share_id)
+
+        share = await self._db.write(work)
+        self._deliveries.wake(share.peer)
+        return share
+
+    def _withdrawn(self, tx: Transaction, share_id: int, now: float) -> bool:
+        """Cancel a Share Creation Notification that was never tried; False when the peer may know of the share."""
+        for delivery in tx.deliveries.of_outgoing_share(share_id):
+            if delivery.kind == SHARE_CREATION and delivery.state == "queued" and delivery.attempts == 0:
+                tx.deliveries.bury(delivery.id, reason=Overtaken.code, detail="", http_status=0, at=now)
+                return True
+        return False
+
+    # ------------------------------------------------------------ delivery handler
+    async def send(self, delivery: Delivery) -> HttpAnswer:
+        """One try to tell the Receiving Server (see `delivery.Handler`)."""
+        share = await self._db.read(lambda tx: tx.outgoing_shares.by_id(delivery.outgoing_share_id or 0))
+        if share is None:
+            raise Overtaken("The share is gone.")
+        if delivery.kind == SHARE_UNSHARED:
+            return await self._send_unshared(share)
+        if share.state in _OVER:
+            raise Overtaken("The share ended before the other server heard of it.")
+        return await self._send_creation(share)
+
+    async def _send_creation(self, share: OutgoingShare) -> HttpAnswer:
+        receiver = await self._peers.discover(share.peer)
+        requirements = share.requirements
+        if requirements is None:
+            requirements = choose_requirements(receiver, sender_offers_exchange=True)
+            decided = requirements
+            await self._db.write(lambda tx: tx.outgoing_shares.set_requirements(share.id, decided))
+        elif MUST_EXCHANGE_TOKEN not in requirements and MUST_EXCHANGE_TOKEN in choose_requirements(
+            receiver, sender_offers_exchange=True
+        ):
+            requirements = (*requirements, MUST_EXCHANGE_TOKEN)
+            decided = requirements
+            await self._db.write(lambda tx: tx.outgoing_shares.set_requirements(share.id, decided))
+        relative = receiver.webdav_receive_uri == RELATIVE
+        webdav = WebdavProtocol(
+            uri=share.provider_id if relative else f"{self._origin}/dav/ocm/{share.provider_id}",
+            shared_secret=share.secret.reveal(),
+            permissions=share.permissions,
+            requirements=requirements,
+        )
+        body = build_share_creation(
+            share_with=share.share_with,
+            name=share.name,
+            provider_id=share.provider_id,
+            owner=share.owner,
+            sender=share.owner,
+            owner_display_name=share.sender_display_name,
+            sender_display_name=share.sender_display_name,
+            share_type="user",
+            resource_type=share.resource_type,
+            expiration=None if share.expires_at is None else int(share.expires_at),
+            protocol=build_protocols(webdav=webdav),
+        )
+        return await self._peers.post_signed(
+            share.peer, f"{receiver.end_point}/shares", content_type="application/json", body=body
+        )
+
+    async def _send_unshared(self, share: OutgoingShare) -> HttpAnswer:
+        receiver = await self._peers.discover(share.peer)
+        body = build_notification(
+            notification_type=SHARE_UNSHARED,
+            provider_id=share.provider_id,
+            resource_type=share.resource_type,
+            notification={"message": "The share was taken back."},
+        )
+        return await self._peers.post_signed(
+            share.peer, f"{receiver.end_point}/notifications", content_type="application/json", body=body
+        )
+
+    def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
+        """The Receiving Server took it: pending -> sent, unless an answer of the recipient came first."""
+        if delivery.kind == SHARE_CREATION:
+            _advance(tx, delivery, "delivered", "", at)
+
+    def failed(self, tx: Transaction, delivery: Delivery, reason: str, at: float) -> None:
+        """The Share Creation Notification can not be delivered: the share is failed, with the reason."""
+        if delivery.kind == SHARE_CREATION:
+            _advance(tx, delivery, "fail", reason, at)
+
+
+def _advance(tx: Transaction, delivery: Delivery, event: str, reason: str, at: float) -> None:
+    share = tx.outgoing_shares.by_id(delivery.outgoing_share_id or 0)
+    if share is None:
+        return
+    try:
+        state = next_state(OUTGOING_SHARE, share.state, event)
+    except Conflict:
+        return  # it went on without us: accepted, declined, revoked
+    if state != share.state:
+        tx.outgoing_shares.set_state(share.id, state, reason, at)
+
+
+def _owned(tx: Transaction, user: User, share_id: int) -> OutgoingShare:
+    share = tx.outgoing_shares.by_id(share_id)
+    if share is None or share.user_id != user.id:
+        raise NotFound("There is no such share.", code="share-unknown")
+    return share
+
+
+def _checked_permissions(permissions: Sequence[str]) -> tuple[str, ...]:
+    unknown = [p for p in permissions if p not in WEBDAV_PERMISSIONS]
+    if unknown:
+        raise InvalidInput(f"There is no permission {unknown[0]!r}: give read, write.", code="permission-unknown")
+    return tuple(p for p in ("read", "write", "share") if p in permissions or p == READ)
