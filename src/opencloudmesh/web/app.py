@@ -1,0 +1,146 @@
+"""One ASGI app for everything that the server answers: it sends each path where it belongs, and lets no exception out.
+
+Rules kept here: paths for peers are found by one look into a dict, before any router; a mounted app sees `root_path` as Starlette
+mounts have it, and `raw_path` untouched; every answer outside WebDAV carries the security headers; there is no `/status.php`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+
+from opencloudmesh.web.answers import (
+    NO_STORE,
+    ASGIApp,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    json_answer,
+    refuse_method,
+    send_answer,
+)
+from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_INTERNAL, USER_METHOD_REFUSED, USER_NOT_FOUND
+from opencloudmesh.web.ocm_api import BODY_IDLE_SECONDS, MESSAGE_BYTES, OcmServices, ocm_routes
+from opencloudmesh.web.user_api import UserServices, build_user_api
+
+log = structlog.get_logger(__name__)
+
+Check = Callable[[], Awaitable[bool]]
+
+_OK: Final = json_answer(200, {"status": "ok"}, NO_STORE)
+_UNAVAILABLE: Final = json_answer(503, {"status": "unavailable"}, NO_STORE)
+
+
+def build_app(
+    *,
+    ocm: OcmServices,
+    users: UserServices,
+    mounts: Sequence[tuple[str, ASGIApp]],
+    origin: str,
+    discovery: Mapping[str, Any],
+    jwks: Mapping[str, Any],
+    ready: Check,
+    message_bytes: int = MESSAGE_BYTES,
+    body_idle_seconds: float = BODY_IDLE_SECONDS,
+) -> ASGIApp:
+    """Build the server's ASGI app.
+
+    `origin` is the public origin (no trailing slash); `discovery` and `jwks` are the documents that peers read; `mounts` are
+    (prefix, app), for WebDAV; `ready` says whether the server can work (database open), for `/readyz`.
+    """
+    routes = ocm_routes(
+        ocm, origin=origin, discovery=discovery, jwks=jwks, message_bytes=message_bytes, body_idle_seconds=body_idle_seconds
+    )
+    routes["/healthz"] = _Probe(None)
+    routes["/readyz"] = _Probe(ready)
+    user_api = build_user_api(users, origin=origin, body_bytes=message_bytes, body_idle_seconds=body_idle_seconds)
+    return _Dispatcher(routes, [*mounts, ("/api/v1", user_api)])
+
+
+class _Probe:
+    """GET and HEAD of a health check."""
+
+    def __init__(self, check: Check | None) -> None:
+        self._check = check
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in ("GET", "HEAD"):
+            answer = _OK if await self._holds() else _UNAVAILABLE
+        else:
+            answer = refuse_method(scope, ("GET", "HEAD"), USER_METHOD_REFUSED)
+        await send_answer(send, answer, head=scope["method"] == "HEAD")
+
+    async def _holds(self) -> bool:
+        try:
+            return self._check is None or await self._check()
+        except Exception:
+            log.exception("readiness check failed")
+            return False
+
+
+class _Dispatcher:
+    """Exact paths first, then mounts by the longest prefix, then 404."""
+
+    def __init__(self, routes: Mapping[str, ASGIApp], mounts: Sequence[tuple[str, ASGIApp]]) -> None:
+        self._routes = dict(routes)
+        self._mounts = sorted(((prefix.rstrip("/"), app) for prefix, app in mounts), key=lambda mount: -len(mount[0]))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _other_protocol(scope, receive, send)
+            return
+        path: str = scope["path"]
+        root: str = scope.get("root_path", "")
+        if root and path.startswith(root):
+            path = path[len(root) :]
+        app = self._routes.get(path)
+        if app is not None:
+            await app(scope, receive, send)
+        else:
+            await self._mounted(scope, receive, send, root=root, path=path)
+
+    async def _mounted(self, scope: Scope, receive: Receive, send: Send, *, root: str, path: str) -> None:
+        for prefix, app in self._mounts:
+            if (path == prefix or path.startswith(prefix + "/")) and _starts_plainly(scope, root + prefix):
+                child = {**scope, "root_path": root + prefix, "app_root_path": scope.get("app_root_path", root)}
+                await _guarded(app, child, receive, send)
+                return
+        answer = PEER_NOT_FOUND if path.startswith("/ocm/") else USER_NOT_FOUND
+        await send_answer(send, answer, head=scope["method"] == "HEAD")
+
+
+def _starts_plainly(scope: Scope, prefix: str) -> bool:
+    """Whether the prefix stands in the raw path as it is: a mounted app cuts it off there, an encoded one would mislead it."""
+    raw: bytes | None = scope.get("raw_path")
+    return raw is None or raw.startswith((prefix.encode(), quote(prefix).encode()))
+
+
+async def _guarded(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run an app; an exception is logged, and answered 500 where no answer was begun."""
+    begun = False
+
+    async def sending(message: Message) -> None:
+        nonlocal begun
+        begun = True
+        await send(message)
+
+    try:
+        await app(scope, receive, sending)
+    except Exception:
+        log.exception("request failed", path=scope["path"], method=scope["method"])
+        if not begun:
+            await send_answer(send, USER_INTERNAL, head=scope["method"] == "HEAD")
+
+
+async def _other_protocol(scope: Scope, receive: Receive, send: Send) -> None:
+    """Lifespan: start and end without doing anything. WebSocket: refused."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,245 @@
+"""What peers ask: the discovery document, our keys, and the three signed messages, as raw ASGI without router or middleware.
+
+Sections "OCM API Discovery", "Appendix B: JWKS Endpoint", "Share Creation Notification", "Share Acceptance Notification", "Code
+Flow". Rules kept here:
+
+- documents are 200 without redirect, `application/json`, bytes built once (DISC-1);
+- a request is handed on as it came: the configured origin with the raw path and query is its `@target-uri`, never a Host header;
+- bodies are bounded while they are read, the media type is checked before;
+- Cache-Control: no-store on every answer to a token request (CODE-5).
+"""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+import structlog
+
+from opencloudmesh.protocol.errors import OCMError
+from opencloudmesh.protocol.http_signatures import Request
+from opencloudmesh.web.answers import (
+    ANY_ORIGIN,
+    JSON,
+    NO_STORE,
+    SECURITY_HEADERS,
+    Answer,
+    ASGIApp,
+    Header,
+    Receive,
+    Scope,
+    Send,
+    json_answer,
+    refuse_method,
+    send_answer,
+)
+from opencloudmesh.web.bodies import ClientGone, read_body
+from opencloudmesh.web.errors import (
+    PEER_INTERNAL,
+    PEER_METHOD_REFUSED,
+    TOKEN_INTERNAL,
+    TOKEN_METHOD_REFUSED,
+    WrongContentType,
+    answer_to_peer,
+    answer_to_token_request,
+)
+
+log = structlog.get_logger(__name__)
+
+_NEXTCLOUD: Final = b"Nextcloud Server Crawler"
+_NEXTCLOUD_API_VERSION: Final = "1.1"
+MESSAGE_BYTES: Final = 1 << 20
+BODY_IDLE_SECONDS: Final = 20.0
+
+
+class ReceivesMessages(Protocol):
+    """`ShareReception` and `Notifications`: take a signed message, answer with what the peer reads; raise `PeerFault`."""
+
+    async def receive(self, request: Request, /) -> Mapping[str, Any]: ...
+
+
+class IssuesTokens(Protocol):
+    """`CodeFlow`: answer a token request; raises `TokenRefused`."""
+
+    async def issue(self, request: Request, /) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OcmServices:
+    """The use cases behind the endpoints for peers."""
+
+    shares: ReceivesMessages
+    notifications: ReceivesMessages
+    code_flow: IssuesTokens
+
+
+# ---------------------------------------------------------------- documents
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """One text of a document: its bytes, and the headers of 200 and of 304."""
+
+    body: bytes
+    etag: bytes
+    found: tuple[Header, ...]
+    unchanged: tuple[Header, ...]
+
+
+class CachedDocument:
+    """A public JSON document as an ASGI app: GET and HEAD from bytes built once, 304 to a matching If-None-Match.
+
+    `for_nextcloud`: the text for user agents that start with "Nextcloud Server Crawler", whose versions up to 30 refuse every
+    `apiVersion` above 1.1.
+    """
+
+    def __init__(self, document: Mapping[str, Any], *, max_age: int, for_nextcloud: Mapping[str, Any] | None = None) -> None:
+        shared: tuple[Header, ...] = ((b"cache-control", f"public, max-age={max_age}".encode()), ANY_ORIGIN, *SECURITY_HEADERS)
+        if for_nextcloud is not None:
+            shared = ((b"vary", b"user-agent"), *shared)
+        self._plain = _variant(document, shared)
+        self._nextcloud = self._plain if for_nextcloud is None else _variant(for_nextcloud, shared)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        if method not in ("GET", "HEAD"):
+            await send_answer(send, refuse_method(scope, ("GET", "HEAD"), PEER_METHOD_REFUSED, ANY_ORIGIN))
+            return
+        variant, known = self._plain, b""
+        for name, value in scope["headers"]:
+            if name == b"user-agent" and value.startswith(_NEXTCLOUD):
+                variant = self._nextcloud
+            elif name == b"if-none-match":
+                known += b"," + value
+        if known and _matches(known, variant.etag):
+            await send({"type": "http.response.start", "status": 304, "headers": list(variant.unchanged)})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": list(variant.found)})
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else variant.body})
+
+
+def _variant(document: Mapping[str, Any], shared: tuple[Header, ...]) -> _Variant:
+    body = json.dumps(document, separators=(",", ":")).encode("ascii")
+    etag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
+    unchanged = ((b"etag", etag), *shared)
+    return _Variant(body, etag, (JSON, (b"content-length", str(len(body)).encode()), *unchanged), unchanged)
+
+
+def _matches(if_none_match: bytes, etag: bytes) -> bool:
+    candidates = (part.strip() for part in if_none_match.split(b","))
+    return any(part in (b"*", etag, b"W/" + etag) for part in candidates)
+
+
+def _for_nextcloud(discovery: Mapping[str, Any]) -> dict[str, Any]:
+    return {**discovery, "apiVersion": _NEXTCLOUD_API_VERSION, "version": discovery["apiVersion"]}
+
+
+# ---------------------------------------------------------------- messages
+@dataclass(frozen=True, slots=True)
+class _MessageKind:
+    """What differs between the endpoints: media type, status of success, how errors are told."""
+
+    content_type: bytes
+    success: int
+    refusal: Callable[[OCMError], Answer | None]
+    internal: Answer
+    method_refused: Answer
+    headers: tuple[Header, ...] = ()
+
+
+_MESSAGE: Final = _MessageKind(b"application/json", 201, answer_to_peer, PEER_INTERNAL, PEER_METHOD_REFUSED)
+_TOKEN_REQUEST: Final = _MessageKind(
+    b"application/x-www-form-urlencoded", 200, answer_to_token_request, TOKEN_INTERNAL, TOKEN_METHOD_REFUSED, (NO_STORE,)
+)
+
+
+class MessageEndpoint:
+    """POST of one kind of signed message, as an ASGI app."""
+
+    def __init__(
+        self,
+        take: Callable[[Request], Awaitable[Mapping[str, Any]]],
+        *,
+        kind: _MessageKind,
+        origin: str,
+        limit: int,
+        idle_seconds: float,
+    ) -> None:
+        self._take = take
+        self._kind = kind
+        self._origin = origin
+        self._limit = limit
+        self._idle_seconds = idle_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            await send_answer(send, refuse_method(scope, ("POST",), self._kind.method_refused), head=scope["method"] == "HEAD")
+            return
+        try:
+            answer = await self._answer(scope, receive)
+        except ClientGone:
+            return
+        await send_answer(send, answer)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        kind = self._kind
+        try:
+            payload = await self._take(await self._request(scope, receive))
+            return json_answer(kind.success, payload, *kind.headers)
+        except ClientGone:
+            raise
+        except OCMError as error:
+            refusal = kind.refusal(error)
+            if refusal is not None:
+                log.info("request refused", path=scope["path"], status=refusal.status, reason=error.code)
+                return refusal
+            log.exception("request failed", path=scope["path"])
+        except Exception:
+            log.exception("request failed", path=scope["path"])
+        return kind.internal
+
+    async def _request(self, scope: Scope, receive: Receive) -> Request:
+        """The request as it is verified: header names lower-case, values as they came."""
+        headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
+        given = [value for name, value in headers if name == "content-type"]
+        expected = self._kind.content_type.decode()
+        if len(given) != 1 or given[0].partition(";")[0].strip().lower() != expected:
+            raise WrongContentType(f"The body must be {expected}.")
+        body = await read_body(scope, receive, self._limit, self._idle_seconds)
+        return Request("POST", self._origin + _target(scope), headers, body)
+
+
+def _target(scope: Scope) -> str:
+    """Path and query as they stood in the request line."""
+    raw: bytes | None = scope.get("raw_path")
+    path = raw.decode("latin-1") if raw else quote(scope["path"])
+    query: bytes = scope.get("query_string", b"")
+    return f"{path}?{query.decode('latin-1')}" if query else path
+
+
+def ocm_routes(
+    services: OcmServices,
+    *,
+    origin: str,
+    discovery: Mapping[str, Any],
+    jwks: Mapping[str, Any],
+    message_bytes: int = MESSAGE_BYTES,
+    body_idle_seconds: float = BODY_IDLE_SECONDS,
+    document_seconds: int = 300,
+) -> dict[str, ASGIApp]:
+    """The apps for peers by exact path. `discovery` and `jwks` are the documents; `origin` has no trailing slash."""
+
+    def endpoint(take: Callable[[Request], Awaitable[Mapping[str, Any]]], kind: _MessageKind) -> MessageEndpoint:
+        return MessageEndpoint(take, kind=kind, origin=origin, limit=message_bytes, idle_seconds=body_idle_seconds)
+
+    document = CachedDocument(discovery, max_age=document_seconds, for_nextcloud=_for_nextcloud(discovery))
+    return {
+        "/.well-known/ocm": document,
+        "/ocm-provider": document,
+        "/ocm-provider/": document,
+        "/.well-known/jwks.json": CachedDocument(jwks, max_age=document_seconds),
+        "/ocm/shares": endpoint(services.shares.receive, _MESSAGE),
+        "/ocm/notifications": endpoint(services.notifications.receive, _MESSAGE),
+        "/ocm/token": endpoint(services.code_flow.issue, _TOKEN_REQUEST),
+    }
