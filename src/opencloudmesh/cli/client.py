@@ -1,0 +1,138 @@
+"""The client of the command line for /api/v1 of the user's own server.
+
+The server that the user typed is trusted as a place (whatever its address is), its texts are not: they are printed by
+`terminal` only. What the server refuses becomes `ServerRefused`, a session that it does not take any more `NotLoggedIn`.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from opencloudmesh.cli.faults import NotLoggedIn, ServerRefused
+from opencloudmesh.cli.session_file import StoredSession, load_session
+from opencloudmesh.services.ports import HttpAnswer, HttpClient
+from opencloudmesh.services.records import Secret
+
+_MAX_ANSWER = 16 << 20
+_TIMEOUT = 60.0
+_PAGE = 1000
+
+
+class ApiClient:
+    """Calls to /api/v1 of `server` (an origin), with the session's token where there is one."""
+
+    def __init__(self, http: HttpClient, server: str, token: Secret | None = None) -> None:
+        self._http = http
+        self._server = server
+        self._token = token
+
+    async def login(self, user: str, password: Secret) -> StoredSession:
+        """Open a session."""
+        answer = await self.call("POST", "/session", document={"username": user, "password": password.reveal()})
+        account = answer.get("user")
+        token, expires_at = answer.get("token"), answer.get("expires_at")
+        if not isinstance(account, dict) or not isinstance(token, str) or not isinstance(expires_at, int | float):
+            raise _not_understood(self._server)
+        if not (token.isascii() and token.isprintable()):
+            raise _not_understood(self._server)
+        name = str(account.get("name", user))
+        return StoredSession(
+            server=self._server,
+            user=name,
+            display_name=str(account.get("display_name", "")),
+            address=str(account.get("address", name)),
+            token=Secret(token),
+            expires_at=float(expires_at),
+        )
+
+    async def call(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, document: Any = None
+    ) -> dict[str, Any]:
+        """One call; returns the JSON object of the answer ({} where it has no body)."""
+        headers = {"accept": "application/json"}
+        if self._token is not None:
+            headers["authorization"] = f"Bearer {self._token.reveal()}"
+        body = b""
+        if document is not None:
+            headers["content-type"] = "application/json"
+            body = json.dumps(document).encode()
+        url = f"{self._server}/api/v1{path}" + (f"?{urlencode(query)}" if query else "")
+        answer = await self._http.fetch(method, url, headers=headers, body=body, max_bytes=_MAX_ANSWER, total_timeout=_TIMEOUT)
+        return self._read(answer)
+
+    async def items(self, path: str) -> list[dict[str, Any]]:
+        """All items of a list, page after page."""
+        found: list[dict[str, Any]] = []
+        after: Any = 0
+        while after is not None:
+            page = await self.call("GET", path, query={"after": str(after), "limit": str(_PAGE)})
+            items = page.get("items")
+            if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+                raise _not_understood(self._server)
+            found += items
+            # A server that names no new place to go on from would be asked for ever.
+            after = page.get("next") if items and page.get("next") != after else None
+        return found
+
+    def _read(self, answer: HttpAnswer) -> dict[str, Any]:
+        try:
+            document = json.loads(answer.body) if answer.body else {}
+        except (ValueError, RecursionError):
+            document = None
+        if 200 <= answer.status < 300:
+            if not isinstance(document, dict):
+                raise _not_understood(self._server)
+            return document
+        raise self._refusal(answer.status, document)
+
+    def _refusal(self, status: int, document: Any) -> NotLoggedIn | ServerRefused:
+        error = document.get("error") if isinstance(document, dict) else None
+        error = error if isinstance(error, dict) else {}
+        sentence = str(error.get("message") or f"{self._server} answered with the HTTP status {status}.")
+        code = str(error.get("code") or f"http-{status}")
+        if status == 401 and self._token is not None:
+            return NotLoggedIn(sentence, code=code, hint=f"Log in again with: ocm login {self._server} USER")
+        hint = str(error.get("hint") or ("" if error else "Is this an opencloudmesh server, and is its address right?"))
+        return ServerRefused(sentence, code=code, hint=hint, status=status)
+
+
+def item_path(*parts: str) -> str:
+    """Return the path of a thing below /api/v1, each part percent-encoded."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
+def _not_understood(server: str) -> ServerRefused:
+    hint = "Is this an opencloudmesh server of the same version, and is its address right?"
+    return ServerRefused(f"The answer of {server} cannot be understood.", code="answer-invalid", hint=hint)
+
+
+@asynccontextmanager
+async def open_http(server: str) -> AsyncIterator[HttpClient]:
+    """The way out to the user's own server, whatever its address, and to no other host."""
+    from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
+    from opencloudmesh.adapters.routes import RoutePolicy
+
+    parts = urlsplit(server)
+    plain = parts.scheme == "http"
+    route = RoutePolicy.parse(
+        "own-server",
+        hosts=[parts.hostname or ""],
+        networks=["0.0.0.0/0", "::/0"],
+        ports=[parts.port or (80 if plain else 443)],
+        plain_http=plain,
+    )
+    http = GuardedHttpClient([route], limits=TimeLimits(connect=10.0, fetch_idle=_TIMEOUT))
+    try:
+        yield http
+    finally:
+        await http.aclose()
+
+
+@asynccontextmanager
+async def signed_in() -> AsyncIterator[tuple[ApiClient, StoredSession]]:
+    """A client with the session that is kept; raises `NotLoggedIn`."""
+    session = load_session()
+    async with open_http(session.server) as http:
+        yield ApiClient(http, session.server, session.token), session

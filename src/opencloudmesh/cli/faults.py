@@ -1,0 +1,61 @@
+"""What can go wrong on the command line beside the product's own errors, and the exit status of every error.
+
+0 done, 1 refused or failed, 2 usage, 3 not logged in, 4 the server cannot be reached.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from opencloudmesh.protocol.errors import InvalidInput, OCMError, PeerRefused, PeerUnreachable, Unauthorized
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_LOGIN: Final = 3
+EXIT_UNREACHABLE: Final = 4
+EXIT_INTERRUPTED: Final = 130
+
+
+class UsageFault(InvalidInput):
+    """The command was typed in a way that means nothing."""
+
+    code = "usage"
+
+
+class NotLoggedIn(Unauthorized):
+    """There is no session, or the server does not take it any more."""
+
+    code = "login-required"
+
+    def __init__(self, sentence: str, *, code: str | None = None, hint: str = "") -> None:
+        super().__init__(sentence, code=code, hint=hint or "Log in with: ocm login SERVER_URL USER")
+
+
+class ServerRefused(OCMError):
+    """The user's own server answered, and the answer is no (`status` is its HTTP status) or not understandable."""
+
+    code = "server-refused"
+
+    def __init__(self, sentence: str, *, code: str | None = None, hint: str = "", status: int = 0) -> None:
+        super().__init__(sentence, code=code, hint=hint)
+        self.status = status
+
+
+class Failures(OCMError):
+    """Some parts of the work failed, each in `failed` with its own reason, and the others are done."""
+
+    code = "incomplete"
+
+    def __init__(self, sentence: str, failed: Sequence[Mapping[str, Any]], *, code: str | None = None, hint: str = "") -> None:
+        super().__init__(sentence, code=code, hint=hint)
+        self.failed = tuple(failed)
+
+
+def exit_status(error: OCMError) -> int:
+    """The exit status of the command that ended with `error`."""
+    if isinstance(error, UsageFault):
+        return EXIT_USAGE
+    if isinstance(error, Unauthorized) or (isinstance(error, PeerRefused) and error.status == 401):
+        return EXIT_LOGIN
+    if isinstance(error, PeerUnreachable):
+        return EXIT_UNREACHABLE
+    return EXIT_FAILED

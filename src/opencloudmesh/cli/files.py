@@ -1,0 +1,215 @@
+"""`ocm ls|get|put|mkdir|rm`: the user's own files, and received shares under "Shared with me", by WebDAV (/dav/files/<user>/)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from opencloudmesh.cli.faults import Failures, NotLoggedIn, UsageFault
+from opencloudmesh.cli.formats import format_size, format_time, remote_path
+from opencloudmesh.cli.terminal import Output, Terminal
+from opencloudmesh.protocol.errors import AccessDenied, InvalidInput, NotFound
+from opencloudmesh.services.ports import Entry, Storage
+
+if TYPE_CHECKING:
+    from opencloudmesh.cli.transfers import Report
+
+
+def register(app: App, group: str) -> None:
+    """Add the commands of this module."""
+    for command in (ls, get, put, mkdir, rm):
+        app.command(command, group=group)
+
+
+@asynccontextmanager
+async def own_files() -> AsyncIterator[Storage]:
+    """The files of the user who is logged in; raises `NotLoggedIn`."""
+    from urllib.parse import quote
+
+    from opencloudmesh.cli.client import open_http
+    from opencloudmesh.cli.session_file import load_session
+    from opencloudmesh.webdav.client import RemoteStorage
+
+    session = load_session()
+
+    async def authorize(renew: bool) -> str:
+        if renew:
+            hint = f"Log in again with: ocm login {session.server} {session.user}"
+            raise NotLoggedIn("Your session has ended.", code="session-expired", hint=hint)
+        return f"Bearer {session.token.reveal()}"
+
+    async with open_http(session.server) as http:
+        yield RemoteStorage(http, f"{session.server}/dav/files/{quote(session.user, safe='')}/", authorize)
+
+
+async def ls(path: str = "", /, *, output: Output = Output()) -> None:
+    """List a folder, or show one file.
+
+    Parameters
+    ----------
+    path
+        The folder or file; without it all your files.
+    """
+    wanted = remote_path(path)
+    async with own_files() as files:
+        entry = await files.entry(wanted)
+        found = [item async for item in files.list(wanted)] if entry.is_folder else [entry]
+    found.sort(key=lambda item: (not item.is_folder, item.name.casefold(), item.name))
+    rows = (
+        ("" if item.is_folder else format_size(item.size), format_time(item.modified_at), item.name + "/" * item.is_folder,
+         "unavailable" if item.unavailable else "")
+        for item in found
+    )  # fmt: skip
+    document = {"path": wanted, "items": [_describe(item) for item in found]}
+    output.terminal().table(document, ("SIZE", "CHANGED", "NAME", ""), rows, empty="The folder is empty.")
+
+
+def _describe(item: Entry) -> dict[str, Any]:
+    return {
+        "path": item.path,
+        "name": item.name,
+        "is_folder": item.is_folder,
+        "size": item.size,
+        "modified_at": item.modified_at,
+        "etag": item.etag,
+        "content_type": item.content_type,
+        "unavailable": item.unavailable,
+    }
+
+
+async def get(source: str, target: str = ".", /, *, output: Output = Output()) -> None:
+    """Fetch a file, or a folder with all it holds. What is there already is not fetched again; what was cut off goes on.
+
+    Parameters
+    ----------
+    source
+        The file or folder on your server.
+    target
+        Where to put it here. A folder is always put into TARGET; a file too where TARGET is a folder or ends with /.
+    """
+    from opencloudmesh.cli.download import Download
+    from opencloudmesh.cli.progress import draw_progress
+
+    terminal = output.terminal()
+    wanted = remote_path(source)
+    async with own_files() as files:
+        with draw_progress(terminal) as progress:
+            report = await Download(files, progress).run(await files.entry(wanted), target)
+    _conclude(terminal, report, "Fetched")
+
+
+async def put(source: Path, target: str = "", /, *, output: Output = Output()) -> None:
+    """Send a file, or a folder with all it holds. Files with the same size and time as on the server are not sent again.
+
+    Parameters
+    ----------
+    source
+        The file or folder here.
+    target
+        Where to put it on your server. A folder is always put into TARGET; a file too where TARGET is a folder or ends with /.
+    """
+    from opencloudmesh.cli.progress import draw_progress
+    from opencloudmesh.cli.upload import Upload
+
+    terminal = output.terminal()
+    remote_path(target)
+    async with own_files() as files:
+        with draw_progress(terminal) as progress:
+            report = await Upload(files, progress).run(source, target)
+    _conclude(terminal, report, "Sent")
+
+
+def _conclude(terminal: Terminal, report: "Report", verb: str) -> None:
+    for path in report.skipped:
+        terminal.note(f"Left out, neither file nor folder: {path}")
+    if report.failed:
+        raise Failures(
+            f"{len(report.failed)} of {report.total} files could not be transferred.",
+            [{"path": path, "code": error.code, "message": error.sentence} for path, error in report.failed],
+            code="transfer-incomplete",
+            hint="Run the same command again: what is done is not transferred again.",
+        )
+    unchanged = f" ({report.unchanged} unchanged)" if report.unchanged else ""
+    files = "1 file" if report.done == 1 else f"{report.done} files"
+    terminal.show(report.document(), f"{verb} {files}, {format_size(report.size)}{unchanged}.")
+
+
+async def mkdir(path: str, /, *, parents: Annotated[bool, Parameter(alias="-p")] = False, output: Output = Output()) -> None:
+    """Make a folder.
+
+    Parameters
+    ----------
+    path
+        The new folder.
+    parents
+        Make the folders above it too, and do not mind if it exists.
+    """
+    wanted = _not_the_root(path)
+    async with own_files() as files:
+        if parents:
+            from opencloudmesh.cli.transfers import ensure_folder
+
+            await ensure_folder(files, wanted)
+        else:
+            await files.make_folder(wanted)
+    output.terminal().show({"path": wanted}, f"Made the folder {wanted}.")
+
+
+async def rm(
+    path: Annotated[str, Parameter(name="PATH")],
+    /,
+    *more: Annotated[str, Parameter(name="PATHS")],
+    recursive: Annotated[bool, Parameter(alias="-r")] = False,
+    output: Output = Output(),
+) -> None:
+    """Remove files, and folders with --recursive.
+
+    Parameters
+    ----------
+    path
+        A file or folder.
+    more
+        More of them.
+    recursive
+        Remove folders too, with all that they hold.
+    """
+    wanted = [_not_the_root(each) for each in (path, *more)]
+    removed: list[str] = []
+    failed: list[dict[str, str]] = []
+    async with own_files() as files:
+        for each in wanted:
+            try:
+                await _remove(files, each, recursive)
+                removed.append(each)
+            except (NotFound, AccessDenied, InvalidInput) as error:
+                if len(wanted) == 1:
+                    raise
+                failed.append({"path": each, "code": error.code, "message": error.sentence})
+    if failed:
+        raise Failures(f"{len(failed)} of {len(wanted)} could not be removed.", failed, code="rm-incomplete")
+    output.terminal().show({"removed": removed}, *(f"Removed {each}." for each in removed))
+
+
+async def _remove(files: Storage, path: str, recursive: bool) -> None:
+    entry = await files.entry(path)
+    if entry.is_folder and not recursive:
+        hint = "Add --recursive to remove it with all it holds."
+        raise FolderNotRemoved(f'"{path}" is a folder.', hint=hint)
+    await files.remove(path)
+
+
+class FolderNotRemoved(InvalidInput):
+    """`ocm rm` of a folder without --recursive."""
+
+    code = "is-a-folder"
+
+
+def _not_the_root(path: str) -> str:
+    wanted = remote_path(path)
+    if not wanted:
+        raise UsageFault("That is the folder of all your files.", code="path-invalid", hint="Name something in it.")
+    return wanted
+
+

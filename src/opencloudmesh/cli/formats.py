@@ -1,0 +1,65 @@
+"""How values are typed and shown: durations, times, sizes, paths. The clock is an argument."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from opencloudmesh.cli.faults import UsageFault
+
+_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"([0-9]{1,6})([mhdw])", re.ASCII)
+
+
+def parse_expiry(text: str, now: float) -> float:
+    """Return the time that `30d`, `12h`, `45m`, `2w`, a date (to its end, local time) or a date with a time means."""
+    if found := _DURATION.fullmatch(text.strip().lower()):
+        return now + int(found[1]) * _SECONDS[found[2]]
+    try:
+        at = datetime.fromisoformat(text.strip())
+        if len(text.strip()) <= len("2026-12-31"):
+            at += timedelta(days=1)
+        expiry = at.timestamp()
+    except (ValueError, OverflowError, OSError):
+        hint = "Give a duration such as 30d, 12h or 2w, or a date such as 2030-12-31."
+        raise UsageFault(f'"{text}" is no duration and no date.', code="expiry-invalid", hint=hint) from None
+    if expiry <= now:
+        raise UsageFault(f'"{text}" is in the past.', code="expiry-past", hint="Give a time to come.")
+    return expiry
+
+
+def format_time(at: Any) -> str:
+    """Return a time as a short local date and time; nothing for no time."""
+    try:
+        return datetime.fromtimestamp(float(at)).strftime("%Y-%m-%d %H:%M") if at is not None else ""
+    except (TypeError, ValueError, OverflowError, OSError):
+        return str(at)
+
+
+def format_size(size: float) -> str:
+    """Return a size in bytes as a person reads it."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} PB"
+
+
+def text_of(item: Mapping[str, Any], field: str) -> str:
+    """Return a field of a server's answer as text, whatever it is."""
+    value = item.get(field)
+    return "" if value is None else str(value)
+
+
+def words_of(item: Mapping[str, Any], field: str) -> str:
+    """Return a list of words in a server's answer as text."""
+    value = item.get(field)
+    return ", ".join(map(str, value)) if isinstance(value, list) else text_of(item, field)
+
+
+def remote_path(text: str) -> str:
+    """Return a path in the user's files as the storage wants it: no leading slash, no empty part, no `.`."""
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if ".." in parts or "\0" in text:
+        raise UsageFault(f'"{text}" is no path in your files.', code="path-invalid", hint='Give a path without "..".')
+    return "/".join(parts)

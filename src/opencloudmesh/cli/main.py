@@ -1,0 +1,98 @@
+"""The `ocm` command: puts the commands together, and is the one place that turns errors into terminal text and exit status."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from opencloudmesh import __version__
+from opencloudmesh.cli import deliveries, files, operator, session, sharing
+from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_INTERRUPTED, UsageFault, exit_status
+from opencloudmesh.cli.terminal import Terminal
+from opencloudmesh.protocol.errors import OCMError
+
+HELP = """Share files with people on other servers, over Open Cloud Mesh.
+
+Log in to your own server first: ocm login https://cloud.example.org alice
+"""
+
+
+def build_app() -> App:
+    """All commands, in the groups that `ocm --help` shows."""
+    app = App(
+        name="ocm",
+        help=HELP,
+        version=__version__,
+        # Reading markup would load a Markdown parser for each --help.
+        help_format="plaintext",
+        default_parameter=Parameter(negative=(), show_default=False),
+        result_action="return_value",
+    )
+    session.register(app, "Session")
+    files.register(app, "Files")
+    sharing.register(app, "Sharing")
+    deliveries.register(app, "Sharing")
+    operator.register(app, "Running a server")
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    _allow_any_text()
+    tokens = _with_json_last(sys.argv[1:] if arguments is None else arguments)
+    terminal = Terminal(json=_wants_json(tokens))
+    try:
+        build_app()(tokens, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _fail(terminal, _usage_fault(error))
+    except OCMError as error:
+        return _fail(terminal, error)
+    except KeyboardInterrupt:
+        return _fail(terminal, OCMError("Interrupted.", code="interrupted"), EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Nobody reads on (`ocm ls | head`); the interpreter's own flush at exit must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as error:
+        return _fail(terminal, _local_fault(error))
+    return 0
+
+
+def _fail(terminal: Terminal, error: OCMError, status: int | None = None) -> int:
+    terminal.error(error)
+    return exit_status(error) if status is None else status
+
+
+def _usage_fault(error: CycloptsError) -> UsageFault:
+    command = " ".join(("ocm", *(error.command_chain or ())))
+    return UsageFault(" ".join(str(error).split()), hint=f"See: {command} --help")
+
+
+def _local_fault(error: OSError) -> OCMError:
+    where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+    return OCMError(f"{where}{error.strerror or type(error).__name__}.", code="local-file")
+
+
+def _allow_any_text() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+
+
+def _wants_json(tokens: Sequence[str]) -> bool:
+    return "--json" in _options_of(tokens)
+
+
+def _options_of(tokens: Sequence[str]) -> Sequence[str]:
+    return tokens[: tokens.index("--")] if "--" in tokens else tokens
+
+
+def _with_json_last(tokens: Sequence[str]) -> list[str]:
+    """Let `--json` stand before the command too."""
+    rest = list(tokens)
+    while len(rest) > 1 and rest[0] == "--json":
+        rest = rest[1:]
+        rest.insert(len(_options_of(rest)), "--json")
+    return rest

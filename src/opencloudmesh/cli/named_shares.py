@@ -1,0 +1,47 @@
+"""Which share a person means: an id, or a name that fits one share only.
+
+An id always wins. Among shares of the same name those in the states that the command works on are meant first.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from opencloudmesh.cli.client import ApiClient
+from opencloudmesh.protocol.errors import Conflict, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class ShareList:
+    """One list of shares of the API, the fields that name a share in it, and the command that shows it."""
+
+    route: str
+    fields: tuple[str, ...]
+    command: str
+    living: tuple[str, ...] = ()
+
+
+OUTGOING: Final = ShareList("/shares", ("name", "path"), "ocm shares", ("pending", "sent", "accepted"))
+INCOMING: Final = ShareList("/inbox", ("name", "path"), "ocm inbox")
+
+
+async def find_share(api: ApiClient, shares: ShareList, word: str, *, states: Sequence[str]) -> str:
+    """Return the id of the share that `word` names; raises NotFound (share-unknown) or Conflict (share-ambiguous)."""
+    items = await api.items(shares.route)
+    if any(str(item.get("id")) == word for item in items):
+        return word
+    named = [item for item in items if _is_named(item, shares, word)]
+    meant = [item for item in named if item.get("state") in states] or named
+    if not meant:
+        raise NotFound(f'There is no share "{word}".', code="share-unknown", hint=f"See: {shares.command}")
+    if len(meant) > 1:
+        ids = ", ".join(str(item.get("id")) for item in meant)
+        sentence = f'"{word}" is the name of {len(meant)} shares: {ids}.'
+        raise Conflict(sentence, code="share-ambiguous", hint=f"Give the id; see: {shares.command}")
+    return str(meant[0].get("id"))
+
+
+def _is_named(item: Mapping[str, Any], shares: ShareList, word: str) -> bool:
+    names = [item[field] for field in shares.fields if isinstance(item.get(field), str)]
+    # The last part of the place under "Shared with me" is a name too.
+    return any(word in (name, name.rpartition("/")[2]) or word.strip("/") == name for name in names)

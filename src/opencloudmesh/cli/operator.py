@@ -1,0 +1,166 @@
+"""What the operator of a server does: `ocm init`, `ocm serve`, `ocm user add|list|disable|enable|password`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from opencloudmesh.cli.formats import format_time
+from opencloudmesh.cli.terminal import Output
+
+if TYPE_CHECKING:
+    from opencloudmesh.services.records import User
+
+Folder = Annotated[Path, Parameter(name="--dir", help="The server's folder, made by ocm init.")]
+PasswordFile = Annotated[
+    str | None,
+    Parameter(name="--password-file", help="Read the password from the first line of this file (- for standard input)."),
+]
+HERE = Path(".")
+
+
+def register(app: App, group: str) -> None:
+    """Add the commands of this module."""
+    app.command(init, group=group)
+    app.command(serve, group=group)
+    users = App(name="user", help="The accounts of a server.", group=group)
+    users.command(add)
+    users.command(list_users, name="list")
+    for command in (disable, enable, password):
+        users.command(command)
+    app.command(users)
+
+
+def init(
+    folder: Annotated[Path, Parameter(name="DIR")], /, *, origin: str, listen: str | None = None, output: Output = Output()
+) -> None:
+    """Prepare a folder for a server: a commented configuration and keys. Nothing that exists is overwritten.
+
+    Parameters
+    ----------
+    folder
+        The folder; it is made if there is none.
+    origin
+        The public address of the server, such as https://cloud.example.org.
+    listen
+        Where the server listens behind your reverse proxy, HOST:PORT.
+    """
+    from opencloudmesh import bootstrap
+
+    done = bootstrap.initialise(folder, origin, listen)
+    document = {"folder": str(folder), "origin": origin, "done": list(done)}
+    output.terminal().show(document, *done, f"Next: ocm user add NAME --dir {folder}, then: ocm serve {folder}")
+
+
+def serve(folder: Annotated[Path, Parameter(name="DIR")] = HERE, /, *, output: Output = Output()) -> None:
+    """Run the server in the foreground until SIGTERM or Ctrl-C; requests in flight are finished.
+
+    Parameters
+    ----------
+    folder
+        The server's folder, made by ocm init.
+    """
+    import uvloop
+
+    from opencloudmesh import bootstrap
+
+    uvloop.run(bootstrap.run(folder))
+    if output.json:
+        output.terminal().show({"stopped": True})
+
+
+async def add(
+    name: str,
+    /,
+    *,
+    display_name: str = "",
+    password_file: PasswordFile = None,
+    folder: Folder = HERE,
+    output: Output = Output(),
+) -> None:
+    """Add an account.
+
+    Parameters
+    ----------
+    name
+        The login name; it becomes the left part of the OCM Address.
+    display_name
+        The name shown to other people.
+    """
+    from opencloudmesh import bootstrap
+    from opencloudmesh.cli.passwords import read_password
+
+    secret = read_password(f"Password for {name}", file=password_file, repeat=True)
+    async with bootstrap.accounts(folder) as accounts:
+        user = await accounts.add_user(name, secret, display_name=display_name)
+    output.terminal().show(_describe(user), f"Added the user {user.name}.")
+
+
+async def list_users(*, folder: Folder = HERE, output: Output = Output()) -> None:
+    """List the accounts."""
+    from opencloudmesh import bootstrap
+
+    async with bootstrap.accounts(folder) as accounts:
+        users = await accounts.users()
+    rows = ((u.name, u.display_name, "disabled" if u.disabled else "active", format_time(u.created_at)) for u in users)
+    document = {"items": [_describe(user) for user in users]}
+    output.terminal().table(document, ("NAME", "DISPLAY NAME", "STATE", "SINCE"), rows, empty="There are no users.")
+
+
+async def disable(name: str, /, *, folder: Folder = HERE, output: Output = Output()) -> None:
+    """Disable an account: its sessions end, its files and shares stay.
+
+    Parameters
+    ----------
+    name
+        The login name.
+    """
+    await _set_disabled(name, True, folder)
+    output.terminal().show({"name": name, "disabled": True}, f"Disabled the user {name}.")
+
+
+async def enable(name: str, /, *, folder: Folder = HERE, output: Output = Output()) -> None:
+    """Enable an account again.
+
+    Parameters
+    ----------
+    name
+        The login name.
+    """
+    await _set_disabled(name, False, folder)
+    output.terminal().show({"name": name, "disabled": False}, f"Enabled the user {name}.")
+
+
+async def password(
+    name: str, /, *, password_file: PasswordFile = None, folder: Folder = HERE, output: Output = Output()
+) -> None:
+    """Set a new password for an account.
+
+    Parameters
+    ----------
+    name
+        The login name.
+    """
+    from opencloudmesh import bootstrap
+    from opencloudmesh.cli.passwords import read_password
+
+    secret = read_password(f"New password for {name}", file=password_file, repeat=True)
+    async with bootstrap.accounts(folder) as accounts:
+        await accounts.set_password(name, secret)
+    output.terminal().show({"name": name}, f"Set the password of {name}.")
+
+
+async def _set_disabled(name: str, disabled: bool, folder: Path) -> None:
+    from opencloudmesh import bootstrap
+
+    async with bootstrap.accounts(folder) as accounts:
+        await accounts.set_disabled(name, disabled)
+
+
+def _describe(user: "User") -> dict[str, object]:
+    return {
+        "name": user.name,
+        "display_name": user.display_name,
+        "disabled": user.disabled,
+        "created_at": user.created_at,
+    }

@@ -1,0 +1,183 @@
+"""Shares given and received: `ocm discover|share|shares|unshare|inbox|accept|decline|leave` (the share routes of /api/v1).
+
+A share is named by its id, or by its name, path or place under "Shared with me" where that fits one share only.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from opencloudmesh.cli.formats import format_time, parse_expiry, remote_path, text_of, words_of
+from opencloudmesh.cli.terminal import Output
+
+Item = Mapping[str, Any]
+
+
+def register(app: App, group: str) -> None:
+    """Add the commands of this module."""
+    for command in (discover, share, shares, unshare, inbox, accept, decline, leave):
+        app.command(command, group=group)
+
+
+async def discover(host: str, /, *, output: Output = Output()) -> None:
+    """Ask another server what it can do (OCM API Discovery).
+
+    Parameters
+    ----------
+    host
+        The other server, such as cloud.example.org.
+    """
+    from opencloudmesh.cli.client import signed_in
+
+    async with signed_in() as (api, _):
+        found = await api.call("GET", "/discover", query={"host": host})
+    types = found.get("resource_types")
+    output.terminal().show(
+        found,
+        f"host          {text_of(found, 'host')}",
+        f"provider      {text_of(found, 'provider')}",
+        f"API version   {text_of(found, 'api_version')}",
+        f"end point     {text_of(found, 'end_point')}",
+        f"capabilities  {words_of(found, 'capabilities') or 'none'}",
+        f"criteria      {words_of(found, 'criteria') or 'none'}",
+        *(f"takes         {_describe_type(kind)}" for kind in (types if isinstance(types, list) else ())),
+    )
+
+
+def _describe_type(kind: Any) -> str:
+    if not isinstance(kind, dict):
+        return str(kind)
+    protocols = kind.get("protocols")
+    over = f" over {', '.join(map(str, protocols))}" if isinstance(protocols, dict) and protocols else ""
+    return f"{text_of(kind, 'name')} for {words_of(kind, 'share_types')}{over}"
+
+
+async def share(
+    path: str, share_with: str, /, *, write: bool = False, expires: str | None = None, output: Output = Output()
+) -> None:
+    """Share a file or folder of yours with somebody on another server.
+
+    Parameters
+    ----------
+    path
+        The file or folder in your files on your server.
+    share_with
+        The OCM Address of the recipient, such as bob@cloud.example.org.
+    write
+        Allow changes, not only reading.
+    expires
+        End the share after a time (30d, 12h, 2w) or with a day (2030-12-31).
+    """
+    import time
+
+    from opencloudmesh.cli.client import signed_in
+
+    document = {
+        "path": remote_path(path),
+        "share_with": share_with,
+        "permissions": ["read", "write"] if write else ["read"],
+        "expires_at": parse_expiry(expires, time.time()) if expires is not None else None,
+    }
+    async with signed_in() as (api, _):
+        created = await api.call("POST", "/shares", document=document)
+    output.terminal().show(created, *_describe_created(created))
+
+
+def _describe_created(created: Item) -> tuple[str, ...]:
+    what = f"{text_of(created, 'path')} with {text_of(created, 'share_with')} (share {text_of(created, 'id')})"
+    if created.get("state") in ("sent", "accepted"):
+        return (f"Shared {what}: the other server has taken it.",)
+    if created.get("state") == "pending":
+        why = f" ({text_of(created, 'reason')})" if created.get("reason") else ""
+        return (f"Sharing {what}: not delivered yet{why}.", "It is tried again by itself; see: ocm deliveries")
+    return (f"Sharing {what}: {_state_of(created)}.",)
+
+
+async def shares(*, output: Output = Output()) -> None:
+    """List the shares that you gave."""
+    from opencloudmesh.cli.client import signed_in
+
+    async with signed_in() as (api, _):
+        items = await api.items("/shares")
+    rows = (
+        (*_fields(item, "id", "state", "path", "share_with"), words_of(item, "permissions"), format_time(item.get("expires_at")),
+         text_of(item, "reason"))
+        for item in items
+    )  # fmt: skip
+    columns = ("ID", "STATE", "PATH", "WITH", "MAY", "UNTIL", "REASON")
+    output.terminal().table({"items": items}, columns, rows, empty="You share nothing.")
+
+
+async def unshare(share: Annotated[str, Parameter(name="ID")], /, *, output: Output = Output()) -> None:
+    """End a share that you gave.
+
+    Parameters
+    ----------
+    share
+        The id of the share (see: ocm shares), or its name or path.
+    """
+    from opencloudmesh.cli.client import item_path, signed_in
+    from opencloudmesh.cli.named_shares import OUTGOING, find_share
+
+    async with signed_in() as (api, _):
+        ended = await api.call("DELETE", item_path("shares", await find_share(api, OUTGOING, share, states=OUTGOING.living)))
+    what = f"{text_of(ended, 'path')} with {text_of(ended, 'share_with')}"
+    output.terminal().show(ended, f"Ended the share of {what} (share {text_of(ended, 'id')}): {_state_of(ended)}.")
+
+
+async def inbox(*, output: Output = Output()) -> None:
+    """List the shares that you were given."""
+    from opencloudmesh.cli.client import signed_in
+
+    async with signed_in() as (api, _):
+        items = await api.items("/inbox")
+    rows = (
+        (*_fields(item, "id"), _state_of(item), *_fields(item, "name", "resource_type", "sender"), words_of(item, "permissions"),
+         format_time(item.get("expires_at")), text_of(item, "path"))
+        for item in items
+    )  # fmt: skip
+    columns = ("ID", "STATE", "NAME", "TYPE", "FROM", "MAY", "UNTIL", "PATH")
+    output.terminal().table({"items": items}, columns, rows, empty="Nobody shares anything with you.")
+
+
+IncomingId = Annotated[str, Parameter(name="ID", help="The id of the share (see: ocm inbox), or its name.")]
+
+
+async def accept(share: IncomingId, /, *, output: Output = Output()) -> None:
+    """Accept a share that you were given; it appears under "Shared with me"."""
+    taken = await _answer(share, "POST", "accept", states=("pending",))
+    what = f'"{text_of(taken, "name")}" from {text_of(taken, "sender")}'
+    output.terminal().show(taken, f"Accepted {what}; it is at: {text_of(taken, 'path')}")
+
+
+async def decline(share: IncomingId, /, *, output: Output = Output()) -> None:
+    """Decline a share that you were given."""
+    declined = await _answer(share, "POST", "decline", states=("pending",))
+    output.terminal().show(declined, f'Declined "{text_of(declined, "name")}" from {text_of(declined, "sender")}.')
+
+
+async def leave(share: IncomingId, /, *, output: Output = Output()) -> None:
+    """Leave a share that you accepted; it disappears from "Shared with me"."""
+    left = await _answer(share, "DELETE", None, states=("accepted",))
+    output.terminal().show(left, f'Left "{text_of(left, "name")}" from {text_of(left, "sender")}.')
+
+
+async def _answer(share: str, method: str, action: str | None, *, states: tuple[str, ...]) -> dict[str, Any]:
+    from opencloudmesh.cli.client import item_path, signed_in
+    from opencloudmesh.cli.named_shares import INCOMING, find_share
+
+    async with signed_in() as (api, _):
+        share_id = await find_share(api, INCOMING, share, states=states)
+        return await api.call(method, item_path("inbox", share_id, *((action,) if action else ())))
+
+
+def _fields(item: Item, *fields: str) -> tuple[str, ...]:
+    return tuple(text_of(item, field) for field in fields)
+
+
+def _state_of(item: Item) -> str:
+    state = text_of(item, "state")
+    if item.get("unavailable_since") is not None:
+        return f"{state}, unavailable since {format_time(item['unavailable_since'])}"
+    return f"{state} ({text_of(item, 'reason')})" if item.get("reason") else state

@@ -1,0 +1,101 @@
+"""What a command prints: text and tables for people, one JSON document for programs.
+
+Texts from a server are not trusted: everything printed for people goes through `clean`, so that no control character or escape
+sequence reaches the terminal; JSON is ASCII only. Results go to standard output, notes and errors to standard error; with
+`--json` errors go to standard output too, so that it always holds exactly one document.
+"""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cyclopts import Group, Parameter
+
+from opencloudmesh.protocol.errors import OCMError
+
+
+def clean(text: str) -> str:
+    r"""Return `text` with everything that is no visible character or space written as an escape (ESC becomes \x1b)."""
+    if text.isprintable():
+        return text
+    return "".join(char if _is_visible(char) else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def _is_visible(char: str) -> bool:
+    return char.isprintable() or unicodedata.category(char) == "Zs"
+
+
+def to_json(document: Any) -> str:
+    """Return `document` as JSON in ASCII without any control character beside the line ends."""
+    return json.dumps(document, indent=2).replace("\x7f", "\\u007f")
+
+
+class Terminal:
+    """Standard output and standard error of one command."""
+
+    def __init__(self, *, json: bool) -> None:
+        self.json = json
+
+    @property
+    def draws(self) -> bool:
+        """Whether moving things (progress bars) may be drawn."""
+        return not self.json and sys.stderr.isatty()
+
+    def show(self, document: Any, *lines: str) -> None:
+        """Print the result: `document` with `--json`, else each of `lines`."""
+        if self.json:
+            print(to_json(document))
+            return
+        for line in lines:
+            print(clean(line))
+
+    def table(self, document: Any, columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
+        """Print a result of many rows: `document` with `--json`, else a table, or the sentence `empty`."""
+        cells = [[clean(cell) for cell in row] for row in rows]
+        if self.json or not cells:
+            self.show(document, empty)
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        for row in cells:
+            table.add_row(*(Text(cell) for cell in row))
+        # Into a pipe a row is one line, however long.
+        Console(width=None if sys.stdout.isatty() else 1 << 15, markup=False, highlight=False, emoji=False).print(table)
+
+    def note(self, line: str) -> None:
+        """Print something that is not the result."""
+        if not self.json:
+            print(clean(line), file=sys.stderr)
+
+    def error(self, error: OCMError) -> None:
+        """Print an error: a sentence, its reason code, what to do."""
+        failed: Sequence[Mapping[str, Any]] = getattr(error, "failed", ())
+        if self.json:
+            entry: dict[str, Any] = {"code": error.code, "message": error.sentence, "hint": error.hint}
+            if failed:
+                entry["failed"] = [dict(item) for item in failed]
+            print(to_json({"error": entry}))
+            return
+        for item in failed:
+            print(clean(f"  {item['path']}: {item['message']} ({item['code']})"), file=sys.stderr)
+        print(clean(f"Error: {error.sentence} ({error.code})"), file=sys.stderr)
+        if error.hint:
+            print(clean(f"What to do: {error.hint}"), file=sys.stderr)
+
+
+@Parameter(name="*", group=Group("Output", sort_key=90))
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What every command takes."""
+
+    json: bool = False
+    "Print one JSON document for programs; an error is one too: {\"error\": {\"code\", \"message\", \"hint\"}}."
+
+    def terminal(self) -> Terminal:
+        return Terminal(json=self.json)
