@@ -1,0 +1,63 @@
+"""The database: SQLite in a file of its own, or PostgreSQL (design decision 6)."""
+
+import os
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from opencloudmesh.adapters.database.migrations import is_current, migrate
+from opencloudmesh.adapters.database.sealing import SecretBox
+from opencloudmesh.adapters.database.sqlite import FolderLock, SqliteDatabase
+from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.services.ports import Database
+
+__all__ = ["SecretBox", "migrate", "open_database"]
+
+
+def open_database(url: str, box: SecretBox, *, exclusive: bool = True) -> Database:
+    """Bring the schema up to date and open `sqlite:///path` or `postgresql://...`.
+
+    A server opens a SQLite file exclusively; a command beside it does not, and shares it with the server. Raises
+    `LocalFault` codes database-in-use, database-newer, database-url-invalid, and `TemporarilyUnavailable`.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed, box, exclusive)
+    migrate(parsed)
+    from opencloudmesh.adapters.database.postgres import PostgresDatabase
+
+    return PostgresDatabase(parsed, box)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+        kind = parsed.get_backend_name()
+    except ArgumentError as error:
+        raise InvalidInput("The database URL cannot be read.", code="database-url-invalid") from error
+    if kind == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if kind != "sqlite" or parsed.database in (None, "", ":memory:"):
+        raise InvalidInput(
+            "The database is neither a SQLite file nor PostgreSQL.",
+            code="database-url-invalid",
+            hint="Write sqlite:////absolute/path.sqlite3 or postgresql://user@host/name.",
+        )
+    return parsed
+
+
+def _open_sqlite(url: URL, box: SecretBox, exclusive: bool) -> Database:
+    path = Path(url.database or "").absolute()
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    lock = FolderLock(path) if exclusive or not is_current(url) else None
+    try:
+        migrate(url)
+        database = SqliteDatabase(path, box, lock=lock if exclusive else None)
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    if lock is not None and not exclusive:
+        lock.release()
+    return database

@@ -1,0 +1,319 @@
+"""The store of messages that peers must get, and of every try (design decision 5).
+
+Rules: a delivery is held back while an older one of the same share is open (queued or leased). That is kept in the column
+`first`, written whenever a delivery of the share opens or ends, so that leasing reads an index over exactly those rows that
+may be sent, whatever number of others is queued.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Integer, Update, and_, bindparam, case, delete, exists, func, insert, not_, select, union_all, update
+
+from opencloudmesh.adapters.database.connection import Connection, Statement
+from opencloudmesh.adapters.database.schema import (
+    deliveries,
+    delivery_attempts,
+    delivery_done,
+    delivery_leased,
+    delivery_open,
+    delivery_waiting,
+    word,
+)
+from opencloudmesh.services.records import Delivery, DeliveryAttempt
+
+_TABLE = deliveries.c
+_COLUMNS = (
+    _TABLE.id,
+    _TABLE.peer,
+    _TABLE.kind,
+    _TABLE.user_id,
+    _TABLE.outgoing_share_id,
+    _TABLE.incoming_share_id,
+    _TABLE.state,
+    _TABLE.attempts,
+    _TABLE.due_at,
+    _TABLE.expires_at,
+    _TABLE.lease,
+    _TABLE.lease_until,
+    _TABLE.reason,
+    _TABLE.detail,
+    _TABLE.http_status,
+    _TABLE.created_at,
+    _TABLE.changed_at,
+)
+_SELECT = select(*_COLUMNS)
+_MOST = bindparam("most", type_=Integer)
+_PEER = _TABLE.peer == bindparam("which_peer")
+_WHICH = _TABLE.id == bindparam("which")
+_QUEUED = _TABLE.state == word("queued")
+
+_ADD = Statement(
+    insert(deliveries)
+    .values(
+        first=not_(exists().where(_TABLE.share_key == bindparam("share"), delivery_open).select_from(deliveries)),
+    )
+    .returning(*_COLUMNS),
+    columns=[column.name for column in _TABLE if column.name not in ("id", "first")],
+)
+_BY_ID = Statement(_SELECT.where(_WHICH))
+_OF_USER = Statement(
+    _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST)
+)
+_OF_SHARE = Statement(_SELECT.where(_TABLE.share_key == bindparam("share")).order_by(_TABLE.id))
+
+_waiting = select(_TABLE.peer.label("peer"), func.min(_TABLE.due_at).label("due")).where(delivery_waiting).group_by(_TABLE.peer)
+_leased = (
+    select(_TABLE.peer.label("peer"), func.min(_TABLE.lease_until).label("due")).where(delivery_leased).group_by(_TABLE.peer)
+)
+_work = union_all(_waiting, _leased).subquery()
+_PEERS_WITH_WORK = Statement(select(_work.c.peer, func.min(_work.c.due)).group_by(_work.c.peer).order_by(_work.c.peer))
+_NEXT_DUE = Statement(select(_TABLE.due_at).where(_PEER, delivery_waiting).order_by(_TABLE.due_at).limit(1))
+
+
+def _release() -> Update:
+    return update(deliveries).values(state=word("queued"), lease="", lease_until=0.0)
+
+
+_RELEASE_RUN_OUT = Statement(_release().where(_PEER, delivery_leased, _TABLE.lease_until < bindparam("now")))
+_RELEASE_ALL = Statement(_release().where(delivery_leased), columns=["changed_at"])
+_LEASE = Statement(
+    update(deliveries)
+    .where(
+        _TABLE.id.in_(
+            select(_TABLE.id)
+            .where(_PEER, delivery_waiting, _TABLE.due_at <= bindparam("now"))
+            .order_by(_TABLE.due_at, _TABLE.id)
+            .limit(_MOST)
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(state=word("leased"))
+    .returning(*_COLUMNS),
+    columns=["lease", "lease_until", "changed_at"],
+)
+
+_ours = update(deliveries).where(_WHICH, delivery_leased, _TABLE.lease == bindparam("holder"))
+_COMPLETE = Statement(
+    _ours.values(state=word("done"), attempts=_TABLE.attempts + 1, lease="", lease_until=0.0, reason="", detail="").returning(
+        _TABLE.share_key
+    ),
+    columns=["http_status", "changed_at"],
+)
+_REQUEUE = Statement(
+    _ours.values(state=word("queued"), attempts=_TABLE.attempts + 1, lease="", lease_until=0.0),
+    columns=["due_at", "reason", "detail", "http_status", "changed_at"],
+)
+_BURY = Statement(
+    update(deliveries)
+    .where(_WHICH, delivery_open)
+    .values(
+        state=word("dead"),
+        attempts=case((delivery_leased, _TABLE.attempts + 1), else_=_TABLE.attempts),
+        lease="",
+        lease_until=0.0,
+    )
+    .returning(_TABLE.share_key),
+    columns=["reason", "detail", "http_status", "changed_at"],
+)
+_oldest = deliveries.alias("oldest")
+_SET_FIRST = Statement(
+    update(deliveries)
+    .where(_TABLE.share_key == bindparam("share"), delivery_open)
+    .values(
+        first=_TABLE.id
+        == select(func.min(_oldest.c.id))
+        .where(_oldest.c.share_key == bindparam("share"), _oldest.c.state.in_([word("queued"), word("leased")]))
+        .scalar_subquery()
+    )
+)
+_LATER = _TABLE.due_at > bindparam("now")
+_hasten = update(deliveries).where(_QUEUED, _LATER)
+_HASTEN = Statement(_hasten, columns=["due_at"])
+_HASTEN_PEER = Statement(_hasten.where(_PEER), columns=["due_at"])
+_HASTEN_ONE = Statement(_hasten.where(_WHICH), columns=["due_at"])
+_REVIVE = Statement(
+    update(deliveries)
+    .where(_WHICH, _TABLE.state == word("dead"))
+    .values(
+        state=word("queued"),
+        expires_at=case(
+            (_TABLE.expires_at > bindparam("now"), _TABLE.expires_at),
+            else_=bindparam("now") + _TABLE.expires_at - _TABLE.created_at,
+        ),
+    )
+    .returning(_TABLE.share_key),
+    columns=["due_at", "changed_at"],
+)
+_ATTEMPT = delivery_attempts.c
+_ADD_ATTEMPT = Statement(insert(delivery_attempts), columns=["delivery_id", "at", "duration", "reason", "detail", "http_status"])
+_ATTEMPTS = Statement(
+    select(_ATTEMPT.delivery_id, _ATTEMPT.at, _ATTEMPT.duration, _ATTEMPT.reason, _ATTEMPT.detail, _ATTEMPT.http_status)
+    .where(_ATTEMPT.delivery_id == bindparam("which"))
+    .order_by(_ATTEMPT.id)
+)
+_REMOVE_ENDED = Statement(
+    delete(deliveries).where(
+        _TABLE.id.in_(
+            select(_TABLE.id)
+            .where(and_(delivery_done, _TABLE.changed_at < bindparam("before")))
+            .order_by(_TABLE.changed_at)
+            .limit(_MOST)
+        )
+    )
+)
+
+
+class Deliveries:
+    """Implements `ports.DeliveryStore`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(
+        self,
+        *,
+        peer: str,
+        kind: str,
+        user_id: int,
+        outgoing_share_id: int | None = None,
+        incoming_share_id: int | None = None,
+        due_at: float,
+        expires_at: float,
+        at: float,
+    ) -> Delivery:
+        """Queue one (state queued)."""
+        share_key = _share_key(outgoing_share_id, incoming_share_id)
+        row = self._connection.row(
+            _ADD,
+            peer=peer,
+            kind=kind,
+            user_id=user_id,
+            outgoing_share_id=outgoing_share_id,
+            incoming_share_id=incoming_share_id,
+            state="queued",
+            attempts=0,
+            due_at=due_at,
+            expires_at=expires_at,
+            lease="",
+            lease_until=0.0,
+            reason="",
+            detail="",
+            http_status=0,
+            created_at=at,
+            changed_at=at,
+            share_key=share_key,
+            share=share_key,
+        )
+        assert row is not None  # noqa: S101  RETURNING of an INSERT that did not raise
+        return Delivery(*row)
+
+    def by_id(self, delivery_id: int) -> Delivery | None:
+        """The delivery with this id."""
+        row = self._connection.row(_BY_ID, which=delivery_id)
+        return Delivery(*row) if row else None
+
+    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[Delivery]:
+        """Ascending ids greater than `after_id`."""
+        return [Delivery(*row) for row in self._connection.rows(_OF_USER, user_id=user_id, after=after_id, most=limit)]
+
+    def of_outgoing_share(self, share_id: int) -> Sequence[Delivery]:
+        """All of this share, oldest first."""
+        return [Delivery(*row) for row in self._connection.rows(_OF_SHARE, share=_share_key(share_id, None))]
+
+    def of_incoming_share(self, share_id: int) -> Sequence[Delivery]:
+        """All of this share, oldest first."""
+        return [Delivery(*row) for row in self._connection.rows(_OF_SHARE, share=_share_key(None, share_id))]
+
+    def peers_with_work(self) -> Sequence[tuple[str, float]]:
+        """(peer, earliest due_at) over queued deliveries; a leased one counts from the moment its lease runs out."""
+        return [(row[0], row[1]) for row in self._connection.rows(_PEERS_WITH_WORK)]
+
+    def next_due(self, peer: str) -> float | None:
+        """Earliest due_at of a queued delivery of this peer that no older open one of the same share holds back."""
+        row = self._connection.row(_NEXT_DUE, which_peer=peer)
+        return row[0] if row else None
+
+    def lease(self, peer: str, *, holder: str, now: float, until: float, limit: int) -> Sequence[Delivery]:
+        """Lease up to `limit` due deliveries of a peer, those due longest first, that no older open one of the same share
+        holds back. Leases that ran out (lease_until < now) count as queued."""
+        self._connection.change(_RELEASE_RUN_OUT, which_peer=peer, now=now)
+        rows = self._connection.rows(
+            _LEASE, which_peer=peer, now=now, most=limit, lease=holder, lease_until=until, changed_at=now
+        )
+        return sorted((Delivery(*row) for row in rows), key=lambda delivery: (delivery.due_at, delivery.id))
+
+    def complete(self, delivery_id: int, *, holder: str, at: float, http_status: int) -> bool:
+        """leased -> done, one attempt more; False if the lease is not ours any more."""
+        row = self._connection.row(_COMPLETE, which=delivery_id, holder=holder, http_status=http_status, changed_at=at)
+        if row is None:
+            return False
+        self._connection.change(_SET_FIRST, share=row[0])
+        return True
+
+    def requeue(
+        self, delivery_id: int, *, holder: str, due_at: float, reason: str, detail: str, http_status: int, at: float
+    ) -> bool:
+        """leased -> queued again, one attempt more; False if the lease is not ours any more."""
+        changed = self._connection.change(
+            _REQUEUE,
+            which=delivery_id,
+            holder=holder,
+            due_at=due_at,
+            reason=reason,
+            detail=detail,
+            http_status=http_status,
+            changed_at=at,
+        )
+        return changed == 1
+
+    def bury(self, delivery_id: int, *, reason: str, detail: str, http_status: int, at: float) -> None:
+        """An open one -> dead, with the reason; of a leased one that was one attempt more."""
+        row = self._connection.row(_BURY, which=delivery_id, reason=reason, detail=detail, http_status=http_status, changed_at=at)
+        if row:
+            self._connection.change(_SET_FIRST, share=row[0])
+
+    def release_all(self, at: float) -> int:
+        """leased -> queued for all: at the start of the only process that works on this database."""
+        return self._connection.change(_RELEASE_ALL, changed_at=at)
+
+    def hasten(self, *, peer: str | None = None, delivery_id: int | None = None, at: float) -> int:
+        """Make queued deliveries due now; returns how many that changed.
+
+        A dead one named by id is queued again (attempts kept); if its time to live is over, that begins anew.
+        """
+        if delivery_id is not None:
+            row = self._connection.row(_REVIVE, which=delivery_id, now=at, due_at=at, changed_at=at)
+            if row:
+                self._connection.change(_SET_FIRST, share=row[0])
+                return 1
+            return self._connection.change(_HASTEN_ONE, which=delivery_id, now=at, due_at=at)
+        if peer is not None:
+            return self._connection.change(_HASTEN_PEER, which_peer=peer, now=at, due_at=at)
+        return self._connection.change(_HASTEN, now=at, due_at=at)
+
+    def add_attempt(self, attempt: DeliveryAttempt) -> None:
+        """Record one try."""
+        self._connection.change(
+            _ADD_ATTEMPT,
+            delivery_id=attempt.delivery_id,
+            at=attempt.at,
+            duration=attempt.duration,
+            reason=attempt.reason,
+            detail=attempt.detail,
+            http_status=attempt.http_status,
+        )
+
+    def attempts(self, delivery_id: int) -> Sequence[DeliveryAttempt]:
+        """Every try, oldest first."""
+        return [DeliveryAttempt(*row) for row in self._connection.rows(_ATTEMPTS, which=delivery_id)]
+
+    def remove_ended(self, before: float, limit: int) -> int:
+        """Delete up to `limit` done deliveries (with their attempts) that changed before `before`; returns how many."""
+        return self._connection.change(_REMOVE_ENDED, before=before, most=limit)
+
+
+def _share_key(outgoing_share_id: int | None, incoming_share_id: int | None) -> int:
+    if outgoing_share_id is not None:
+        return outgoing_share_id
+    assert incoming_share_id is not None, "a delivery tells of one share"  # noqa: S101
+    return -incoming_share_id

@@ -1,0 +1,242 @@
+"""The store of shares that our users got (section Share Creation Notification; RECV-12).
+
+Rules: the same (user, peer, providerId, secret) is one row, whatever became of it (declined, left and revoked rows stay as
+tombstones); the protocol object is sealed (design decision 7); only living rows hold a mount name.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Integer, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from opencloudmesh.adapters.database.connection import Connection, Row, Statement
+from opencloudmesh.adapters.database.mount_names import free_number, numbered_name, safe_name
+from opencloudmesh.adapters.database.schema import incoming_expirable, incoming_living, incoming_shares, word
+from opencloudmesh.adapters.database.sealing import SecretBox, incoming_protocol_context
+from opencloudmesh.adapters.database.words import words_of_text, words_to_text
+from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.services.records import IncomingShare, NewIncomingShare
+
+LONGEST_PROVIDER_ID = 1024
+"""Bytes; a longer one does not fit into an index."""
+_LIVING = frozenset({"pending", "accepted"})
+_REMEMBERED = 10_000
+
+_TABLE = incoming_shares.c
+_COLUMNS = (
+    _TABLE.id,
+    _TABLE.user_id,
+    _TABLE.peer,
+    _TABLE.provider_id,
+    _TABLE.owner,
+    _TABLE.sender,
+    _TABLE.owner_display_name,
+    _TABLE.sender_display_name,
+    _TABLE.recipient,
+    _TABLE.share_type,
+    _TABLE.resource_type,
+    _TABLE.name,
+    _TABLE.description,
+    _TABLE.mount_name,
+    _TABLE.permissions,
+    _TABLE.sealed_protocol,
+    _TABLE.expires_at,
+    _TABLE.state,
+    _TABLE.reason,
+    _TABLE.unavailable_since,
+    _TABLE.created_at,
+    _TABLE.changed_at,
+    _TABLE.secret_hash,
+)
+_SELECT = select(*_COLUMNS)
+_MOST = bindparam("most", type_=Integer)
+_ADD = Statement(
+    insert(incoming_shares).on_conflict_do_nothing().returning(_TABLE.id),
+    columns=[column.name for column in _TABLE if column.name not in ("id", "unavailable_since")],
+)
+_SAME = Statement(
+    _SELECT.where(
+        _TABLE.peer == bindparam("peer"),
+        _TABLE.provider_id == bindparam("provider_id"),
+        _TABLE.user_id == bindparam("user_id"),
+        _TABLE.secret_hash == bindparam("secret_hash"),
+    )
+)
+_BY_ID = Statement(_SELECT.where(_TABLE.id == bindparam("which")))
+_BY_PROVIDER_ID = Statement(
+    _SELECT.where(_TABLE.peer == bindparam("peer"), _TABLE.provider_id == bindparam("provider_id")).order_by(_TABLE.id)
+)
+_OF_MOUNT = (_TABLE.user_id == bindparam("user_id"), _TABLE.mount_name == bindparam("mount_name"), incoming_living)
+_BY_MOUNT_NAME = Statement(_SELECT.where(*_OF_MOUNT))
+_MOUNT_TAKEN = Statement(select(_TABLE.id).where(*_OF_MOUNT))
+_OF_USER = Statement(
+    _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST)
+)
+_STATE = Statement(select(_TABLE.state, _TABLE.user_id, _TABLE.name, _TABLE.resource_type).where(_TABLE.id == bindparam("which")))
+_UPDATE = update(incoming_shares).where(_TABLE.id == bindparam("which"))
+_SET_STATE = Statement(_UPDATE, columns=["state", "reason", "changed_at"])
+_SET_MOUNT_NAME = Statement(_UPDATE, columns=["mount_name"])
+_SET_UNAVAILABLE_SINCE = Statement(_UPDATE, columns=["unavailable_since"])
+_EXPIRE = Statement(
+    update(incoming_shares)
+    .where(
+        _TABLE.id.in_(
+            select(_TABLE.id)
+            .where(incoming_expirable, _TABLE.expires_at <= bindparam("now"))
+            .order_by(_TABLE.expires_at)
+            .limit(_MOST)
+        )
+    )
+    .values(state=word("expired"), reason=word("share-expired")),
+    columns=["changed_at"],
+)
+
+
+class IncomingShares:
+    """Implements `ports.IncomingShareStore`."""
+
+    def __init__(self, connection: Connection, box: SecretBox) -> None:
+        self._connection = connection
+        self._box = box
+        self._last_numbers: dict[tuple[int, str], int] = {}  # where to begin looking; never relied on
+
+    def _share(self, row: Row) -> IncomingShare:
+        protocol = json.loads(self._box.open(row[15], incoming_protocol_context(row[2], row[3], row[22])))
+        return IncomingShare(*(*row[:14], words_of_text(row[14]), protocol, *row[16:22]))
+
+    def add(self, share: NewIncomingShare) -> tuple[IncomingShare, bool]:
+        """Insert, or return the row that is there already for (user, peer, provider_id, secret); the flag says "new".
+
+        Raises `InvalidInput` (code provider-id-too-long).
+        """
+        if len(share.provider_id) * 4 > LONGEST_PROVIDER_ID < len(share.provider_id.encode()):
+            raise InvalidInput("The providerId is too long.", code="provider-id-too-long")
+        values = self._values(share)
+        name = safe_name(share.name)
+        number = 1
+        while True:
+            mount_name = numbered_name(name, number, is_file=share.resource_type == "file")
+            row = self._connection.row(_ADD, **values, mount_name=mount_name)
+            if row:
+                return self._added(share, row[0], mount_name), True
+            if same := self._same(share, values["secret_hash"]):
+                return same, False
+            number = self._next_number(share.user_id, name, share.resource_type)
+
+    def _values(self, share: NewIncomingShare) -> dict[str, Any]:
+        secret_hash = self._box.keyed_hash(share.secret)
+        context = incoming_protocol_context(share.peer, share.provider_id, secret_hash)
+        return {
+            "user_id": share.user_id,
+            "peer": share.peer,
+            "provider_id": share.provider_id,
+            "owner": share.owner,
+            "sender": share.sender,
+            "owner_display_name": share.owner_display_name,
+            "sender_display_name": share.sender_display_name,
+            "recipient": share.recipient,
+            "share_type": share.share_type,
+            "resource_type": share.resource_type,
+            "name": share.name,
+            "description": share.description,
+            "permissions": words_to_text(share.permissions),
+            "sealed_protocol": self._box.seal(json.dumps(share.protocol, default=dict).encode(), context),
+            "secret_hash": secret_hash,
+            "expires_at": share.expires_at,
+            "state": "pending",
+            "reason": "",
+            "created_at": share.created_at,
+            "changed_at": share.created_at,
+        }
+
+    @staticmethod
+    def _added(share: NewIncomingShare, share_id: int, mount_name: str) -> IncomingShare:
+        return IncomingShare(
+            share_id,
+            share.user_id,
+            share.peer,
+            share.provider_id,
+            share.owner,
+            share.sender,
+            share.owner_display_name,
+            share.sender_display_name,
+            share.recipient,
+            share.share_type,
+            share.resource_type,
+            share.name,
+            share.description,
+            mount_name,
+            share.permissions,
+            share.protocol,
+            share.expires_at,
+            "pending",
+            "",
+            None,
+            share.created_at,
+            share.created_at,
+        )
+
+    def _same(self, share: NewIncomingShare, secret_hash: bytes) -> IncomingShare | None:
+        row = self._connection.row(
+            _SAME, peer=share.peer, provider_id=share.provider_id, user_id=share.user_id, secret_hash=secret_hash
+        )
+        return self._share(row) if row else None
+
+    def _next_number(self, user_id: int, name: str, resource_type: str) -> int:
+        def taken(number: int) -> bool:
+            mount_name = numbered_name(name, number, is_file=resource_type == "file")
+            return self._connection.row(_MOUNT_TAKEN, user_id=user_id, mount_name=mount_name) is not None
+
+        last = self._last_numbers.get((user_id, name), 1)
+        number = free_number(taken, last if last == 1 or taken(last) else 1)
+        if len(self._last_numbers) >= _REMEMBERED:
+            self._last_numbers.clear()
+        self._last_numbers[user_id, name] = number
+        return number
+
+    def by_id(self, share_id: int) -> IncomingShare | None:
+        """The share with this id."""
+        row = self._connection.row(_BY_ID, which=share_id)
+        return self._share(row) if row else None
+
+    def by_provider_id(self, peer: str, provider_id: str) -> Sequence[IncomingShare]:
+        """All shares of the peer with this providerId: some servers use one for all recipients."""
+        rows = self._connection.rows(_BY_PROVIDER_ID, peer=peer, provider_id=provider_id)
+        return [self._share(row) for row in rows]
+
+    def by_mount_name(self, user_id: int, mount_name: str) -> IncomingShare | None:
+        """The living share of this name under the user's "Shared with me"."""
+        row = self._connection.row(_BY_MOUNT_NAME, user_id=user_id, mount_name=mount_name)
+        return self._share(row) if row else None
+
+    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[IncomingShare]:
+        """Ascending ids greater than `after_id`, tombstones included."""
+        return [self._share(row) for row in self._connection.rows(_OF_USER, user_id=user_id, after=after_id, most=limit)]
+
+    def set_state(self, share_id: int, state: str, reason: str, at: float) -> None:
+        """Change the state; a share that comes back to life gets a mount name anew, as its old one may be taken."""
+        if state in _LIVING:
+            self._claim_mount_name(share_id)
+        self._connection.change(_SET_STATE, which=share_id, state=state, reason=reason, changed_at=at)
+
+    def _claim_mount_name(self, share_id: int) -> None:
+        row = self._connection.row(_STATE, which=share_id)
+        if row is None or row[0] in _LIVING:
+            return
+        _, user_id, raw_name, resource_type = row
+        name = safe_name(raw_name)
+        mount_name = numbered_name(name, 1, is_file=resource_type == "file")
+        if self._connection.row(_MOUNT_TAKEN, user_id=user_id, mount_name=mount_name):
+            number = self._next_number(user_id, name, resource_type)
+            mount_name = numbered_name(name, number, is_file=resource_type == "file")
+        self._connection.change(_SET_MOUNT_NAME, which=share_id, mount_name=mount_name)
+
+    def set_unavailable_since(self, share_id: int, at: float | None) -> None:
+        """Note since when the share cannot be reached, or that it can (None)."""
+        self._connection.change(_SET_UNAVAILABLE_SINCE, which=share_id, unavailable_since=at)
+
+    def expire(self, now: float, limit: int) -> int:
+        """Mark up to `limit` living shares past their expiration as expired; returns how many."""
+        return self._connection.change(_EXPIRE, now=now, changed_at=now, most=limit)

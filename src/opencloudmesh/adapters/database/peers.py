@@ -1,0 +1,85 @@
+"""The store of what we know of other servers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, func, null, select
+from sqlalchemy.dialects.postgresql import insert
+
+from opencloudmesh.adapters.database.connection import Connection, Statement
+from opencloudmesh.adapters.database.schema import peers
+from opencloudmesh.services.records import PeerRecord
+
+_COLUMNS = (
+    peers.c.host,
+    peers.c.discovery,
+    peers.c.discovered_at,
+    peers.c.key_set,
+    peers.c.key_set_at,
+    peers.c.first_contact,
+    peers.c.last_contact,
+    peers.c.failing_since,
+    peers.c.last_reason,
+)
+_NAMES = [column.name for column in _COLUMNS]
+_GET = Statement(select(*_COLUMNS).where(peers.c.host == bindparam("host")))
+_ALL = Statement(select(*_COLUMNS).order_by(peers.c.host))
+_INSERT = insert(peers)
+_NEW = _INSERT.excluded
+
+
+def _insert_or_set(**values: Any) -> Statement:
+    return Statement(_INSERT.on_conflict_do_update(index_elements=[peers.c.host], set_=values), columns=_NAMES)
+
+
+_SET_DISCOVERY = _insert_or_set(discovery=_NEW.discovery, discovered_at=_NEW.discovered_at)
+_SET_KEY_SET = _insert_or_set(key_set=_NEW.key_set, key_set_at=_NEW.key_set_at)
+_SET_CONTACT = _insert_or_set(last_contact=_NEW.last_contact, failing_since=null(), last_reason=_NEW.last_reason)
+_SET_FAILING = _insert_or_set(
+    failing_since=func.coalesce(peers.c.failing_since, _NEW.failing_since), last_reason=_NEW.last_reason
+)
+
+
+class Peers:
+    """Implements `ports.PeerStore`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, host: str) -> PeerRecord | None:
+        """What is known of this host."""
+        row = self._connection.row(_GET, host=host)
+        return PeerRecord(*row) if row else None
+
+    def all(self) -> Sequence[PeerRecord]:
+        """All known peers, by host."""
+        return [PeerRecord(*row) for row in self._connection.rows(_ALL)]
+
+    def set_discovery(self, host: str, document: str, at: float) -> None:
+        """Keep the discovery document last received."""
+        self._set(_SET_DISCOVERY, host, at, discovery=document, discovered_at=at)
+
+    def set_key_set(self, host: str, document: str, at: float) -> None:
+        """Keep the JWK Set last received."""
+        self._set(_SET_KEY_SET, host, at, key_set=document, key_set_at=at)
+
+    def set_contact(self, host: str, at: float) -> None:
+        """The peer answered or called: last_contact, failing_since cleared."""
+        self._set(_SET_CONTACT, host, at, last_contact=at)
+
+    def set_failing(self, host: str, at: float, reason: str) -> None:
+        """The peer failed: failing_since is kept if set already."""
+        self._set(_SET_FAILING, host, at, failing_since=at, last_reason=reason)
+
+    def _set(self, statement: Statement, host: str, at: float, **values: Any) -> None:
+        row: dict[str, Any] = {
+            "discovery": "",
+            "discovered_at": 0.0,
+            "key_set": "",
+            "key_set_at": 0.0,
+            "first_contact": at,
+            "last_contact": 0.0,
+            "failing_since": None,
+            "last_reason": "",
+        }
+        self._connection.change(statement, **(row | values), host=host)

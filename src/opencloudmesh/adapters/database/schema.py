@@ -1,0 +1,231 @@
+"""The tables (design decision 6), one schema for SQLite and PostgreSQL.
+
+Rules: times are float seconds; secrets stand in `sealed_*` columns only, and are found by a keyed `*_hash`; conditions of
+partial indexes are written with `word()` literals, because a query uses such an index only where it repeats them literally.
+A change here needs a revision under `migrations/versions`; a test compares the two.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+    literal_column,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+Identifier = BigInteger().with_variant(Integer, "sqlite")
+
+
+def word(text: str) -> ColumnElement[str]:
+    """A state word as a literal in the SQL text."""
+    return literal_column(f"'{text}'", Text)
+
+
+def _text(name: str) -> Column[Any]:
+    return Column(name, Text, nullable=False)
+
+
+def _time(name: str, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, Double, nullable=nullable)
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    _text("name"),
+    _text("display_name"),
+    _text("password_hash"),
+    Column("disabled", Boolean, nullable=False),
+    _time("created_at"),
+    UniqueConstraint("name"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("user_id", Identifier, ForeignKey("users.id"), nullable=False, index=True),
+    _time("created_at"),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+outgoing_shares = Table(
+    "outgoing_shares",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    _text("provider_id"),
+    Column("user_id", Identifier, ForeignKey("users.id"), nullable=False),
+    _text("owner"),
+    _text("sender_display_name"),
+    _text("path"),
+    _text("name"),
+    _text("resource_type"),
+    _text("share_with"),
+    _text("peer"),
+    _text("permissions"),
+    Column("requirements", Text),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    _time("expires_at", nullable=True),
+    _text("state"),
+    _text("reason"),
+    _time("created_at"),
+    _time("changed_at"),
+    UniqueConstraint("provider_id"),
+    UniqueConstraint("secret_hash"),
+    Index(None, "user_id", "id"),
+)
+outgoing_expirable = and_(
+    outgoing_shares.c.expires_at.is_not(None),
+    outgoing_shares.c.state.in_([word("pending"), word("sent"), word("accepted")]),
+)
+Index(
+    "ix_outgoing_shares_expirable",
+    outgoing_shares.c.expires_at,
+    sqlite_where=outgoing_expirable,
+    postgresql_where=outgoing_expirable,
+)
+
+incoming_shares = Table(
+    "incoming_shares",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("user_id", Identifier, ForeignKey("users.id"), nullable=False),
+    _text("peer"),
+    _text("provider_id"),
+    _text("owner"),
+    _text("sender"),
+    _text("owner_display_name"),
+    _text("sender_display_name"),
+    _text("recipient"),
+    _text("share_type"),
+    _text("resource_type"),
+    _text("name"),
+    _text("description"),
+    _text("mount_name"),
+    _text("permissions"),
+    Column("sealed_protocol", LargeBinary, nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    _time("expires_at", nullable=True),
+    _text("state"),
+    _text("reason"),
+    _time("unavailable_since", nullable=True),
+    _time("created_at"),
+    _time("changed_at"),
+    UniqueConstraint("peer", "provider_id", "user_id", "secret_hash"),
+    Index(None, "user_id", "id"),
+)
+incoming_living = incoming_shares.c.state.in_([word("pending"), word("accepted")])
+"""Only living shares hold their mount name; what was declined, left, revoked or has expired gives it back."""
+incoming_expirable = and_(incoming_shares.c.expires_at.is_not(None), incoming_living)
+Index(
+    "uq_incoming_shares_mount",
+    incoming_shares.c.user_id,
+    incoming_shares.c.mount_name,
+    unique=True,
+    sqlite_where=incoming_living,
+    postgresql_where=incoming_living,
+)
+Index(
+    "ix_incoming_shares_expirable",
+    incoming_shares.c.expires_at,
+    sqlite_where=incoming_expirable,
+    postgresql_where=incoming_expirable,
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    _text("peer"),
+    _text("kind"),
+    Column("user_id", Identifier, ForeignKey("users.id"), nullable=False),
+    Column("outgoing_share_id", Identifier, ForeignKey("outgoing_shares.id")),
+    Column("incoming_share_id", Identifier, ForeignKey("incoming_shares.id")),
+    _text("state"),
+    Column("attempts", Integer, nullable=False),
+    _time("due_at"),
+    _time("expires_at"),
+    _text("lease"),
+    _time("lease_until"),
+    _text("reason"),
+    _text("detail"),
+    Column("http_status", Integer, nullable=False),
+    _time("created_at"),
+    _time("changed_at"),
+    Column("share_key", Identifier, nullable=False),  # the outgoing share's id, or minus the incoming share's id
+    Column("first", Boolean, nullable=False),  # no older delivery of the same share is open
+    CheckConstraint("(outgoing_share_id IS NULL) <> (incoming_share_id IS NULL)", name="one_share"),
+    Index(None, "share_key", "id"),
+    Index(None, "user_id", "id"),
+)
+delivery_waiting = and_(deliveries.c.state == word("queued"), deliveries.c.first)
+delivery_leased = deliveries.c.state == word("leased")
+delivery_done = deliveries.c.state == word("done")
+delivery_open = deliveries.c.state.in_([word("queued"), word("leased")])
+Index(
+    "ix_deliveries_waiting",
+    deliveries.c.peer,
+    deliveries.c.due_at,
+    deliveries.c.id,
+    sqlite_where=delivery_waiting,
+    postgresql_where=delivery_waiting,
+)
+Index(
+    "ix_deliveries_leased",
+    deliveries.c.peer,
+    deliveries.c.lease_until,
+    sqlite_where=delivery_leased,
+    postgresql_where=delivery_leased,
+)
+Index("ix_deliveries_done", deliveries.c.changed_at, sqlite_where=delivery_done, postgresql_where=delivery_done)
+
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("delivery_id", Identifier, ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False),
+    _time("at"),
+    _time("duration"),
+    _text("reason"),
+    _text("detail"),
+    Column("http_status", Integer, nullable=False),
+    Index(None, "delivery_id", "id"),
+)
+
+peers = Table(
+    "peers",
+    metadata,
+    Column("host", Text, primary_key=True),
+    _text("discovery"),
+    _time("discovered_at"),
+    _text("key_set"),
+    _time("key_set_at"),
+    _time("first_contact"),
+    _time("last_contact"),
+    _time("failing_since", nullable=True),
+    _text("last_reason"),
+)

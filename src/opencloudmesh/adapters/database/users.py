@@ -1,0 +1,73 @@
+"""The store of accounts."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from opencloudmesh.adapters.database.connection import Connection, Row, Statement
+from opencloudmesh.adapters.database.schema import users
+from opencloudmesh.protocol.errors import Conflict
+from opencloudmesh.services.records import User
+
+_COLUMNS = (
+    users.c.id,
+    users.c.name,
+    users.c.display_name,
+    users.c.password_hash,
+    users.c.disabled,
+    users.c.created_at,
+)
+_SELECT = select(*_COLUMNS)
+_BY_NAME = Statement(_SELECT.where(users.c.name == bindparam("name")))
+_BY_ID = Statement(_SELECT.where(users.c.id == bindparam("which")))
+_ALL = Statement(_SELECT.order_by(users.c.id))
+_ADD = Statement(
+    insert(users).on_conflict_do_nothing().returning(users.c.id),
+    columns=["name", "display_name", "password_hash", "disabled", "created_at"],
+)
+_UPDATE = update(users).where(users.c.id == bindparam("which"))
+_SET_PASSWORD = Statement(_UPDATE, columns=["password_hash"])
+_SET_DISABLED = Statement(_UPDATE, columns=["disabled"])
+
+
+def _user(row: Row) -> User:
+    return User(row[0], row[1], row[2], row[3], bool(row[4]), row[5])
+
+
+class Users:
+    """Implements `ports.UserStore`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, name: str, display_name: str, password_hash: str, at: float) -> User:
+        """Insert; raises `Conflict` (code user-exists) when the name is taken."""
+        row = self._connection.row(
+            _ADD, name=name, display_name=display_name, password_hash=password_hash, disabled=False, created_at=at
+        )
+        if row is None:
+            raise Conflict(f"There is a user named {name} already.", code="user-exists")
+        return User(row[0], name, display_name, password_hash, False, at)
+
+    def by_name(self, name: str) -> User | None:
+        """The account with this login name."""
+        row = self._connection.row(_BY_NAME, name=name)
+        return _user(row) if row else None
+
+    def by_id(self, user_id: int) -> User | None:
+        """The account with this id."""
+        row = self._connection.row(_BY_ID, which=user_id)
+        return _user(row) if row else None
+
+    def all(self) -> Sequence[User]:
+        """All accounts, oldest first."""
+        return [_user(row) for row in self._connection.rows(_ALL)]
+
+    def set_password(self, user_id: int, password_hash: str) -> None:
+        """Replace the password hash."""
+        self._connection.change(_SET_PASSWORD, which=user_id, password_hash=password_hash)
+
+    def set_disabled(self, user_id: int, disabled: bool) -> None:
+        """Disable or enable."""
+        self._connection.change(_SET_DISABLED, which=user_id, disabled=disabled)
