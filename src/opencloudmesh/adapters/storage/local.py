@@ -1,0 +1,141 @@
+"""Files in a folder of the local disk behind `ports.Storage` (design decision 9)."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from opencloudmesh.adapters.storage.faults import local_faults
+from opencloudmesh.adapters.storage.staging import StagedFile
+from opencloudmesh.adapters.storage.threads import in_thread, in_thread_or
+from opencloudmesh.adapters.storage.tree import BLOCK, LocalTree
+from opencloudmesh.protocol.errors import Conflict, InvalidInput
+from opencloudmesh.services.ports import Entry
+
+SMALL = 128 << 10
+"""Files up to this size are read while they are opened, in one go."""
+
+
+class LocalFile:
+    """An open file; a small one is in memory already and has no descriptor."""
+
+    def __init__(self, entry: Entry, file: int | None, content: bytes = b"") -> None:
+        self.entry = entry
+        self._file = file
+        self._content = content
+
+    async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` on, in blocks of at most 1 MiB; raises `Conflict` when somebody cut the file."""
+        end = start + length
+        while start < end:
+            block = await self._block(start, min(BLOCK, end - start))
+            if not block:
+                raise Conflict("The file was changed while it was read.", code="changed-while-read")
+            start += len(block)
+            yield block
+
+    async def _block(self, start: int, length: int) -> bytes:
+        if self._file is None:
+            return self._content[start : start + length]
+        with local_faults():
+            return await in_thread(os.pread, self._file, length, start)
+
+    def fileno(self) -> int | None:
+        """The descriptor, for zero-copy sending; none for a small file."""
+        return self._file
+
+    async def aclose(self) -> None:
+        """Close it; a second time does nothing."""
+        self.discard()
+
+    def discard(self) -> None:
+        """Close it outside of any coroutine."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class LocalStorage:
+    """`ports.Storage` over the folder `root`, which is made if it is missing."""
+
+    def __init__(self, root: Path, *, openat2: bool | None = None) -> None:
+        self._tree = LocalTree(root, openat2=openat2)
+
+    async def entry(self, path: str) -> Entry:
+        """What stands at a path."""
+        return await in_thread(self._tree.entry, path)
+
+    async def list(self, path: str) -> AsyncIterator[Entry]:
+        """The children of a folder, a batch per visit to a thread."""
+        scan = await in_thread_or(lambda late: late.close(), self._tree.scan, path)
+        try:
+            while batch := await in_thread(scan.batch):
+                for entry in batch:
+                    yield entry
+        finally:
+            scan.close()
+
+    async def open(self, path: str, start: int = 0, length: int | None = None) -> LocalFile:
+        """Open for reading; the range is of no use here."""
+        return await in_thread_or(LocalFile.discard, self._open, path)
+
+    def _open(self, path: str) -> LocalFile:
+        entry, file = self._tree.open(path)
+        if entry.size > SMALL:
+            return LocalFile(entry, file)
+        try:
+            with local_faults():
+                return LocalFile(entry, None, os.pread(file, entry.size, 0))
+        finally:
+            os.close(file)
+
+    async def write(
+        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+    ) -> tuple[Entry, bool]:
+        """Replace or create atomically; raises `InvalidInput` (size-mismatch) and changes nothing if the size is another."""
+        await in_thread(self._tree.check_target, path)
+        staged = await in_thread_or(StagedFile.close, self._tree.stage)
+        try:
+            await _fill(staged, chunks, size)
+            return await in_thread(self._tree.commit, staged, path, modified_at)
+        finally:
+            staged.close()
+
+    async def make_folder(self, path: str) -> None:
+        """Make one folder."""
+        await in_thread(self._tree.make_folder, path)
+
+    async def remove(self, path: str) -> None:
+        """Remove a file, or a folder with all it holds."""
+        await in_thread(self._tree.remove, path)
+
+    async def copy(self, source: str, target: str) -> None:
+        """Copy; nothing may stand at the target."""
+        await in_thread(self._tree.copy, source, target)
+
+    async def move(self, source: str, target: str) -> None:
+        """Move; nothing may stand at the target."""
+        await in_thread(self._tree.move, source, target)
+
+    async def set_modified(self, path: str, at: float) -> None:
+        """Set the time of last modification."""
+        await in_thread(self._tree.set_modified, path, at)
+
+
+async def _fill(staged: StagedFile, chunks: AsyncIterator[bytes], size: int | None) -> None:
+    waiting = bytearray()
+    async for chunk in chunks:
+        waiting += chunk
+        if size is not None and staged.size + len(waiting) > size:
+            break
+        if len(waiting) >= BLOCK:
+            await in_thread(_write, staged, waiting)
+            waiting = bytearray()
+    if size is not None and staged.size + len(waiting) != size:
+        raise InvalidInput("The file is not as long as it was said to be.", code="size-mismatch")
+    if waiting:
+        await in_thread(_write, staged, waiting)
+
+
+def _write(staged: StagedFile, data: bytearray) -> None:
+    with local_faults():
+        staged.write(data)

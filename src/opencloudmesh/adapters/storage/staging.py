@@ -1,0 +1,160 @@
+"""Unfinished files: a hidden folder in the same tree, from where `rename` puts a file in its place in one step.
+
+What a crash leaves here is swept away later: a thing is stale when it is an hour old and nobody holds its lock.
+"""
+
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox
+
+STALE_AFTER = 3600.0
+
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def sync_folder(folder: int) -> None:
+    """Make the names in a folder durable; some file systems cannot, and need not."""
+    with suppress(OSError):
+        os.fsync(folder)
+
+
+@dataclass(slots=True)
+class StagedFile:
+    """A file that has no place yet; `folder` is the staging folder's descriptor."""
+
+    folder: int
+    name: bytes
+    file: int
+    size: int = 0
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Append."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.file, view) :]
+        self.size += len(data)
+
+    def close(self) -> None:
+        """Forget it; what has not been renamed is deleted."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.name, dir_fd=self.folder)
+        os.close(self.file)
+        os.close(self.folder)
+
+
+class Staging:
+    """The staging folder of one tree."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def open(self) -> int:
+        """A descriptor of the staging folder, made if it is missing."""
+        with self._sandbox.folder(()) as root:
+            with suppress(FileExistsError):
+                os.mkdir(STAGING, 0o700, dir_fd=root)
+            return os.open(STAGING, _FOLDER, dir_fd=root)
+
+    def new_file(self) -> StagedFile:
+        """An empty staged file, locked for as long as it is open."""
+        folder, name = self.open(), new_name()
+        try:
+            file = os.open(name, _CREATE, 0o600, dir_fd=folder)
+        except OSError:
+            os.close(folder)
+            raise
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return StagedFile(folder, name, file)
+
+    @contextmanager
+    def new_folder(self) -> Iterator[tuple[int, bytes]]:
+        """The staging folder's descriptor and the name of a new, locked folder in it; what is left of it goes at the end."""
+        folder, name = self.open(), new_name()
+        try:
+            os.mkdir(name, 0o700, dir_fd=folder)
+            here = os.open(name, _FOLDER, dir_fd=folder)
+            try:
+                fcntl.flock(here, fcntl.LOCK_EX)
+                yield folder, name
+            finally:
+                os.close(here)
+                remove_tree(folder, name)
+        finally:
+            os.close(folder)
+
+    def sweep(self, now: float) -> None:
+        """Delete what earlier processes left."""
+        folder = self.open()
+        try:
+            with os.scandir(folder) as found:
+                names = [os.fsencode(entry.name) for entry in found]
+            for name in names:
+                with suppress(OSError):
+                    _sweep_one(folder, name, now)
+        finally:
+            os.close(folder)
+
+
+def new_name() -> bytes:
+    """A name that nothing else has."""
+    return secrets.token_hex(16).encode()
+
+
+def _sweep_one(folder: int, name: bytes, now: float) -> None:
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if now - found.st_ctime < STALE_AFTER:
+        return
+    if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_tree(folder, name)
+        finally:
+            os.close(handle)
+    else:
+        os.unlink(name, dir_fd=folder)
+
+
+def remove_tree(folder: int, name: bytes) -> None:
+    """Delete one staged thing with all it holds, links as links.
+
+    Subfolders are first renamed up into the staging folder: no recursion, so no depth is too deep.
+    """
+    waiting = [name]
+    while waiting:
+        name = waiting.pop()
+        try:
+            here = os.open(name, _FOLDER, dir_fd=folder)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
+            continue
+        try:
+            waiting += _empty(folder, here)
+        finally:
+            os.close(here)
+        with suppress(FileNotFoundError):
+            os.rmdir(name, dir_fd=folder)
+
+
+def _empty(folder: int, here: int) -> list[bytes]:
+    lifted = []
+    with os.scandir(here) as found:
+        names = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
+    for name, is_folder in names:
+        with suppress(FileNotFoundError):
+            if is_folder:
+                lifted.append(new_name())
+                os.rename(name, lifted[-1], src_dir_fd=here, dst_dir_fd=folder)
+            else:
+                os.unlink(name, dir_fd=here)
+    return lifted

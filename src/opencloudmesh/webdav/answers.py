@@ -1,0 +1,79 @@
+"""Whole answers of the WebDAV server, and the one place that turns our errors into its statuses."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.types import Send
+
+from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerFault, PeerRefused, PeerUnreachable, Unauthorized
+from opencloudmesh.webdav.elements import build_error
+
+XML: Final = "application/xml; charset=utf-8"
+_CHALLENGES: Final = (("www-authenticate", "Bearer"), ("www-authenticate", 'Basic realm="opencloudmesh", charset="UTF-8"'))
+_TIMED_OUT: Final = frozenset({"tcp-timeout", "idle-timeout"})
+
+Headers = Iterable[tuple[str, str]]
+
+
+class DavRefusal(OCMError):
+    """A refusal that only HTTP knows (405, 412, 415, ...), with its DAV: precondition code if it has one."""
+
+    def __init__(self, status: int, sentence: str, *, code: str, precondition: str = "", headers: Headers = ()) -> None:
+        super().__init__(sentence, code=code)
+        self.status = status
+        self.precondition = precondition
+        self.headers = tuple(headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+def raw_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """For ASGI; a value that could break out of its line (a peer may have chosen it) is left out."""
+    return [
+        (name.encode("ascii"), value.encode("latin-1"))
+        for name, value in headers
+        if value.isascii() and (value.isprintable() or not value)
+    ]
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send it."""
+    headers = [*answer.headers]
+    if answer.status not in (204, 304):
+        headers.append(("content-length", str(len(answer.body))))
+    await send({"type": "http.response.start", "status": answer.status, "headers": raw_headers(headers)})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _status_of(error: OCMError) -> int:
+    match error:
+        case DavRefusal() | LocalFault() | PeerFault():
+            return error.status
+        case PeerUnreachable():
+            return 504 if error.code in _TIMED_OUT else 502
+        case PeerRefused():
+            return 503 if error.status in (429, 503) else 502
+        case _:
+            return 500
+
+
+def answer_of(error: OCMError) -> Answer:
+    """The answer to a request that ended in this error."""
+    headers = [("content-type", XML)]
+    precondition = ""
+    if isinstance(error, Unauthorized):
+        headers += _CHALLENGES
+    if isinstance(error, DavRefusal):
+        headers += error.headers
+        precondition = error.precondition
+    if isinstance(error, PeerRefused) and error.retry_after is not None:
+        headers.append(("retry-after", str(max(0, int(error.retry_after)))))
+    return Answer(_status_of(error), tuple(headers), build_error(error.code, error.sentence, precondition))

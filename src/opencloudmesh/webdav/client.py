@@ -1,0 +1,293 @@
+"""A tree of files on another server, over WebDAV (section Resource Access, its last step), as `ports.Storage`.
+
+The peer is not trusted: of its answers only names that are single segments, whole numbers, dates and short printable texts
+are taken, and everything is read as it comes. The root may be a file: then "" is that file.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, OCMError, PeerRefused
+from opencloudmesh.services.ports import Entry, HttpClient, HttpStream
+from opencloudmesh.webdav.client_answers import (
+    PROPERTIES,
+    check_changed,
+    entry_of,
+    file_entry_of,
+    http_refusal,
+    invalid_answer,
+)
+from opencloudmesh.webdav.client_file import RemoteFile
+from opencloudmesh.webdav.elements import (
+    DAV,
+    DavResponse,
+    MultistatusReader,
+    Name,
+    XmlFault,
+    build_propertyupdate,
+    build_propfind,
+)
+from opencloudmesh.webdav.hrefs import href_names, path_of, quote_path
+from opencloudmesh.webdav.streams import closed_at_end
+
+Authorize = Callable[[bool], Awaitable[str]]
+
+SMALL: Final = 1 << 20
+"""Files up to this size are sent in one piece, and again after a renewed authorization."""
+MAX_LISTING: Final = 1 << 28
+MAX_SMALL: Final = 1 << 16
+
+_XML: Final = {"content-type": "application/xml; charset=utf-8"}
+_REDIRECTS: Final = frozenset({301, 302, 307, 308})
+
+
+class RemoteStorage:
+    """`ports.Storage` below `root_url`; `authorize(renew)` gives the Authorization value."""
+
+    def __init__(self, http: HttpClient, root_url: str, authorize: Authorize) -> None:
+        self._http = http
+        self._root_url = root_url
+        self._authorize = authorize
+        self._root_names = href_names(root_url) or ()
+
+    # ------------------------------------------------------------ reading
+    async def entry(self, path: str) -> Entry:
+        """One entry, by PROPFIND of Depth 0."""
+        url = self._url(path)
+        async with AsyncExitStack() as stack:
+            stream = await stack.enter_async_context(self._propfind(url, "0"))
+            if stream.status in _REDIRECTS and not url.endswith("/"):
+                stream = await stack.enter_async_context(self._propfind(url + "/", "0"))
+            await _expect(stream, 207)
+            async with closed_at_end(_responses(stream)) as responses:
+                async for response in responses:
+                    if 200 <= response.status < 300:
+                        return entry_of(response, path)
+                    raise NotFound("The other server has no such file or folder.")
+        raise invalid_answer("it describes nothing")
+
+    async def list(self, path: str) -> AsyncIterator[Entry]:
+        """The children, by PROPFIND of Depth 1, as they come in."""
+        here = self._names(path)
+        url = self._url(path)
+        is_below = False
+        async with self._propfind(url if url.endswith("/") else url + "/", "1") as stream:
+            await _expect(stream, 207)
+            async for response in _responses(stream):
+                names = href_names(response.href)
+                if names is None or names[: len(here)] != here:
+                    continue
+                is_below = True
+                if names == here and not entry_of(response, path).is_folder:
+                    raise Conflict("This is not a folder.", code="not-folder")
+                if len(names) == len(here) + 1 and 200 <= response.status < 300:
+                    below = names[len(self._root_names) :]
+                    yield entry_of(response, path_of(below))
+        if not is_below:
+            raise invalid_answer("none of its paths lies below the folder that was asked for")
+
+    async def open(self, path: str, start: int = 0, length: int | None = None) -> RemoteFile:
+        """GET, with a Range where only a part is wanted; what is not read is never asked for again."""
+        stack = AsyncExitStack()
+        try:
+            stream, offset = await self._get(stack, path, start, length)
+            entry = file_entry_of(stream, path)
+            if entry is None:
+                entry = await self.entry(path)
+            return RemoteFile(entry, stream, offset, stack, self._reopen)
+        except BaseException:
+            await stack.aclose()
+            raise
+
+    async def _reopen(self, stack: AsyncExitStack, entry: Entry, start: int, length: int) -> tuple[HttpStream, int]:
+        return await self._get(stack, entry.path, start, length, etag=entry.etag)
+
+    async def _get(
+        self, stack: AsyncExitStack, path: str, start: int, length: int | None, etag: str = ""
+    ) -> tuple[HttpStream, int]:
+        """The stream of a GET, and the position in the file at which it begins."""
+        headers = {"accept-encoding": "identity"}
+        if start or length:
+            headers["range"] = f"bytes={start}-{start + length - 1}" if length else f"bytes={start}-"
+            if etag.startswith('"'):
+                headers["if-match"] = etag
+        stream = await stack.enter_async_context(self._stream("GET", self._url(path), headers))
+        await _expect(stream, 200, 206)
+        if stream.status == 200:
+            return stream, 0
+        if not stream.headers.get("content-range", "").startswith(f"bytes {start}-"):
+            raise invalid_answer("it sends another part of the file than was asked for")
+        return stream, start
+
+    # ------------------------------------------------------------ writing
+    async def write(
+        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+    ) -> tuple[Entry, bool]:
+        """PUT; a small file in one piece, any other as it comes."""
+        headers = {"content-type": "application/octet-stream"}
+        if modified_at is not None:
+            headers["x-oc-mtime"] = str(int(modified_at))
+        first = bytearray()
+        async for chunk in chunks:
+            first += chunk
+            if len(first) > SMALL:
+                break
+        else:
+            return await self._put_small(path, bytes(first), size, headers)
+        await self._renew_if_needed()
+        return await self._put_large(path, _Body(bytes(first), chunks, size), headers)
+
+    async def _put_small(self, path: str, body: bytes, size: int | None, headers: dict[str, str]) -> tuple[Entry, bool]:
+        if size is not None and size != len(body):
+            raise InvalidInput("The file is not as long as it was said to be.", code="size-mismatch")
+        async with self._stream("PUT", self._url(path), headers, body) as stream:
+            await _expect(stream, 200, 201, 204, makes=True)
+            created = stream.status == 201
+        return await self.entry(path), created
+
+    async def _put_large(self, path: str, body: "_Body", headers: dict[str, str]) -> tuple[Entry, bool]:
+        if body.size is not None:
+            headers["content-length"] = str(body.size)
+        headers["authorization"] = await self._authorize(False)
+        try:
+            async with self._http.stream("PUT", self._url(path), headers=headers, body=body.chunks()) as stream:
+                await _expect(stream, 200, 201, 204, makes=True)
+                created = stream.status == 201
+        except OCMError as error:
+            raise (body.fault or error) from error
+        if body.fault is not None:
+            raise body.fault
+        return await self.entry(path), created
+
+    async def _renew_if_needed(self) -> None:
+        """Ask for something small first: a long body can be sent only once."""
+        async with self._propfind(self._root_url, "0") as stream:
+            if stream.status == 401:
+                await _expect(stream, 207)
+
+    async def make_folder(self, path: str) -> None:
+        """MKCOL."""
+        await self._simple("MKCOL", path, 201)
+
+    async def remove(self, path: str) -> None:
+        """DELETE."""
+        await self._simple("DELETE", path, 200, 204)
+
+    async def copy(self, source: str, target: str) -> None:
+        """COPY; nothing may stand at the target."""
+        await self._simple("COPY", source, 201, 204, headers=self._to(target))
+
+    async def move(self, source: str, target: str) -> None:
+        """MOVE; nothing may stand at the target."""
+        await self._simple("MOVE", source, 201, 204, headers=self._to(target))
+
+    async def set_modified(self, path: str, at: float) -> None:
+        """PROPPATCH of `lastmodified`, in whole seconds as Nextcloud takes it."""
+        body = build_propertyupdate(Name(DAV, "lastmodified"), str(int(at)))
+        answer = await self._simple("PROPPATCH", path, 207, headers=_XML, body=body)
+        reader = MultistatusReader()
+        try:
+            check_changed(reader.feed(answer) + reader.close())
+        except XmlFault as fault:
+            raise invalid_answer("it is no multistatus") from fault
+
+    # ------------------------------------------------------------ requests
+    def _names(self, path: str) -> tuple[bytes, ...]:
+        quote_path(path)
+        return self._root_names + tuple(name.encode("utf-8", "surrogateescape") for name in path.split("/") if name)
+
+    def _url(self, path: str) -> str:
+        below = quote_path(path)
+        return f"{self._root_url.rstrip('/')}/{below}" if below else self._root_url
+
+    def _to(self, target: str) -> dict[str, str]:
+        return {"destination": self._url(target), "overwrite": "F"}
+
+    async def _simple(
+        self, method: str, path: str, *expected: int, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> bytes:
+        async with self._stream(method, self._url(path), headers or {}, body) as stream:
+            await _expect(stream, *expected, makes=method != "DELETE")
+            return await _small_body(stream)
+
+    @asynccontextmanager
+    async def _stream(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> AsyncIterator[HttpStream]:
+        """One exchange; after a 401 once more with a renewed authorization."""
+        async with AsyncExitStack() as stack:
+            sent = {**headers, "authorization": await self._authorize(False)}
+            stream = await stack.enter_async_context(self._http.stream(method, url, headers=sent, body=body))
+            if stream.status == 401:
+                await stack.aclose()
+                sent["authorization"] = await self._authorize(True)
+                stream = await stack.enter_async_context(self._http.stream(method, url, headers=sent, body=body))
+            yield stream
+
+    @asynccontextmanager
+    async def _propfind(self, url: str, depth: str) -> AsyncIterator[HttpStream]:
+        headers = {**_XML, "depth": depth, "accept-encoding": "identity"}
+        async with self._stream("PROPFIND", url, headers, build_propfind(PROPERTIES)) as stream:
+            yield stream
+
+
+class _Body:
+    """A long body on its way; its own fault is kept, whatever the connection makes of it."""
+
+    def __init__(self, first: bytes, rest: AsyncIterator[bytes], size: int | None) -> None:
+        self.size = size
+        self.fault: OCMError | None = None
+        self._first, self._rest = first, rest
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        sent = len(self._first)
+        yield self._first
+        try:
+            async for chunk in self._rest:
+                sent += len(chunk)
+                if self.size is not None and sent > self.size:
+                    break
+                yield chunk
+        except OCMError as fault:
+            self.fault = fault
+            raise
+        if self.size is not None and sent != self.size:
+            self.fault = InvalidInput("The file is not as long as it was said to be.", code="size-mismatch")
+            raise self.fault
+
+
+async def _expect(stream: HttpStream, *statuses: int, makes: bool = False) -> None:
+    """Raise what another status means; `makes`: the request was to make something, so its place may be at fault."""
+    if stream.status in statuses:
+        return
+    try:
+        body = await _small_body(stream)
+    except OCMError:
+        body = b""
+    raise http_refusal(stream.status, stream.headers, body, makes=makes)
+
+
+async def _small_body(stream: HttpStream) -> bytes:
+    body = bytearray()
+    async with closed_at_end(stream.chunks()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > MAX_SMALL:
+                raise invalid_answer("it is too long")
+    return bytes(body)
+
+
+async def _responses(stream: HttpStream) -> AsyncIterator[DavResponse]:
+    reader = MultistatusReader()
+    total = 0
+    try:
+        async with closed_at_end(stream.chunks()) as chunks:
+            async for chunk in chunks:
+                total += len(chunk)
+                if total > MAX_LISTING:
+                    raise PeerRefused("The other server's listing is too long.", code="answer-invalid", status=stream.status)
+                for response in reader.feed(chunk):
+                    yield response
+        for response in reader.close():
+            yield response
+    except XmlFault as fault:
+        raise invalid_answer("it is no multistatus") from fault

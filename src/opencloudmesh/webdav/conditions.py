@@ -1,0 +1,126 @@
+"""Conditional requests and ranges (RFC 9110 sections 13 and 14), decided from values."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Final, NamedTuple
+
+from opencloudmesh.services.ports import Entry
+
+MAX_RANGES: Final = 32
+
+_ETAG: Final = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
+_RANGE: Final = re.compile(r"(\d{0,19})-(\d{0,19})")
+
+
+class Verdict(Enum):
+    """What the conditions of a request say."""
+
+    GO_ON = 0
+    NOT_MODIFIED = 304
+    FAILED = 412
+
+
+class ByteRange(NamedTuple):
+    """A part of a file."""
+
+    start: int
+    length: int
+
+
+def parse_http_date(text: str) -> float | None:
+    """Seconds since the epoch, or None for what is no date."""
+    try:
+        when = parsedate_to_datetime(text[:64])
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def build_http_date(at: float) -> str:
+    """An IMF-fixdate; times that cannot be written become the nearest that can."""
+    when = datetime.fromtimestamp(min(max(at, -62135596800.0), 253402300799.0), UTC)
+    return f"{_DAYS[when.weekday()]}, {when.day:02} {_MONTHS[when.month - 1]} {when.year:04} {when:%H:%M:%S} GMT"
+
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def has_conditions(headers: Mapping[str, str]) -> bool:
+    """Whether `judge` can say anything but GO_ON."""
+    return any(name in headers for name in ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"))
+
+
+def judge(headers: Mapping[str, str], entry: Entry | None, *, reading: bool) -> Verdict:
+    """Evaluate the conditions in the order of RFC 9110 13.2.2; `entry` is None where nothing is there."""
+    if (value := headers.get("if-match")) is not None:
+        if entry is None or not _matches(value, entry.etag, strong=True):
+            return Verdict.FAILED
+    elif (value := headers.get("if-unmodified-since")) is not None:
+        since = parse_http_date(value)
+        if since is not None and (entry is None or int(entry.modified_at) > since):
+            return Verdict.FAILED
+    if (value := headers.get("if-none-match")) is not None:
+        if entry is not None and _matches(value, entry.etag, strong=False):
+            return Verdict.NOT_MODIFIED if reading else Verdict.FAILED
+    elif reading and (value := headers.get("if-modified-since")) is not None:
+        since = parse_http_date(value)
+        if since is not None and entry is not None and int(entry.modified_at) <= since:
+            return Verdict.NOT_MODIFIED
+    return Verdict.GO_ON
+
+
+def _matches(value: str, etag: str, *, strong: bool) -> bool:
+    if value.strip() == "*":
+        return True
+    position, tags = 0, set()
+    while (found := _ETAG.match(value, position)) is not None and position < len(value):
+        tags.add(found[1])
+        position = found.end()
+    if strong:
+        return etag in tags and etag.startswith('"')
+    return etag.removeprefix("W/") in {tag.removeprefix("W/") for tag in tags}
+
+
+def range_wanted(headers: Mapping[str, str], entry: Entry) -> str | None:
+    """The Range that counts: If-Range must name exactly this state of the file (13.1.5)."""
+    value = headers.get("range")
+    guard = headers.get("if-range", "").strip()
+    if value is None or not guard:
+        return value
+    if guard.startswith(('"', "W/")):
+        return value if guard == entry.etag and not guard.startswith("W/") else None
+    return value if parse_http_date(guard) == int(entry.modified_at) else None
+
+
+def parse_range(value: str | None, size: int) -> tuple[ByteRange, ...] | None:
+    """The satisfiable ranges: () when there is none (416), None when the header must be ignored."""
+    unit, _, spec = (value or "").partition("=")
+    if unit.strip().lower() != "bytes":
+        return None
+    ranges: list[ByteRange] = []
+    texts = [text.strip() for text in spec.split(",", MAX_RANGES)]
+    if len(texts) > MAX_RANGES:
+        return None
+    for text in texts:
+        found = _RANGE.fullmatch(text)
+        if found is None or text == "-" or (found[1] and found[2] and int(found[2]) < int(found[1])):
+            return None
+        part = _satisfy(found[1], found[2], size)
+        if part.length > 0:
+            ranges.append(part)
+    if sum(part.length for part in ranges) > size:
+        return None  # overlapping ranges that ask for more than there is
+    return tuple(ranges)
+
+
+def _satisfy(first: str, last: str, size: int) -> ByteRange:
+    if not first:
+        length = min(int(last), size)
+        return ByteRange(size - length, length)
+    start = int(first)
+    end = min(int(last), size - 1) if last else size - 1
+    return ByteRange(start, end - start + 1)

@@ -1,0 +1,325 @@
+"""The XML of WebDAV (RFC 4918 section 14): request bodies read, multistatus answers written and read.
+
+Whatever is read comes from a stranger: no DTD, no entities, no comments' contents, bounded depth, count and length. Nothing
+is kept of a multistatus beyond the response that is being read.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, NamedTuple
+from xml.parsers import expat
+
+from opencloudmesh.protocol.errors import InvalidInput
+
+DAV: Final = "DAV:"
+OC: Final = "http://owncloud.org/ns"
+OCS: Final = "http://open-collaboration-services.org/ns"
+OCM: Final = "http://open-cloud-mesh.org/ns"
+MICROSOFT: Final = "urn:schemas-microsoft-com:"
+
+_PREFIXES: Final = {DAV: "d", OC: "oc", OCS: "ocs", OCM: "ocm"}
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class XmlFault(InvalidInput):
+    """A body is not the XML that it should be (400)."""
+
+    code = "xml-invalid"
+
+
+class Name(NamedTuple):
+    """An expanded name."""
+
+    namespace: str
+    local: str
+
+
+@dataclass(slots=True)
+class Element:
+    """An element with its children; `text` is what stands directly in it."""
+
+    name: Name
+    text: str = ""
+    children: list["Element"] = field(default_factory=list)
+
+    def child(self, local: str) -> "Element | None":
+        """The first child of this name in the namespace DAV:."""
+        return next((child for child in self.children if child.name == (DAV, local)), None)
+
+
+class XmlReader:
+    """Reads a document piece by piece and gives the elements that end at depth `emit_depth` (1 is the root)."""
+
+    def __init__(self, *, emit_depth: int = 1, max_depth: int = 24, max_elements: int = 1000, max_text: int = 1 << 16) -> None:
+        self.root: Name | None = None
+        self._emit_depth, self._max_depth = emit_depth, max_depth
+        self._max_elements, self._max_text = max_elements, max_text
+        self._open: list[Element] = []
+        self._elements = self._text = 0
+        self._ended: list[Element] = []
+        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._characters
+        self._parser.StartDoctypeDeclHandler = self._refuse
+        self._parser.EntityDeclHandler = self._refuse
+        self._parser.ExternalEntityRefHandler = self._refuse
+        self._parser.SkippedEntityHandler = self._refuse
+
+    def feed(self, data: bytes) -> list[Element]:
+        """Read on; raises `XmlFault`."""
+        return self._parse(data, False)
+
+    def close(self) -> list[Element]:
+        """End of the document; raises `XmlFault` when it is not complete."""
+        return self._parse(b"", True)
+
+    def _parse(self, data: bytes, final: bool) -> list[Element]:
+        try:
+            self._parser.Parse(data, final)
+        except (expat.ExpatError, ValueError, LookupError) as error:
+            raise XmlFault("The body is not well-formed XML.") from error
+        ended, self._ended = self._ended, []
+        return ended
+
+    def _refuse(self, *_: object) -> int:
+        raise XmlFault("The body has a document type or an entity.")
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if len(self._open) >= self._max_depth:
+            raise XmlFault("The body is nested too deeply.")
+        self._elements += 1
+        self._text += len(name)
+        self._check()
+        namespace, _, local = name.rpartition(" ")
+        element = Element(Name(namespace, local))
+        if not self._open:
+            self.root = element.name
+        elif len(self._open) >= self._emit_depth:
+            self._open[-1].children.append(element)
+        self._open.append(element)
+
+    def _characters(self, text: str) -> None:
+        self._text += len(text)
+        self._check()
+        if len(self._open) >= self._emit_depth:
+            self._open[-1].text += text
+
+    def _check(self) -> None:
+        if self._elements > self._max_elements or self._text > self._max_text:
+            raise XmlFault("The body has too much in one element.")
+
+    def _end(self, name: str) -> None:
+        element = self._open.pop()
+        if len(self._open) == self._emit_depth - 1:
+            self._ended.append(element)
+            self._elements = self._text = 0
+
+
+def _read_root(body: bytes, local: str) -> Element:
+    reader = XmlReader()
+    found = reader.feed(body) + reader.close()
+    if len(found) != 1 or found[0].name != (DAV, local):
+        raise XmlFault(f"The body is no DAV: {local}.")
+    return found[0]
+
+
+# ---------------------------------------------------------------- propfind (RFC 4918 14.20)
+class Asked(Enum):
+    """What a propfind asks for."""
+
+    ALL = "allprop"
+    NAMES = "propname"
+    SOME = "prop"
+
+
+@dataclass(frozen=True, slots=True)
+class PropFind:
+    """A propfind; `names` are those asked for by name (with allprop: those to include)."""
+
+    asked: Asked
+    names: tuple[Name, ...] = ()
+
+
+def parse_propfind(body: bytes) -> PropFind:
+    """Read a propfind; nothing at all means allprop (9.1); deployed clients write `allprop` without a namespace."""
+    if not body.strip():
+        return PropFind(Asked.ALL)
+    root = _read_root(body, "propfind")
+    include: tuple[Name, ...] = ()
+    asked: Asked | None = None
+    for child in root.children:
+        if child.name.namespace not in ("", DAV):
+            continue
+        if child.name.local == "include":
+            include += _names(child)
+        elif child.name.local in (kind.value for kind in Asked):
+            if asked is not None:
+                raise XmlFault("The propfind asks for several things.")
+            asked = Asked(child.name.local)
+            include += _names(child) if asked is Asked.SOME else ()
+    if asked is None:
+        raise XmlFault("The propfind asks for nothing.")
+    return PropFind(asked, tuple(dict.fromkeys(include)))
+
+
+def _names(parent: Element) -> tuple[Name, ...]:
+    return tuple(child.name for child in parent.children)
+
+
+def build_propfind(names: Sequence[Name]) -> bytes:
+    """A propfind that asks for these properties."""
+    return _document("propfind", "<d:prop>" + "".join(tag(name) for name in names) + "</d:prop>")
+
+
+# ---------------------------------------------------------------- propertyupdate (RFC 4918 14.19)
+@dataclass(frozen=True, slots=True)
+class PropertyChange:
+    """One property to set; `value` is None where it is to be removed."""
+
+    name: Name
+    value: str | None
+
+
+def parse_propertyupdate(body: bytes) -> tuple[PropertyChange, ...]:
+    """Read the changes, in their order; at least one."""
+    changes = []
+    for action in _read_root(body, "propertyupdate").children:
+        if action.name not in ((DAV, "set"), (DAV, "remove")):
+            continue
+        for prop in action.children:
+            if prop.name == (DAV, "prop"):
+                setting = action.name.local == "set"
+                changes += [PropertyChange(child.name, child.text if setting else None) for child in prop.children]
+    if not changes:
+        raise XmlFault("The propertyupdate changes nothing.")
+    return tuple(changes)
+
+
+def build_propertyupdate(name: Name, value: str) -> bytes:
+    """A propertyupdate that sets one property."""
+    return _document("propertyupdate", f"<d:set><d:prop>{tag(name, escape(value))}</d:prop></d:set>")
+
+
+# ---------------------------------------------------------------- writing
+def escape(text: str) -> str:
+    """Character data; what XML cannot hold becomes U+FFFD."""
+    return _NOT_XML.sub("\ufffd", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def tag(name: Name, content: str = "") -> str:
+    """An element around content that is XML already."""
+    prefix = _PREFIXES.get(name.namespace)
+    if prefix is not None:
+        return f"<{prefix}:{name.local}>{content}</{prefix}:{name.local}>" if content else f"<{prefix}:{name.local}/>"
+    namespace = escape(name.namespace).replace('"', "&quot;")
+    return f'<{name.local} xmlns="{namespace}">{content}</{name.local}>'
+
+
+def _opening(local: str) -> str:
+    namespaces = "".join(f' xmlns:{prefix}="{uri}"' for uri, prefix in _PREFIXES.items())
+    return f'<?xml version="1.0" encoding="utf-8"?>\n<d:{local}{namespaces}>'
+
+
+def _document(local: str, content: str) -> bytes:
+    return f"{_opening(local)}{content}</d:{local}>".encode()
+
+
+MULTISTATUS_START: Final = _opening("multistatus").encode()
+MULTISTATUS_END: Final = b"</d:multistatus>"
+
+_REASONS: Final = {200: "OK", 403: "Forbidden", 404: "Not Found", 424: "Failed Dependency"}
+
+
+@dataclass(frozen=True, slots=True)
+class PropStat:
+    """Properties (name, content as XML) with one status."""
+
+    status: int
+    properties: Sequence[tuple[Name, str]]
+
+
+def build_response(href: str, propstats: Iterable[PropStat]) -> bytes:
+    """One `response` of a multistatus; `href` is percent-encoded; a propstat without properties is left out."""
+    parts = [f"<d:response><d:href>{escape(href)}</d:href>"]
+    for propstat in propstats:
+        if propstat.properties:
+            content = "".join(tag(name, value) for name, value in propstat.properties)
+            status = f"HTTP/1.1 {propstat.status} {_REASONS[propstat.status]}"
+            parts.append(f"<d:propstat><d:prop>{content}</d:prop><d:status>{status}</d:status></d:propstat>")
+    parts.append("</d:response>")
+    return "".join(parts).encode()
+
+
+def build_error(code: str, sentence: str, precondition: str = "") -> bytes:
+    """A `DAV:error` (14.5) with a precondition code of section 16, our reason code and a sentence."""
+    condition = tag(Name(DAV, precondition)) if precondition else ""
+    return _document("error", condition + tag(Name(OCM, "code"), escape(code)) + tag(Name(OCM, "message"), escape(sentence)))
+
+
+def parse_error_code(body: bytes) -> str:
+    """The reason code of an error body of ours, or "" for anything else."""
+    try:
+        root = _read_root(body, "error")
+    except XmlFault:
+        return ""
+    code = next((child.text for child in root.children if child.name == (OCM, "code")), "")
+    return code if re.fullmatch("[a-z0-9-]{1,64}", code) else ""
+
+
+# ---------------------------------------------------------------- multistatus, read
+@dataclass(frozen=True, slots=True)
+class DavResponse:
+    """What a peer says of one resource: the properties that it has."""
+
+    href: str
+    status: int
+    properties: dict[Name, Element]
+    refused: int = 0
+    """The status of the first propstat that is no success, or 0."""
+
+
+class MultistatusReader:
+    """Reads a peer's multistatus piece by piece."""
+
+    def __init__(self) -> None:
+        self._reader = XmlReader(emit_depth=2)
+
+    def feed(self, data: bytes) -> list[DavResponse]:
+        """The responses that are complete now; raises `XmlFault`."""
+        return self._responses(self._reader.feed(data))
+
+    def close(self) -> list[DavResponse]:
+        """End of the answer."""
+        return self._responses(self._reader.close())
+
+    def _responses(self, elements: list[Element]) -> list[DavResponse]:
+        if self._reader.root not in (None, (DAV, "multistatus")):
+            raise XmlFault("The answer is no DAV: multistatus.")
+        return [_response(element) for element in elements if element.name == (DAV, "response")]
+
+
+def _response(element: Element) -> DavResponse:
+    href, status = element.child("href"), element.child("status")
+    properties: dict[Name, Element] = {}
+    refused = 0
+    for propstat in element.children:
+        if propstat.name != (DAV, "propstat"):
+            continue
+        got, prop = _status(propstat.child("status")), propstat.child("prop")
+        if 200 <= got < 300 or got == 425:
+            properties |= {child.name: child for child in (prop.children if prop else ())}
+        else:
+            refused = refused or got
+    return DavResponse(href.text.strip() if href else "", _status(status) if status else 200, properties, refused)
+
+
+def _status(element: Element | None) -> int:
+    """The number of a status line; a missing one counts as success, nonsense as 500."""
+    if element is None:
+        return 200
+    found = re.match(r"\s*HTTP/\d\S*\s+(\d{3})(?:\s|$)", element.text)
+    return int(found[1]) if found else 500

@@ -1,0 +1,146 @@
+"""A WebDAV request: where it points, and its body.
+
+The path is read from the raw bytes of the request line, decoded once, name by name: `%2e%2e` is `..` and refused,
+`%252e` is a name of its own, `%2f` is no separator.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from starlette.types import Receive, Scope
+
+from opencloudmesh.protocol.errors import AccessDenied, NotFound, OCMError
+from opencloudmesh.webdav.answers import DavRefusal
+
+MAX_NAME: Final = 255
+MAX_XML: Final = 1 << 16
+
+
+class ClientGone(OCMError):
+    """The client closed the connection before its body was complete; nobody is there to answer."""
+
+    code = "client-gone"
+
+
+@dataclass(frozen=True, slots=True)
+class DavRequest:
+    """One request; `root` is the percent-encoded path of its tree, without a slash at the end."""
+
+    method: str
+    headers: Mapping[str, str]
+    mount: str
+    tree: str
+    path: str
+    zero_copy: bool
+    receive: Receive = field(repr=False)
+
+    @property
+    def root(self) -> str:
+        """The percent-encoded path of the tree's root."""
+        return f"{quote(self.mount, safe='/')}/{quote(self.tree, safe='')}"
+
+    def href(self, path: str, is_folder: bool) -> str:
+        """The percent-encoded absolute path of something in the tree."""
+        below = quote(path.encode("utf-8", "surrogateescape"), safe="/")
+        return f"{self.root}{'/' if below else ''}{below}{'/' if is_folder else ''}"
+
+    @property
+    def depth(self) -> str:
+        """The Depth header in lower case, "" if there is none."""
+        return self.headers.get("depth", "").strip().lower()
+
+
+def read_headers(scope: Scope) -> dict[str, str]:
+    """Names in lower case; values of a repeated header joined."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def split_path(raw: bytes, mount: str) -> tuple[str, tuple[bytes, ...]]:
+    """The tree's name and the names below it; raises `NotFound` outside of the mount."""
+    if not raw.startswith(b"/"):
+        raise DavRefusal(400, "The request target is no absolute path.", code="path-invalid")
+    names = [unquote_to_bytes(part) for part in raw.partition(b"?")[0].split(b"/")[1:]]
+    prefix = [name.encode() for name in mount.split("/") if name]
+    if names[: len(prefix)] != prefix:
+        raise NotFound("There is no such folder tree.")
+    below = [name for name in names[len(prefix) :] if name]
+    try:
+        tree = below[0].decode() if below else ""
+    except UnicodeDecodeError:
+        raise NotFound("There is no such folder tree.") from None
+    return tree, tuple(below[1:])
+
+
+def join_path(names: tuple[bytes, ...]) -> str:
+    """The path inside a tree; raises `AccessDenied` (path-refused) for a name that is none."""
+    for name in names:
+        if name in (b".", b"..") or b"/" in name or b"\0" in name or len(name) > MAX_NAME:
+            raise AccessDenied("This path is refused: it has a part that can be no name.", code="path-refused")
+    return b"/".join(names).decode("utf-8", "surrogateescape")
+
+
+def read_path(scope: Scope) -> tuple[str, str, tuple[bytes, ...]]:
+    """Mount, name of the tree, and the names below it that the request points to."""
+    mount = scope.get("root_path", "").rstrip("/")
+    raw = scope.get("raw_path")
+    if raw is None:
+        raw = quote(scope["path"].encode("utf-8", "surrogateescape"), safe="/%").encode()
+    return (mount, *split_path(raw, mount))
+
+
+def read_destination(request: DavRequest, origin: str) -> str:
+    """The path of the Destination header (RFC 4918 10.3); another server is 502, another tree 403."""
+    value = request.headers.get("destination", "").strip()
+    try:
+        url = urlsplit(value)
+        hosts = {_bare_host(request.headers.get("host", "")), _bare_host(urlsplit(origin).netloc)} - {""}
+    except ValueError:
+        raise _bad_destination() from None
+    if not url.path.startswith("/") or url.query or url.fragment or (url.netloc and not url.scheme) or not value.isascii():
+        raise _bad_destination()
+    if url.netloc and _bare_host(url.netloc) not in hosts:
+        raise DavRefusal(502, "The destination is on another server.", code="destination-elsewhere")
+    try:
+        tree, names = split_path(url.path.encode(), request.mount)
+    except NotFound:
+        tree, names = "", ()
+    if tree != request.tree:
+        raise AccessDenied("The destination is in another folder tree.", code="destination-elsewhere")
+    return join_path(names)
+
+
+def _bad_destination() -> DavRefusal:
+    return DavRefusal(400, "The Destination header is missing or no URL.", code="destination-invalid")
+
+
+def _bare_host(netloc: str) -> str:
+    host = netloc.rpartition("@")[2].lower()
+    return host.removesuffix(":443") if host.endswith(":443") else host.removesuffix(":80")
+
+
+async def body_chunks(receive: Receive) -> AsyncIterator[bytes]:
+    """The body as it comes; raises `ClientGone` when it breaks off."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone("The client is gone.")
+        if body := message.get("body", b""):
+            yield body
+        if not message.get("more_body", False):
+            return
+
+
+async def small_body(receive: Receive) -> bytes:
+    """A whole body of at most 64 KiB; more is 413."""
+    body = bytearray()
+    async for chunk in body_chunks(receive):
+        body += chunk
+        if len(body) > MAX_XML:
+            raise DavRefusal(413, "The body is too long.", code="body-too-long")
+    return bytes(body)
