@@ -1,0 +1,70 @@
+"""docs/reason-codes.md lists every reason code of the source, once, and none that is not used."""
+
+import ast
+import textwrap
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def reason_codes(script) -> ModuleType:
+    return script("reason_codes")
+
+
+def test_every_code_of_the_source_is_listed(reason_codes: ModuleType) -> None:
+    rows = reason_codes.listed()
+    found = reason_codes.codes(reason_codes.sources())
+    missing = {f"{code} ({place})" for code, place in found if not any(reason_codes.matches(code, row) for row in rows)}
+    assert sorted(missing) == []
+
+
+def test_every_listed_code_is_used(reason_codes: ModuleType) -> None:
+    modules = reason_codes.sources()
+    used = reason_codes.literals(modules) | {found.code for found in reason_codes.codes(modules)}
+    unused = [row for row in reason_codes.listed() if not any(reason_codes.matches(text, row) for text in used)]
+    assert unused == []
+
+
+def test_no_code_is_listed_twice(reason_codes: ModuleType) -> None:
+    rows = reason_codes.listed()
+    assert len(rows) > 100
+    assert [row for row in rows if rows.count(row) > 1] == []
+
+
+def test_codes_are_found_in_every_form(reason_codes: ModuleType) -> None:
+    source = """
+        NAMED = "by-name"
+        TABLE_CODES = {1: "in-table"}
+
+        class Fault(Exception):
+            code = "of-class"
+            def __init__(self, sentence, code): ...
+
+        class Row:
+            reason: str = "annotated"
+
+        def refuse(sentence, code): ...
+        def code_of(error):
+            return TABLE.get(error, "by-default")
+
+        refuse("No.", "by-place")
+        Fault("No.", "to-class")
+        refuse("No.", code=NAMED)
+        refuse("No.", code="if-so" if NAMED else "if-not")
+        refuse("No.", code=f"http-{1}")
+        refuse("No.", code="Not a code.")
+        refuse("not-one", "")
+    """
+    modules = {Path("/x/a.py"): ast.parse(textwrap.dedent(source))}
+    assert {found.code for found in reason_codes.codes(modules, Path("/x"))} == {
+        "by-name", "in-table", "of-class", "annotated", "by-default", "by-place", "to-class", "if-so", "if-not", "http-{}",
+    }  # fmt: skip
+
+
+def test_a_row_with_a_place_holder_describes_a_code_made_at_run_time(reason_codes: ModuleType) -> None:
+    assert reason_codes.matches("http-{}", "http-<status>")
+    assert reason_codes.matches("delivery-{}", "delivery-dead")
+    assert not reason_codes.matches("http-{}", "tls")
+    assert not reason_codes.matches("tls-name", "http-<status>")
