@@ -154,6 +154,12 @@ class ShareProtocols(WireModel):
         return frozenset(names | ({self.name} if self.options is not None and self.name != registries.MULTI else set()))
 
     @property
+    def readable(self) -> frozenset[str]:
+        """The names of the protocols offered in a form that we can read."""
+        details = {registries.WEBDAV: self.webdav or self.legacy_secret, registries.WEBAPP: self.webapp, registries.SSH: self.ssh}
+        return frozenset(name for name, found in details.items() if found is not None)
+
+    @property
     def permissions(self) -> tuple[str, ...]:
         """What webdav grants. The deprecated form does not say, and its servers mean all but re-sharing."""
         if self.webdav is not None:

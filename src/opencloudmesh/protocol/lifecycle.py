@@ -1,0 +1,94 @@
+"""The states of shares and deliveries, as tables (sections Share Acceptance Notification, Share Deletion; design decision 5).
+
+Rules kept here: what is not in a table cannot happen; an event whose outcome is the present state already may come again and
+changes nothing. Each table maps state -> event -> next state; the diagrams of the documentation are generated from them.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from opencloudmesh.protocol.errors import Conflict
+
+Table = Mapping[str, Mapping[str, str]]
+
+# states
+PENDING: Final = "pending"
+SENT: Final = "sent"
+ACCEPTED: Final = "accepted"
+DECLINED: Final = "declined"
+REVOKED: Final = "revoked"
+EXPIRED: Final = "expired"
+FAILED: Final = "failed"
+LEFT: Final = "left"
+QUEUED: Final = "queued"
+LEASED: Final = "leased"
+DONE: Final = "done"
+DEAD: Final = "dead"
+
+# events of shares
+DELIVER: Final = "deliver"  # the Receiving Server took the notification
+ACCEPT: Final = "accept"
+DECLINE: Final = "decline"
+REVOKE: Final = "revoke"  # the Sending Party unshared, or the Sending Server says so
+EXPIRE: Final = "expire"
+FAIL: Final = "fail"  # the notification cannot be delivered
+RETRY: Final = "retry"
+LEAVE: Final = "leave"  # the Receiving Party gives the share back, or forgets it
+
+# events of deliveries
+LEASE: Final = "lease"
+COMPLETE: Final = "complete"
+REQUEUE: Final = "requeue"  # try again later, or the lease ran out
+BURY: Final = "bury"  # final refusal, time to live over, cancelled
+
+_END: Final[Mapping[str, str]] = {REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: FAILED}
+
+OUTGOING_SHARE: Final[Table] = {
+    # Acceptance may overtake the answer to our own notification.
+    PENDING: {DELIVER: SENT, ACCEPT: ACCEPTED, DECLINE: DECLINED, **_END},
+    SENT: {DELIVER: SENT, ACCEPT: ACCEPTED, DECLINE: DECLINED, **_END},
+    # An answer proves the delivery, whatever became of our own tries.
+    ACCEPTED: {DELIVER: ACCEPTED, ACCEPT: ACCEPTED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: ACCEPTED},
+    DECLINED: {DELIVER: DECLINED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: DECLINED},
+    REVOKED: {DELIVER: REVOKED, DECLINE: REVOKED, REVOKE: REVOKED, EXPIRE: REVOKED, FAIL: REVOKED},
+    EXPIRED: {DELIVER: EXPIRED, DECLINE: EXPIRED, REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: EXPIRED},
+    FAILED: {DELIVER: SENT, RETRY: PENDING, ACCEPT: ACCEPTED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: FAILED},
+}
+
+INCOMING_SHARE: Final[Table] = {
+    PENDING: {ACCEPT: ACCEPTED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, LEAVE: LEFT},
+    ACCEPTED: {ACCEPT: ACCEPTED, REVOKE: REVOKED, EXPIRE: EXPIRED, LEAVE: LEFT},
+    DECLINED: {DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, LEAVE: LEFT},
+    REVOKED: {REVOKE: REVOKED, EXPIRE: REVOKED, LEAVE: LEFT},
+    EXPIRED: {REVOKE: REVOKED, EXPIRE: EXPIRED, LEAVE: LEFT},
+    LEFT: {REVOKE: LEFT, EXPIRE: LEFT, LEAVE: LEFT},
+}
+
+DELIVERY: Final[Table] = {
+    QUEUED: {LEASE: LEASED, REQUEUE: QUEUED, BURY: DEAD},
+    LEASED: {LEASE: LEASED, COMPLETE: DONE, REQUEUE: QUEUED, BURY: DEAD},
+    DONE: {COMPLETE: DONE},
+    DEAD: {REQUEUE: QUEUED, BURY: DEAD},
+}
+
+GIVES_ACCESS: Final = frozenset({PENDING, SENT, ACCEPTED})
+"""The states of an outgoing share in which the Resource can be reached: from before the first delivery to the end."""
+
+
+class InvalidTransition(Conflict):
+    """The thing is in a state in which this cannot happen."""
+
+    code = "invalid-transition"
+
+    def __init__(self, state: str, event: str) -> None:
+        super().__init__(f"What is {state} cannot {event}.")
+        self.state = state
+        self.event = event
+
+
+def next_state(table: Table, state: str, event: str) -> str:
+    """The state after `event`; raises `InvalidTransition`."""
+    following = table.get(state, {}).get(event)
+    if following is None:
+        raise InvalidTransition(state, event)
+    return following

@@ -1,0 +1,54 @@
+"""Notifications about a share (sections Share Acceptance Notification, Share Deletion).
+
+Rules kept here: notificationType and providerId are there, resourceType and notification may be; unknown types are kept for the
+service to answer. Deployed servers send an integer providerId, an empty list for an empty object, and the share's secret
+in `notification`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, StrictStr
+
+from opencloudmesh.protocol.messages import WireModel, read_object, validated, write_object
+from opencloudmesh.protocol.share_creation import ProviderId, Word
+
+
+class Notification(WireModel):
+    """One notification; `notification` holds its further parameters as received."""
+
+    notification_type: Word = Field(alias="notificationType")
+    provider_id: ProviderId = Field(alias="providerId")
+    resource_type: StrictStr = Field("", alias="resourceType", max_length=255)
+    notification: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+    @property
+    def shared_secret(self) -> str | None:
+        """The share's secret, by which servers that do not sign bind a notification to a share (NOTIF-4)."""
+        secret = self.notification.get("sharedSecret")
+        return secret if isinstance(secret, str) and secret else None
+
+
+def parse_notification(body: bytes) -> Notification:
+    """Read a notification; raises `InvalidMessage` (400) naming every fault."""
+    message = {name: value for name, value in read_object(body).items() if value is not None}
+    provider_id = message.get("providerId")
+    if isinstance(provider_id, int) and not isinstance(provider_id, bool):
+        message["providerId"] = str(provider_id)
+    if message.get("notification") == []:
+        del message["notification"]
+    return validated(Notification, message)
+
+
+def build_notification(
+    notification_type: str, provider_id: str, resource_type: str, details: Mapping[str, Any] | None = None
+) -> bytes:
+    """Build a notification; providerId and resourceType are copied from the share."""
+    message: dict[str, Any] = {
+        "notificationType": notification_type,
+        "providerId": provider_id,
+        "resourceType": resource_type,
+    }
+    if details:
+        message["notification"] = details
+    return write_object(message)
