@@ -2,17 +2,17 @@
 
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.formats import format_time, text_of
-from opencloudmesh.cli.terminal import Output
+from opencloudmesh.cli.terminal import PARAMETERS, Output
 
 DeliveryId = Annotated[str, Parameter(name="ID", help="The id of the delivery (see: ocm deliveries).")]
 
 
-def register(app: App, group: str) -> None:
+def register(app: App, group: Group) -> None:
     """Add the commands of this module."""
-    commands = App(name="deliveries", group=group)
+    commands = App(name="deliveries", group=group, default_parameter=PARAMETERS)
     commands.default(deliveries)
     for command in (show, retry, cancel):
         commands.command(command)

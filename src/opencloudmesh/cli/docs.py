@@ -27,7 +27,12 @@ The session is kept in `session.json` (mode 0600) in `$OCM_CONFIG_DIR`, else `$X
 
 def build_page() -> str:
     """Return the page."""
-    text = build_app().generate_docs(output_format="markdown", heading_level=2)
+    started_as = sys.argv
+    sys.argv = ["ocm"]  # what the usage lines begin with
+    try:
+        text = build_app().generate_docs(output_format="markdown", heading_level=2)
+    finally:
+        sys.argv = started_as
     # Empty lines at the end of a part and spaces at the end of a line say nothing.
     return _HEAD + "\n".join(line.rstrip() for line in text.splitlines()).strip() + "\n"
 

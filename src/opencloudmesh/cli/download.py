@@ -13,22 +13,23 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from opencloudmesh.cli.own_files import OwnFiles
 from opencloudmesh.cli.progress import Progress
 from opencloudmesh.cli.transfers import Job, Report, check_depth, is_folder, is_unchanged, make_local_folder, run_all
-from opencloudmesh.protocol.errors import Conflict, InvalidInput
-from opencloudmesh.services.ports import Entry, Storage
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, PeerRefused
+from opencloudmesh.services.ports import Entry, OpenFile
 
 _NAME_BYTES: Final = 255
 _TRIES: Final = 3
 _PART_ENDING: Final = re.compile(r"\.[0-9a-f]{16}\.part")
 _PART_ENDING_LENGTH: Final = len(".0123456789abcdef.part")
-_NOT_IN_NAMES: Final = re.compile(r'[\x00/]' if os.sep == "/" else r'[\x00-\x1f/\\:*?"<>|]')
+_NOT_IN_NAMES: Final = re.compile(r"[\x00/]" if os.sep == "/" else r'[\x00-\x1f/\\:*?"<>|]')
 
 
 class Download:
     """Fetch a file or folder of `files`."""
 
-    def __init__(self, files: Storage, progress: Progress) -> None:
+    def __init__(self, files: OwnFiles, progress: Progress) -> None:
         self._files = files
         self._progress = progress
         self._parts: dict[Path, list[str]] = {}  # what earlier tries left in a folder here
@@ -92,7 +93,10 @@ class Download:
             self._progress.moved(start)
             if start == entry.size:
                 return 0
-            opened = await self._files.open(entry.path, start)
+            opened = await self._open(entry.path, start)
+            if isinstance(opened, Entry):
+                self._progress.moved(-start)
+                return opened
             try:
                 if opened.entry.etag != entry.etag or opened.entry.size != entry.size:
                     self._progress.moved(-start)
@@ -105,6 +109,15 @@ class Download:
             file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
             return file.tell() - start
+
+    async def _open(self, path: str, start: int) -> OpenFile | Entry:
+        """Open the file, or tell what it is now where it has become shorter than `start`."""
+        try:
+            return await self._files.open(path, start)
+        except PeerRefused as refusal:
+            if refusal.status != 416:
+                raise
+            return await self._files.entry(path)
 
     def _drop_older_parts(self, part: Path) -> None:
         if part.parent not in self._parts:

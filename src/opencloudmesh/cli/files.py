@@ -1,47 +1,25 @@
 """`ocm ls|get|put|mkdir|rm`: the user's own files, and received shares under "Shared with me", by WebDAV (/dav/files/<user>/)."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
-from opencloudmesh.cli.faults import Failures, NotLoggedIn, UsageFault
+from opencloudmesh.cli.faults import Failures, UsageFault
 from opencloudmesh.cli.formats import format_size, format_time, remote_path
 from opencloudmesh.cli.terminal import Output, Terminal
 from opencloudmesh.protocol.errors import AccessDenied, InvalidInput, NotFound
-from opencloudmesh.services.ports import Entry, Storage
+from opencloudmesh.services.ports import Entry
 
 if TYPE_CHECKING:
+    from opencloudmesh.cli.own_files import OwnFiles
     from opencloudmesh.cli.transfers import Report
 
 
-def register(app: App, group: str) -> None:
+def register(app: App, group: Group) -> None:
     """Add the commands of this module."""
     for command in (ls, get, put, mkdir, rm):
         app.command(command, group=group)
-
-
-@asynccontextmanager
-async def own_files() -> AsyncIterator[Storage]:
-    """The files of the user who is logged in; raises `NotLoggedIn`."""
-    from urllib.parse import quote
-
-    from opencloudmesh.cli.client import open_http
-    from opencloudmesh.cli.session_file import load_session
-    from opencloudmesh.webdav.client import RemoteStorage
-
-    session = load_session()
-
-    async def authorize(renew: bool) -> str:
-        if renew:
-            hint = f"Log in again with: ocm login {session.server} {session.user}"
-            raise NotLoggedIn("Your session has ended.", code="session-expired", hint=hint)
-        return f"Bearer {session.token.reveal()}"
-
-    async with open_http(session.server) as http:
-        yield RemoteStorage(http, f"{session.server}/dav/files/{quote(session.user, safe='')}/", authorize)
 
 
 async def ls(path: str = "", /, *, output: Output = Output()) -> None:
@@ -52,6 +30,8 @@ async def ls(path: str = "", /, *, output: Output = Output()) -> None:
     path
         The folder or file; without it all your files.
     """
+    from opencloudmesh.cli.own_files import own_files
+
     wanted = remote_path(path)
     async with own_files() as files:
         entry = await files.entry(wanted)
@@ -90,6 +70,7 @@ async def get(source: str, target: str = ".", /, *, output: Output = Output()) -
         Where to put it here. A folder is always put into TARGET; a file too where TARGET is a folder or ends with /.
     """
     from opencloudmesh.cli.download import Download
+    from opencloudmesh.cli.own_files import own_files
     from opencloudmesh.cli.progress import draw_progress
 
     terminal = output.terminal()
@@ -110,6 +91,7 @@ async def put(source: Path, target: str = "", /, *, output: Output = Output()) -
     target
         Where to put it on your server. A folder is always put into TARGET; a file too where TARGET is a folder or ends with /.
     """
+    from opencloudmesh.cli.own_files import own_files
     from opencloudmesh.cli.progress import draw_progress
     from opencloudmesh.cli.upload import Upload
 
@@ -146,6 +128,8 @@ async def mkdir(path: str, /, *, parents: Annotated[bool, Parameter(alias="-p")]
     parents
         Make the folders above it too, and do not mind if it exists.
     """
+    from opencloudmesh.cli.own_files import own_files
+
     wanted = _not_the_root(path)
     async with own_files() as files:
         if parents:
@@ -175,6 +159,8 @@ async def rm(
     recursive
         Remove folders too, with all that they hold.
     """
+    from opencloudmesh.cli.own_files import own_files
+
     wanted = [_not_the_root(each) for each in (path, *more)]
     removed: list[str] = []
     failed: list[dict[str, str]] = []
@@ -192,7 +178,7 @@ async def rm(
     output.terminal().show({"removed": removed}, *(f"Removed {each}." for each in removed))
 
 
-async def _remove(files: Storage, path: str, recursive: bool) -> None:
+async def _remove(files: "OwnFiles", path: str, recursive: bool) -> None:
     entry = await files.entry(path)
     if entry.is_folder and not recursive:
         hint = "Add --recursive to remove it with all it holds."
@@ -211,5 +197,3 @@ def _not_the_root(path: str) -> str:
     if not wanted:
         raise UsageFault("That is the folder of all your files.", code="path-invalid", hint="Name something in it.")
     return wanted
-
-

@@ -4,12 +4,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group
 
 from opencloudmesh import __version__
 from opencloudmesh.cli import deliveries, files, operator, session, sharing
 from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_INTERRUPTED, UsageFault, exit_status
-from opencloudmesh.cli.terminal import Terminal
+from opencloudmesh.cli.terminal import PARAMETERS, Terminal
 from opencloudmesh.protocol.errors import OCMError
 
 HELP = """Share files with people on other servers, over Open Cloud Mesh.
@@ -26,14 +26,16 @@ def build_app() -> App:
         version=__version__,
         # Reading markup would load a Markdown parser for each --help.
         help_format="plaintext",
-        default_parameter=Parameter(negative=(), show_default=False),
+        default_parameter=PARAMETERS,
         result_action="return_value",
     )
-    session.register(app, "Session")
-    files.register(app, "Files")
-    sharing.register(app, "Sharing")
-    deliveries.register(app, "Sharing")
-    operator.register(app, "Running a server")
+    titles = ("Session", "Files", "Sharing", "Running a server")
+    groups = [Group(title, sort_key=place) for place, title in enumerate(titles)]
+    session.register(app, groups[0])
+    files.register(app, groups[1])
+    sharing.register(app, groups[2])
+    deliveries.register(app, groups[2])
+    operator.register(app, groups[3])
     return app
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.formats import format_time
-from opencloudmesh.cli.terminal import Output
+from opencloudmesh.cli.terminal import PARAMETERS, Output
 
 if TYPE_CHECKING:
     from opencloudmesh.services.records import User
@@ -19,11 +19,11 @@ PasswordFile = Annotated[
 HERE = Path(".")
 
 
-def register(app: App, group: str) -> None:
+def register(app: App, group: Group) -> None:
     """Add the commands of this module."""
     app.command(init, group=group)
     app.command(serve, group=group)
-    users = App(name="user", help="The accounts of a server.", group=group)
+    users = App(name="user", help="The accounts of a server.", group=group, default_parameter=PARAMETERS)
     users.command(add)
     users.command(list_users, name="list")
     for command in (disable, enable, password):
@@ -131,9 +131,7 @@ async def enable(name: str, /, *, folder: Folder = HERE, output: Output = Output
     output.terminal().show({"name": name, "disabled": False}, f"Enabled the user {name}.")
 
 
-async def password(
-    name: str, /, *, password_file: PasswordFile = None, folder: Folder = HERE, output: Output = Output()
-) -> None:
+async def password(name: str, /, *, password_file: PasswordFile = None, folder: Folder = HERE, output: Output = Output()) -> None:
     """Set a new password for an account.
 
     Parameters

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.terminal import Output
 
 PasswordFile = Annotated[str | None, Parameter(name="--password-file")]
 
 
-def register(app: App, group: str) -> None:
+def register(app: App, group: Group) -> None:
     """Add the commands of this module."""
     for command in (login, logout, whoami):
         app.command(command, group=group)

@@ -6,7 +6,7 @@ A share is named by its id, or by its name, path or place under "Shared with me"
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.formats import format_time, parse_expiry, remote_path, text_of, words_of
 from opencloudmesh.cli.terminal import Output
@@ -14,7 +14,7 @@ from opencloudmesh.cli.terminal import Output
 Item = Mapping[str, Any]
 
 
-def register(app: App, group: str) -> None:
+def register(app: App, group: Group) -> None:
     """Add the commands of this module."""
     for command in (discover, share, shares, unshare, inbox, accept, decline, leave):
         app.command(command, group=group)

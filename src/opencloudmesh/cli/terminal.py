@@ -33,6 +33,10 @@ def to_json(document: Any) -> str:
     return json.dumps(document, indent=2).replace("\x7f", "\\u007f")
 
 
+PARAMETERS = Parameter(negative=(), show_default=False)
+"""What holds for the parameters of all commands: no `--no-...`, no `[default: False]` in the help."""
+
+
 class Terminal:
     """Standard output and standard error of one command."""
 
@@ -95,7 +99,7 @@ class Output:
     """What every command takes."""
 
     json: bool = False
-    "Print one JSON document for programs; an error is one too: {\"error\": {\"code\", \"message\", \"hint\"}}."
+    'Print one JSON document for programs; an error is one too: {"error": {"code", "message", "hint"}}.'
 
     def terminal(self) -> Terminal:
         return Terminal(json=self.json)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from opencloudmesh.cli.own_files import OwnFiles
 from opencloudmesh.protocol.errors import Conflict, NotFound, OCMError, PeerUnreachable, Unauthorized
-from opencloudmesh.services.ports import Entry, Storage
+from opencloudmesh.services.ports import Entry
 
 AT_ONCE: Final = 4
 MAX_DEPTH: Final = 100
@@ -106,7 +107,7 @@ def make_local_folder(local: Path) -> None:
     local.mkdir(parents=True, exist_ok=True)
 
 
-async def entry_or_none(files: Storage, path: str) -> Entry | None:
+async def entry_or_none(files: OwnFiles, path: str) -> Entry | None:
     """Return what is at `path`, or None where there is nothing."""
     try:
         return await files.entry(path)
@@ -114,7 +115,7 @@ async def entry_or_none(files: Storage, path: str) -> Entry | None:
         return None
 
 
-async def ensure_folder(files: Storage, path: str) -> None:
+async def ensure_folder(files: OwnFiles, path: str) -> None:
     """Make a folder and those above it where they are missing; raises Conflict when one of them is a file."""
     if not path:
         return

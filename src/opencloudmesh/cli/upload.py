@@ -13,10 +13,11 @@ from typing import BinaryIO, Final
 
 from opencloudmesh.cli.faults import UsageFault
 from opencloudmesh.cli.formats import remote_path
+from opencloudmesh.cli.own_files import OwnFiles
 from opencloudmesh.cli.progress import Progress
 from opencloudmesh.cli.transfers import Job, Report, check_depth, ensure_folder, entry_or_none, is_folder, is_unchanged, run_all
 from opencloudmesh.protocol.errors import Conflict, InvalidInput
-from opencloudmesh.services.ports import Entry, Storage
+from opencloudmesh.services.ports import Entry
 
 _PIECE: Final = 1 << 20
 
@@ -24,7 +25,7 @@ _PIECE: Final = 1 << 20
 class Upload:
     """Send a local file or folder to `files`."""
 
-    def __init__(self, files: Storage, progress: Progress) -> None:
+    def __init__(self, files: OwnFiles, progress: Progress) -> None:
         self._files = files
         self._progress = progress
         self._sent: dict[str, dict[str, tuple[str, int]]] = {}  # folder there -> name -> path here, size

@@ -1,0 +1,103 @@
+"""The user's files on the user's server, as `ports.Storage` whose errors name the path and say what to do.
+
+WebDAV at /dav/files/<user>/ with the session's token; received shares are below "Shared with me".
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from urllib.parse import quote
+
+from opencloudmesh.cli.client import open_http
+from opencloudmesh.cli.faults import NotLoggedIn, ServerRefused
+from opencloudmesh.cli.session_file import StoredSession, load_session
+from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCMError, PeerRefused, StorageFull
+from opencloudmesh.services.ports import Entry, OpenFile, Storage
+from opencloudmesh.webdav.client import RemoteStorage
+
+_UNAVAILABLE = 'If it is below "Shared with me", the sender\'s server may be down: try again later.'
+
+
+@asynccontextmanager
+async def own_files() -> AsyncIterator["OwnFiles"]:
+    """The files of the user who is logged in; raises `NotLoggedIn`."""
+    session = load_session()
+    async with open_http(session.server) as http:
+        root_url = f"{session.server}/dav/files/{quote(session.user, safe='')}/"
+        yield OwnFiles(RemoteStorage(http, root_url, _Authorize(session)))
+
+
+class _Authorize:
+    """The token of the session; there is no other to renew it with."""
+
+    def __init__(self, session: StoredSession) -> None:
+        self._session = session
+
+    async def __call__(self, renew: bool) -> str:
+        if renew:
+            hint = f"Log in again with: ocm login {self._session.server} {self._session.user}"
+            raise NotLoggedIn("Your session has ended.", code="session-expired", hint=hint)
+        return f"Bearer {self._session.token.reveal()}"
+
+
+class OwnFiles:
+    """What the commands use of `ports.Storage`; see there."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def entry(self, path: str) -> Entry:
+        with _named(path):
+            return await self._storage.entry(path)
+
+    async def list(self, path: str) -> AsyncIterator[Entry]:
+        with _named(path):
+            async for entry in self._storage.list(path):
+                yield entry
+
+    async def open(self, path: str, start: int = 0) -> OpenFile:
+        with _named(path):
+            return await self._storage.open(path, start)
+
+    async def write(self, path: str, chunks: AsyncIterator[bytes], *, size: int, modified_at: float) -> tuple[Entry, bool]:
+        with _named(path):
+            return await self._storage.write(path, chunks, size=size, modified_at=modified_at)
+
+    async def make_folder(self, path: str) -> None:
+        with _named(path):
+            await self._storage.make_folder(path)
+
+    async def remove(self, path: str) -> None:
+        with _named(path):
+            await self._storage.remove(path)
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Say errors with the path, in the words of somebody who talks with the own server; class and code are kept."""
+    try:
+        yield
+    except (NotFound, AccessDenied, Conflict, StorageFull, PeerRefused) as error:
+        raise _reworded(error, f'"{path}"' if path else "the folder of all your files") from None
+
+
+def _reworded(error: OCMError, what: str) -> OCMError:
+    match error:
+        case NotFound():
+            return NotFound(f"There is no {what} on your server.", code=error.code, hint="See what is there with: ocm ls")
+        case AccessDenied():
+            hint = "See what you may do with: ocm inbox" if error.code == "read-only" else ""
+            return AccessDenied(f"Your server does not allow this for {what}.", code=error.code, hint=hint)
+        case Conflict() if error.code == "parent-missing":
+            hint = "Make the folder with: ocm mkdir --parents FOLDER"
+            return Conflict(f"There is no folder for {what} on your server.", code=error.code, hint=hint)
+        case Conflict() if error.code == "exists":
+            return Conflict(f"There is {what} on your server already.", code=error.code, hint="Give another name.")
+        case Conflict():
+            return Conflict(f"{what} is in a state that does not allow this.", code=error.code, hint="Try again later.")
+        case StorageFull():
+            return StorageFull(f"There is no space left for {what}.", code=error.code, hint="Remove something with: ocm rm")
+        case PeerRefused() if error.status >= 500:
+            sentence = f"Your server cannot get at {what} now (HTTP status {error.status})."
+            return ServerRefused(sentence, code=error.code, status=error.status, hint=_UNAVAILABLE)
+        case _:
+            return error
