@@ -8,7 +8,7 @@ from sqlalchemy.exc import ArgumentError
 
 from opencloudmesh.adapters.database.migrations import is_current, migrate
 from opencloudmesh.adapters.database.sealing import SecretBox
-from opencloudmesh.adapters.database.sqlite import FolderLock, SqliteDatabase
+from opencloudmesh.adapters.database.sqlite import FolderLock, SqliteDatabase, connect
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.services.ports import Database
 
@@ -53,6 +53,7 @@ def _open_sqlite(url: URL, box: SecretBox, exclusive: bool) -> Database:
     lock = FolderLock(path) if exclusive or not is_current(url) else None
     try:
         migrate(url)
+        connect(path).close()  # switches the file to WAL while nobody else is at work
         database = SqliteDatabase(path, box, lock=lock if exclusive else None)
     except BaseException:
         if lock is not None:

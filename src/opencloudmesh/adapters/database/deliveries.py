@@ -16,7 +16,7 @@ from opencloudmesh.adapters.database.schema import (
     delivery_done,
     delivery_leased,
     delivery_open,
-    delivery_waiting,
+    delivery_queued,
     word,
 )
 from opencloudmesh.services.records import Delivery, DeliveryAttempt
@@ -45,7 +45,7 @@ _SELECT = select(*_COLUMNS)
 _MOST = bindparam("most", type_=Integer)
 _PEER = _TABLE.peer == bindparam("which_peer")
 _WHICH = _TABLE.id == bindparam("which")
-_QUEUED = _TABLE.state == word("queued")
+_WAITING = and_(delivery_queued, _TABLE.first)
 
 _ADD = Statement(
     insert(deliveries)
@@ -61,13 +61,13 @@ _OF_USER = Statement(
 )
 _OF_SHARE = Statement(_SELECT.where(_TABLE.share_key == bindparam("share")).order_by(_TABLE.id))
 
-_waiting = select(_TABLE.peer.label("peer"), func.min(_TABLE.due_at).label("due")).where(delivery_waiting).group_by(_TABLE.peer)
+_waiting = select(_TABLE.peer.label("peer"), func.min(_TABLE.due_at).label("due")).where(_WAITING).group_by(_TABLE.peer)
 _leased = (
     select(_TABLE.peer.label("peer"), func.min(_TABLE.lease_until).label("due")).where(delivery_leased).group_by(_TABLE.peer)
 )
 _work = union_all(_waiting, _leased).subquery()
 _PEERS_WITH_WORK = Statement(select(_work.c.peer, func.min(_work.c.due)).group_by(_work.c.peer).order_by(_work.c.peer))
-_NEXT_DUE = Statement(select(_TABLE.due_at).where(_PEER, delivery_waiting).order_by(_TABLE.due_at).limit(1))
+_NEXT_DUE = Statement(select(_TABLE.due_at).where(_PEER, _WAITING).order_by(_TABLE.due_at).limit(1))
 
 
 def _release() -> Update:
@@ -81,7 +81,7 @@ _LEASE = Statement(
     .where(
         _TABLE.id.in_(
             select(_TABLE.id)
-            .where(_PEER, delivery_waiting, _TABLE.due_at <= bindparam("now"))
+            .where(_PEER, _WAITING, _TABLE.due_at <= bindparam("now"))
             .order_by(_TABLE.due_at, _TABLE.id)
             .limit(_MOST)
             .with_for_update(skip_locked=True)
@@ -127,7 +127,7 @@ _SET_FIRST = Statement(
     )
 )
 _LATER = _TABLE.due_at > bindparam("now")
-_hasten = update(deliveries).where(_QUEUED, _LATER)
+_hasten = update(deliveries).where(delivery_queued, _LATER)
 _HASTEN = Statement(_hasten, columns=["due_at"])
 _HASTEN_PEER = Statement(_hasten.where(_PEER), columns=["due_at"])
 _HASTEN_ONE = Statement(_hasten.where(_WHICH), columns=["due_at"])
@@ -155,7 +155,7 @@ _REMOVE_ENDED = Statement(
     delete(deliveries).where(
         _TABLE.id.in_(
             select(_TABLE.id)
-            .where(and_(delivery_done, _TABLE.changed_at < bindparam("before")))
+            .where(delivery_done, _TABLE.changed_at < bindparam("before"))
             .order_by(_TABLE.changed_at)
             .limit(_MOST)
         )

@@ -29,24 +29,25 @@ def closed() -> TemporarilyUnavailable:
     return TemporarilyUnavailable("The server is stopping.", code="database-closed")
 
 
-def text_refused(error: BaseException) -> InvalidInput:
-    """A text that the database cannot hold: an unpaired surrogate, or NUL on PostgreSQL."""
-    refusal = InvalidInput("A text holds characters that cannot be stored.", code="text-refused")
-    refusal.__cause__ = error
-    return refusal
+def value_refused() -> InvalidInput:
+    """A value that the database cannot hold: an unpaired surrogate, NUL on PostgreSQL, a number of more than 64 bits."""
+    return InvalidInput("A text or number cannot be stored.", code="value-refused")
+
+
+def statement_refused() -> OCMError:
+    """A rule of the schema was about to be broken: a defect of ours (code internal)."""
+    return OCMError("The database refused a statement.")
 
 
 def translated(error: BaseException) -> BaseException:
     """The error that a caller sees for one that its `work` raised."""
-    if isinstance(error, OCMError):
-        return error
-    if isinstance(error, UnicodeEncodeError):
-        return text_refused(error)
-    answer: BaseException = error
-    if isinstance(error, sqlite3.OperationalError):
+    answer = error
+    if isinstance(error, UnicodeEncodeError | OverflowError):
+        answer = value_refused()
+    elif isinstance(error, sqlite3.OperationalError):
         answer = unavailable()
     elif isinstance(error, sqlite3.Error):
-        answer = OCMError("The database refused a statement.")
+        answer = statement_refused()
     elif isinstance(error, StopIteration):  # a future does not take it
         answer = RuntimeError("work raised StopIteration")
     if answer is not error:

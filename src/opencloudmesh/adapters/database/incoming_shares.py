@@ -21,7 +21,6 @@ from opencloudmesh.services.records import IncomingShare, NewIncomingShare
 
 LONGEST_PROVIDER_ID = 1024
 """Bytes; a longer one does not fit into an index."""
-_LIVING = frozenset({"pending", "accepted"})
 _REMEMBERED = 10_000
 
 _TABLE = incoming_shares.c
@@ -74,10 +73,8 @@ _MOUNT_TAKEN = Statement(select(_TABLE.id).where(*_OF_MOUNT))
 _OF_USER = Statement(
     _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST)
 )
-_STATE = Statement(select(_TABLE.state, _TABLE.user_id, _TABLE.name, _TABLE.resource_type).where(_TABLE.id == bindparam("which")))
 _UPDATE = update(incoming_shares).where(_TABLE.id == bindparam("which"))
 _SET_STATE = Statement(_UPDATE, columns=["state", "reason", "changed_at"])
-_SET_MOUNT_NAME = Statement(_UPDATE, columns=["mount_name"])
 _SET_UNAVAILABLE_SINCE = Statement(_UPDATE, columns=["unavailable_since"])
 _EXPIRE = Statement(
     update(incoming_shares)
@@ -216,22 +213,8 @@ class IncomingShares:
         return [self._share(row) for row in self._connection.rows(_OF_USER, user_id=user_id, after=after_id, most=limit)]
 
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None:
-        """Change the state; a share that comes back to life gets a mount name anew, as its old one may be taken."""
-        if state in _LIVING:
-            self._claim_mount_name(share_id)
+        """Change the state; which changes are allowed is the lifecycle's business."""
         self._connection.change(_SET_STATE, which=share_id, state=state, reason=reason, changed_at=at)
-
-    def _claim_mount_name(self, share_id: int) -> None:
-        row = self._connection.row(_STATE, which=share_id)
-        if row is None or row[0] in _LIVING:
-            return
-        _, user_id, raw_name, resource_type = row
-        name = safe_name(raw_name)
-        mount_name = numbered_name(name, 1, is_file=resource_type == "file")
-        if self._connection.row(_MOUNT_TAKEN, user_id=user_id, mount_name=mount_name):
-            number = self._next_number(user_id, name, resource_type)
-            mount_name = numbered_name(name, number, is_file=resource_type == "file")
-        self._connection.change(_SET_MOUNT_NAME, which=share_id, mount_name=mount_name)
 
     def set_unavailable_since(self, share_id: int, at: float | None) -> None:
         """Note since when the share cannot be reached, or that it can (None)."""

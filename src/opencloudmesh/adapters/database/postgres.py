@@ -16,7 +16,7 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from opencloudmesh.adapters.database.connection import Row, Statement
-from opencloudmesh.adapters.database.faults import closed, text_refused, translated, unavailable
+from opencloudmesh.adapters.database.faults import closed, statement_refused, translated, unavailable, value_refused
 from opencloudmesh.adapters.database.sealing import SecretBox
 from opencloudmesh.adapters.database.transaction import StoreTransaction
 from opencloudmesh.protocol.errors import OCMError
@@ -99,10 +99,12 @@ class PostgresDatabase:
         pooled = self._engine.raw_connection()
         try:
             raw: psycopg.Connection[Row] = pooled.driver_connection  # type: ignore[assignment]
-            level = psycopg.IsolationLevel
-            raw.isolation_level = level.REPEATABLE_READ if read_only else level.SERIALIZABLE
+            levels = psycopg.IsolationLevel
+            raw.isolation_level = levels.REPEATABLE_READ if read_only else levels.SERIALIZABLE
             raw.read_only = read_only
-            result = work(StoreTransaction(PostgresConnection(raw), self._box))
+            if "stores" not in pooled.info:
+                pooled.info["stores"] = StoreTransaction(PostgresConnection(raw), self._box)
+            result = work(pooled.info["stores"])
             raw.commit()
             return result
         finally:
@@ -112,7 +114,7 @@ class PostgresDatabase:
 def _meaning(error: Exception) -> OCMError:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, psycopg.DataError):
-        return text_refused(error)
+        return value_refused()
     if isinstance(cause, psycopg.OperationalError):
         return unavailable()
-    return OCMError("The database refused a statement.")
+    return statement_refused()

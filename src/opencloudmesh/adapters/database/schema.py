@@ -182,17 +182,18 @@ deliveries = Table(
     Index(None, "share_key", "id"),
     Index(None, "user_id", "id"),
 )
-delivery_waiting = and_(deliveries.c.state == word("queued"), deliveries.c.first)
+delivery_queued = deliveries.c.state == word("queued")
 delivery_leased = deliveries.c.state == word("leased")
 delivery_done = deliveries.c.state == word("done")
 delivery_open = deliveries.c.state.in_([word("queued"), word("leased")])
 Index(
-    "ix_deliveries_waiting",
+    "ix_deliveries_queued",
     deliveries.c.peer,
+    deliveries.c.first,
     deliveries.c.due_at,
     deliveries.c.id,
-    sqlite_where=delivery_waiting,
-    postgresql_where=delivery_waiting,
+    sqlite_where=delivery_queued,
+    postgresql_where=delivery_queued,
 )
 Index(
     "ix_deliveries_leased",

@@ -15,7 +15,6 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -101,6 +100,7 @@ class _Task(NamedTuple):
 
 _Outcome = tuple[_Task, Any, BaseException | None]
 _Queue = SimpleQueue[_Task | None]
+_Run = Callable[[sqlite3.Connection, StoreTransaction, list[_Task]], list[_Outcome]]
 
 
 class SqliteDatabase:
@@ -151,23 +151,30 @@ class SqliteDatabase:
             self._lock.release()
             self._lock = None
 
-    # ------------------------------------------------------------ in the writer thread
+    # ------------------------------------------------------------ in the threads
     def _write_all(self) -> None:
-        raw = connect(self._path)
-        transaction = StoreTransaction(SqliteConnection(raw), self._box)
-        for batch in _batches(self._writes, WRITES_PER_COMMIT):
-            _deliver(_commit(raw, transaction, batch))
-        raw.close()
+        self._serve(_batches(self._writes, WRITES_PER_COMMIT), _commit, read_only=False)
 
-    # ------------------------------------------------------------ in a reader thread
     def _read_all(self) -> None:
-        raw = connect(self._path, read_only=True)
-        transaction = StoreTransaction(SqliteConnection(raw), self._box)
-        for batch in _batches(self._reads, READS_PER_SNAPSHOT):
-            with _snapshot(raw):
-                outcomes = [_attempt(transaction, task) for task in batch]
+        self._serve(_batches(self._reads, READS_PER_SNAPSHOT), _look, read_only=True)
+
+    def _serve(self, batches: Iterator[list[_Task]], run: _Run, *, read_only: bool) -> None:
+        """Answer every batch, whatever happens: where even undoing failed, the next one gets a new connection."""
+        raw: sqlite3.Connection | None = None
+        for batch in batches:
+            try:
+                if raw is None:
+                    raw = connect(self._path, read_only=read_only)
+                    transaction = StoreTransaction(SqliteConnection(raw), self._box)
+                outcomes = run(raw, transaction, batch)
+            except BaseException as error:
+                outcomes = _all_undone(batch, error)
+                if raw is not None:
+                    raw.close()
+                    raw = None
             _deliver(outcomes)
-        raw.close()
+        if raw is not None:
+            raw.close()
 
 
 def _batches(queue: _Queue, most: int) -> Iterator[list[_Task]]:
@@ -195,34 +202,34 @@ def _attempt(transaction: StoreTransaction, task: _Task) -> _Outcome:
         return task, None, translated(error)
 
 
-@contextmanager
-def _snapshot(raw: sqlite3.Connection) -> Iterator[None]:
+def _look(raw: sqlite3.Connection, transaction: StoreTransaction, batch: list[_Task]) -> list[_Outcome]:
+    """Run the batch over one snapshot."""
     raw.execute("BEGIN")
-    try:
-        yield
-    finally:
-        raw.execute("ROLLBACK")
+    outcomes = [_attempt(transaction, task) for task in batch]
+    raw.execute("ROLLBACK")
+    return outcomes
 
 
 def _commit(raw: sqlite3.Connection, transaction: StoreTransaction, batch: list[_Task]) -> list[_Outcome]:
-    """Run the batch as one transaction; if that fails as a whole, all that had gone well fail."""
-    outcomes: list[_Outcome] = []
+    """Run the batch as one transaction; if that fails as a whole, all of it fails."""
     try:
         raw.execute("BEGIN IMMEDIATE")
-        for task in batch:
-            outcomes.append(_attempt_within_savepoint(raw, transaction, task))
+        outcomes = [_attempt_within_savepoint(raw, transaction, task) for task in batch]
         raw.execute("COMMIT")
     except sqlite3.Error as error:
         if raw.in_transaction:
             raw.execute("ROLLBACK")
-        return [(task, None, _undone(error)) for task in batch]
+        return _all_undone(batch, error)
     return outcomes
 
 
-def _undone(cause: BaseException) -> BaseException:
-    error = unavailable()
-    error.__cause__ = cause
-    return error
+def _all_undone(batch: list[_Task], cause: BaseException) -> list[_Outcome]:
+    outcomes: list[_Outcome] = []
+    for task in batch:
+        error = unavailable()
+        error.__cause__ = cause
+        outcomes.append((task, None, error))
+    return outcomes
 
 
 def _attempt_within_savepoint(raw: sqlite3.Connection, transaction: StoreTransaction, task: _Task) -> _Outcome:

@@ -173,13 +173,7 @@ def _deliveries() -> None:
     op.create_index("ix_deliveries_leased", "deliveries", ["peer", "lease_until"], **_where("state = 'leased'"))
     op.create_index("ix_deliveries_share_key_id", "deliveries", ["share_key", "id"])
     op.create_index("ix_deliveries_user_id_id", "deliveries", ["user_id", "id"])
-    op.create_index(
-        "ix_deliveries_waiting",
-        "deliveries",
-        ["peer", "due_at", "id"],
-        sqlite_where=sa.text("state = 'queued' AND first = 1"),
-        postgresql_where=sa.text("state = 'queued' AND first"),
-    )
+    op.create_index("ix_deliveries_queued", "deliveries", ["peer", "first", "due_at", "id"], **_where("state = 'queued'"))
     op.create_table(
         "delivery_attempts",
         sa.Column("id", _ID, nullable=False),
