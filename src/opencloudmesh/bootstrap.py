@@ -193,7 +193,9 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             clock=time.time,
             new_token=new_token,
             policy=RetryPolicy(
-                first=settings.delivery.retry_first, longest=settings.delivery.retry_max, time_to_live=settings.delivery.time_to_live
+                first=settings.delivery.retry_first,
+                longest=settings.delivery.retry_max,
+                time_to_live=settings.delivery.time_to_live,
             ),
         )
         peers = Peers(
@@ -229,7 +231,9 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             clock=time.time,
             own_host=own_host,
             policies=default_policies(
-                require_signature=settings.signatures.required, must_exchange_token=settings.sharing.must_exchange_token
+                require_signature=settings.signatures.required,
+                must_exchange_token=settings.sharing.must_exchange_token,
+                allowlist_only=bool(settings.trust.allowlist),
             ),
             require_signature=settings.signatures.required,
         )
@@ -256,9 +260,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             origin_of=http.origin_of,
         )
         shared_trees = SharedTrees(database=database, code_flow=code_flow, storage_for=storage_for, clock=time.time)
-        user_trees = UserTrees(
-            database=database, accounts=users, received=received, storage_for=storage_for, clock=time.time
-        )
+        user_trees = UserTrees(database=database, accounts=users, received=received, storage_for=storage_for, clock=time.time)
 
         async def ready() -> bool:
             return await database.read(lambda tx: True)
@@ -293,7 +295,12 @@ async def run(folder: Path) -> None:
     settings = load_settings(folder)
     for route in settings.routes:
         _log.warning(
-            "route-policy", name=route.name, hosts=route.hosts, networks=route.networks, ports=route.ports, plain_http=route.plain_http
+            "route-policy",
+            name=route.name,
+            hosts=route.hosts,
+            networks=route.networks,
+            ports=route.ports,
+            plain_http=route.plain_http,
         )
     async with open_server(settings) as server:
         _log.info("serving", origin=settings.origin, listen=f"{settings.listen_host}:{settings.listen_port}")

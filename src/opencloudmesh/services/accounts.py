@@ -57,11 +57,14 @@ class Accounts:
         """Create an account; raises `InvalidInput` for a bad name or password, `Conflict` (user-exists) when taken."""
         if not _NAME.match(name):
             raise InvalidInput(
-                "A user name is 1 to 64 letters, digits and . _ @ + = -, and starts with a letter or digit.", code="user-name-invalid"
+                "A user name is 1 to 64 letters, digits and . _ @ + = -, and starts with a letter or digit.",
+                code="user-name-invalid",
             )
         shown = display_name or name
         if len(shown) > 255 or any(ord(c) < 32 or ord(c) == 127 for c in shown):
-            raise InvalidInput("A display name has at most 255 characters and no control characters.", code="display-name-invalid")
+            raise InvalidInput(
+                "A display name has at most 255 characters and no control characters.", code="display-name-invalid"
+            )
         password_hash = await self._hasher.hash(_checked(password))
         now = self._clock()
         return await self._db.write(lambda tx: tx.users.add(name, shown, password_hash, now))

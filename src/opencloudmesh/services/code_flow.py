@@ -1,29 +1,29 @@
 """Short-lived access tokens: issued to Receiving Servers, and fetched from Sending Servers.
 
-Section "Code Flow". Rules kept here: only the server that a share was sent to gets a token for it; a token carries no authority of
-its own (design decision 8); a new token is fetched before the old one ends, once for many requests (CODE-8); tokens live in memory
-only.
+Section "Code Flow". Rules kept here: only the server that a share was sent to gets a token for it; a token carries no authority
+of its own (design decision 8); a new token is fetched before the old one ends, once for many requests (CODE-8); tokens live in
+memory only.
 """
 
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from opencloudmesh.protocol.address import parse_host
 from opencloudmesh.protocol.code_flow import (
+    FORM,
+    INVALID_CLIENT,
     build_token_answer,
     build_token_request,
     check_grant,
     parse_token_answer,
     parse_token_request,
 )
-from opencloudmesh.protocol.errors import Forbidden, InvalidInput, PeerRefused, SignatureRefused, TokenRefused
+from opencloudmesh.protocol.errors import Forbidden, PeerRefused, SignatureRefused, TokenRefused
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, NewToken, TokenIssuer
 from opencloudmesh.services.records import OutgoingShare, Secret
 
-FORM = "application/x-www-form-urlencoded"
 _RENEW_AT = 0.8
 _MAX_TOKENS = 10_000
 
@@ -66,18 +66,25 @@ class CodeFlow:
     async def issue(self, request: Request) -> dict[str, object]:
         """Answer a token request; raises `TokenRefused` (always 400) and nothing else."""
         asked = parse_token_request(request.body, dict(request.headers).get("content-type", ""))
-        try:
-            client = parse_host(asked.client_id)
-            await self._peers.verify(request, client)
-        except InvalidInput as error:
-            raise TokenRefused("invalid_client", error.sentence, code="client-invalid") from error
-        except (SignatureRefused, Forbidden) as error:
-            raise TokenRefused("invalid_client", error.sentence, code=error.code) from error
+        client = asked.client_id
+        allowed = self._peers.is_allowed(client)
+        if allowed:
+            try:
+                await self._peers.verify(request, client)
+            except (SignatureRefused, Forbidden) as error:
+                raise TokenRefused(INVALID_CLIENT, error.sentence, code=error.code) from error
         share = await self._db.read(lambda tx: tx.outgoing_shares.by_secret(asked.code))
         now = self._clock()
-        if share is None:
-            raise TokenRefused("invalid_grant", "The code is unknown.", code="code-unknown")
-        check_grant(state=share.state, peer=share.peer, expires_at=share.expires_at, client=client, now=now)
+        check_grant(
+            state=share.state if share else None,
+            expires_at=share.expires_at if share else None,
+            share_peer=share.peer if share else "",
+            signer_host=client,
+            client_id=client,
+            now=now,
+            peer_allowed=allowed,
+        )
+        assert share is not None  # noqa: S101 - check_grant refuses state None
         return build_token_answer(self._issuer.issue(self._claims(share, client, now)), self._token_seconds)
 
     def _claims(self, share: OutgoingShare, client: str, now: float) -> dict[str, object]:
@@ -125,9 +132,7 @@ class CodeFlow:
         body = build_token_request(code.reveal(), self._own_host)
         answer = await self._peers.post_signed(host, token_end_point, content_type=FORM, body=body)
         if answer.status != 200:
-            raise PeerRefused(
-                f"{host} gives no access token (HTTP {answer.status}).", code="token-refused", status=answer.status
-            )
+            raise PeerRefused(f"{host} gives no access token (HTTP {answer.status}).", code="token-refused", status=answer.status)
         granted = parse_token_answer(answer.body)
         held = _Held(Secret(granted.access_token), self._clock() + granted.expires_in * _RENEW_AT)
         self._held[key] = held

@@ -3,9 +3,9 @@
 How it works (design decision 5)
 
 - A use case writes its state and a delivery row in one transaction, then calls `wake(peer)`. Nothing is sent before COMMIT.
-- One task per peer that has work leases due rows (oldest first, a few at a time) and sends them. A row is held back while an older
-  open row of the same share exists, so that one share's messages arrive in order; different shares and different peers do not
-  wait for each other.
+- One task per peer that has work leases due rows (oldest first, a few at a time) and sends them. A row is held back while an
+  older open row of the same share exists, so that one share's messages arrive in order; different shares and different peers do
+  not wait for each other.
 - The message is built from the share at each try; its providerId never changes, so that the peer can recognise a repeat.
 - The share's new state and the end of the delivery are written in one transaction.
 - A lease carries the holder's word. After kill -9 the only process of a SQLite database releases all leases at its start; with
@@ -364,4 +364,3 @@ def _judge(answer: HttpAnswer) -> _Outcome:
 
 def _seconds(text: str) -> float | None:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else None
-

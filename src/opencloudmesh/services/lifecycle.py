@@ -26,11 +26,11 @@ class Sweeper:
         """Sweep until cancelled."""
         while True:
             try:
-                while await self.sweep() >= _BATCH:
-                    await asyncio.sleep(0)
+                full = await self.sweep() >= _BATCH
             except Exception:
                 _log.exception("sweep-failed")
-            await asyncio.sleep(self._every)
+                full = False
+            await asyncio.sleep(0.0 if full else self._every)
 
     async def sweep(self) -> int:
         """One batch of each kind; returns the size of the largest."""

@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from opencloudmesh.protocol.errors import Conflict, Forbidden, SignatureRefused, Unsupported
 from opencloudmesh.protocol.http_signatures import Request, host_of_keyid, read_signature
-from opencloudmesh.protocol.lifecycle import INCOMING_SHARE, OUTGOING_SHARE, next_state
+from opencloudmesh.protocol.lifecycle import ACCEPT, DECLINE, INCOMING_SHARE, OUTGOING_SHARE, REVOKE, next_state
 from opencloudmesh.protocol.notifications import Notification, parse_notification
 from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, Transaction
 
-_EVENTS = {SHARE_ACCEPTED: "accepted", SHARE_DECLINED: "declined"}
+_EVENTS = {SHARE_ACCEPTED: ACCEPT, SHARE_DECLINED: DECLINE}
 
 
 class Notifications:
@@ -54,7 +54,9 @@ class Notifications:
             return lambda tx: self._answered(tx, message, host, event)
         if message.notification_type == SHARE_UNSHARED:
             return lambda tx: self._unshared(tx, message, host)
-        raise Unsupported(f"Notifications of type {message.notification_type} are not supported.", code="notification-unsupported")
+        raise Unsupported(
+            f"Notifications of type {message.notification_type} are not supported.", code="notification-unsupported"
+        )
 
     def _answered(self, tx: Transaction, message: Notification, host: str, event: str) -> None:
         share = tx.outgoing_shares.by_provider_id(message.provider_id)
@@ -73,7 +75,7 @@ class Notifications:
             raise _no_party()
         for share in shares:
             try:
-                state = next_state(INCOMING_SHARE, share.state, "unshared")
+                state = next_state(INCOMING_SHARE, share.state, REVOKE)
             except Conflict:
                 continue
             if state != share.state:

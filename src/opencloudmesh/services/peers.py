@@ -159,9 +159,13 @@ class Peers:
         self._failing: set[str] = set()
         self.on_contact: Callable[[str], None] = lambda host: None
 
+    def is_allowed(self, host: str) -> bool:
+        """False for a server that is denylisted, or missing from the allowlist where there is one."""
+        return not self.trust.is_denylisted(host) and self.trust.is_allowlisted(host)
+
     def check_allowed(self, host: str) -> None:
         """Raise `Forbidden` (policy-denied) for a server we do not talk to (TRUST-1)."""
-        if self.trust.is_denylisted(host) or not self.trust.is_allowlisted(host):
+        if not self.is_allowed(host):
             raise Forbidden(f"This server does not federate with {host}.", code="policy-denied")
 
     # ------------------------------------------------------------ discovery
@@ -210,7 +214,8 @@ class Peers:
     async def verify(self, request: Request, host: str) -> VerifiedSignature:
         """Verify that `host` signed `request` (Appendix B: Verifying a Signature).
 
-        Raises `SignatureRefused` (401), `Forbidden` (403: policy-denied, or sender-not-signer where the keyid names another server).
+        Raises `SignatureRefused` (401), `Forbidden` (403: policy-denied, or sender-not-signer where the keyid names another
+        server).
         """
         self.check_allowed(host)
         keyid = read_signature(request).keyid

@@ -109,7 +109,9 @@ class DeliveryStore(Protocol):
     def complete(self, delivery_id: int, *, holder: str, at: float, http_status: int) -> bool:
         """leased -> done; False if the lease is not ours any more."""
 
-    def requeue(self, delivery_id: int, *, holder: str, due_at: float, reason: str, detail: str, http_status: int, at: float) -> bool:
+    def requeue(
+        self, delivery_id: int, *, holder: str, due_at: float, reason: str, detail: str, http_status: int, at: float
+    ) -> bool:
         """leased -> queued again, one attempt more; False if the lease is not ours any more."""
 
     def bury(self, delivery_id: int, *, reason: str, detail: str, http_status: int, at: float) -> None:
@@ -303,8 +305,6 @@ class Storage(Protocol):
 class StorageFor(Protocol):
     def __call__(self, user: User) -> Storage:
         """The user's own tree."""
-
-
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from opencloudmesh.protocol.address import OCMAddress, parse_address
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
-from opencloudmesh.protocol.lifecycle import OUTGOING_SHARE, next_state
+from opencloudmesh.protocol.lifecycle import DELIVER, EXPIRED, FAIL, FAILED, OUTGOING_SHARE, REVOKE, REVOKED, next_state
 from opencloudmesh.protocol.notifications import build_notification
 from opencloudmesh.protocol.registries import (
     FILE,
@@ -21,7 +21,7 @@ from opencloudmesh.protocol.registries import (
     WEBDAV_PERMISSIONS,
 )
 from opencloudmesh.protocol.share_creation import build_share_creation, choose_requirements
-from opencloudmesh.protocol.share_protocols import WebdavProtocol, build_protocols
+from opencloudmesh.protocol.share_protocols import build_protocols
 from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, NewToken, StorageFor, Transaction
@@ -29,7 +29,7 @@ from opencloudmesh.services.records import Delivery, NewOutgoingShare, OutgoingS
 
 SHARE_CREATION = "SHARE_CREATION"
 RECEIVED_FOLDER = "Shared with me"
-_OVER = frozenset({"revoked", "expired", "failed"})
+_OVER = frozenset({REVOKED, EXPIRED, FAILED})
 
 
 class ShareCreation:
@@ -102,9 +102,7 @@ class ShareCreation:
 
         def work(tx: Transaction) -> tuple[OutgoingShare, Delivery]:
             share = tx.outgoing_shares.add(new)
-            return share, self._deliveries.queue(
-                tx, peer=share.peer, kind=SHARE_CREATION, user_id=user.id, outgoing=share.id
-            )
+            return share, self._deliveries.queue(tx, peer=share.peer, kind=SHARE_CREATION, user_id=user.id, outgoing=share.id)
 
         share, delivery = await self._db.write(work)
         await self._deliveries.first_try(delivery, self._wait)
@@ -134,11 +132,11 @@ class ShareCreation:
 
         def work(tx: Transaction) -> OutgoingShare:
             share = _owned(tx, user, share_id)
-            state = next_state(OUTGOING_SHARE, share.state, "unshare")
+            state = next_state(OUTGOING_SHARE, share.state, REVOKE)
             if state == share.state:
                 return share
             tx.outgoing_shares.set_state(share_id, state, "", now)
-            if self._withdrawn(tx, share_id, now) or share.state == "failed":
+            if self._withdrawn(tx, share_id, now) or share.state == FAILED:
                 return _owned(tx, user, share_id)
             self._deliveries.queue(tx, peer=share.peer, kind=SHARE_UNSHARED, user_id=user.id, outgoing=share_id)
             return _owned(tx, user, share_id)
@@ -180,19 +178,23 @@ class ShareCreation:
             requirements = (*requirements, MUST_EXCHANGE_TOKEN)
             decided = requirements
             await self._db.write(lambda tx: tx.outgoing_shares.set_requirements(share.id, decided))
+        owner = parse_address(share.owner)
         relative = receiver.webdav_receive_uri == RELATIVE
-        webdav = WebdavProtocol(
-            uri=share.provider_id if relative else f"{self._origin}/dav/ocm/{share.provider_id}",
-            shared_secret=share.secret.reveal(),
-            permissions=share.permissions,
-            requirements=requirements,
+        webdav = WebdavProtocol.model_validate(
+            {
+                "uri": share.provider_id if relative else f"{self._origin}/dav/ocm/{share.provider_id}",
+                "shared_secret": share.secret.reveal(),
+                "permissions": share.permissions,
+                "requirements": requirements,
+            },
+            by_name=True,
         )
         body = build_share_creation(
-            share_with=share.share_with,
+            share_with=parse_address(share.share_with),
             name=share.name,
             provider_id=share.provider_id,
-            owner=share.owner,
-            sender=share.owner,
+            owner=owner,
+            sender=owner,
             owner_display_name=share.sender_display_name,
             sender_display_name=share.sender_display_name,
             share_type="user",
@@ -207,10 +209,7 @@ class ShareCreation:
     async def _send_unshared(self, share: OutgoingShare) -> HttpAnswer:
         receiver = await self._peers.discover(share.peer)
         body = build_notification(
-            notification_type=SHARE_UNSHARED,
-            provider_id=share.provider_id,
-            resource_type=share.resource_type,
-            notification={"message": "The share was taken back."},
+            SHARE_UNSHARED, share.provider_id, share.resource_type, {"message": "The share was taken back."}
         )
         return await self._peers.post_signed(
             share.peer, f"{receiver.end_point}/notifications", content_type="application/json", body=body
@@ -219,12 +218,12 @@ class ShareCreation:
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """The Receiving Server took it: pending -> sent, unless an answer of the recipient came first."""
         if delivery.kind == SHARE_CREATION:
-            _advance(tx, delivery, "delivered", "", at)
+            _advance(tx, delivery, DELIVER, "", at)
 
     def failed(self, tx: Transaction, delivery: Delivery, reason: str, at: float) -> None:
         """The Share Creation Notification can not be delivered: the share is failed, with the reason."""
         if delivery.kind == SHARE_CREATION:
-            _advance(tx, delivery, "fail", reason, at)
+            _advance(tx, delivery, FAIL, reason, at)
 
 
 def _advance(tx: Transaction, delivery: Delivery, event: str, reason: str, at: float) -> None:

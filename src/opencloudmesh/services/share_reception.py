@@ -1,19 +1,18 @@
 """Shares that our users are given: admission of Share Creation Notifications, the inbox, and the recipient's answers.
 
 Sections "Share Creation Notification: Response", "Decision to Discard", "Receiving Party Notification", "Share Acceptance
-Notification". Rules kept here: nothing is stored of what is refused; the same notification twice is one share (RECV-12); an answer
-and its delivery are one transaction; leaving is local and always works (design decision 14).
+Notification". Rules kept here: nothing is stored of what is refused; the same notification twice is one share (RECV-12); an
+answer and its delivery are one transaction; leaving is local and always works (design decision 14).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from opencloudmesh.protocol.admission import Arrival, Discard, Policy, decide
-from opencloudmesh.protocol.errors import FieldFault, Forbidden, InvalidMessage, NotFound, SignatureRefused
+from opencloudmesh.protocol.errors import FieldFault, InvalidMessage, NotFound, SignatureRefused
 from opencloudmesh.protocol.http_signatures import Request
-from opencloudmesh.protocol.lifecycle import INCOMING_SHARE, next_state
+from opencloudmesh.protocol.lifecycle import ACCEPT, DECLINE, EXPIRED, INCOMING_SHARE, LEAVE, REVOKED, next_state
 from opencloudmesh.protocol.notifications import build_notification
-from opencloudmesh.protocol.registries import READ, SHARE_ACCEPTED, SHARE_DECLINED, WRITE
+from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED
 from opencloudmesh.protocol.share_creation import (
     ShareCreationNotification,
     build_share_creation_answer,
@@ -23,15 +22,6 @@ from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery, IncomingShare, NewIncomingShare, User
-
-
-@dataclass(frozen=True, slots=True)
-class _Signer:
-    """What the signature of a notification came to."""
-
-    host: str | None
-    refusal: SignatureRefused | Forbidden | None
-    publishes_keys: bool
 
 
 class ShareReception:
@@ -64,44 +54,44 @@ class ShareReception:
         """
         message = parse_share_creation(request.body)
         sender = message.sender_address.host
-        signer = await self._signer(request, sender)
-        now = self._clock()
-        decision = decide(
-            Arrival(
-                notification=message,
-                signed=signer.host is not None,
-                signature_refusal=signer.refusal,
-                sender_publishes_keys=signer.publishes_keys,
-                signer_host=signer.host,
-                denylisted=self._peers.trust.is_denylisted(sender),
-                allowlisted=self._peers.trust.is_allowlisted(sender),
-                now=now,
-            ),
-            self._policies,
-        )
+        decision = decide(await self._arrival(request, message, sender), self._policies)
         if isinstance(decision, Discard):
             raise decision.error
         if message.recipient.host != self._own_host:
             raise _unknown_recipient()
+        now = self._clock()
         user = await self._db.write(lambda tx: self._store(tx, message, sender, now))
-        return build_share_creation_answer(user.display_name, user.name, ssh=message.protocol.ssh is not None)
+        answer = build_share_creation_answer(user.display_name, user.name)
+        # "This property MUST be returned when the protocol of the incoming share was ssh": we have no key for it yet
+        return answer | ({"recipientPublicKeys": []} if message.protocol.ssh is not None else {})
 
-    async def _signer(self, request: Request, sender: str) -> _Signer:
-        try:
-            await self._peers.verify(request, sender)
-        except SignatureRefused as refusal:
-            unsigned = refusal.code == "sig-missing"
-            asks = unsigned and not self._require_signature
-            return _Signer(None, refusal, await self._peers.publishes_keys(sender) if asks else True)
-        except Forbidden as refusal:
-            return _Signer(None, refusal, True)
-        return _Signer(sender, None, True)
+    async def _arrival(self, request: Request, message: ShareCreationNotification, sender: str) -> Arrival:
+        """Gather the facts; a denylisted or not allowlisted server is not even asked for its keys (TRUST-1)."""
+        trust = self._peers.trust
+        fault: SignatureRefused | None = None
+        signed = publishes_keys = False
+        if not trust.is_denylisted(sender) and trust.is_allowlisted(sender):
+            try:
+                await self._peers.verify(request, sender)
+                signed = True
+            except SignatureRefused as refusal:
+                fault = None if refusal.code == "sig-missing" else refusal
+                publishes_keys = fault is None and not self._require_signature and await self._peers.publishes_keys(sender)
+        return Arrival(
+            notification=message,
+            now=self._clock(),
+            signed=signed,
+            signer_host=sender if signed else None,
+            signature_fault=fault,
+            sender_publishes_keys=publishes_keys,
+            denylisted=trust.is_denylisted(sender),
+            allowlisted=trust.is_allowlisted(sender),
+        )
 
     def _store(self, tx: Transaction, message: ShareCreationNotification, sender: str, now: float) -> User:
         user = tx.users.by_name(message.recipient.identifier)
         if user is None or user.disabled:
             raise _unknown_recipient()
-        webdav = message.protocol.webdav
         tx.incoming_shares.add(
             NewIncomingShare(
                 user_id=user.id,
@@ -116,9 +106,9 @@ class ShareReception:
                 resource_type=message.resource_type,
                 name=message.name,
                 description=message.description,
-                permissions=tuple(webdav.permissions) if webdav and webdav.permissions else (READ, WRITE),
+                permissions=message.protocol.permissions,
                 protocol=message.protocol.raw,
-                secret=message.protocol.any_secret,
+                secret=message.protocol.shared_secret or "",
                 expires_at=None if message.expiration is None else float(message.expiration),
                 created_at=now,
             )
@@ -137,15 +127,15 @@ class ShareReception:
     async def accept(self, user: User, share_id: int) -> IncomingShare:
         """Accept: the share appears under "Shared with me" and the sender is told. Again is no error. Raises `NotFound`,
         `Conflict` for a share that has ended."""
-        return await self._answer(user, share_id, "accept", SHARE_ACCEPTED)
+        return await self._answer(user, share_id, ACCEPT, SHARE_ACCEPTED)
 
     async def decline(self, user: User, share_id: int) -> IncomingShare:
         """Decline, and tell the sender. Again is no error. Raises `NotFound`, `Conflict`."""
-        return await self._answer(user, share_id, "decline", SHARE_DECLINED)
+        return await self._answer(user, share_id, DECLINE, SHARE_DECLINED)
 
     async def leave(self, user: User, share_id: int) -> IncomingShare:
         """Give up an accepted share; works without the other server, which is told when it can be reached."""
-        return await self._answer(user, share_id, "leave", SHARE_DECLINED)
+        return await self._answer(user, share_id, LEAVE, SHARE_DECLINED)
 
     async def _answer(self, user: User, share_id: int, event: str, kind: str) -> IncomingShare:
         now = self._clock()
@@ -167,15 +157,10 @@ class ShareReception:
     async def send(self, delivery: Delivery) -> HttpAnswer:
         """One try to tell the Sending Server the recipient's answer (see `delivery.Handler`)."""
         share = await self._db.read(lambda tx: tx.incoming_shares.by_id(delivery.incoming_share_id or 0))
-        if share is None or share.state in ("revoked", "expired"):
+        if share is None or share.state in (REVOKED, EXPIRED):
             raise Overtaken("The share is gone.")
         sender = await self._peers.discover(share.peer)
-        body = build_notification(
-            notification_type=delivery.kind,
-            provider_id=share.provider_id,
-            resource_type=share.resource_type,
-            notification={"message": "The recipient answered."},
-        )
+        body = build_notification(delivery.kind, share.provider_id, share.resource_type, {"message": "The recipient answered."})
         return await self._peers.post_signed(
             share.peer, f"{sender.end_point}/notifications", content_type="application/json", body=body
         )

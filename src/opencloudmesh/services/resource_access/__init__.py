@@ -1,7 +1,7 @@
 """Access to shared resources, from both sides (section "Resource Access").
 
-`SharedTrees` is the Sending Server's side: who comes with which credentials to which share. `ReceivedShares` is the Receiving Server's:
-the plan of the draft's steps carried out. `UserTrees` shows a user his own files and the received ones in one tree.
+`SharedTrees` is the Sending Server's side: who comes with which credentials to which share. `ReceivedShares` is the Receiving
+Server's: the plan of the draft's steps carried out. `UserTrees` shows a user his own files and the received ones in one tree.
 """
 
 from opencloudmesh.services.resource_access.received import ReceivedShares, RemoteStorageFor

@@ -1,14 +1,15 @@
 """Received shares: the draft's steps from a share to the bytes at the Sending Server.
 
-Rules kept here: only our own plan decides which credentials go where (ACC-1..6); a fault of the network marks the share unavailable
-and never removes it (design decision 14); the list of a user's shares never waits for another server.
+Rules kept here: only our own plan decides which credentials go where (ACC-1..6); a fault of the network marks the share
+unavailable and never removes it (design decision 14); the list of a user's shares never waits for another server.
 """
 
+import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from opencloudmesh.protocol.errors import PeerRefused, PeerUnreachable
-from opencloudmesh.protocol.resource_access import AccessPlan, Exchange, plan_access
+from opencloudmesh.protocol.errors import AccessDenied, PeerRefused, PeerUnreachable
+from opencloudmesh.protocol.resource_access import AccessPlan, Exchange, Scheme, plan_access
 from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.peers import Peers
@@ -52,7 +53,9 @@ class ReceivedShares:
         except PeerUnreachable:
             await self.mark(share, available=False)
             raise
-        return _Watched(self._remote_storage_for(plan.root_url, self._authorize(share, plan)), self, share)
+        if plan.needs_mfa:
+            raise AccessDenied("This share asks for a second factor, which this server cannot ask for yet.", code="mfa-required")
+        return _Watched(self._remote_storage_for(plan.url, self._authorize(share, plan)), self, share)
 
     async def _plan(self, share: IncomingShare) -> AccessPlan:
         # (1) discover the server of the sender
@@ -61,9 +64,9 @@ class ReceivedShares:
         return plan_access(
             parse_protocols(share.protocol),
             resource_type=share.resource_type,
-            sender_origin=self._origin_of(share.peer),
+            sender_host=share.peer,
             discovery=sender,
-            mfa=False,
+            origin=self._origin_of(share.peer),
         )
 
     def _authorize(self, share: IncomingShare, plan: AccessPlan) -> Authorize:
@@ -78,7 +81,7 @@ class ReceivedShares:
                         raise
                 else:
                     return f"Bearer {token.reveal()}"
-            return plan.authorization()
+            return _with_secret(plan)
 
         return authorize
 
@@ -88,6 +91,12 @@ class ReceivedShares:
         if available == (share.unavailable_since is None):
             return
         await self._db.write(lambda tx: tx.incoming_shares.set_unavailable_since(share.id, since))
+
+
+def _with_secret(plan: AccessPlan) -> str:
+    if plan.scheme is Scheme.BEARER:
+        return f"Bearer {plan.secret}"
+    return "Basic " + base64.b64encode(f"{plan.secret}:".encode()).decode()
 
 
 class _Watched:

@@ -1,7 +1,7 @@
 """What our users shared, as the Receiving Server's requests may see it.
 
-Rules kept here: every request is checked against the share as it is now (ACC-9), also with a token issued before; a share that must be
-reached by a token refuses its raw secret; an unknown share, a wrong secret and somebody else's token look alike.
+Rules kept here: every request is checked against the share as it is now (ACC-9), also with a token issued before; a share that
+must be reached by a token refuses its raw secret; an unknown share, a wrong secret and somebody else's token look alike.
 """
 
 import hmac
@@ -28,13 +28,14 @@ class SharedTrees:
     async def resolve(self, provider_id: str, authorization: str | None) -> DavTree:
         """The shared resource as a tree with its gate.
 
-        Raises `Unauthorized` for missing or wrong credentials; the gate raises `AccessDenied` (share-revoked, share-expired, read-only).
+        Raises `Unauthorized` for missing or wrong credentials; the gate raises `AccessDenied` (share-revoked, share-expired,
+        read-only).
         """
         credentials = parse_authorization(authorization)
         if credentials is None:
             raise _unauthorized()
         share, owner = await self._db.read(lambda tx: _with_owner(tx, provider_id))
-        if share is None or owner is None or not self._opens(share, credentials) or owner.disabled:
+        if share is None or owner is None or owner.disabled or not self._opens(share, credentials):
             raise _unauthorized()
         access = ShareAccess(
             state=share.state,
@@ -43,9 +44,7 @@ class SharedTrees:
             is_folder=share.resource_type == FOLDER,
         )
         clock = self._clock
-        return DavTree(
-            Subtree(self._storage_for(owner), share.path), lambda method, path: may(access, method, path, clock())
-        )
+        return DavTree(Subtree(self._storage_for(owner), share.path), lambda method, path: may(access, method, path, clock()))
 
     def _opens(self, share: OutgoingShare, credentials: Bearer | Basic) -> bool:
         if isinstance(credentials, Bearer):

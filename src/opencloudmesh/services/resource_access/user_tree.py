@@ -1,8 +1,8 @@
 """A user's whole tree: the own files, and what was received under "Shared with me".
 
 Rules kept here: listing never asks another server; a received share's place cannot be removed, moved or written over by a file
-operation (leaving a share is an act of its own); rights shown by the sender are checked here too, so that a refusal comes at once and
-with a reason.
+operation (leaving a share is an act of its own); rights shown by the sender are checked here too, so that a refusal comes at
+once and with a reason.
 """
 
 from collections.abc import AsyncIterator, Callable
