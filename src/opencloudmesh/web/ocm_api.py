@@ -66,13 +66,15 @@ class IssuesTokens(Protocol):
     async def issue(self, request: Request, /) -> Mapping[str, Any]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class OcmServices:
+class OcmServices(Protocol):
     """The use cases behind the endpoints for peers."""
 
-    shares: ReceivesMessages
-    notifications: ReceivesMessages
-    code_flow: IssuesTokens
+    @property
+    def share_reception(self) -> ReceivesMessages: ...
+    @property
+    def notifications(self) -> ReceivesMessages: ...
+    @property
+    def code_flow(self) -> IssuesTokens: ...
 
 
 # ---------------------------------------------------------------- documents
@@ -239,7 +241,7 @@ def ocm_routes(
         "/ocm-provider": document,
         "/ocm-provider/": document,
         "/.well-known/jwks.json": CachedDocument(jwks, max_age=document_seconds),
-        "/ocm/shares": endpoint(services.shares.receive, _MESSAGE),
+        "/ocm/shares": endpoint(services.share_reception.receive, _MESSAGE),
         "/ocm/notifications": endpoint(services.notifications.receive, _MESSAGE),
         "/ocm/token": endpoint(services.code_flow.issue, _TOKEN_REQUEST),
     }

@@ -5,7 +5,6 @@ nothing of another user is ever told apart from nothing (404).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar
 
 import structlog
@@ -81,15 +80,19 @@ class Deliveries(Protocol):
     async def cancel(self, user: User, delivery_id: int, /) -> Delivery: ...
 
 
-@dataclass(frozen=True, slots=True)
-class UserServices:
+class UserServices(Protocol):
     """The use cases behind the user API."""
 
-    accounts: Accounts
-    peers: Peers
-    share_creation: ShareCreation
-    share_reception: ShareReception
-    deliveries: Deliveries
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def peers(self) -> Peers: ...
+    @property
+    def share_creation(self) -> ShareCreation: ...
+    @property
+    def share_reception(self) -> ShareReception: ...
+    @property
+    def deliveries(self) -> Deliveries: ...
 
 
 # ---------------------------------------------------------------- who asks
