@@ -1,0 +1,318 @@
+"""The only way out to other servers: `ports.HttpClient` on aiohttp (design decision 10).
+
+Rules: the address is checked where the socket is made, so that no second look-up can change it; https, unless a route
+policy says otherwise; no redirect is followed, no proxy or netrc of the environment is used, no cookie is kept, nothing
+is decompressed; whatever a peer sends is bounded in size, and in how long it may pause.
+"""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_reqrep import ClientResponse
+from yarl import URL
+
+from opencloudmesh import __version__
+from opencloudmesh.adapters.http_faults import ANSWER_TOO_LARGE, AddressRefused, code_of, unreachable
+from opencloudmesh.adapters.routes import Address, RoutePolicy, is_disguised_address, is_public
+from opencloudmesh.services.ports import HttpAnswer, HttpClient, HttpStream
+
+AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]]
+NewSocket = Callable[[AddressInfo], socket.socket]
+Headers = Mapping[str, str] | None
+Body = bytes | AsyncIterator[bytes]
+
+_PIECE = 1 << 16
+_URL = re.compile(r"[^\x00-\x20\x7f\\]+")
+_CONNECTIONS_PER_PEER = 32
+_CONNECTIONS = 512
+_ADDRESSES = 4
+_KEEP_ALIVE = 4.0  # less than what common servers keep: a request should not meet a connection that is being closed
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What a connection is made under: a policy, or none, and whether without TLS."""
+
+    route: RoutePolicy | None
+    plain: bool
+
+    def admits(self, address: Address) -> bool:
+        if self.route is not None and self.route.admits(address):
+            return True
+        return is_public(address) and not self.plain
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """Seconds: until a connection is there (names, TCP, TLS), and between two pieces of an answer."""
+
+    connect: float = 3.0
+    fetch_idle: float = 10.0
+    stream_idle: float = 30.0
+
+
+class GuardedHttpClient(HttpClient):
+    """See the module. `new_socket` and `resolver` are what stands between a permitted address and the network."""
+
+    def __init__(
+        self,
+        routes: Sequence[RoutePolicy] = (),
+        *,
+        limits: TimeLimits | None = None,
+        new_socket: NewSocket | None = None,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self._routes = tuple(routes)
+        self._limits = limits or TimeLimits()
+        self._new_socket = new_socket or _new_socket
+        self._resolver = resolver
+        self._sessions: dict[_Way, aiohttp.ClientSession] = {}
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Headers = None,
+        body: bytes = b"",
+        max_bytes: int = 1 << 20,
+        total_timeout: float = 20.0,
+    ) -> HttpAnswer:
+        """Do one exchange with a small answer. Raises PeerUnreachable; a redirect is an answer like any other."""
+        target, way = self._admit(url)
+        timeout = self._timeout(self._limits.fetch_idle, total_timeout)
+        try:
+            async with self._session(way).request(
+                method, target, headers=headers, data=body or None, timeout=timeout, allow_redirects=False
+            ) as answer:
+                content = await _read_whole(answer, max_bytes)
+                return HttpAnswer(answer.status, _joined(answer), content)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise unreachable(code_of(error), _peer(target)) from None
+
+    @asynccontextmanager
+    async def stream(self, method: str, url: str, *, headers: Headers = None, body: Body = b"") -> AsyncIterator[HttpStream]:
+        """Do one exchange of any length; whatever moves within the idle time-out goes on. Raises PeerUnreachable."""
+        target, way = self._admit(url)
+        upload = _Upload(body, self._limits.stream_idle)
+        timeout = self._timeout(self._limits.stream_idle, None)
+        sized = {"Content-Length": str(len(body))} if isinstance(body, bytes) and body else {}
+        try:
+            async with upload.guard:
+                answer = await self._session(way).request(
+                    method,
+                    target,
+                    headers={**sized, **(headers or {})},
+                    data=upload.pieces() if body else None,
+                    timeout=timeout,
+                    allow_redirects=False,
+                )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if upload.fault is not None:
+                raise upload.fault from None
+            raise unreachable(code_of(error), _peer(target)) from None
+        try:
+            yield _Stream(answer, _peer(target))
+        finally:
+            _give_back(answer)
+
+    def origin_of(self, host: str) -> str:
+        """Tell the origin of `host[:port]`: `http://` where a route policy with `plain_http` covers it, else `https://`."""
+        url = URL(f"http://{host}")
+        plain = any(route.plain_http and route.covers(url.host or "", url.port or 80) for route in self._routes)
+        return f"http://{host}" if plain else f"https://{host}"
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        sessions = list(self._sessions.values())
+        self._sessions.clear()
+        for session in sessions:
+            await session.close()
+        await asyncio.sleep(0)  # closed sockets are let go in the loop's next round
+
+    def _admit(self, url: str) -> tuple[URL, _Way]:
+        """Decide on the URL what can be decided on it, and which policy its connection is made under."""
+        target = _parse(url)
+        host, port, plain = target.host or "", target.port or 0, target.scheme == "http"
+        covering = (route for route in self._routes if route.covers(host, port) and (route.plain_http or not plain))
+        way = _Way(next(covering, None), plain)
+        if plain and way.route is None:
+            raise unreachable("scheme-refused", _peer(target))
+        return target, way
+
+    def _session(self, way: _Way) -> aiohttp.ClientSession:
+        """One pool for each way: a connection that a policy has admitted is never used under another."""
+        if way not in self._sessions:
+            self._sessions[way] = aiohttp.ClientSession(
+                connector=self._connector(way),
+                headers={"User-Agent": f"opencloudmesh/{__version__}", "Accept-Encoding": "identity"},
+                skip_auto_headers=("Content-Type",),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                read_bufsize=4 * _PIECE,
+            )
+        return self._sessions[way]
+
+    def _connector(self, way: _Way) -> aiohttp.TCPConnector:
+        def new_socket(info: AddressInfo) -> socket.socket:
+            if not way.admits(ip_address(info[4][0])):
+                raise AddressRefused
+            made = self._new_socket(info)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # else what a stuck peer does not take keeps a closed connection open
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(2000 * self._limits.stream_idle))
+            return made
+
+        return aiohttp.TCPConnector(
+            ssl=_trust(way.route),
+            limit=_CONNECTIONS,
+            limit_per_host=_CONNECTIONS_PER_PEER,
+            keepalive_timeout=_KEEP_ALIVE,
+            use_dns_cache=False,
+            resolver=_BoundedResolver(self._resolver or aiohttp.ThreadedResolver(), self._limits.connect),
+            socket_factory=new_socket,
+        )
+
+    def _timeout(self, idle: float, total: float | None) -> aiohttp.ClientTimeout:
+        # `connect` is also the time that a request waits for one of the peer's connections.
+        return aiohttp.ClientTimeout(
+            total=total, connect=total or 10 * self._limits.connect, sock_connect=self._limits.connect, sock_read=idle
+        )
+
+
+class _BoundedResolver(AbstractResolver):
+    """Names in bounded time, to a bounded number of addresses: every one may cost a connect time-out."""
+
+    def __init__(self, inner: AbstractResolver, seconds: float) -> None:
+        self._inner = inner
+        self._seconds = seconds
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+        try:
+            async with asyncio.timeout(self._seconds):
+                found = await self._inner.resolve(host, port, family)
+        except (TimeoutError, UnicodeError):
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer") from None
+        return found[:_ADDRESSES]
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class _Upload:
+    """A request body whose reader is cut off when it takes nothing for `idle` seconds; a slow source is not its fault."""
+
+    def __init__(self, body: Body, idle: float) -> None:
+        self.guard = asyncio.timeout(None)
+        self.fault: Exception | None = None
+        self._body = body
+        self._idle = idle
+        self._guarding = True
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in _chunks(self._body):
+                for start in range(0, len(chunk), _PIECE):
+                    self._expect_progress(True)
+                    yield chunk[start : start + _PIECE]
+                    self._expect_progress(False)
+        except Exception as error:
+            self.fault = error
+            raise
+
+    def _expect_progress(self, expected: bool) -> None:
+        if self._guarding and not self.guard.expired():
+            try:
+                self.guard.reschedule(asyncio.get_running_loop().time() + self._idle if expected else None)
+            except RuntimeError:  # the answer came before the whole request was sent
+                self._guarding = False
+
+
+class _Stream:
+    """An answer that is being read."""
+
+    def __init__(self, answer: ClientResponse, peer: str) -> None:
+        self.status = answer.status
+        self.headers: Mapping[str, str] = _joined(answer)
+        self._answer = answer
+        self._peer = peer
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        pieces = self._answer.content.iter_any()
+        while True:
+            try:
+                piece = await anext(pieces, b"")
+            except (aiohttp.ClientError, OSError) as error:
+                raise unreachable(code_of(error), self._peer) from None
+            if not piece:
+                return
+            yield piece
+
+
+def _parse(text: str) -> URL:
+    """Parse without changing a byte of path and query: `@target-uri` is signed as it is sent."""
+    try:
+        url = URL(text, encoded=text.isascii())
+        host, port = url.raw_host or "", url.port
+    except ValueError:
+        raise unreachable("address-refused", "that URL") from None
+    if url.scheme not in ("http", "https"):
+        raise unreachable("scheme-refused", "that URL")
+    if not _URL.fullmatch(text) or not host or "%" in host or not port or "@" in url.raw_authority or is_disguised_address(host):
+        raise unreachable("address-refused", "that URL")
+    return url
+
+
+def _new_socket(info: AddressInfo) -> socket.socket:
+    return socket.socket(info[0], info[1], info[2])
+
+
+def _trust(route: RoutePolicy | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if route is not None and route.ca_file is not None:
+        context.load_verify_locations(cafile=route.ca_file)
+    return context
+
+
+def _peer(url: URL) -> str:
+    return f"{url.host}" if url.is_default_port() else f"{url.host}:{url.port}"
+
+
+def _joined(answer: ClientResponse) -> Mapping[str, str]:
+    names = dict.fromkeys(name.lower() for name in answer.headers)
+    return {name: ", ".join(answer.headers.getall(name)) for name in names}
+
+
+async def _read_whole(answer: ClientResponse, max_bytes: int) -> bytes:
+    received = bytearray()
+    async for piece in answer.content.iter_any():
+        received += piece
+        if len(received) > max_bytes:
+            answer.close()
+            raise unreachable(ANSWER_TOO_LARGE, _peer(answer.url))
+    return bytes(received)
+
+
+def _give_back(answer: ClientResponse) -> None:
+    """Return the connection to the pool if the answer was read to its end, else close it."""
+    if answer.content.at_eof() and not answer.content.exception():
+        answer.release()
+    else:
+        answer.close()
+
+
+async def _chunks(body: Body) -> AsyncIterator[bytes]:
+    if isinstance(body, bytes):
+        yield body
+    else:
+        async for chunk in body:
+            yield chunk
