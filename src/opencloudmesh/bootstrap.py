@@ -268,7 +268,10 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         app = build_app(
             ocm=_OcmServices(share_reception, Notifications(database=database, peers=peers, clock=time.time), code_flow),
             users=_UserServices(users, share_creation, share_reception, deliveries, peers),
-            mounts=[("/dav/ocm", WebDavServer(shared_trees.resolve)), ("/dav/files", WebDavServer(user_trees.resolve))],
+            mounts=[
+                ("/dav/ocm", WebDavServer(shared_trees.resolve, origin=settings.origin)),
+                ("/dav/files", WebDavServer(user_trees.resolve, origin=settings.origin)),
+            ],
             origin=settings.origin,
             discovery=build_discovery(_own_offer(settings)),
             jwks=signer.public_jwks(),

@@ -1,0 +1,57 @@
+"""`make bench`: every speed the product promises, measured side by side in one run; prints a table, writes build/bench.json.
+
+Rows: name, value, unit, compared with, ratio. Both sides of a ratio are measured in turns, and their medians compared.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import uvloop
+
+from benchmarks import down_peer, downloads, messages
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    value: float
+    unit: str
+    compared_with: str
+    ratio: float | None
+
+
+def main() -> int:
+    chosen = sys.argv[1:]
+    parts: dict[str, Callable[[Path], list[tuple[str, float, str, str, float | None]]]] = {
+        "messages": lambda folder: uvloop.run(messages.measure(folder)),
+        "downloads": downloads.measure,
+        "down-peer": down_peer.measure,
+    }
+    rows: list[Row] = []
+    for name, measure in parts.items():
+        if chosen and name not in chosen:
+            continue
+        with tempfile.TemporaryDirectory(prefix="ocm-bench-") as folder:
+            rows += [Row(*row) for row in measure(Path(folder))]
+    _print(rows)
+    target = Path("build")
+    target.mkdir(exist_ok=True)
+    (target / "bench.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    return 0
+
+
+def _print(rows: list[Row]) -> None:
+    print(f"{'name':58} {'value':>10} {'unit':12} {'compared with':44} {'ratio':>7}")
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        print(f"{row.name:58} {row.value:10.1f} {row.unit:12} {row.compared_with:44} {ratio:>7}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

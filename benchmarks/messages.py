@@ -1,0 +1,142 @@
+"""Signed messages: shares admitted and tokens issued, against bare verifications; discovery against an empty ASGI app."""
+
+import asyncio
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.load import Load, http_request, run_load
+from benchmarks.peer import SimulatedPeer
+from demo.people import Person
+from demo.servers import ServerProcess
+
+SERVER_PORT, PEER_PORT, EMPTY_PORT = 9301, 9302, 9303
+ROUNDS = 5
+SHARES_A_ROUND = 4000
+TOKENS_A_ROUND = 3000
+CONNECTIONS = 64
+RowValues = tuple[str, float, str, str, float | None]
+
+
+def bare_verifications(seconds: float = 1.0) -> float:
+    """Ed25519 verifications a second of one core, of a message as long as a signature base."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    public, message = key.public_key(), b"m" * 420
+    signature = key.sign(message)
+    count, started = 0, time.perf_counter()
+    while (spent := time.perf_counter() - started) < seconds:
+        for _ in range(50):
+            public.verify(signature, message)
+        count += 50
+    return count / spent
+
+
+async def measure(folder: Path) -> list[RowValues]:
+    server = ServerProcess("S", folder / "s", SERVER_PORT, other_port=PEER_PORT)
+    server.check_port()
+    server.init()
+    server.add_user("bob", "a password of bob")
+    server.start()
+    peer = SimulatedPeer(folder, PEER_PORT)
+    try:
+        with peer.serving():
+            rows = await _shares(server, peer)
+            rows += await _tokens(server, peer, folder)
+        rows += await _discovery(server)
+    finally:
+        server.stop()
+    return rows
+
+
+async def _in_turns(prepare: Callable[[], list[bytes]], port: int, good: int) -> tuple[list[float], list[Load]]:
+    bare: list[float] = []
+    loads: list[Load] = []
+    for number in range(ROUNDS + 1):
+        requests = prepare()
+        rate = bare_verifications()
+        load = await run_load("127.0.0.1", port, requests, CONNECTIONS)
+        if set(load.statuses) != {good}:
+            raise RuntimeError(f"unexpected answers: {load.statuses}")
+        if number:  # the first round warms up
+            bare.append(rate)
+            loads.append(load)
+    return bare, loads
+
+
+async def _shares(server: ServerProcess, peer: SimulatedPeer) -> list[RowValues]:
+    recipient = f"bob@{server.host}"
+    bare, loads = await _in_turns(
+        lambda: [peer.share_creation(server.origin, recipient) for _ in range(SHARES_A_ROUND)], SERVER_PORT, 201
+    )
+    with sqlite3.connect(f"file:{server.folder}/data/opencloudmesh.sqlite3?mode=ro", uri=True) as database:
+        stored = database.execute("select count(*) from incoming_shares").fetchone()[0]
+    if stored != (ROUNDS + 1) * SHARES_A_ROUND:
+        raise RuntimeError(f"{stored} shares stored")
+    return [
+        ("bare Ed25519 verifications, one core", statistics.median(bare), "1/s", "", None),
+        *_rows("POST /ocm/shares, signed, durably committed", bare, loads),
+    ]
+
+
+def _rows(name: str, bare: list[float], loads: list[Load]) -> list[RowValues]:
+    ratio = statistics.median(load.rate / rate for rate, load in zip(bare, loads, strict=True))
+    p99 = statistics.median(load.percentile(0.99) for load in loads) * 1000
+    return [
+        (name, statistics.median(load.rate for load in loads), "1/s", "bare verifications (at least 0.2)", ratio),
+        (f"{name}: p99", p99, "ms", "100 ms (at most 1)", p99 / 100),
+    ]
+
+
+async def _tokens(server: ServerProcess, peer: SimulatedPeer, folder: Path) -> list[RowValues]:
+    bob = Person("bob", folder / "bob", server)
+    await asyncio.to_thread(bob.login, "a password of bob")
+    file = folder / "data.txt"
+    file.write_text("to be shared\n")
+    await asyncio.to_thread(bob.run, "put", str(file), "data.txt")
+    await asyncio.to_thread(bob.run, "share", "data.txt", f"carol@{peer.host}")
+    secret = peer.shares[0]["protocol"]["webdav"]["sharedSecret"]
+    bare, loads = await _in_turns(
+        lambda: [peer.token_request(server.origin, secret) for _ in range(TOKENS_A_ROUND)], SERVER_PORT, 200
+    )
+    return _rows("POST /ocm/token, signed", bare, loads)
+
+
+async def _discovery(server: ServerProcess) -> list[RowValues]:
+    empty = subprocess.Popen([sys.executable, "-m", "benchmarks.empty_app", str(EMPTY_PORT)])
+    try:
+        await _wait_for(EMPTY_PORT)
+        ours, theirs, ratios = [], [], []
+        for number in range(ROUNDS + 1):
+            load = await run_load(
+                "127.0.0.1", SERVER_PORT, [http_request("GET", "/.well-known/ocm", server.host)] * 15000, CONNECTIONS
+            )
+            base = await run_load("127.0.0.1", EMPTY_PORT, [http_request("GET", "/", "127.0.0.1")] * 15000, CONNECTIONS)
+            if number:
+                ours.append(load.rate)
+                theirs.append(base.rate)
+                ratios.append(load.rate / base.rate)
+    finally:
+        empty.terminate()
+        empty.wait()
+    return [
+        ("empty ASGI app on the same server", statistics.median(theirs), "1/s", "", None),
+        ("GET /.well-known/ocm", statistics.median(ours), "1/s", "empty ASGI app (at least 0.5)", statistics.median(ratios)),
+    ]
+
+
+async def _wait_for(port: int) -> None:
+    for _ in range(200):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+            continue
+        writer.close()
+        return
+    raise RuntimeError(f"nothing listens on {port}")

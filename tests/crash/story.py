@@ -1,0 +1,183 @@
+"""Two servers, a stream of acts of alice and bob, and a killer; then the comparison of what each side believes."""
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from demo.servers import ServerProcess
+
+_PASSWORD = "a password of both"
+_DRAIN_SECONDS = 120.0
+_AGREE = {
+    "sent": {"pending"},
+    "accepted": {"accepted"},
+    "declined": {"declined", "left"},
+    "revoked": {"revoked", "left", "declined", None},
+}
+
+
+class Api:
+    """A user at /api/v1, whose server may be down."""
+
+    def __init__(self, server: ServerProcess, name: str) -> None:
+        self.server = server
+        self.name = name
+        self._token = ""
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "Api":
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15))
+        self._token = (await self._ask("POST", "/session", {"username": self.name, "password": _PASSWORD}))["token"]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._http is not None
+        await self._http.close()
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        assert self._http is not None
+        headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
+        async with self._http.request(method, f"{self.server.origin}/api/v1{path}", json=body, headers=headers) as answer:
+            text = await answer.text()
+            if answer.status >= 500:
+                raise AssertionError(f"{method} {path}: {answer.status} {text}")
+            return json.loads(text) if answer.status < 300 else None
+
+    async def act(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer of an act that was acknowledged, else None: refused, or the server was killed meanwhile."""
+        try:
+            return await self._ask(method, path, body)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError):
+            return None
+
+    async def all(self, what: str) -> list[dict[str, Any]]:
+        """Every item of a list."""
+        found: list[dict[str, Any]] = []
+        after: int | None = 0
+        while after is not None:
+            page = await self._ask("GET", f"/{what}?after={after}&limit=500")
+            found += page["items"]
+            after = page["next"]
+        return found
+
+
+class Story:
+    """What happens, decided by the seed."""
+
+    def __init__(self, folder: Path, port: int, chance: random.Random) -> None:
+        self._a = ServerProcess("A", folder / "a", port, other_port=port + 1)
+        self._b = ServerProcess("B", folder / "b", port + 1, other_port=port)
+        self._folder = folder
+        self._chance = chance
+        self._shared: dict[int, str] = {}
+        self._unshared: set[int] = set()
+        self._answered: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()
+        self._over = False
+
+    async def run(self, cycles: int) -> list[str]:
+        """Tell the story with so many kills; the disagreements found at the end."""
+        for server, name in ((self._a, "alice"), (self._b, "bob")):
+            server.check_port()
+            server.init()
+            server.add_user(name, _PASSWORD)
+            server.start()
+        try:
+            async with Api(self._a, "alice") as alice, Api(self._b, "bob") as bob:
+                await self._upload(alice)
+                tasks = [asyncio.create_task(self._alice(alice)) for _ in range(3)] + [asyncio.create_task(self._bob(bob))]
+                await self._kill(cycles)
+                self._over = True
+                await asyncio.gather(*tasks)
+                await self._drained(alice, bob)
+                return self._compare(await alice.all("shares"), await bob.all("inbox"))
+        finally:
+            self._a.stop()
+            self._b.stop()
+
+    async def _upload(self, alice: Api) -> None:
+        assert alice._http is not None
+        url = f"{self._a.origin}/dav/files/alice/data.txt"
+        async with alice._http.put(url, data=b"data", headers={"authorization": f"Bearer {alice._token}"}) as answer:
+            assert answer.status == 201, answer.status
+
+    # ------------------------------------------------------------ acts
+    async def _alice(self, alice: Api) -> None:
+        while not self._over:
+            body = {"path": "data.txt", "share_with": f"bob@{self._b.host}", "permissions": ["read"], "expires_at": None}
+            share = await alice.act("POST", "/shares", body)
+            if share:
+                self._counts["shared"] += 1
+                self._shared[share["id"]] = share["provider_id"]
+            if self._shared and self._chance.random() < 0.3:
+                await self._unshare(alice, self._chance.choice(list(self._shared)))
+            await asyncio.sleep(self._chance.random() * 0.05)
+
+    async def _unshare(self, alice: Api, share_id: int) -> None:
+        if await alice.act("DELETE", f"/shares/{share_id}"):
+            self._counts["unshared"] += 1
+            self._unshared.add(share_id)
+
+    async def _bob(self, bob: Api) -> None:
+        after = 0
+        while not self._over:
+            page = await bob.act("GET", f"/inbox?after={after}&limit=50")
+            for item in page["items"] if page else []:
+                after = item["id"]
+                if item["state"] == "pending" and self._chance.random() < 0.8:
+                    await self._answer(bob, item)
+            await asyncio.sleep(0.02)
+
+    async def _answer(self, bob: Api, item: dict[str, Any]) -> None:
+        act = self._chance.choice(["accept", "accept", "decline"])
+        answered = await bob.act("POST", f"/inbox/{item['id']}/{act}")
+        if answered:
+            self._counts[act] += 1
+            self._answered[item["provider_id"]] = answered["state"]
+
+    async def _kill(self, cycles: int) -> None:
+        for _ in range(cycles):
+            await asyncio.sleep(self._chance.uniform(0.2, 1.2))
+            victim = self._chance.choice([self._a, self._b])
+            victim.kill()
+            self._counts[f"killed {victim.name}"] += 1
+            await asyncio.sleep(self._chance.uniform(0.0, 0.5))
+            await asyncio.to_thread(victim.start)
+        await asyncio.sleep(1.0)
+
+    # ------------------------------------------------------------ afterwards
+    async def _drained(self, alice: Api, bob: Api) -> None:
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while time.monotonic() < deadline:
+            waiting = [d for api in (alice, bob) for d in await api.all("deliveries") if d["state"] in ("queued", "leased")]
+            if not waiting:
+                return
+            await asyncio.sleep(0.5)
+        raise AssertionError(f"{len(waiting)} deliveries still wait, e.g. {waiting[0]}")
+
+    def _compare(self, given: list[dict[str, Any]], received: list[dict[str, Any]]) -> list[str]:
+        faults = []
+        there = Counter(item["provider_id"] for item in received)
+        state_there = {item["provider_id"]: item["state"] for item in received}
+        faults += [f"{provider_id} was stored {count} times" for provider_id, count in there.items() if count > 1]
+        known = {share["provider_id"] for share in given}
+        faults += [f"B has {provider_id}, A does not know it" for provider_id in there if provider_id not in known]
+        for share in given:
+            here, other = share["state"], state_there.get(share["provider_id"])
+            if other not in _AGREE.get(here, set()):
+                faults.append(f"share {share['id']} is {here} ({share['reason']}) on A and {other} on B")
+        ids = {share["id"]: share for share in given}
+        faults += [f"acknowledged share {share_id} is gone" for share_id in self._shared if share_id not in ids]
+        faults += [f"acknowledged unshare of {i} is lost" for i in self._unshared if ids[i]["state"] != "revoked"]
+        for provider_id, state in self._answered.items():
+            if state_there.get(provider_id) not in (state, "revoked"):
+                faults.append(f"acknowledged answer {state} on {provider_id} is lost: {state_there.get(provider_id)}")
+        counts = ", ".join(f"{name} {number}" for name, number in sorted(self._counts.items()))
+        print(f"{counts}; {len(given)} shares on A, {len(received)} on B")
+        return faults

@@ -1,0 +1,14 @@
+"""kill -9 at any moment loses and doubles nothing; `make crash` does the same 50 times."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.crash.story import Story
+
+
+@pytest.mark.spec("RECV-12", "NOTIF-5")
+async def test_both_sides_agree_after_kills(tmp_path: Path) -> None:
+    faults = await Story(tmp_path, 9411, random.Random(7)).run(4)
+    assert faults == []
