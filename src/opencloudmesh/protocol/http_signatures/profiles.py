@@ -22,7 +22,7 @@ class Profile:
 
     def names(self, label: str, tag: object) -> bool:
         """True where this profile takes a signature with this label and tag for the Open Cloud Mesh one."""
-        return (self.label is None or self.label == label) and (self.tag is None or self.tag == tag)
+        return (self.label is None or self.label == label) and (self.tag is None or (isinstance(tag, str) and tag == self.tag))
 
 
 DRAFT_05: Final = Profile(

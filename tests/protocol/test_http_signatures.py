@@ -1,0 +1,552 @@
+"""Signing and verifying requests: vectors of RFC 9421, bad requests as files, an independent implementation, properties."""
+
+import base64
+import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import http_message_signatures as independent
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opencloudmesh.protocol.errors import SignatureRefused
+from opencloudmesh.protocol.http_signatures import (
+    DEFAULT_PROFILES,
+    DRAFT_05,
+    DRAFT_07,
+    Profile,
+    Request,
+    digest,
+    host_of_keyid,
+    read_signature,
+    sign,
+    signature_headers,
+    verify,
+)
+from opencloudmesh.protocol.jwks import KeySet, VerificationKey, build_jwk, build_key_set, parse_key_set
+
+VECTORS = Path(__file__).resolve().parent.parent / "vectors"
+NOW = 1770000000
+KEYID = "sender.example.org#key1"
+KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+KEYS = KeySet({KEYID: VerificationKey(KEYID, ("ed25519",), KEY.public_key())})
+REQUEST = Request(
+    "POST",
+    "https://receiver.example.org/ocm/shares",
+    (("host", "receiver.example.org"), ("content-type", "application/json")),
+    b'{"shareWith": "marie@receiver.example.org"}',
+)
+
+
+def read_request(path: Path) -> tuple[str, Request]:
+    """A request file: perhaps the expected code, then method and target URI, header lines, an empty line, the body."""
+    head, _, body = path.read_bytes().partition(b"\n\n")
+    lines = head.decode("latin-1").split("\n")
+    expected = lines.pop(0).removeprefix("# expected: ") if lines[0].startswith("#") else ""
+    method, target_uri = lines[0].split(" ")
+    pairs = (line.partition(":") for line in lines[1:])
+    return expected, Request(method, target_uri, tuple((name.lower(), value.strip()) for name, _, value in pairs), body)
+
+
+def signed(request: Request = REQUEST, **changes: Any) -> Request:
+    arguments: dict[str, Any] = {"keyid": KEYID, "algorithm": "ed25519", "sign": KEY.sign, "created": NOW} | changes
+    return replace(request, headers=request.headers + sign(request, **arguments))
+
+
+def with_header(request: Request, name: str, value: str) -> Request:
+    return replace(request, headers=(*((n, v) for n, v in request.headers if n != name), (name, value)))
+
+
+def refusal(request: Request, keys: KeySet = KEYS, **arguments: Any) -> str:
+    with pytest.raises(SignatureRefused) as refused:
+        verify(request, keys, **({"now": NOW} | arguments))
+    assert refused.value.status == 401
+    return refused.value.code
+
+
+# ---------------------------------------------------------------- files
+def files(folder: str) -> list[Any]:
+    return [pytest.param(path, id=path.stem) for path in sorted((VECTORS / folder).glob("*.http"))]
+
+
+@pytest.fixture(scope="module")
+def file_keys() -> KeySet:
+    return parse_key_set((VECTORS / "signatures/keys.json").read_bytes())
+
+
+@pytest.mark.spec("SIG-2", "SIG-7", "NEXT-1")
+@pytest.mark.parametrize("path", files("signatures"))
+def test_requests_that_satisfy_a_profile_are_verified(path: Path, file_keys: KeySet) -> None:
+    _, request = read_request(path)
+    verified = verify(request, file_keys, now=NOW)
+    assert (verified.keyid, verified.created, len(verified.signature)) == (KEYID, NOW, 64)
+
+
+@pytest.mark.spec("SIG-2", "SIG-3", "SIG-4", "SIG-5", "SIG-6", "SIG-7")
+@pytest.mark.parametrize("path", files("bad/signatures"))
+def test_bad_requests_are_refused_with_their_code(path: Path, file_keys: KeySet) -> None:
+    expected, request = read_request(path)
+    assert refusal(request, file_keys) == expected
+
+
+RFC_NOW = 1618884473
+RFC_PROFILE = {
+    label: Profile("as the RFC's examples", label, None, frozenset(), frozenset({"created"}))
+    for label in ("sig-b21", "sig-b22", "sig-b23", "sig-b25", "sig-b26")
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("b.2.1-minimal-rsa-pss", "sig-b21"), ("b.2.3-full-rsa-pss", "sig-b23"), ("b.2.6-ed25519", "sig-b26")],
+)
+def test_examples_of_rfc_9421(name: str, label: str) -> None:
+    keys = parse_key_set((VECTORS / "rfc9421/keys.json").read_bytes())
+    _, request = read_request(VECTORS / f"rfc9421/{name}.http")
+    assert verify(request, keys, now=RFC_NOW, profiles=(RFC_PROFILE[label],)).created == RFC_NOW
+    later = dict(request.headers)["signature-input"].replace(str(RFC_NOW), str(RFC_NOW + 1))
+    assert (
+        refusal(with_header(request, "signature-input", later), keys, now=RFC_NOW, profiles=(RFC_PROFILE[label],))
+        == "sig-mismatch"
+    )
+
+
+@pytest.mark.spec("SIG-4")
+@pytest.mark.parametrize(
+    ("name", "label", "code"),
+    [("b.2.5-hmac", "sig-b25", "sig-alg"), ("b.2.2-selective-with-parameter", "sig-b22", "sig-malformed")],
+)
+def test_examples_of_rfc_9421_that_are_not_for_us(name: str, label: str, code: str) -> None:
+    keys = parse_key_set((VECTORS / "rfc9421/keys.json").read_bytes())
+    _, request = read_request(VECTORS / f"rfc9421/{name}.http")
+    assert refusal(request, keys, now=RFC_NOW, profiles=(RFC_PROFILE[label],)) == code
+
+
+# ---------------------------------------------------------------- what we sign
+@pytest.mark.spec("SIG-2", "SIG-3", "NEXT-1")
+def test_one_signature_satisfies_every_profile() -> None:
+    request = signed(nonce="n1")
+    fields = dict(request.headers)
+    assert fields["signature-input"] == (
+        'ocm=("@method" "@target-uri" "content-digest" "content-length" "date")'
+        f';created={NOW};nonce="n1";keyid="{KEYID}";alg="ed25519";tag="ocm"'
+    )
+    assert fields["content-digest"] == digest(REQUEST.body)
+    assert fields["content-length"] == str(len(REQUEST.body))
+    assert fields["date"] == "Mon, 02 Feb 2026 02:40:00 GMT"
+    for profile in DEFAULT_PROFILES:
+        assert verify(request, KEYS, now=NOW, profiles=(profile,)).keyid == KEYID
+    assert sum(name == "signature" for name, _ in request.headers) == 1
+
+
+def test_headers_that_the_request_has_are_kept() -> None:
+    own = (
+        ("date", "Mon, 02 Feb 2026 02:39:59 GMT"),
+        ("content-length", str(len(REQUEST.body))),
+        ("content-digest", digest(REQUEST.body)),
+    )
+    request = replace(REQUEST, headers=REQUEST.headers + own)
+    added = sign(request, keyid=KEYID, algorithm="ed25519", sign=KEY.sign, created=NOW)
+    assert [name for name, _ in added] == ["signature-input", "signature"]
+    verify(replace(request, headers=request.headers + added), KEYS, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("request_", "arguments"),
+    [
+        (with_header(REQUEST, "signature", "ocm=::"), {}),
+        (with_header(REQUEST, "signature-input", "ocm=()"), {}),
+        (with_header(REQUEST, "content-length", "1"), {}),
+        (with_header(REQUEST, "content-digest", digest(b"other")), {}),
+        (with_header(REQUEST, "date", "heute\nmorgen"), {}),
+        (replace(REQUEST, target_uri="https://receiver.example.org/ö"), {}),
+        (REQUEST, {"algorithm": "hmac-sha256"}),
+        (REQUEST, {"keyid": "schlüssel"}),
+        (REQUEST, {"nonce": "\n"}),
+    ],
+)
+def test_what_cannot_be_signed_is_our_own_fault(request_: Request, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"is|not|String"):
+        signed(request_, **arguments)
+
+
+def test_keyids_are_quoted() -> None:
+    keyid = 'sender.example.org#a"b\\c;created=1'
+    keys = KeySet({keyid: VerificationKey(keyid, ("ed25519",), KEY.public_key())})
+    assert verify(signed(keyid=keyid), keys, now=NOW).keyid == keyid
+
+
+def test_a_body_of_nothing_is_signed_too() -> None:
+    request = signed(Request("GET", "https://receiver.example.org/x", (), b""))
+    assert dict(request.headers)["content-length"] == "0"
+    verify(request, KEYS, now=NOW)
+
+
+# ---------------------------------------------------------------- profiles, keys, time
+def test_a_profile_can_be_switched_off(file_keys: KeySet) -> None:
+    _, old = read_request(VECTORS / "signatures/draft-05-only.http")
+    _, new = read_request(VECTORS / "signatures/draft-07-only.http")
+    assert verify(old, file_keys, now=NOW, profiles=(DRAFT_05,)).keyid == KEYID
+    assert verify(new, file_keys, now=NOW, profiles=(DRAFT_07,)).keyid == KEYID
+    assert refusal(old, file_keys, profiles=(DRAFT_07,)) == "sig-missing"
+    assert refusal(new, file_keys, profiles=(DRAFT_05,)) == "sig-missing"
+
+
+def test_created_is_needed_whatever_the_profile_says() -> None:
+    lax = Profile("lax", "ocm", None, frozenset(), frozenset())
+    request = replace(REQUEST, headers=(("signature-input", 'ocm=();keyid="a"'), ("signature", "ocm=::")))
+    assert refusal(request, profiles=(lax,)) == "sig-created-missing"
+
+
+def test_the_least_missing_is_named() -> None:
+    request = replace(
+        REQUEST,
+        headers=(
+            ("signature-input", f'ocm=("@method" "@target-uri");created={NOW};keyid="a";tag="ocm"'),
+            ("signature", "ocm=::"),
+        ),
+    )
+    with pytest.raises(SignatureRefused, match=r"does not cover content-digest, content-length\.") as refused:
+        verify(request, KEYS, now=NOW)
+    assert refused.value.code == "sig-component-missing"
+
+
+def test_other_derived_components_are_understood() -> None:
+    names = (
+        "@method",
+        "@target-uri",
+        "content-digest",
+        "content-length",
+        "date",
+        "@authority",
+        "@scheme",
+        "@path",
+        "@query",
+        "@request-target",
+    )
+    for target_uri, values in (
+        ("https://Receiver.example.org:443/a/b?c=d&e", ("receiver.example.org", "https", "/a/b", "?c=d&e", "/a/b?c=d&e")),
+        ("http://receiver.example.org:8080", ("receiver.example.org:8080", "http", "/", "?", "/")),
+    ):
+        fields = dict(signed(replace(REQUEST, target_uri=target_uri)).headers)
+        covered = "(" + " ".join(f'"{name}"' for name in names) + ")"
+        parameters = f'{covered};created={NOW};keyid="{KEYID}"'
+        shown = ("POST", target_uri, fields["content-digest"], fields["content-length"], fields["date"], *values)
+        base = (
+            "".join(f'"{name}": {value}\n' for name, value in zip(names, shown, strict=True))
+            + f'"@signature-params": {parameters}'
+        )
+        fields |= {"signature-input": f"ocm={parameters}", "signature": "ocm=:" + _base64(KEY.sign(base.encode())) + ":"}
+        verify(Request("POST", target_uri, tuple(fields.items()), REQUEST.body), KEYS, now=NOW)
+
+
+def _base64(octets: bytes) -> str:
+    return base64.b64encode(octets).decode("ascii")
+
+
+def test_a_target_without_authority_is_refused() -> None:
+    request = replace(signed(), target_uri="https://receiver.example.org:port/")
+    covered = '("@method" "@target-uri" "content-digest" "content-length" "date" "@authority")'
+    request = with_header(request, "signature-input", f'ocm={covered};created={NOW};keyid="{KEYID}"')
+    assert refusal(request) == "sig-malformed"
+
+
+def test_a_header_never_stands_for_a_derived_component() -> None:
+    covered = '("@method" "@target-uri" "content-digest" "content-length" "date" "@status")'
+    request = with_header(signed(), "signature-input", f'ocm={covered};created={NOW};keyid="{KEYID}"')
+    assert refusal(with_header(request, "@status", "200")) == "sig-component-missing"
+
+
+@pytest.mark.parametrize("name", ["date", "content-type"])
+def test_no_value_breaks_out_of_its_line(name: str) -> None:
+    covered = '("@method" "@target-uri" "content-digest" "content-length" "date" "content-type")'
+    request = with_header(signed(), "signature-input", f'ocm={covered};created={NOW};keyid="{KEYID}"')
+    for value in ("a\nb", "a\rb", "ä"):
+        assert refusal(with_header(request, name, value)) == "sig-malformed"
+
+
+@pytest.mark.spec("SIG-5")
+def test_the_edges_of_the_freshness_window() -> None:
+    request = signed()
+    for now in (NOW - 60, NOW + 300):
+        assert verify(request, KEYS, now=now).created == NOW
+    assert refusal(request, now=NOW - 60.5) == "sig-future"
+    assert refusal(request, now=NOW + 300.5) == "sig-stale"
+    assert refusal(request, now=NOW - 2, skew=1) == "sig-future"
+    assert refusal(request, now=NOW + 2, freshness=1) == "sig-stale"
+
+
+@pytest.mark.spec("SIG-8")
+def test_a_key_of_another_server_never_verifies() -> None:
+    other = KeySet({"other.example.org#key1": VerificationKey("other.example.org#key1", ("ed25519",), KEY.public_key())})
+    assert refusal(signed(), other) == "sig-keyid-unknown"
+    impostor = KeySet({KEYID: VerificationKey(KEYID, ("ed25519",), ed25519.Ed25519PrivateKey.generate().public_key())})
+    assert refusal(signed(), impostor) == "sig-mismatch"
+
+
+def test_reading_does_not_verify() -> None:
+    received = read_signature(with_header(signed(), "signature", "ocm=:AAAA:"))
+    assert (received.label, received.keyid, received.alg, received.created, received.expires) == (
+        "ocm",
+        KEYID,
+        "ed25519",
+        NOW,
+        None,
+    )
+    assert received.components == ("@method", "@target-uri", "content-digest", "content-length", "date")
+    assert received.signature == b"\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("keyid", "host"),
+    [
+        ("sender.example.org#key1", "sender.example.org"),
+        ("Sender.Example.org:8443#key1", "sender.example.org:8443"),
+        ("https://sender.example.org/ocm#ecdsa-p256-sha256-1", "sender.example.org"),
+        ("https://sender.example.org:443/index.php/ocm#signature", "sender.example.org"),
+        ("key1", None),
+        ("#key1", None),
+        ("ftp://sender.example.org/#a", None),
+        ("a b#c", None),
+    ],
+)
+def test_the_server_that_a_keyid_names(keyid: str, host: str | None) -> None:
+    assert host_of_keyid(keyid) == host
+
+
+def test_a_body_does_not_stand_in_a_repr() -> None:
+    assert "marie" not in repr(REQUEST)
+
+
+# ---------------------------------------------------------------- every algorithm, and another implementation of it
+P256, P384 = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1())
+RSA = rsa.generate_private_key(65537, 2048)
+OTHERS: Mapping[str, tuple[type[independent.HTTPSignatureAlgorithm], Any]] = {
+    "ed25519": (independent.algorithms.ED25519, KEY),
+    "ecdsa-p256-sha256": (independent.algorithms.ECDSA_P256_SHA256, P256),
+    "ecdsa-p384-sha384": (independent.algorithms.ECDSA_P384_SHA384, P384),
+    "rsa-pss-sha512": (independent.algorithms.RSA_PSS_SHA512, RSA),
+    "rsa-v1_5-sha256": (independent.algorithms.RSA_V1_5_SHA256, RSA),
+}
+
+
+class OtherMessage:
+    """A request as the other implementation wants it."""
+
+    def __init__(self, request: Request) -> None:
+        self.method, self.url, self.headers = request.method, request.target_uri, dict(request.headers)
+
+    def request(self, body: bytes) -> Request:
+        return Request(self.method, self.url, tuple((name.lower(), value) for name, value in self.headers.items()), body)
+
+
+class OtherKeys(independent.HTTPSignatureKeyResolver):
+    def __init__(self, private_key: Any) -> None:
+        self._private_key = private_key
+
+    def resolve_public_key(self, key_id: str) -> Any:
+        return self._private_key.public_key()
+
+    def resolve_private_key(self, key_id: str) -> Any:
+        return self._private_key
+
+
+def published(private_key: Any, algorithm: str) -> KeySet:
+    jwk = build_jwk(private_key.public_key(), kid=KEYID, algorithm=algorithm)
+    return parse_key_set(json.dumps(build_key_set([jwk])).encode())
+
+
+@pytest.mark.parametrize("algorithm", OTHERS)
+@pytest.mark.parametrize("include_alg", [True, False])
+def test_the_other_implementation_signs_and_we_verify(algorithm: str, include_alg: bool) -> None:
+    other, private_key = OTHERS[algorithm]
+    message = OtherMessage(with_header(with_header(REQUEST, "date", "x"), "content-length", str(len(REQUEST.body))))
+    independent.HTTPMessageSigner(signature_algorithm=other, key_resolver=OtherKeys(private_key)).sign(
+        message,
+        key_id=KEYID,
+        created=datetime.datetime.fromtimestamp(NOW, datetime.UTC),
+        label="ocm",
+        tag="ocm",
+        nonce="abc",
+        include_alg=include_alg,
+        covered_component_ids=("@method", "@target-uri", "content-length", "date"),
+        body=REQUEST.body,
+    )
+    request = message.request(REQUEST.body)
+    keys = published(private_key, algorithm)
+    assert verify(request, keys, now=NOW).keyid == KEYID
+    assert refusal(replace(request, method="PUT"), keys) == "sig-mismatch"
+    assert refusal(replace(request, body=b"{}"), keys) == "sig-digest"
+
+
+@pytest.mark.parametrize("algorithm", OTHERS)
+def test_we_sign_and_the_other_implementation_verifies(algorithm: str) -> None:
+    other, private_key = OTHERS[algorithm]
+    now = int(datetime.datetime.now(datetime.UTC).timestamp())
+    message = OtherMessage(signed(algorithm=algorithm, sign=other(private_key=private_key).sign, created=now, nonce="abc"))
+    verifier = independent.HTTPMessageVerifier(signature_algorithm=other, key_resolver=OtherKeys(private_key))
+    (result,) = verifier.verify(message, expect_tag="ocm", expect_label="ocm", body=REQUEST.body)
+    assert result.parameters["keyid"] == KEYID
+    message.method = "PUT"
+    with pytest.raises(independent.InvalidSignature):
+        verifier.verify(message, expect_tag="ocm", body=REQUEST.body)
+
+
+def test_an_rsa_key_without_alg_needs_a_signature_with_one() -> None:
+    keys = KeySet({KEYID: VerificationKey(KEYID, ("rsa-pss-sha512", "rsa-v1_5-sha256"), RSA.public_key())})
+    for algorithm in ("rsa-pss-sha512", "rsa-v1_5-sha256"):
+        verify(signed(algorithm=algorithm, sign=OTHERS[algorithm][0](private_key=RSA).sign), keys, now=NOW)
+    request = signed()
+    assert refusal(request, keys) == "sig-alg"
+    bare = dict(request.headers)["signature-input"].replace(';alg="ed25519"', "")
+    assert refusal(with_header(request, "signature-input", bare), keys) == "sig-alg"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "order"), [("ecdsa-p256-sha256", P256.curve.group_order), ("ecdsa-p384-sha384", P384.curve.group_order)]
+)
+def test_the_twin_of_an_ecdsa_signature_is_no_new_signature(algorithm: str, order: int) -> None:
+    other, private_key = OTHERS[algorithm]
+    request = signed(algorithm=algorithm, sign=other(private_key=private_key).sign)
+    raw = read_signature(request).signature
+    size = len(raw) // 2
+    twin = raw[:size] + (order - int.from_bytes(raw[size:], "big")).to_bytes(size, "big")
+    copy = with_header(request, "signature", f"ocm=:{_base64(twin)}:")
+    keys = published(private_key, algorithm)
+    assert twin != raw
+    assert verify(request, keys, now=NOW).signature == verify(copy, keys, now=NOW).signature
+
+
+# ---------------------------------------------------------------- properties
+HEADER_TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=40).map(str.strip)
+REQUESTS = st.builds(
+    Request,
+    st.sampled_from(["POST", "PUT", "GET"]),
+    HEADER_TEXT.map(lambda text: "https://receiver.example.org/" + text),
+    st.lists(st.tuples(st.sampled_from(["accept", "x-a", "content-type"]), HEADER_TEXT), max_size=4).map(tuple),
+    st.binary(max_size=200),
+)
+
+
+@given(REQUESTS, st.integers(0, 253402300799), st.one_of(st.none(), HEADER_TEXT), HEADER_TEXT.filter(bool))
+def test_what_we_sign_always_verifies(request: Request, created: int, nonce: str | None, keyid: str) -> None:
+    keys = KeySet({keyid: VerificationKey(keyid, ("ed25519",), KEY.public_key())})
+    request = signed(request, created=created, nonce=nonce, keyid=keyid)
+    for profiles in (DEFAULT_PROFILES, (DRAFT_05,), (DRAFT_07,)):
+        assert verify(request, keys, now=created, profiles=profiles).created == created
+
+
+SIGNED = signed(nonce="abc")
+PARTS = ("method", "target_uri", "content-digest", "content-length", "date", "signature-input")
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(PARTS), st.data())
+def test_no_byte_of_what_is_covered_can_be_changed(part: str, data: st.DataObject) -> None:
+    fields = dict(SIGNED.headers)
+    text = fields[part] if part in fields else getattr(SIGNED, part)
+    at = data.draw(st.integers(0, len(text) - 1))
+    octet = data.draw(st.characters(max_codepoint=255).filter(lambda c: c != text[at]))
+    changed = text[:at] + octet + text[at + 1 :]
+    request = with_header(SIGNED, part, changed) if part in fields else replace(SIGNED, **{part: changed})
+    refusal(request)
+
+
+@given(st.integers(0, len(REQUEST.body) - 1), st.integers(1, 255))
+def test_no_byte_of_the_body_can_be_changed(at: int, difference: int) -> None:
+    body = bytearray(REQUEST.body)
+    body[at] ^= difference
+    assert refusal(replace(SIGNED, body=bytes(body))) == "sig-digest"
+
+
+WORDS = st.sampled_from(
+    [
+        *"()\";=:,.*? \t\\-0159aZ", "ocm=", "ocm", "sig1=", "(", ");", '"@method"', '"date"', ' "@path"', ";created=", ";keyid=",
+        '"a#b"', ";tag=", '"ocm"', ";alg=", '"ed25519"', ";nonce=", "1770000000", "007", "-1", "1.5", "?1", "tok",
+        '"a;created=5"', '"\\""', ";x", ":AAAA:", ":AAA:", ":AA==:", "@1", '%"a%c3"', "ä", "999999999999999", "1000000000000000",
+    ]
+)  # fmt: skip
+NEARLY = st.lists(WORDS, max_size=14).map("".join)
+LISTS = st.lists(st.sampled_from(["@method", "date", "a", "A", "a.b", "", "@"]), max_size=4).map(
+    lambda names: "(" + " ".join(f'"{name}"' for name in names) + ")"
+)
+PARAMETERS = st.lists(
+    st.tuples(
+        st.sampled_from(["created", "keyid", "tag", "nonce", "alg", "expires", "x.y", "*", "A", "0"]),
+        st.one_of(WORDS, st.sampled_from(['"ocm"', "1770000000", "0", '"a;b=\\"c"', '""', '"a;created=5"'])),
+    ),
+    max_size=5,
+).map(lambda pairs: "".join(f";{name}={value}" for name, value in pairs))
+INPUTS = st.one_of(
+    NEARLY, st.builds("ocm={}{}".format, LISTS, PARAMETERS), st.builds("ocm={}{}{}".format, LISTS, PARAMETERS, WORDS)
+)
+
+
+def outcome(read: Any, *arguments: Any, **named: Any) -> Any:
+    try:
+        return read(*arguments, **named)
+    except SignatureRefused as refused:
+        return refused.code
+
+
+@settings(max_examples=1500)
+@given(INPUTS, st.sampled_from([DEFAULT_PROFILES, (DRAFT_05,), (DRAFT_07,)]))
+def test_the_fast_way_reads_what_the_parser_reads(text: str, profiles: tuple[Profile, ...]) -> None:
+    fast = outcome(signature_headers._read_common_input, text, profiles)
+    if fast is not None:
+        assert fast == outcome(signature_headers._read_input, text, profiles)
+
+
+def test_the_fast_way_is_taken_for_what_we_sign() -> None:
+    fields = dict(SIGNED.headers)
+    fast = signature_headers._read_common_input(fields["signature-input"], DEFAULT_PROFILES)
+    assert fast is not None
+    assert fast == signature_headers._read_input(fields["signature-input"], DEFAULT_PROFILES)
+    assert signature_headers._read_common_signature(fields["signature"], "ocm") == signature_headers._read_signature(
+        fields["signature"], "ocm"
+    )
+
+
+@settings(max_examples=500)
+@given(
+    st.one_of(
+        NEARLY,
+        st.binary(max_size=70).map(lambda octets: f"ocm=:{_base64(octets)}:"),
+        st.text("AQgw=+/", max_size=9).map("ocm=:{}:".format),
+    )
+)
+def test_the_fast_way_decodes_what_the_parser_decodes(text: str) -> None:
+    fast = signature_headers._read_common_signature(text, "ocm")
+    if fast is not None:
+        assert fast == signature_headers._read_signature(text, "ocm")
+    assert signature_headers._read_common_signature(text, "sig1") is None
+
+
+ANY_TEXT = st.one_of(st.binary(max_size=80).map(lambda octets: octets.decode("latin-1")), INPUTS, NEARLY)
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["signature-input", "signature", "content-digest", "date", "content-length"]), ANY_TEXT),
+        max_size=6,
+    )
+)
+def test_whatever_stands_in_the_headers_is_refused_in_our_own_words(headers: list[tuple[str, str]]) -> None:
+    for request in (replace(REQUEST, headers=tuple(headers)), replace(SIGNED, headers=(*SIGNED.headers, *headers[:1]))):
+        if request.headers != SIGNED.headers:
+            outcome(verify, request, KEYS, now=NOW)
+
+
+@settings(max_examples=300)
+@given(ANY_TEXT, ANY_TEXT, ANY_TEXT)
+def test_whatever_replaces_one_header_is_refused_in_our_own_words(first: str, second: str, third: str) -> None:
+    request = with_header(with_header(SIGNED, "signature-input", first), "signature", second)
+    assert isinstance(outcome(read_signature, request), str | signature_headers.ReceivedSignature)
+    with pytest.raises(SignatureRefused):
+        verify(with_header(SIGNED, "content-digest", third), KEYS, now=NOW)
