@@ -6,6 +6,7 @@ are taken, and everything is read as it comes. The root may be a file: then "" i
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, OCMError, PeerRefused
@@ -95,13 +96,10 @@ class RemoteStorage:
             entry = file_entry_of(stream, path)
             if entry is None:
                 entry = await self.entry(path)
-            return RemoteFile(entry, stream, offset, stack, self._reopen)
+            return RemoteFile(entry, stream, offset, stack, partial(self._get, stack, path, etag=entry.etag))
         except BaseException:
             await stack.aclose()
             raise
-
-    async def _reopen(self, stack: AsyncExitStack, entry: Entry, start: int, length: int) -> tuple[HttpStream, int]:
-        return await self._get(stack, entry.path, start, length, etag=entry.etag)
 
     async def _get(
         self, stack: AsyncExitStack, path: str, start: int, length: int | None, etag: str = ""

@@ -7,18 +7,19 @@ from opencloudmesh.protocol.errors import PeerUnreachable
 from opencloudmesh.services.ports import Entry, HttpStream
 from opencloudmesh.webdav.streams import closed_at_end
 
-Reopen = Callable[[AsyncExitStack, Entry, int, int], Awaitable[tuple[HttpStream, int]]]
+GetPart = Callable[[int, int], Awaitable[tuple[HttpStream, int]]]
+"""Ask for (start, length); gives the stream and the position at which it begins."""
 
 
 class RemoteFile:
-    """`ports.OpenFile`; `offset` is the position in the file at which `stream` begins."""
+    """`ports.OpenFile`; `offset` is the position at which `stream` begins, `stack` holds every exchange that is open."""
 
-    def __init__(self, entry: Entry, stream: HttpStream, offset: int, stack: AsyncExitStack, reopen: Reopen) -> None:
+    def __init__(self, entry: Entry, stream: HttpStream, offset: int, stack: AsyncExitStack, get_part: GetPart) -> None:
         self.entry = entry
         self._stream: HttpStream | None = stream
         self._offset = offset
         self._stack = stack
-        self._reopen = reopen
+        self._get_part = get_part
 
     async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
         """Exactly these bytes; raises `PeerUnreachable` (connection-lost) when the peer sends fewer."""
@@ -43,7 +44,7 @@ class RemoteFile:
         if stream is not None and self._offset <= start:
             return stream, self._offset
         await self._stack.aclose()
-        return await self._reopen(self._stack, self.entry, start, length)
+        return await self._get_part(start, length)
 
     def fileno(self) -> int | None:
         """None: there is no file here."""

@@ -45,7 +45,7 @@ def _entry(path: str, found: os.stat_result) -> Entry:
         path=path,
         is_folder=is_folder,
         size=0 if is_folder else found.st_size,
-        modified_at=found.st_mtime_ns / 1e9,
+        modified_at=found.st_mtime,
         etag=f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"',
         content_type="" if is_folder else content_type_of(path),
     )
@@ -291,7 +291,8 @@ def _file_or_nothing(folder: int, name: bytes) -> bool:
 def _times(at: float) -> tuple[int, int]:
     if not -(1 << 33) < at < 1 << 38:
         raise InvalidInput("This is no possible time of modification.", code="time-invalid")
-    return int(at * 1e9), int(at * 1e9)
+    nanoseconds = round(at * 1e6) * 1000
+    return nanoseconds, nanoseconds
 
 
 def _copy_children(from_folder: int, to_folder: int) -> list[bytes]:
