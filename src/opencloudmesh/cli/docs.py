@@ -37,7 +37,11 @@ def build_page() -> str:
     return _HEAD + "\n".join(line.rstrip() for line in text.splitlines()).strip() + "\n"
 
 
-if __name__ == "__main__":
-    page = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
+def write_page(page: Path = PAGE) -> None:
+    """Write the page."""
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(build_page(), "utf-8")
+
+
+if __name__ == "__main__":
+    write_page()

@@ -67,7 +67,8 @@ class Download:
                 report.unchanged += 1
                 return
             self._progress.started(entry.name)
-            report.size += await self._fetch(entry, local)
+            size = await self._fetch(entry, local)
+            report.size += size
             report.done += 1
 
     async def _fetch(self, entry: Entry, local: Path) -> int:
@@ -81,6 +82,7 @@ class Download:
             if isinstance(fetched, int):
                 _complete(part, local, entry)
                 return fetched
+            part.unlink(missing_ok=True)
             entry = fetched
         raise Conflict("The file keeps changing on the server.", code="file-changing", hint="Try again later.")
 

@@ -13,19 +13,22 @@ _DURATION = re.compile(r"([0-9]{1,6})([mhdw])", re.ASCII)
 
 def parse_expiry(text: str, now: float) -> float:
     """Return the time that `30d`, `12h`, `45m`, `2w`, a date (to its end, local time) or a date with a time means."""
-    if found := _DURATION.fullmatch(text.strip().lower()):
-        return now + int(found[1]) * _SECONDS[found[2]]
     try:
-        at = datetime.fromisoformat(text.strip())
-        if len(text.strip()) <= len("2026-12-31"):
-            at += timedelta(days=1)
-        expiry = at.timestamp()
+        if found := _DURATION.fullmatch(text.strip().lower()):
+            expiry = now + int(found[1]) * _SECONDS[found[2]]
+        else:
+            expiry = _end_of(text.strip())
     except (ValueError, OverflowError, OSError):
         hint = "Give a duration such as 30d, 12h or 2w, or a date such as 2030-12-31."
         raise UsageFault(f'"{text}" is no duration and no date.', code="expiry-invalid", hint=hint) from None
     if expiry <= now:
         raise UsageFault(f'"{text}" is in the past.', code="expiry-past", hint="Give a time to come.")
     return expiry
+
+
+def _end_of(text: str) -> float:
+    at = datetime.fromisoformat(text)
+    return (at + timedelta(days=1) if len(text) <= len("2030-12-31") else at).timestamp()
 
 
 def format_time(at: Any) -> str:

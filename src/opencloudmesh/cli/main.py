@@ -28,6 +28,7 @@ def build_app() -> App:
         help_format="plaintext",
         default_parameter=PARAMETERS,
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     titles = ("Session", "Files", "Sharing", "Running a server")
     groups = [Group(title, sort_key=place) for place, title in enumerate(titles)]

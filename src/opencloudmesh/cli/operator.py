@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.formats import format_time
+from opencloudmesh.cli.session import PasswordFile
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 
 if TYPE_CHECKING:
     from opencloudmesh.services.records import User
 
 Folder = Annotated[Path, Parameter(name="--dir", help="The server's folder, made by ocm init.")]
-PasswordFile = Annotated[
-    str | None,
-    Parameter(name="--password-file", help="Read the password from the first line of this file (- for standard input)."),
-]
 HERE = Path(".")
 
 

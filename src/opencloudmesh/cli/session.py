@@ -6,7 +6,14 @@ from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.terminal import Output
 
-PasswordFile = Annotated[str | None, Parameter(name="--password-file")]
+PasswordFile = Annotated[
+    str | None,
+    Parameter(
+        name="--password-file",
+        help="Read the password from the first line of this file (- for standard input) and do not ask for it.",
+        allow_leading_hyphen=True,
+    ),
+]
 
 
 def register(app: App, group: Group) -> None:
@@ -32,8 +39,6 @@ async def login(
         Your server, such as https://cloud.example.org.
     user
         Your login name there.
-    password_file
-        Read the password from the first line of this file (- for standard input) and do not ask for it.
     insecure_http
         Allow a server without TLS that is not on this machine.
     """

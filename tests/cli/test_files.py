@@ -1,0 +1,134 @@
+"""`ocm ls|mkdir|rm` and what `get` and `put` do as commands, against WebDAV over loopback."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def there(server: Any) -> Path:
+    """The user's files on the server."""
+    root: Path = server.root
+    (root / "Reports" / "old").mkdir(parents=True)
+    (root / "Reports" / "a.txt").write_text("alpha")
+    (root / "Reports" / "old" / "b.txt").write_text("beta")
+    (root / "top.txt").write_text("top")
+    return root
+
+
+def test_ls_lists_folders_first(logged_in: Any, there: Path) -> None:
+    result = logged_in("ls", "Reports")
+    names = [line.split()[-1] for line in result.out.splitlines()[1:]]
+    assert (result.status, names) == (0, ["old/", "a.txt"])
+
+
+def test_ls_of_everything_and_of_one_file_as_json(logged_in: Any, there: Path) -> None:
+    assert [item["name"] for item in logged_in("ls", "--json").document["items"]] == ["Reports", "top.txt"]
+    (item,) = logged_in("ls", "/Reports//a.txt", "--json").document["items"]
+    assert (item["path"], item["size"], item["is_folder"]) == ("Reports/a.txt", 5, False)
+
+
+def test_ls_of_an_empty_folder(logged_in: Any, server: Any) -> None:
+    assert "empty" in logged_in("ls").out
+
+
+def test_ls_of_what_is_not_there_names_it(logged_in: Any, server: Any) -> None:
+    result = logged_in("ls", "nothing")
+    assert result.status == 1
+    assert 'There is no "nothing" on your server.' in result.err
+    assert "(not-found)" in result.err
+    assert "What to do: " in result.err
+
+
+def test_a_path_out_of_the_files_is_refused_before_anything_is_asked(logged_in: Any, server: Any) -> None:
+    for command in (["ls", "a/../.."], ["get", "../x"], ["put", "x", ".."], ["mkdir", ".."], ["rm", "a/.."], ["rm", "/"]):
+        assert logged_in(*command, "--json").document["error"]["code"] == "path-invalid"
+    assert server.seen == []
+
+
+def test_names_from_the_server_reach_the_terminal_only_as_escapes(logged_in: Any, server: Any) -> None:
+    (server.root / "\x1b]0;owned\x07\u202etxt.exe").write_text("")
+    shown, document = logged_in("ls"), logged_in("ls", "--json")
+    for text in (shown.out, document.out):
+        assert not set(text) & {"\x1b", "\x07", "\u202e"}
+    assert "\\x1b]0;owned\\x07\\u202etxt.exe" in shown.out
+    assert document.document["items"][0]["name"] == "\x1b]0;owned\x07\u202etxt.exe"
+
+
+def test_mkdir(logged_in: Any, there: Path) -> None:
+    assert logged_in("mkdir", "New").status == 0
+    assert (there / "New").is_dir()
+    assert logged_in("mkdir", "New", "--json").document["error"]["code"] == "exists"
+    assert logged_in("mkdir", "No/such/parent", "--json").document["error"]["code"] == "parent-missing"
+
+
+def test_mkdir_with_parents_does_not_mind_what_is_there(logged_in: Any, there: Path) -> None:
+    assert logged_in("mkdir", "-p", "A/B/C").status == 0
+    assert logged_in("mkdir", "--parents", "A/B/C").status == 0
+    assert (there / "A/B/C").is_dir()
+    result = logged_in("mkdir", "-p", "top.txt/x", "--json")
+    assert (result.status, result.document["error"]["code"]) == (1, "not-a-folder")
+
+
+def test_rm_removes_files(logged_in: Any, there: Path) -> None:
+    result = logged_in("rm", "top.txt", "Reports/a.txt", "--json")
+    assert (result.status, result.document) == (0, {"removed": ["top.txt", "Reports/a.txt"]})
+    assert not (there / "top.txt").exists()
+    assert not (there / "Reports/a.txt").exists()
+
+
+def test_rm_of_a_folder_needs_recursive(logged_in: Any, there: Path) -> None:
+    result = logged_in("rm", "Reports")
+    assert result.status == 1
+    assert "(is-a-folder)" in result.err
+    assert "--recursive" in result.err
+    assert (there / "Reports/old/b.txt").exists()
+    assert logged_in("rm", "Reports", "--recursive").status == 0
+    assert not (there / "Reports").exists()
+
+
+def test_rm_of_several_goes_on_after_one_that_is_missing(logged_in: Any, there: Path) -> None:
+    result = logged_in("rm", "missing", "top.txt", "--json")
+    assert result.status == 1
+    assert [item["path"] for item in result.document["error"]["failed"]] == ["missing"]
+    assert not (there / "top.txt").exists()
+
+
+def test_get_and_put_of_a_tree(logged_in: Any, there: Path) -> None:
+    result = logged_in("get", "Reports")
+    assert (result.status, result.out) == (0, "Fetched 2 files, 9 B.\n")
+    assert Path("Reports/old/b.txt").read_text() == "beta"
+    Path("Reports").rename("Mine")
+    result = logged_in("put", "Mine", "Copies")
+    assert (result.status, result.out) == (0, "Sent 2 files, 9 B.\n")
+    assert (there / "Copies/Mine/old/b.txt").read_text() == "beta"
+    assert logged_in("put", "Mine", "Copies").out == "Sent 0 files, 0 B (2 unchanged).\n"
+
+
+def test_a_failed_part_is_named_and_the_status_is_1(logged_in: Any, there: Path) -> None:
+    Path("Reports/a.txt").mkdir(parents=True)
+    result = logged_in("get", "Reports")
+    assert result.status == 1
+    assert "Reports/a.txt: " in result.err
+    assert "1 of 2 files" in result.err
+    assert Path("Reports/old/b.txt").read_text() == "beta"
+    failed = logged_in("get", "Reports", "--json").document["error"]
+    assert (failed["code"], [item["code"] for item in failed["failed"]]) == ("transfer-incomplete", ["is-a-folder"])
+
+
+def test_a_server_that_is_down_is_status_4(logged_in: Any, server: Any, tmp_path: Path, free_port: int) -> None:
+    file = tmp_path / "config" / "session.json"
+    file.write_text(file.read_text().replace(server.url, f"http://127.0.0.1:{free_port}"))
+    for command in (["ls"], ["get", "x"], ["inbox"], ["put", tmp_path / "password"]):
+        result = logged_in(*command, "--json")
+        assert (result.status, result.document["error"]["code"]) == (4, "tcp-refused")
+
+
+def test_a_peer_that_is_down_is_not_the_own_server_that_is_down(logged_in: Any, server: Any) -> None:
+    from starlette.responses import Response
+
+    server.next_answer = Response(status_code=502)
+    result = logged_in("ls", "Shared with me/Reports")
+    assert result.status == 1
+    assert "try again later" in result.err

@@ -1,0 +1,185 @@
+"""`ocm discover|share|shares|unshare|inbox|accept|decline|leave` and the names of shares."""
+
+import time
+from typing import Any
+
+import pytest
+
+
+def test_discover_shows_what_the_other_server_can_do(logged_in: Any, server: Any) -> None:
+    server.discovery = {
+        "end_point": "https://b.example.org/ocm", "api_version": "1.4.0", "provider": "Bee",
+        "capabilities": ["http-sig", "exchange-token"],
+        "criteria": [], "resource_types": [{"name": "file", "share_types": ["user"], "protocols": {"webdav": "/dav/"}}, "odd"],
+        "token_end_point": None,
+    }  # fmt: skip
+    result = logged_in("discover", "b.example.org")
+    assert result.status == 0
+    assert "http-sig, exchange-token" in result.out
+    assert "file for user over webdav" in result.out
+    assert logged_in("discover", "b.example.org", "--json").document["host"] == "b.example.org"
+
+
+def test_a_refusal_of_the_server_is_shown_with_code_and_hint(logged_in: Any, server: Any, make_refusal: Any) -> None:
+    server.next_answer = make_refusal(404, "dns", "the name b was not found", "Check the spelling of the server's name.")
+    result = logged_in("discover", "b")
+    assert result.status == 1
+    assert result.err == "Error: the name b was not found (dns)\nWhat to do: Check the spelling of the server's name.\n"
+    assert result.out == ""
+    server.next_answer = make_refusal(404, "dns", "the name b was not found", "Check.")
+    result = logged_in("discover", "b", "--json")
+    assert result.document == {"error": {"code": "dns", "message": "the name b was not found", "hint": "Check."}}
+    assert result.err == ""
+
+
+def test_share_reads_only_unless_told_otherwise(logged_in: Any, server: Any) -> None:
+    assert logged_in("share", "/Reports/2026/", "bob@b.example.org").status == 0
+    assert server.bodies[-1] == {
+        "path": "Reports/2026", "share_with": "bob@b.example.org", "permissions": ["read"], "expires_at": None
+    }  # fmt: skip
+    before = time.time()
+    assert logged_in("share", "Reports", "bob@b.example.org", "--write", "--expires", "30d").status == 0
+    assert server.bodies[-1]["permissions"] == ["read", "write"]
+    assert before <= server.bodies[-1]["expires_at"] - 30 * 86400 <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        ("sent", "", "the other server has taken it"),
+        ("pending", "tcp-refused", "not delivered yet (tcp-refused)"),
+        ("failed", "recipient-unknown", "failed (recipient-unknown)"),
+    ],
+)
+def test_share_says_what_became_of_the_first_try(
+    logged_in: Any, server: Any, make_outgoing: Any, state: str, reason: str, said: str
+) -> None:
+    from starlette.responses import JSONResponse
+
+    server.next_answer = JSONResponse(make_outgoing(state=state, reason=reason), 201)
+    assert said in logged_in("share", "Reports", "bob@b.example.org").out
+
+
+def test_a_bad_expiry_is_a_usage_fault(logged_in: Any, server: Any) -> None:
+    result = logged_in("share", "Reports", "bob@b", "--expires", "soon", "--json")
+    assert (result.status, result.document["error"]["code"]) == (2, "expiry-invalid")
+    assert server.seen == []
+
+
+def test_shares_and_inbox_list_every_page(logged_in: Any, server: Any, make_outgoing: Any, make_incoming: Any) -> None:
+    server.page = 2
+    server.shares = [make_outgoing(id=number, path=f"Folder {number}") for number in range(1, 6)]
+    server.inbox = [make_incoming(id=number) for number in range(1, 5)]
+    assert [item["id"] for item in logged_in("shares", "--json").document["items"]] == [1, 2, 3, 4, 5]
+    assert "Folder 5" in logged_in("shares").out
+    assert len(logged_in("inbox", "--json").document["items"]) == 4
+
+
+def test_a_server_that_pages_for_ever_is_left(logged_in: Any, server: Any) -> None:
+    from starlette.responses import JSONResponse
+
+    server.next_answer = JSONResponse({"items": [], "next": 7})
+    assert logged_in("shares").out == "You share nothing.\n"
+    server.next_answer = JSONResponse({"items": "none"})
+    assert logged_in("shares", "--json").document["error"]["code"] == "answer-invalid"
+
+
+def test_rows_are_one_line_each_and_clean(logged_in: Any, server: Any, make_incoming: Any) -> None:
+    server.inbox = [
+        make_incoming(name="x" * 200 + "\x1b[2J\r\n[bold]", unavailable_since=1e9, state="accepted", path="Shared with me/x"),
+        make_incoming(id=2, expires_at="nonsense", permissions=None),
+    ]
+    result = logged_in("inbox")
+    assert len(result.out.splitlines()) == 3
+    assert "\x1b" not in result.out
+    assert "\\x1b[2J\\r\\n[bold]" in result.out
+    assert "accepted, unavailable since" in result.out
+
+
+def test_accept_decline_leave_by_id(logged_in: Any, server: Any, make_incoming: Any) -> None:
+    server.inbox = [make_incoming(id=1), make_incoming(id=2, name="Other")]
+    result = logged_in("accept", "1")
+    assert (result.status, server.inbox[0]["state"]) == (0, "accepted")
+    assert "Shared with me/Reports" in result.out
+    assert logged_in("decline", "2", "--json").document["state"] == "declined"
+    assert logged_in("leave", "1").status == 0
+    assert server.inbox[0]["state"] == "left"
+
+
+def test_unshare_by_name_means_the_living_share(logged_in: Any, server: Any, make_outgoing: Any) -> None:
+    server.shares = [make_outgoing(id=1, path="a/Reports", state="revoked"), make_outgoing(id=2, path="a/Reports")]
+    assert logged_in("unshare", "Reports").status == 0
+    assert server.shares[1]["state"] == "revoked"
+    assert logged_in("unshare", "/a/Reports", "--json").document["error"]["code"] == "share-ambiguous"
+
+
+def test_an_id_wins_over_a_name(logged_in: Any, server: Any, make_incoming: Any) -> None:
+    server.inbox = [make_incoming(id=1, name="2"), make_incoming(id=2, name="1")]
+    assert logged_in("accept", "1", "--json").document["name"] == "2"
+
+
+def test_a_name_that_fits_several_shares_asks_for_the_id(logged_in: Any, server: Any, make_incoming: Any) -> None:
+    server.inbox = [make_incoming(id=1), make_incoming(id=2)]
+    result = logged_in("accept", "Reports")
+    assert result.status == 1
+    assert "2 shares: 1, 2. (share-ambiguous)" in result.err
+    assert "ocm inbox" in result.err
+
+
+def test_leave_by_the_place_under_shared_with_me(logged_in: Any, server: Any, make_incoming: Any) -> None:
+    server.inbox = [make_incoming(state="accepted", path="Shared with me/Reports (2)")]
+    assert logged_in("leave", "Reports (2)").status == 0
+
+
+def test_an_unknown_share(logged_in: Any, server: Any) -> None:
+    result = logged_in("accept", "../../etc", "--json")
+    assert (result.status, result.document["error"]["code"]) == (1, "share-unknown")
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[1]", b"[" * 100_000, b'{"error": "text"}', b'{"error": {"code": 7}}', b""])
+def test_an_answer_that_is_not_ours_is_no_crash(logged_in: Any, server: Any, body: bytes) -> None:
+    from starlette.responses import Response
+
+    server.next_answer = Response(body, 502)
+    result = logged_in("shares", "--json")
+    assert result.status == 1
+    assert result.document["error"]["code"] in ("http-502", "7")
+    server.next_answer = Response(b"<html>", 200)
+    assert logged_in("whoami", "--json").document["error"]["code"] == "answer-invalid"
+
+
+def test_a_redirect_is_not_followed(logged_in: Any, server: Any) -> None:
+    from starlette.responses import RedirectResponse
+
+    server.next_answer = RedirectResponse("http://127.0.0.1:1/")
+    assert logged_in("whoami", "--json").document["error"]["code"] == "http-307"
+
+
+# ---------------------------------------------------------------- deliveries
+def test_deliveries_by_peer_and_by_failure(logged_in: Any, server: Any, make_delivery: Any) -> None:
+    server.deliveries = [
+        make_delivery(id=1),
+        make_delivery(id=2, state="dead", reason="http-403", peer="c.example.org"),
+        make_delivery(id=3, state="queued", reason="tcp-refused", detail="b does not take connections"),
+    ]
+    listed = logged_in("deliveries")
+    assert "tcp-refused: b does not take connections" in listed.out
+    assert len(listed.out.splitlines()) == 4
+
+    def ids(*options: str) -> list[int]:
+        return [item["id"] for item in logged_in("deliveries", *options, "--json").document["items"]]
+
+    assert ids() == [1, 2, 3]
+    assert ids("--failed") == [2, 3]
+    assert ids("--peer", "C.example.org") == [2]
+    assert ids("--failed", "--peer", "b.example.org") == [3]
+
+
+def test_deliveries_retry_cancel_and_show(logged_in: Any, server: Any, make_delivery: Any) -> None:
+    tries = [{"at": 1e9, "duration": 0.1, "reason": "dns", "detail": "no such name", "http_status": 0}]
+    server.deliveries = [make_delivery(id=1, state="dead"), make_delivery(id=2, attempts=tries)]
+    assert logged_in("deliveries", "retry", "1").status == 0
+    assert server.deliveries[0]["state"] == "queued"
+    assert logged_in("deliveries", "cancel", "1", "--json").document["state"] == "dead"
+    assert "dns: no such name" in logged_in("deliveries", "show", "2").out
+    assert logged_in("deliveries", "retry", "9", "--json").status == 1
