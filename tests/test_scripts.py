@@ -20,7 +20,7 @@ def tools(tmp_path: Path) -> Path:
     """A folder for PATH with what a POSIX shell script expects, and nothing else."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("sh", "dirname", "rm", "ls", "cat"):
+    for name in ("sh", "dirname", "rm", "ls", "cat", "env", "tee", "chmod", "mktemp", "tail"):
         found = next(Path(place) / name for place in ("/bin", "/usr/bin") if (Path(place) / name).exists())
         (folder / name).symlink_to(found)
     return folder
@@ -93,6 +93,41 @@ def test_without_the_right_to_install_the_command_is_printed(tree: Path, tools: 
     assert done.returncode == 1
     assert "apt-get install --no-install-recommends rclone" in done.stderr
     assert "called" not in done.stderr
+
+
+APT_GET = """
+case "$*" in
+update*) : >"$HERE/updated" ;;
+*) [ -e "$HERE/updated" ] || exit 100
+   cp_policy=$(cat "$POLICY_RC_D")
+   printf '#!/bin/sh\\n' >"$HERE/bin/rclone"; chmod 755 "$HERE/bin/rclone"
+   printf '%s\\n%s\\n' "$*" "$cp_policy" >"$HERE/installed" ;;
+esac
+"""
+
+
+def test_what_is_missing_is_installed_without_starting_services(tree: Path, tools: Path, tmp_path: Path) -> None:
+    program(tools, "id", "echo 0")
+    program(tools, "apt-get", APT_GET)
+    policy = tmp_path / "policy-rc.d"
+    done = run(tree, tools, "debian-packages", "rclone", POLICY_RC_D=str(policy), HERE=str(tmp_path), TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "set-up: apt-get install rclone\n"
+    command, *policy_then = (tmp_path / "installed").read_text().splitlines()
+    assert command.endswith(" rclone")
+    assert policy_then == ["#!/bin/sh", "exit 101"]
+    assert not policy.exists()
+
+
+def test_a_failed_installation_shows_why(tree: Path, tools: Path, tmp_path: Path) -> None:
+    program(tools, "id", "echo 0")
+    program(tools, "apt-get", "echo E: no such mirror; exit 100")
+    policy = tmp_path / "policy-rc.d"
+    done = run(tree, tools, "debian-packages", "rclone", POLICY_RC_D=str(policy), TMPDIR=str(tmp_path))
+    assert done.returncode == 1
+    assert "E: no such mirror" in done.stderr
+    assert "could not install rclone" in done.stderr
+    assert not policy.exists()
 
 
 def test_quietly_says_one_line_on_success(tree: Path, tools: Path) -> None:
