@@ -216,6 +216,8 @@ def _read_rsa(jwk: Mapping[str, Any]) -> tuple[PublicKey, tuple[str, ...]]:
         raise _Unusable(f"an RSA key has {_MIN_RSA_BITS} to {_MAX_RSA_BITS} bits")
     if exponent.bit_length() > _MAX_EXPONENT_BITS:
         raise _Unusable("its exponent is too large")
+    if modulus % 2 == 0:
+        raise ValueError("no product of two large primes is even")
     return rsa.RSAPublicNumbers(exponent, modulus).public_key(), (RSA_PSS, RSA_V1_5)
 
 

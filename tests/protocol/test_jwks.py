@@ -1,0 +1,198 @@
+"""JWK Sets: what peers publish, what we publish, and what none of us may."""
+
+import base64
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc.jwk import ECKey, KeySetSerialization, OKPKey, RSAKey
+from joserfc.jwk import KeySet as OtherKeySet
+
+from opencloudmesh.protocol.errors import PeerRefused
+from opencloudmesh.protocol.jwks import (
+    KeySet,
+    VerificationKey,
+    algorithms_of,
+    build_jwk,
+    build_key_set,
+    parse_key_set,
+    thumbprint,
+)
+
+VECTORS = Path(__file__).resolve().parent.parent / "vectors"
+KID = "sender.example.org#key1"
+PRIVATE: dict[str, Any] = {
+    "ed25519": ed25519.Ed25519PrivateKey.generate(),
+    "ecdsa-p256-sha256": ec.generate_private_key(ec.SECP256R1()),
+    "ecdsa-p384-sha384": ec.generate_private_key(ec.SECP384R1()),
+    "rsa-pss-sha512": rsa.generate_private_key(65537, 2048),
+}
+PRIVATE["rsa-v1_5-sha256"] = PRIVATE["rsa-pss-sha512"]
+# draft-ietf-ocm-open-cloud-mesh-05, Appendix B: JWKS Endpoint (the key is that of RFC 8037, Appendix A)
+DRAFT_KEY = {"kty": "OKP", "crv": "Ed25519", "kid": KID, "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+
+
+def parsed(*keys: Any) -> KeySet:
+    return parse_key_set(json.dumps({"keys": keys}).encode())
+
+
+# ---------------------------------------------------------------- reading
+def test_the_example_of_the_draft() -> None:
+    keys = parsed(DRAFT_KEY)
+    key = keys.get(KID)
+    assert key is not None
+    assert key.algorithms == ("ed25519",)
+    assert (len(keys), keys.has(KID), keys.has("sender.example.org#key2"), keys.get("x")) == (1, True, False, None)
+
+
+@pytest.mark.spec("SIG-4")
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in sorted((VECTORS / "bad/jwks").glob("*.jwks"))])
+def test_bad_sets_are_refused_and_bad_keys_left_out(path: Path) -> None:
+    head, _, body = path.read_bytes().partition(b"\n")
+    expected = head.decode().removeprefix("# expected: ")
+    if expected == "keys-invalid":
+        with pytest.raises(PeerRefused) as refused:
+            parse_key_set(body)
+        assert refused.value.code == "keys-invalid"
+    else:
+        keys = parse_key_set(body)
+        assert dict(keys.refused) == {KID: expected}
+        assert len(keys) == 0
+        assert keys.has(KID)
+
+
+def test_a_deeply_nested_set_is_refused() -> None:
+    with pytest.raises(PeerRefused):
+        parse_key_set(b'{"keys": ' + b"[" * 100_000)
+
+
+def test_one_bad_key_does_not_spoil_the_others() -> None:
+    keys = parsed(
+        {"kty": "oct", "kid": "secret", "k": "AA"},
+        DRAFT_KEY,
+        5,
+        None,
+        [],
+        {"kty": "OKP"},
+        DRAFT_KEY | {"kid": 5},
+        DRAFT_KEY | {"kid": ""},
+    )
+    assert list(keys.keys) == [KID]
+    assert list(keys.refused) == ["secret"]
+
+
+def test_the_same_key_twice_is_one_key() -> None:
+    assert list(parsed(DRAFT_KEY, DRAFT_KEY).keys) == [KID]
+
+
+@pytest.mark.parametrize(
+    "word", [{}, {"alg": "EdDSA"}, {"alg": "Ed25519"}, {"use": "sig"}, {"key_ops": ["verify"]}, {"x": DRAFT_KEY["x"] + "="}]
+)
+def test_keys_are_taken_as_they_are_written_in_the_world(word: dict[str, Any]) -> None:
+    assert list(parsed(DRAFT_KEY | word).keys) == [KID]
+
+
+@pytest.mark.parametrize(
+    ("word", "algorithms"),
+    [
+        ({}, ("rsa-pss-sha512", "rsa-v1_5-sha256")),
+        ({"alg": "PS512"}, ("rsa-pss-sha512",)),
+        ({"alg": "RS256"}, ("rsa-v1_5-sha256",)),
+    ],
+)
+def test_what_an_rsa_key_may_be_used_with(word: dict[str, str], algorithms: tuple[str, ...]) -> None:
+    jwk = build_jwk(PRIVATE["rsa-pss-sha512"].public_key(), kid=KID, algorithm="rsa-pss-sha512")
+    del jwk["alg"]
+    key = parsed(jwk | word).get(KID)
+    assert key is not None
+    assert key.algorithms == algorithms
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+MEMBERS = st.dictionaries(
+    st.sampled_from(["kty", "crv", "kid", "x", "y", "n", "e", "alg", "use", "key_ops"]),
+    JSON | st.sampled_from(["OKP", "EC", "RSA", "P-256", "Ed25519"]),
+)
+
+
+@given(st.one_of(st.binary(max_size=50), st.lists(MEMBERS, max_size=3).map(lambda keys: json.dumps({"keys": keys}).encode())))
+def test_whatever_a_peer_publishes_is_read_or_refused(body: bytes) -> None:
+    with suppress(PeerRefused):
+        assert isinstance(parse_key_set(body), KeySet)
+
+
+# ---------------------------------------------------------------- verifying
+def test_the_ecdsa_example_of_rfc_9421() -> None:
+    """Appendix B.2.4: it signs a response, so only its mathematics are of use here."""
+    base = (
+        b'"@status": 200\n"content-type": application/json\n'
+        b'"content-digest": sha-512=:mEWXIS7MaLRuGgxOBdODa3xqM1XdEvxoYhvlCFJ41QJgJc4GTsPp29l5oGX69wWdXymyU0rjJuahq4l5aGgfLQ==:\n'
+        b'"content-length": 23\n'
+        b'"@signature-params": ("@status" "content-type" "content-digest" "content-length")'
+        b';created=1618884473;keyid="test-key-ecc-p256"'
+    )
+    signature = base64.b64decode("wNmSUAhwb5LxtOtOpNa6W5xj067m5hFrj0XQ4fvpaCLx0NKocgPquLgyahnzDnDAUy5eCdlYUEkLIj+32oiasw==")
+    key = parse_key_set((VECTORS / "rfc9421/keys.json").read_bytes()).get("test-key-ecc-p256")
+    assert key is not None
+    assert key.verifies("ecdsa-p256-sha256", signature, base)
+    assert not key.verifies("ecdsa-p256-sha256", signature, base + b" ")
+    assert not key.verifies("ecdsa-p256-sha256", signature[:-1], base)
+    assert not key.verifies("ecdsa-p256-sha256", bytes(64), base)
+    assert not key.verifies("ed25519", signature, base)
+
+
+@pytest.mark.parametrize("algorithm", PRIVATE)
+@given(signature=st.binary(max_size=300))
+def test_no_random_bytes_are_a_signature(algorithm: str, signature: bytes) -> None:
+    assert not VerificationKey(KID, (algorithm,), PRIVATE[algorithm].public_key()).verifies(algorithm, signature, b"data")
+
+
+# ---------------------------------------------------------------- publishing
+@pytest.mark.spec("NEXT-1")
+@pytest.mark.parametrize("algorithm", PRIVATE)
+def test_what_we_publish_is_read_by_us_and_by_others(algorithm: str) -> None:
+    public_key = PRIVATE[algorithm].public_key()
+    jwk = build_jwk(public_key, kid=KID, algorithm=algorithm)
+    assert {"kid", "alg", "use"} < jwk.keys()
+    document = build_key_set([jwk])
+    key = parse_key_set(json.dumps(document).encode()).get(KID)
+    assert key is not None
+    assert key.algorithms == (algorithm,)
+    assert key.public_key == public_key
+    serialised: KeySetSerialization = document  # type: ignore[assignment]
+    other = OtherKeySet.import_key_set(serialised).keys[0]
+    assert isinstance(other, OKPKey | ECKey | RSAKey)
+    assert other.thumbprint() == thumbprint(public_key)
+    assert not other.is_private
+
+
+def test_the_thumbprint_of_rfc_8037() -> None:
+    """Appendix A.3."""
+    key = parsed(DRAFT_KEY).get(KID)
+    assert key is not None
+    assert thumbprint(key.public_key) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
+
+def test_coordinates_have_their_full_size() -> None:
+    for number in range(1, 2000):
+        public_key = ec.derive_private_key(number, ec.SECP256R1()).public_key()
+        if public_key.public_numbers().x.bit_length() <= 248:
+            break
+    assert len(build_jwk(public_key, kid=KID, algorithm="ecdsa-p256-sha256")["x"]) == 43
+
+
+def test_the_algorithms_of_a_key() -> None:
+    for algorithm, private_key in PRIVATE.items():
+        assert algorithm in algorithms_of(private_key.public_key())
+    assert algorithms_of(ec.generate_private_key(ec.SECP521R1()).public_key()) == ()
+    assert algorithms_of(ed448.Ed448PrivateKey.generate().public_key()) == ()
+    assert algorithms_of(rsa.generate_private_key(65537, 1024).public_key()) == ()  # noqa: S505
