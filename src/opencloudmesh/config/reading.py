@@ -1,0 +1,195 @@
+"""From a file and the environment to `Settings`, or to all that is wrong with them."""
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from opencloudmesh.config.origin import holds, parse_origin
+from opencloudmesh.config.places import line_that_breaks, lines_of_keys
+from opencloudmesh.config.settings import CONFIG_FILE, SECTIONS, RouteSettings, Settings, setting_names
+from opencloudmesh.config.values import TYPES, from_text
+from opencloudmesh.protocol.address import parse_host
+from opencloudmesh.protocol.errors import InvalidInput, LocalFault
+
+PREFIX = "OCM_"
+OTHER_VARIABLES = frozenset({"OCM_CONFIG_DIR"})
+"""Variables of the command line, which are no settings of a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingFault:
+    """One thing that is wrong: where (file:line, or a variable), and what."""
+
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+
+class ConfigError(LocalFault):
+    """The configuration does not hold; `faults` names everything that is wrong with it."""
+
+    code = "config-invalid"
+
+    def __init__(self, faults: tuple[SettingFault, ...]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults), hint="Correct these settings and start again.")
+        self.faults = faults
+
+
+def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of the server in `folder`. Raises `ConfigError` with all faults."""
+    file = folder / CONFIG_FILE
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError((SettingFault(str(file), "there is no such file; `ocm init` writes one"),)) from None
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError((SettingFault(str(file), "cannot be read as text"),)) from None
+    return _Reader(folder.absolute(), file, text).read(os.environ if environ is None else environ)
+
+
+class _Reader:
+    """One reading of a file and the environment; collects faults instead of stopping at the first."""
+
+    def __init__(self, folder: Path, file: Path, text: str) -> None:
+        self._folder = folder
+        self._file = file
+        self._text = text
+        self._lines = dict(lines_of_keys(text))
+        self._faults: list[SettingFault] = []
+        self._places: dict[str, str] = {}
+
+    def read(self, environ: Mapping[str, str]) -> Settings:
+        document = self._parse()
+        variables = self._variables(environ)
+        values = {name: self._table(kind, document.pop(name, {}), name, variables) for name, kind in SECTIONS.items()}
+        routes = self._routes(document.pop("routes", []))
+        values |= self._fields(Settings, document, "", variables)
+        for name, (variable, _) in variables.items():
+            self._unknown(variable, variable, [PREFIX + known.upper().replace(".", "_") for known in setting_names()], name)
+        settings = dataclasses.replace(Settings(**values), routes=routes)
+        settings = self._resolved(dataclasses.replace(settings, origin=self._origin(settings)))
+        self._check_hosts(settings)
+        if self._faults:
+            raise ConfigError(tuple(self._faults))
+        return settings
+
+    def _parse(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads(self._text)
+        except tomllib.TOMLDecodeError:
+            line = line_that_breaks(self._text)
+            raise ConfigError((SettingFault(f"{self._file}:{line}", "this line is not valid TOML"),)) from None
+
+    def _variables(self, environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """The OCM_* variables by the name of their setting."""
+        names = {PREFIX + name.upper().replace(".", "_"): name for name in setting_names()}
+        mine = {key: text for key, text in environ.items() if key.startswith(PREFIX) and key not in OTHER_VARIABLES}
+        return {names.get(key, key): (key, text) for key, text in sorted(mine.items())}
+
+    def _table(self, kind: type, table: object, name: str, variables: dict[str, tuple[str, str]]) -> Any:
+        if not isinstance(table, dict):
+            self._fault(self._place(name), f"`{name}` is a section: write [{name}]")
+            table = {}
+        return kind(**self._fields(kind, table, f"{name}.", variables))
+
+    def _routes(self, tables: object) -> tuple[RouteSettings, ...]:
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            self._fault(self._place("routes"), "`routes` are tables: write [[routes]]")
+            return ()
+        return tuple(self._route(table, f"routes.{index}") for index, table in enumerate(tables))
+
+    def _route(self, table: dict[str, Any], prefix: str) -> RouteSettings:
+        route = RouteSettings(**self._fields(RouteSettings, table, f"{prefix}.", {}))
+        for required in ("name", "hosts"):
+            if not getattr(route, required):
+                self._fault(self._place(prefix), f"a route needs `{required}`")
+        if route.plain_http and not route.networks:
+            self._fault(self._place(f"{prefix}.plain_http"), "`plain_http` needs the `networks` that it is meant for")
+        for network in route.networks:
+            if not holds(ip_network, network):
+                self._fault(self._place(f"{prefix}.networks"), f"`{network}` is not a network such as 10.0.0.0/8")
+        for host in route.hosts:
+            if not holds(parse_host, host if ":" not in host else f"[{host.strip('[]')}]"):
+                self._fault(self._place(f"{prefix}.hosts"), f"`{host}` is not a host")
+        return dataclasses.replace(route, ca_file=route.ca_file and self._folder / route.ca_file)
+
+    def _fields(self, kind: type, table: dict[str, Any], prefix: str, variables: dict[str, tuple[str, str]]) -> dict[str, Any]:
+        known = {field.name: field for field in fields(kind) if "doc" in field.metadata}
+        types = get_type_hints(kind)
+        values = {}
+        for name, value in table.items():
+            place = self._place(prefix + name)
+            if name not in known:
+                self._unknown(place, name, [*known, *(SECTIONS if kind is Settings else ())], prefix + name)
+            elif (read := self._value(place, known[name], types[name], value)) is not None:
+                values[name] = read
+                self._places[prefix + name] = place
+        for name in known:
+            if found := variables.pop(prefix + name, None):
+                variable, text = found
+                if (read := self._value(variable, known[name], types[name], from_text(types[name], text))) is not None:
+                    values[name] = read
+                    self._places[prefix + name] = variable
+        return values
+
+    def _value(self, place: str, field: "dataclasses.Field[Any]", kind: Any, value: Any) -> Any:
+        """The value as its type, or None with a fault."""
+        words, convert = TYPES[kind]
+        read = convert(value)
+        if read is None:
+            self._fault(place, f"`{field.name}` is {words}")
+            return None
+        least, most = field.metadata["least"], field.metadata["most"]
+        for number in read if isinstance(read, tuple) else (read,):
+            if (least is not None and number < least) or (most is not None and number > most):
+                limits = f"between {least} and {most}" if most is not None else f"at least {least}"
+                self._fault(place, f"`{field.name}` is {limits}")
+                return None
+        return read
+
+    def _origin(self, settings: Settings) -> str:
+        place = self._places.get("origin") or f"{self._file}:1"
+        if not settings.origin:
+            if "origin" not in self._lines and not any(fault.place == "OCM_ORIGIN" for fault in self._faults):
+                self._fault(place, "`origin` is missing: the public address, such as https://cloud.example.org")
+            return ""
+        try:
+            return parse_origin(settings.origin, settings.routes)
+        except InvalidInput as error:
+            self._fault(place, error.sentence)
+            return ""
+
+    def _resolved(self, settings: Settings) -> Settings:
+        data_dir = self._folder / settings.data_dir
+        url = settings.database_url or f"sqlite:///{data_dir / 'opencloudmesh.sqlite3'}"
+        return dataclasses.replace(settings, data_dir=data_dir, keys_dir=self._folder / settings.keys_dir, database_url=url)
+
+    def _check_hosts(self, settings: Settings) -> None:
+        for name in ("allowlist", "denylist"):
+            for host in getattr(settings.trust, name):
+                if not holds(parse_host, host):
+                    self._fault(self._places[f"trust.{name}"], f"`{host}` is not a host such as cloud.example.org")
+
+    def _unknown(self, place: str, name: str, known: list[str], full_name: str) -> None:
+        near = difflib.get_close_matches(name, known, 1)
+        if not near:  # a right name in the wrong section
+            elsewhere = [other for other in setting_names() if other.rpartition(".")[2] == full_name.rpartition(".")[2]]
+            near = [f"{other.rpartition('.')[2]}` in `[{other.rpartition('.')[0]}]" for other in elsewhere if "." in other]
+        self._fault(place, f"unknown setting `{name}`" + (f"; did you mean `{near[0]}`?" if near else ""))
+
+    def _place(self, name: str) -> str:
+        # A key inside of an inline table has no line of its own in the index: its table's line will do.
+        while name and name not in self._lines:
+            name = name.rpartition(".")[0]
+        return f"{self._file}:{self._lines.get(name, 1)}"
+
+    def _fault(self, place: str, message: str) -> None:
+        self._faults.append(SettingFault(place, message))

@@ -1,0 +1,136 @@
+"""Every setting, its default, its bounds and its documentation: what `ocm init` writes and what is read back."""
+# ruff: noqa: RUF009 - `_setting` makes fields
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+CONFIG_FILE = "opencloudmesh.toml"
+
+
+def _setting(default: Any, doc: str, *, least: float | None = None, most: float | None = None, example: str = "") -> Any:
+    metadata = {"doc": doc, "least": least, "most": most, "example": example}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSettings:
+    """Servers that this one deals with, before any request to them."""
+
+    allowlist: tuple[str, ...] = _setting(
+        (), "Hosts to deal with; when empty, all that are not denied.", example='["a.example.org"]'
+    )
+    denylist: tuple[str, ...] = _setting((), "Hosts never to deal with.", example='["b.example.org"]')
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """How other servers are told of what happened, when they are down."""
+
+    retry_first: float = _setting(30.0, "Seconds until the second try; doubled from try to try.", least=0.01)
+    retry_max: float = _setting(21600.0, "The longest pause between two tries, in seconds.", least=0.01)
+    time_to_live: float = _setting(604800.0, "Seconds after which a delivery is given up.", least=1)
+    wait_for_first_try: float = _setting(5.0, "Seconds that a user waits for the outcome of the first try.", least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """Access tokens of the Code Flow."""
+
+    access_token_seconds: int = _setting(300, "Lifetime of an access token, in seconds.", least=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Sessions of users."""
+
+    lifetime_days: float = _setting(30.0, "Days until a user has to log in again.", least=0.001)
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureSettings:
+    """HTTP Message Signatures of other servers."""
+
+    required: bool = _setting(True, "Refuse unsigned messages. Some old servers cannot sign.")
+    freshness_seconds: float = _setting(300.0, "Age up to which a signature is taken, in seconds.", least=1)
+    skew_seconds: float = _setting(60.0, "Seconds that another server's clock may be ahead.", least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class SharingSettings:
+    """What shares of other servers must bring along."""
+
+    must_exchange_token: bool = _setting(False, "Take only shares whose secret is exchanged for a token.")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """Bounds on what one client may take."""
+
+    message_bytes: int = _setting(1 << 20, "Largest message of another server, in bytes.", least=1024)
+    header_bytes: int = _setting(1 << 16, "Largest request head, in bytes.", least=1024)
+    header_seconds: float = _setting(20.0, "Seconds in which a request head has to be complete.", least=0.01)
+    password_concurrency: int = _setting(2, "Passwords checked at the same time; each takes a core and 64 MiB.", least=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """An exception to "https, and public addresses only" for requests to other servers. Repeat the table for more."""
+
+    name: str = _setting("", "A name, shown at every start.", example='"campus"')
+    hosts: tuple[str, ...] = _setting((), "Hosts, each with its subdomains.", example='["ocm.campus.example"]')
+    networks: tuple[str, ...] = _setting((), "Networks that these hosts may have addresses in.", example='["10.20.0.0/16"]')
+    ports: tuple[int, ...] = _setting((), "Ports; when empty, any.", least=1, most=65535, example="[443]")
+    plain_http: bool = _setting(False, "Whether http without TLS is allowed: for tests only.")
+    ca_file: Path | None = _setting(None, "PEM file of an authority to trust beside the system's.", example='"campus-ca.pem"')
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one server."""
+
+    origin: str = _setting("", "The public address of this server, as others see it.")
+    provider: str = _setting("opencloudmesh", "The name under which this server introduces itself.")
+    listen_host: str = _setting("127.0.0.1", "Address to listen at, behind your reverse proxy.")
+    listen_port: int = _setting(8080, "Port to listen at.", least=0, most=65535)
+    data_dir: Path = _setting(Path("data"), "Folder of the users' files and of the SQLite database.")
+    keys_dir: Path = _setting(Path("keys"), "Folder of signing.pem and secrets.key. Keep a copy elsewhere.")
+    database_url: str = _setting(
+        "", "Database URL; when not set, SQLite in data_dir.", example='"postgresql+psycopg://ocm@localhost/ocm"'
+    )
+    trust: TrustSettings = TrustSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    tokens: TokenSettings = TokenSettings()
+    sessions: SessionSettings = SessionSettings()
+    signatures: SignatureSettings = SignatureSettings()
+    sharing: SharingSettings = SharingSettings()
+    limits: LimitSettings = LimitSettings()
+    routes: tuple[RouteSettings, ...] = ()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def signing_key(self) -> Path:
+        return self.keys_dir / "signing.pem"
+
+    @property
+    def secrets_key(self) -> Path:
+        return self.keys_dir / "secrets.key"
+
+
+SECTIONS: dict[str, type] = {
+    field.name: type(field.default) for field in fields(Settings) if dataclasses.is_dataclass(field.default)
+}
+
+
+def setting_names() -> Iterator[str]:
+    """The full names of all settings that a variable may give."""
+    for field in fields(Settings):
+        if field.name in SECTIONS:
+            yield from (f"{field.name}.{inner.name}" for inner in fields(SECTIONS[field.name]))
+        elif "doc" in field.metadata:
+            yield field.name
