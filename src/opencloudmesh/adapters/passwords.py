@@ -7,7 +7,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from argon2 import PasswordHasher, Type
-from argon2.exceptions import Argon2Error, InvalidHashError
+from argon2.exceptions import Argon2Error
 
 from opencloudmesh.services.records import Secret
 
@@ -31,7 +31,7 @@ class Argon2Hasher:
     def _verify(self, password_hash: str, password: bytes) -> bool:
         try:
             return self._hasher.verify(password_hash, password)
-        except (Argon2Error, InvalidHashError):
+        except (Argon2Error, ValueError):
             return False
 
     def close(self) -> None:

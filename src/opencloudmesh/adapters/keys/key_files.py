@@ -78,6 +78,9 @@ def write_key_file(path: Path, content: bytes) -> None:
     """Write a new key file; raises `Conflict` (key-exists) where there is one, `KeyUnusable` where it cannot be written."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise Conflict(
@@ -110,5 +113,5 @@ def _unwritable(path: Path, error: OSError) -> KeyUnusable:
     return KeyUnusable(
         f"The key file {path} cannot be written: {os.strerror(error.errno or 0)}.",
         code="key-not-writable",
-        hint=f"Check that the folder {path.parent} can be written by this user and that the disk is not full.",
+        hint=f"Check that the folder of {path} can be written by this user and that the disk is not full.",
     )

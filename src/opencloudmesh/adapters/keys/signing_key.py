@@ -36,7 +36,7 @@ class SigningKey:
     """Our signing key; implements `services.ports.Signer`."""
 
     def __init__(self, private_key: PrivateKey, *, host: str, algorithm: str | None = None) -> None:
-        """`algorithm` is needed only where an RSA key is to sign with other than RSA-PSS; raises `ValueError` if it does not fit."""
+        """`algorithm` is needed only where an RSA key is not to sign with RSA-PSS; raises `ValueError` if it does not fit."""
         public_key = private_key.public_key()
         usable = algorithms_of(public_key)
         if not usable or (algorithm is not None and algorithm not in usable):
