@@ -23,7 +23,9 @@ def test_the_last_at_separates_identifier_and_host(text: str, identifier: str, h
 
 
 @pytest.mark.spec("ADDR-2")
-@pytest.mark.parametrize("identifier", ["Marie", "MARIE", "mar\u00efe", "mari\u0308e", "marie curie", "a/b", "ﷺ", " x ", "a:b?c#d"])
+@pytest.mark.parametrize(
+    "identifier", ["Marie", "MARIE", "mar\u00efe", "mari\u0308e", "marie curie", "a/b", "ﷺ", " x ", "a:b?c#d"]
+)
 def test_the_identifier_is_kept_as_it_is(identifier: str) -> None:
     assert parse_address(f"{identifier}@h.example").identifier == identifier
     assert str(parse_address(f"{identifier}@H.example")) == f"{identifier}@h.example"
@@ -56,7 +58,12 @@ def test_hosts_have_one_canonical_form(text: str, host: str) -> None:
 @pytest.mark.spec("ADDR-5")
 @pytest.mark.parametrize(
     ("text", "host"),
-    [("h.example:8443", "h.example:8443"), ("h.example:443", "h.example"), ("h.example:0080", "h.example:80"), ("[::1]:443", "[::1]")],
+    [
+        ("h.example:8443", "h.example:8443"),
+        ("h.example:443", "h.example"),
+        ("h.example:0080", "h.example:80"),
+        ("[::1]:443", "[::1]"),
+    ],
 )
 def test_a_port_is_kept_unless_it_is_443(text: str, host: str) -> None:
     assert parse_host(text) == host
@@ -154,7 +161,17 @@ def test_the_host_of_a_url(url: str, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "h.example", "ftp://h.example", "https://", "https:///x", "https://u:p@h.example", "https://h.example\\x", "https://h\t.example"]
+    "url",
+    [
+        "",
+        "h.example",
+        "ftp://h.example",
+        "https://",
+        "https:///x",
+        "https://u:p@h.example",
+        "https://h.example\\x",
+        "https://h\t.example",
+    ],
 )
 def test_what_is_no_web_url_has_no_host(url: str) -> None:
     with pytest.raises(InvalidInput) as caught:

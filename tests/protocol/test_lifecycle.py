@@ -37,7 +37,9 @@ def test_an_event_that_comes_twice_changes_nothing_the_second_time(table: Table)
 
 
 @pytest.mark.spec("NOTIF-5")
-@pytest.mark.parametrize("events", [("accept",), ("decline",), ("deliver", "accept"), (), ("deliver", "accept", "decline"), ("fail",), ("expire",)])
+@pytest.mark.parametrize(
+    "events", [("accept",), ("decline",), ("deliver", "accept"), (), ("deliver", "accept", "decline"), ("fail",), ("expire",)]
+)
 def test_an_outgoing_share_can_be_revoked_from_any_state_and_stays_so(events: tuple[str, ...]) -> None:
     assert run(OUTGOING_SHARE, "pending", *events, "revoke") == "revoked"
     assert run(OUTGOING_SHARE, "pending", *events, "revoke", "deliver", "decline", "expire", "fail") == "revoked"
@@ -56,7 +58,9 @@ def test_a_failed_share_can_be_tried_again() -> None:
 
 
 @pytest.mark.spec("NOTIF-5")
-@pytest.mark.parametrize(("state", "after"), [("pending", "revoked"), ("accepted", "revoked"), ("declined", "revoked"), ("left", "left")])
+@pytest.mark.parametrize(
+    ("state", "after"), [("pending", "revoked"), ("accepted", "revoked"), ("declined", "revoked"), ("left", "left")]
+)
 def test_unsharing_ends_a_received_share(state: str, after: str) -> None:
     assert next_state(INCOMING_SHARE, state, "revoke") == after
 

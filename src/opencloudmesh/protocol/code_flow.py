@@ -53,10 +53,10 @@ def parse_token_request(body: bytes, content_type: str) -> TokenRequest:
     parameters = _parameters(body, content_type.partition(";")[0].strip().lower())
     grant_type = _parameter(parameters, "grant_type")
     if grant_type not in (registries.AUTHORIZATION_CODE, OCM_SHARE):
-        raise TokenRefused(UNSUPPORTED_GRANT_TYPE, "grant_type must be authorization_code.")
+        raise TokenRefused(UNSUPPORTED_GRANT_TYPE, "grant_type must be authorization_code.", code="invalid-message")
     code, client_id = _parameter(parameters, "code"), _parameter(parameters, "client_id")
     if len(code) > MAX_CODE or not _is_token(code):
-        raise TokenRefused(INVALID_REQUEST, "code is malformed.")
+        raise TokenRefused(INVALID_REQUEST, "code is malformed.", code="invalid-message")
     return TokenRequest(code, _client(client_id), grant_type)
 
 
@@ -105,29 +105,44 @@ def check_grant(
     """Decide on a token; raises `TokenRefused`. `state` is that of the outgoing share with this code, None if there is none.
 
     Unsigned, or signed by another than client_id: invalid_client. A peer that we do not serve: unauthorized_client. No such code,
-    another server's code, a share that ended: invalid_grant, all in the same words, so that nothing is learned about codes.
+    another server's code, a share that ended: invalid_grant, in the same words, so that nothing is learned about codes; only the
+    reason code, which is for our own log, tells them apart.
     """
-    if signer_host is None or signer_host != client_id:
-        raise TokenRefused(INVALID_CLIENT, "The request must be signed by the server that client_id names.")
+    if signer_host is None:
+        raise TokenRefused(INVALID_CLIENT, "The request must be signed.", code="sig-missing")
+    if signer_host != client_id:
+        raise TokenRefused(
+            INVALID_CLIENT, "The request must be signed by the server that client_id names.", code="sender-not-signer"
+        )
     if not peer_allowed:
-        raise TokenRefused(UNAUTHORIZED_CLIENT, "This server issues no tokens to yours.")
-    live = state in lifecycle.GIVES_ACCESS and (expires_at is None or now < expires_at)
-    if not live or share_peer != client_id:
-        raise TokenRefused(INVALID_GRANT, "The code is not valid.")
+        raise TokenRefused(UNAUTHORIZED_CLIENT, "This server issues no tokens to yours.", code="policy-denied")
+    reason = _objection(state, expires_at is not None and now >= expires_at, share_peer == client_id)
+    if reason is not None:
+        raise TokenRefused(INVALID_GRANT, "The code is not valid.", code=reason)
+
+
+def _objection(state: str | None, past_end: bool, own_share: bool) -> str | None:
+    if state is None:
+        return "code-unknown"
+    if not own_share:
+        return "not-a-party"
+    if past_end or state == lifecycle.EXPIRED:
+        return "share-expired"
+    return None if state in lifecycle.GIVES_ACCESS else "share-revoked"
 
 
 def _parameters(body: bytes, content_type: str) -> Mapping[str, str]:
     if content_type == JSON:
         return _json_parameters(body)
     if content_type != FORM:
-        raise TokenRefused(INVALID_REQUEST, f"The content type must be {FORM}.")
+        raise TokenRefused(INVALID_REQUEST, f"The content type must be {FORM}.", code="content-type")
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except ValueError:
-        raise TokenRefused(INVALID_REQUEST, "The form cannot be read.") from None
+        raise TokenRefused(INVALID_REQUEST, "The form cannot be read.", code="invalid-message") from None
     parameters = dict(pairs)
     if len(parameters) != len(pairs):
-        raise TokenRefused(INVALID_REQUEST, "A parameter is there twice.")
+        raise TokenRefused(INVALID_REQUEST, "A parameter is there twice.", code="invalid-message")
     return parameters
 
 
@@ -135,14 +150,14 @@ def _json_parameters(body: bytes) -> Mapping[str, str]:
     try:
         raw = read_object(body)
     except InvalidMessage:
-        raise TokenRefused(INVALID_REQUEST, "The JSON cannot be read.") from None
+        raise TokenRefused(INVALID_REQUEST, "The JSON cannot be read.", code="invalid-message") from None
     return {name: value for name, value in raw.items() if isinstance(value, str)}
 
 
 def _parameter(parameters: Mapping[str, str], name: str) -> str:
     value = parameters.get(name)
     if not value:
-        raise TokenRefused(INVALID_REQUEST, f"{name} is missing.")
+        raise TokenRefused(INVALID_REQUEST, f"{name} is missing.", code="invalid-message")
     return value
 
 
@@ -150,7 +165,7 @@ def _client(client_id: str) -> str:
     try:
         return parse_host(client_id)
     except InvalidInput:
-        raise TokenRefused(INVALID_CLIENT, "client_id must be the host name of your server.") from None
+        raise TokenRefused(INVALID_CLIENT, "client_id must be the host name of your server.", code="client-invalid") from None
 
 
 def _is_token(text: str) -> bool:

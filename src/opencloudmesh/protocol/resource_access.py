@@ -118,6 +118,8 @@ def may(access: ShareAccess, method: str, path: str, now: float) -> None:
         _need(access, registries.WRITE, "The share is read-only.", "read-only")
         if method in REMOVING and not path.strip("/"):
             raise AccessDenied("The root of a share cannot be removed or moved.", code="method-not-allowed")
+        if method == "MKCOL" and not access.is_folder:
+            raise AccessDenied("A shared file cannot hold folders.", code="method-not-allowed")
     else:
         raise AccessDenied("This method is not allowed on a share.", code="method-not-allowed")
 
