@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from opencloudmesh.adapters.database.faults import DatabaseUnusable
 from opencloudmesh.adapters.database.migrations import is_current, migrate
 from opencloudmesh.adapters.database.sealing import SecretBox
 from opencloudmesh.adapters.database.sqlite import FolderLock, SqliteDatabase, connect
@@ -19,7 +20,7 @@ def open_database(url: str, box: SecretBox, *, exclusive: bool = True) -> Databa
     """Bring the schema up to date and open `sqlite:///path` or `postgresql://...`.
 
     A server opens a SQLite file exclusively; a command beside it does not, and shares it with the server. Raises
-    `LocalFault` codes database-in-use, database-newer, database-url-invalid, and `TemporarilyUnavailable`.
+    `LocalFault` codes database-in-use, database-newer, database-unusable, database-url-invalid.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
@@ -47,9 +48,18 @@ def _parse(url: str) -> URL:
     return parsed
 
 
+def _create(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise DatabaseUnusable(
+            f"The database {path} cannot be opened: {error.strerror}.", hint="Check the folder and its permissions."
+        ) from error
+
+
 def _open_sqlite(url: URL, box: SecretBox, exclusive: bool) -> Database:
     path = Path(url.database or "").absolute()
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    _create(path)
     lock = FolderLock(path) if exclusive or not is_current(url) else None
     try:
         migrate(url)

@@ -19,6 +19,13 @@ class DatabaseNewer(LocalFault):
     code = "database-newer"
 
 
+class DatabaseUnusable(LocalFault):
+    """The database cannot be opened at all: no such folder, no permission, no server, no database file."""
+
+    status = 500
+    code = "database-unusable"
+
+
 def unavailable() -> TemporarilyUnavailable:
     """The database cannot work now: no space, a lock held too long, no connection. Nothing was changed."""
     return TemporarilyUnavailable("The database cannot be used at the moment.", code="database-unavailable")

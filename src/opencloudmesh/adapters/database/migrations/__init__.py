@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Text, create_engine, event, inspect, make_url, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import column, table
+
+from opencloudmesh.adapters.database.faults import DatabaseNewer, DatabaseUnusable
 
 HEAD = "0001"
 _LOCK = 0x6F636D  # any number, the same in every process
@@ -19,18 +21,13 @@ _LOCK = 0x6F636D  # any number, the same in every process
 def migrate(url: URL | str) -> None:
     """Bring the database to the newest schema, or change nothing.
 
-    Raises `DatabaseNewer` and `TemporarilyUnavailable`. Several processes may do this at once.
+    Raises `DatabaseNewer` and `DatabaseUnusable`. Several processes may do this at once.
     """
-    from opencloudmesh.adapters.database.faults import unavailable
-
-    try:
-        with _connection(make_url(url)) as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
-            if not _is_current(connection):
-                _upgrade(connection)
-    except OperationalError as error:
-        raise unavailable() from error
+    with _connection(make_url(url)) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
+        if not _is_current(connection):
+            _upgrade(connection)
 
 
 def is_current(url: URL | str) -> bool:
@@ -51,8 +48,6 @@ def _upgrade(connection: Connection) -> None:
     from alembic.config import Config
     from alembic.util import CommandError
 
-    from opencloudmesh.adapters.database.faults import DatabaseNewer
-
     config = Config()
     config.set_main_option("script_location", "opencloudmesh.adapters.database:migrations")
     config.attributes["connection"] = connection
@@ -72,6 +67,10 @@ def _connection(url: URL) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
+    except DBAPIError as error:
+        raise DatabaseUnusable(
+            f"The database cannot be opened: {error.orig}", hint="Check the database's address, and that it is running."
+        ) from error
     finally:
         engine.dispose()
 

@@ -1,0 +1,160 @@
+"""Databases for the tests of this folder: SQLite always, PostgreSQL where there is one or Debian's package can make one."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url
+
+from opencloudmesh.adapters.database import open_database
+from opencloudmesh.adapters.keys.secret_box import SecretBox
+from opencloudmesh.services.ports import Database
+from opencloudmesh.services.records import NewIncomingShare, NewOutgoingShare, Secret
+
+GIVEN = os.environ.get("OCM_TEST_POSTGRES_URL")
+
+
+class PrivateCluster:
+    """A PostgreSQL of our own in a temporary folder, reachable through a unix socket in it only."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self._folder = Path(tempfile.mkdtemp(prefix="ocm-pg-"))
+        if os.geteuid() == 0:
+            shutil.chown(self._folder, "postgres", "postgres")
+        self._run("initdb", "--pgdata", "data", "--auth", "trust", "--username", "ocm", "--encoding", "UTF8", "--no-sync")
+        options = f"-c listen_addresses= -c unix_socket_directories={self._folder} -c fsync=off"
+        self._run("pg_ctl", "start", "--wait", "--pgdata", "data", "--log", "log", "--options", options)
+        self.url = f"postgresql://ocm@/postgres?host={self._folder}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs / program), *arguments]
+        if os.geteuid() == 0:
+            command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
+        done = subprocess.run(
+            command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+    def close(self) -> None:
+        self._run("pg_ctl", "stop", "--wait", "--pgdata", "data", "--mode", "immediate")
+        shutil.rmtree(self._folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL in which databases may be made."""
+    if GIVEN:
+        yield GIVEN
+        return
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("no PostgreSQL: set OCM_TEST_POSTGRES_URL, or install Debian's package postgresql")
+    cluster = PrivateCluster(found[-1].parent)
+    yield cluster.url
+    cluster.close()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    psycopg = pytest.importorskip("psycopg")
+    name = f"ocm_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'ocm.sqlite3'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of either kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def box() -> SecretBox:
+    """A secret box with a fixed key."""
+    return SecretBox(bytes(range(32)))
+
+
+@pytest.fixture
+async def database(database_url: str, box: SecretBox) -> AsyncIterator[Database]:
+    """An open database of either kind."""
+    opened = open_database(database_url, box)
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+async def user_id(database: Database) -> int:
+    """A user, bob."""
+    return (await database.write(lambda tx: tx.users.add("bob", "Bob", "hash", 1.0))).id
+
+
+@pytest.fixture
+def new_incoming() -> Callable[..., NewIncomingShare]:
+    """Builds what comes in from a.example; every part may be named."""
+
+    def build(user_id: int, **parts: Any) -> NewIncomingShare:
+        secret = parts.get("secret", "s3cr3t-of-incoming")
+        values: dict[str, Any] = {
+            "user_id": user_id,
+            "peer": "a.example",
+            "provider_id": "p1",
+            "owner": "alice@a.example",
+            "sender": "carol@a.example",
+            "owner_display_name": "Alice",
+            "sender_display_name": "Carol",
+            "recipient": "bob",
+            "share_type": "user",
+            "resource_type": "file",
+            "name": "report.txt",
+            "description": "for you",
+            "permissions": ("read",),
+            "protocol": {"name": "multi", "webdav": {"uri": "p1", "sharedSecret": secret}},
+            "secret": secret,
+            "expires_at": None,
+            "created_at": 10.5,
+        }
+        return NewIncomingShare(**(values | parts))
+
+    return build
+
+
+@pytest.fixture
+def new_outgoing() -> Callable[..., NewOutgoingShare]:
+    """Builds what goes out to c.example; every part may be named."""
+
+    def build(user_id: int, number: int = 1, **parts: Any) -> NewOutgoingShare:
+        values: dict[str, Any] = {
+            "provider_id": f"out-{number}",
+            "user_id": user_id,
+            "owner": "bob@b.example",
+            "sender_display_name": "Bob",
+            "path": "folder/report.txt",
+            "name": "report.txt",
+            "resource_type": "file",
+            "share_with": "dora@c.example",
+            "peer": "c.example",
+            "permissions": ("read", "write"),
+            "secret": Secret(f"s3cr3t-of-outgoing-{number}"),
+            "expires_at": None,
+            "created_at": 10.5,
+        }
+        return NewOutgoingShare(**(values | parts))
+
+    return build
