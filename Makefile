@@ -51,9 +51,8 @@ crash: .venv/dev.stamp ## kill -9 of either server, again and again, during a st
 docs: .venv/dev.stamp ## Write the generated pages anew (a test fails when one is stale)
 	@$(BIN)/python scripts/conformance.py
 	@$(BIN)/python scripts/states.py
+	@$(BIN)/python scripts/configuration.py
 	@$(BIN)/python -m opencloudmesh.cli.docs
-	@mkdir -p build
-	@$(BIN)/python -m opencloudmesh.config >build/configuration.md && mv build/configuration.md docs/configuration.md
 
 lock: .venv/dev.stamp ## Write both lock files from pyproject.toml (UPGRADE=1: newest versions)
 	@scripts/lock $(if $(UPGRADE),--upgrade)
