@@ -21,7 +21,7 @@ from opencloudmesh.protocol.registries import (
     WEBDAV_PERMISSIONS,
 )
 from opencloudmesh.protocol.share_creation import build_share_creation, choose_requirements
-from opencloudmesh.protocol.share_protocols import build_protocols
+from opencloudmesh.protocol.share_protocols import WebdavProtocol, build_protocols
 from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, NewToken, StorageFor, Transaction
