@@ -64,7 +64,6 @@ PEER_INTERNAL: Final = _peer_answer(500, "internal")
 PEER_METHOD_REFUSED: Final = _peer_answer(405, "method-not-allowed")
 PEER_NOT_FOUND: Final = _peer_answer(404, "not-found")
 TOKEN_INTERNAL: Final = _peer_answer(500, "internal", NO_STORE)
-TOKEN_METHOD_REFUSED: Final = _peer_answer(405, "method-not-allowed", NO_STORE)
 
 
 def answer_to_peer(error: OCMError) -> Answer | None:

@@ -40,7 +40,6 @@ from opencloudmesh.web.errors import (
     PEER_INTERNAL,
     PEER_METHOD_REFUSED,
     TOKEN_INTERNAL,
-    TOKEN_METHOD_REFUSED,
     WrongContentType,
     answer_to_peer,
     answer_to_token_request,
@@ -146,13 +145,12 @@ class _MessageKind:
     success: int
     refusal: Callable[[OCMError], Answer | None]
     internal: Answer
-    method_refused: Answer
     headers: tuple[Header, ...] = ()
 
 
-_MESSAGE: Final = _MessageKind(b"application/json", 201, answer_to_peer, PEER_INTERNAL, PEER_METHOD_REFUSED)
+_MESSAGE: Final = _MessageKind(b"application/json", 201, answer_to_peer, PEER_INTERNAL)
 _TOKEN_REQUEST: Final = _MessageKind(
-    b"application/x-www-form-urlencoded", 200, answer_to_token_request, TOKEN_INTERNAL, TOKEN_METHOD_REFUSED, (NO_STORE,)
+    b"application/x-www-form-urlencoded", 200, answer_to_token_request, TOKEN_INTERNAL, (NO_STORE,)
 )
 
 
@@ -176,7 +174,9 @@ class MessageEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
-            await send_answer(send, refuse_method(scope, ("POST",), self._kind.method_refused), head=scope["method"] == "HEAD")
+            await send_answer(
+                send, refuse_method(scope, ("POST",), PEER_METHOD_REFUSED, *self._kind.headers), head=scope["method"] == "HEAD"
+            )
             return
         try:
             answer = await self._answer(scope, receive)

@@ -151,6 +151,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _READ = _errors(401)
 _ONE = _errors(401, 404)
 _BODY = (400, 401, 408, 413)
+_ACT = _errors(401, 404, 408, 409, 413)
 
 # ---------------------------------------------------------------- operations
 router = APIRouter()
@@ -225,12 +226,12 @@ async def incoming_share(user: CurrentUser, services: Services, share_id: models
     return models.IncomingShareAnswer.of(await services.share_reception.incoming(user, share_id))
 
 
-@router.post("/inbox/{share_id}/accept", tags=["inbox"], responses=_errors(401, 404, 409), summary="Accept a share")
+@router.post("/inbox/{share_id}/accept", tags=["inbox"], responses=_ACT, summary="Accept a share")
 async def accept(user: CurrentUser, services: Services, share_id: models.Id) -> models.IncomingShareAnswer:
     return models.IncomingShareAnswer.of(await services.share_reception.accept(user, share_id))
 
 
-@router.post("/inbox/{share_id}/decline", tags=["inbox"], responses=_errors(401, 404, 409), summary="Decline a share")
+@router.post("/inbox/{share_id}/decline", tags=["inbox"], responses=_ACT, summary="Decline a share")
 async def decline(user: CurrentUser, services: Services, share_id: models.Id) -> models.IncomingShareAnswer:
     return models.IncomingShareAnswer.of(await services.share_reception.decline(user, share_id))
 
@@ -255,12 +256,12 @@ async def delivery(user: CurrentUser, services: Services, delivery_id: models.Id
     return models.DeliveryDetailAnswer.with_attempts(found, await services.deliveries.attempts(user, delivery_id))
 
 
-@router.post("/deliveries/{delivery_id}/retry", tags=["deliveries"], responses=_errors(401, 404, 409), summary="Try now")
+@router.post("/deliveries/{delivery_id}/retry", tags=["deliveries"], responses=_ACT, summary="Try now")
 async def retry(user: CurrentUser, services: Services, delivery_id: models.Id) -> models.DeliveryAnswer:
     return models.DeliveryAnswer.of(await services.deliveries.retry(user, delivery_id))
 
 
-@router.post("/deliveries/{delivery_id}/cancel", tags=["deliveries"], responses=_errors(401, 404, 409), summary="Give up")
+@router.post("/deliveries/{delivery_id}/cancel", tags=["deliveries"], responses=_ACT, summary="Give up")
 async def cancel(user: CurrentUser, services: Services, delivery_id: models.Id) -> models.DeliveryAnswer:
     return models.DeliveryAnswer.of(await services.deliveries.cancel(user, delivery_id))
 
@@ -296,7 +297,7 @@ def build_user_api(services: UserServices, *, origin: str, body_bytes: int, body
 
 
 class _Bounded:
-    """Reads the whole body within bounds before the API sees it, answers HEAD as GET without body, adds the common headers."""
+    """Reads a POST's whole body within bounds before the API sees it, answers HEAD as GET, adds the common headers."""
 
     def __init__(self, api: FastAPI, body_bytes: int, idle_seconds: float) -> None:
         self._api = api
@@ -304,21 +305,27 @@ class _Bounded:
         self._idle_seconds = idle_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = scope["method"] == "HEAD"
+        if scope["method"] != "POST":  # nothing else reads a body
+            await self._pass(scope, receive, send)
+            return
         try:
             body = await read_body(scope, receive, self._body_bytes, self._idle_seconds)
         except ClientGone:
             return
         except OCMError as error:
-            await send_answer(send, answer_to_user(error) or USER_INTERNAL, head=head)
+            await send_answer(send, answer_to_user(error) or USER_INTERNAL)
             return
         rest = iter([{"type": "http.request", "body": body, "more_body": False}])
 
         async def replay() -> Message:
             return next(rest, None) or await receive()
 
+        await self._pass(scope, replay, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if head else scope
-        await self._api(inner, replay, with_headers(send, (*SECURITY_HEADERS, NO_STORE), head=head))
+        await self._api(inner, receive, with_headers(send, (*SECURITY_HEADERS, NO_STORE), head=head))
 
 
 def _response(answer: Answer) -> Response:

@@ -50,9 +50,9 @@ PathText = Annotated[
         {"type": "string", "minLength": 1, "maxLength": 4096, "pattern": r"^[^/\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"}
     ),
 ]
-Id = Annotated[int, BeforeValidator(_decimal), Path(ge=1, le=MAX_ID, description="The id of the item.")]
-After = Annotated[int, BeforeValidator(_decimal), Query(ge=0, le=MAX_ID, description="Only items with a greater id.")]
-Limit = Annotated[int, BeforeValidator(_decimal), Query(ge=1, le=MAX_PAGE, description="At most this many items.")]
+Id = Annotated[int, Field(ge=1, le=MAX_ID), BeforeValidator(_decimal), Path(description="The id of the item.")]
+After = Annotated[int, Field(ge=0, le=MAX_ID), BeforeValidator(_decimal), Query(description="Only items with a greater id.")]
+Limit = Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(_decimal), Query(description="At most this many items.")]
 Host = Annotated[HostText, Query(description="The server's host[:port].", examples=["cloud.example.org"])]
 Time = Annotated[float, Field(description="Seconds since the epoch.")]
 

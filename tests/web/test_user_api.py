@@ -1,0 +1,360 @@
+"""The user API: every operation, who may ask, and how each error is told."""
+
+import json
+
+import pytest
+from structlog.testing import capture_logs
+
+from opencloudmesh.protocol.errors import Forbidden, InvalidInput, PeerRefused, StorageFull, TemporarilyUnavailable
+
+NEW = {"path": "Reports", "share_with": "bob@peer.example.org", "permissions": ["read", "write"], "expires_at": None}
+OUTGOING = {
+    "id": 1,
+    "provider_id": "p1",
+    "name": "Reports",
+    "path": "Reports",
+    "resource_type": "folder",
+    "share_with": "bob@peer.example.org",
+    "permissions": ["read", "write"],
+    "state": "sent",
+    "reason": "",
+    "expires_at": None,
+    "created_at": 1_800_000_000.0,
+    "changed_at": 1_800_000_000.0,
+}
+INCOMING = {
+    "id": 1,
+    "provider_id": "r1",
+    "name": "Plans",
+    "owner": "bob@peer.example.org",
+    "sender": "bob@peer.example.org",
+    "sender_display_name": "Bob",
+    "description": "",
+    "resource_type": "folder",
+    "permissions": ["read"],
+    "state": "pending",
+    "reason": "",
+    "unavailable_since": None,
+    "expires_at": None,
+    "created_at": 1_800_000_000.0,
+    "path": None,
+}
+DELIVERY = {
+    "id": 1,
+    "peer": "peer.example.org",
+    "kind": "SHARE_CREATION",
+    "state": "queued",
+    "attempts": 1,
+    "due_at": 1_800_000_000.0,
+    "reason": "tcp-refused",
+    "detail": "connection refused",
+    "http_status": 0,
+    "created_at": 1_800_000_000.0,
+    "outgoing_share_id": 1,
+    "incoming_share_id": None,
+}
+OPERATIONS = [
+    ("GET", "/me"),
+    ("DELETE", "/session"),
+    ("GET", "/discover"),
+    ("POST", "/shares"),
+    ("GET", "/shares"),
+    ("GET", "/shares/1"),
+    ("DELETE", "/shares/1"),
+    ("GET", "/inbox"),
+    ("GET", "/inbox/1"),
+    ("POST", "/inbox/1/accept"),
+    ("POST", "/inbox/1/decline"),
+    ("DELETE", "/inbox/1"),
+    ("GET", "/deliveries"),
+    ("GET", "/deliveries/1"),
+    ("POST", "/deliveries/1/retry"),
+    ("POST", "/deliveries/1/cancel"),
+]
+
+
+# ---------------------------------------------------------------- sessions
+async def test_login_session_logout(server):
+    opened = await server.call("POST", "/session", {"username": "alice", "password": "wonderland"}, token="")
+    user = {"name": "alice", "display_name": "Alice A.", "address": "alice@cloud.example.org"}
+    token = opened.json["token"]
+    assert (opened.status, opened.json) == (200, {"token": token, "expires_at": 1_800_003_600.0, "user": user})
+    assert opened.header("cache-control") == "no-store"
+    who = await server.call("GET", "/me", token=token)
+    assert (who.status, who.json) == (200, user)
+    ended = await server.call("DELETE", "/session", token=token)
+    assert (ended.status, ended.body) == (204, b"")
+    assert (await server.call("GET", "/me", token=token)).status == 401
+
+
+async def test_a_wrong_password_is_401(server):
+    answer = await server.call("POST", "/session", {"username": "alice", "password": "wrong"}, token="")
+    assert (answer.status, answer.json["error"]["code"]) == (401, "wrong-password")
+    assert answer.header("www-authenticate") == "Bearer"
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+@pytest.mark.parametrize(
+    "headers", [{}, {"authorization": "Bearer guessed"}, {"authorization": "Basic YTpi"}, {"authorization": "Bearer"}]
+)
+async def test_every_operation_needs_a_session(server, method, path, headers):
+    answer = await server.ask(method, f"/api/v1{path}", headers=headers)
+    assert (answer.status, answer.header("www-authenticate")) == (401, "Bearer")
+    assert answer.json["error"]["code"] in ("login-required", "session-expired")
+    assert answer.json["error"]["hint"]
+
+
+# ---------------------------------------------------------------- operations
+async def test_discover(server):
+    answer = await server.call("GET", "/discover", query="host=Peer.Example.org:443")
+    assert answer.status == 200
+    assert answer.json == {
+        "host": "peer.example.org",
+        "end_point": "https://peer.example.org/ocm",
+        "api_version": "1.4.0",
+        "provider": "Peer",
+        "capabilities": ["http-sig", "notifications"],
+        "criteria": ["must-use-http-sig"],
+        "resource_types": [
+            {"name": "file", "share_types": ["user"], "protocols": {"webdav": "/dav/", "webdav-receive": {"uri": "absolute"}}}
+        ],
+        "token_end_point": "https://peer.example.org/ocm/token",
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "error", "status", "code"),
+    [
+        ("host=nowhere.example", None, 404, "dns"),
+        ("host=a.example", PeerRefused("no", code="discovery-not-json", status=200), 404, "discovery-not-json"),
+        ("host=a.example", Forbidden("This server does not federate with a.example."), 403, "policy-denied"),
+        ("host=https://a.example/", None, 400, "host-invalid"),
+        ("host=a%00b", None, 422, "invalid-input"),
+        ("host=" + "a" * 300, None, 422, "invalid-input"),
+        ("", None, 422, "invalid-input"),
+    ],
+)
+async def test_discover_says_why_not(server, query, error, status, code):
+    server.peers.error = error
+    answer = await server.call("GET", "/discover", query=query)
+    assert (answer.status, answer.json["error"]["code"]) == (status, code)
+
+
+async def test_shares(server):
+    created = await server.call("POST", "/shares", NEW)
+    assert (created.status, created.json) == (201, OUTGOING)
+    assert (await server.call("GET", "/shares/1")).json == OUTGOING
+    assert (await server.call("GET", "/shares")).json == {"items": [OUTGOING], "next": None}
+    ended = await server.call("DELETE", "/shares/1")
+    assert (ended.status, ended.json) == (200, {**OUTGOING, "state": "revoked"})
+
+
+async def test_a_share_is_read_only_and_endless_unless_it_is_said(server):
+    created = await server.call("POST", "/shares", {"path": "Reports", "share_with": "bob@bücher.example"})
+    assert (created.status, created.json["permissions"], created.json["expires_at"]) == (201, ["read"], None)
+
+
+async def test_a_permission_named_twice_counts_once(server):
+    created = await server.call("POST", "/shares", {**NEW, "permissions": ["read", "read"], "expires_at": 1_900_000_000})
+    assert (created.json["permissions"], created.json["expires_at"]) == (["read"], 1_900_000_000.0)
+
+
+async def test_pages(server):
+    for _ in range(3):
+        await server.call("POST", "/shares", NEW)
+    first = (await server.call("GET", "/shares", query="limit=2")).json
+    assert ([share["id"] for share in first["items"]], first["next"]) == ([1, 2], 2)
+    second = (await server.call("GET", "/shares", query="limit=2&after=2")).json
+    assert ([share["id"] for share in second["items"]], second["next"]) == ([3], None)
+
+
+async def test_inbox(server):
+    assert (await server.call("GET", "/inbox")).json["items"][0] == INCOMING
+    assert (await server.call("GET", "/inbox/1")).json == INCOMING
+    accepted = await server.call("POST", "/inbox/1/accept")
+    assert (accepted.status, accepted.json) == (200, {**INCOMING, "state": "accepted", "path": "Shared with me/Plans 1"})
+    left = await server.call("DELETE", "/inbox/1")
+    assert (left.status, left.json["state"], left.json["path"]) == (200, "left", None)
+    assert (await server.call("POST", "/inbox/1/decline")).json["state"] == "declined"
+
+
+async def test_deliveries(server):
+    assert (await server.call("GET", "/deliveries")).json["items"][0] == DELIVERY
+    attempt = {"at": 1_800_000_000.0, "duration": 0.25, "reason": "tcp-refused", "detail": "connection refused", "http_status": 0}
+    assert (await server.call("GET", "/deliveries/1")).json == {**DELIVERY, "attempts": [attempt]}
+    assert (await server.call("POST", "/deliveries/1/retry")).json == DELIVERY
+    assert (await server.call("POST", "/deliveries/1/cancel")).json == {**DELIVERY, "state": "dead"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/inbox/2/accept"),
+        ("POST", "/inbox/2/decline"),
+        ("DELETE", "/inbox/2"),
+        ("POST", "/deliveries/2/retry"),
+        ("POST", "/deliveries/2/cancel"),
+    ],
+)
+async def test_the_wrong_state_is_409(server, method, path):
+    answer = await server.call(method, path)
+    assert (answer.status, set(answer.json["error"])) == (409, {"code", "message", "hint"})
+
+
+@pytest.mark.parametrize(("method", "path"), [(method, path.replace("1", "77")) for method, path in OPERATIONS if "1" in path])
+async def test_an_unknown_id_is_404(server, method, path):
+    assert (await server.call(method, path)).status == 404
+
+
+# ---------------------------------------------------------------- bad input
+@pytest.mark.parametrize("number", ["0", "-1", "1_0", "%201", "1.0", "9223372036854775808", "x", "1e3", "\u0661".encode().hex()])
+async def test_an_id_is_a_positive_64_bit_number(server, number):
+    answer = await server.call("GET", f"/shares/{number}")
+    assert (answer.status, answer.json["error"]["code"]) == (422, "invalid-input")
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=1001", "limit=1_0", "after=9223372036854775808"])
+async def test_a_page_is_bounded(server, query):
+    assert (await server.call("GET", "/inbox", query=query)).status == 422
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "a\0b"},
+        {"path": "a\nb"},
+        {"path": "a\x7fb"},
+        {"path": "a\x85b"},
+        {"path": "\ud800"},
+        {"path": ""},
+        {"path": "x" * 4097},
+        {"path": 1},
+        {"path": None},
+        {"share_with": "bob@peer.example.org\n"},
+        {"share_with": "b" * 2000},
+        {"permissions": []},
+        {"permissions": ["share"]},
+        {"permissions": "read"},
+        {"permissions": ["read"] * 3},
+        {"expires_at": -1},
+        {"expires_at": 1e300},
+        {"expires_at": "1"},
+        {"expires_at": True},
+        {"expires_at": float("nan")},
+        {"unknown": 1},
+    ],
+    ids=repr,
+)
+async def test_a_share_that_does_not_fit_the_description_is_422(server, change):
+    answer = await server.call("POST", "/shares", {**NEW, **change})
+    error = answer.json["error"]
+    assert (answer.status, error["code"]) == (422, "invalid-input")
+    assert all(fault["name"].startswith("body") for fault in error["details"])
+    assert server.share_creation.kept == {}
+
+
+async def test_all_faults_are_named_and_no_value_is_repeated(server):
+    answer = await server.call("POST", "/session", {"username": "a\0", "password": "hunter2\n", "x\u2028": 1}, token="")
+    error = answer.json["error"]
+    assert [fault["name"] for fault in error["details"]] == ["body.username", "body.password", "body.x\u2028"]
+    assert all(fault["name"] in error["hint"] for fault in error["details"])
+    assert b"hunter2" not in answer.body
+
+
+async def test_many_and_long_faults_are_cut(server):
+    answer = await server.call("POST", "/session", {f"{n}" + "x" * 5000: 1 for n in range(100)}, token="")
+    assert (answer.status, len(answer.json["error"]["details"])) == (422, 20)
+    assert len(answer.body) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "status"),
+    [
+        (b"not json", "application/json", 422),
+        (b"\xff", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b'{"username": "alice", "password": "wonderland"}', "text/plain", 422),
+        (b"", "application/json", 422),
+        (b"{}" + b" " * (1 << 20), "application/json", 413),
+        ([b"{}", b" " * (1 << 20)], "application/json", 413),
+    ],
+    ids=["text", "utf-8", "nested", "media-type", "empty", "large", "large-chunked"],
+)
+async def test_a_body_that_cannot_be_read_has_the_same_shape(server, body, media_type, status):
+    answer = await server.ask("POST", "/api/v1/session", body=body, headers={"content-type": media_type})
+    assert answer.status == status
+    assert {"code", "message", "hint"} <= set(answer.json["error"])
+
+
+async def test_a_client_that_leaves_gets_no_answer(server, ask_app):
+    assert await ask_app(server.app, "POST", "/api/v1/session", body=b"{", gone=True) is None
+
+
+# ---------------------------------------------------------------- errors of services
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (InvalidInput("no", code="path-refused"), 400, "path-refused"),
+        (Forbidden("no"), 403, "policy-denied"),
+        (StorageFull("no"), 507, "storage-full"),
+        (TemporarilyUnavailable("no", retry_after=5), 503, "unavailable"),
+    ],
+)
+async def test_an_error_of_a_service_is_told(server, error, status, code):
+    server.share_creation.error = error
+    answer = await server.call("POST", "/shares", NEW)
+    assert (answer.status, answer.json["error"]["code"]) == (status, code)
+    assert answer.header("retry-after") == ("5" if status == 503 else None)
+
+
+async def test_the_unexpected_is_500_and_logged_and_not_told(server):
+    server.share_creation.error = RuntimeError("secret detail")
+    with capture_logs() as logs:
+        answer = await server.call("POST", "/shares", NEW)
+    assert (answer.status, answer.json["error"]["code"]) == (500, "internal")
+    assert b"secret detail" not in answer.body
+    assert [entry["log_level"] for entry in logs] == ["error"]
+
+
+# ---------------------------------------------------------------- methods and paths
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/shares", "GET, HEAD, POST"),
+        ("/shares/1", "DELETE, GET, HEAD"),
+        ("/session", "DELETE, POST"),
+        ("/inbox/1/accept", "POST"),
+    ],
+)
+async def test_a_wrong_method_is_told_all_right_ones(server, path, allow):
+    answer = await server.call("PATCH", path)
+    assert (answer.status, answer.header("allow"), answer.json["error"]["code"]) == (405, allow, "method-not-allowed")
+
+
+async def test_head_is_get_without_body(server):
+    got, head = await server.call("GET", "/inbox"), await server.call("HEAD", "/inbox")
+    assert (head.status, head.body, head.header("content-length")) == (200, b"", got.header("content-length"))
+
+
+@pytest.mark.parametrize("path", ["", "/", "/shares/", "/docs", "/redoc", "/nothing"])
+async def test_no_redirect_and_no_page_from_elsewhere(server, path):
+    answer = await server.call("GET", path)
+    assert (answer.status, answer.json["error"]["code"]) == (404, "not-found")
+
+
+async def test_no_secret_of_a_share_leaves(server):
+    await server.call("POST", "/shares", NEW)
+    for path in ("/shares", "/shares/1", "/inbox", "/inbox/1", "/deliveries/1"):
+        assert b"the-shared-secret" not in (await server.call("GET", path)).body
+
+
+async def test_the_description_names_every_error(server):
+    description = json.loads((await server.ask("GET", "/api/v1/openapi.json")).body)
+    assert description["servers"] == [{"url": "/api/v1"}]
+    operations = [operation for path in description["paths"].values() for operation in path.values()]
+    assert len(operations) == len(OPERATIONS) + 1
+    for operation in operations:
+        assert {"422", "500", "503", "401"} <= set(operation["responses"])
+        for status, response in operation["responses"].items():
+            if status >= "400":
+                assert response["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}
