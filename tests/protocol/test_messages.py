@@ -2,11 +2,12 @@
 
 import json
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from opencloudmesh.protocol.errors import FieldFault, InvalidMessage
 from opencloudmesh.protocol.messages import MAX_FAULTS, WireModel, has_control_characters, read_object, validated, write_object
@@ -53,6 +54,7 @@ def test_a_bad_text_is_an_invalid_message(body: bytes, reason: str) -> None:
         (b'{"a":{"b":["x","\\ud800"]}}', ["a.b.1"]),
         (b'{"a":"\\uDfff","c":"\\u0000"}', ["a", "c"]),
         (b'{"a":{"\\u0000":["\\u0000"]}}', ["a"]),
+        (b'{"a":"\\uDc00"}', ["a"]),
         (b'{"\\u0000":"\\u0000"}', [""]),
     ],
 )
@@ -134,6 +136,16 @@ def test_the_number_of_faults_is_bounded() -> None:
     with pytest.raises(InvalidMessage) as caught:
         validated(Many, {"numbers": {str(n): None for n in range(1000)}})
     assert len(caught.value.validation_errors) == MAX_FAULTS
+
+
+def test_an_array_of_faulty_entries_is_not_called_empty_too() -> None:
+    class Some(WireModel):
+        words: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+
+    for words, names in (([], ["words"]), ([5], ["words.0"])):
+        with pytest.raises(InvalidMessage) as caught:
+            validated(Some, {"words": words})
+        assert [fault.name for fault in caught.value.validation_errors] == names
 
 
 @pytest.mark.spec("DISC-11")
