@@ -14,7 +14,8 @@ def configuration(script) -> ModuleType:
 
 
 def test_the_page_is_fresh(configuration: ModuleType) -> None:
-    assert configuration.PAGE.read_text("utf-8") == configuration.render(), "run `make docs`"
+    fresh = configuration.PAGE.read_text("utf-8") == configuration.render()
+    assert fresh, "run `make docs`"
 
 
 def test_every_variable_is_named(configuration: ModuleType) -> None:

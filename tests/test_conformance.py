@@ -25,7 +25,8 @@ def conformance(script) -> ModuleType:
 
 def test_the_page_is_fresh(conformance: ModuleType) -> None:
     page = conformance.render(conformance.load_catalogue(), conformance.collect_marks())
-    assert conformance.PAGE.read_text("utf-8") == page, "run `make docs`"
+    fresh = conformance.PAGE.read_text("utf-8") == page
+    assert fresh, "run `make docs`"
 
 
 def test_marks_name_only_ids_of_the_catalogue(conformance: ModuleType) -> None:

@@ -13,7 +13,8 @@ def states(script) -> ModuleType:
 
 
 def test_the_page_is_fresh(states: ModuleType) -> None:
-    assert states.PAGE.read_text("utf-8") == states.render(), "run `make docs`"
+    fresh = states.PAGE.read_text("utf-8") == states.render()
+    assert fresh, "run `make docs`"
 
 
 def test_every_table_is_drawn(states: ModuleType) -> None:
