@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from starlette.types import Send
 
+from opencloudmesh.protocol.errors import Conflict
 from opencloudmesh.services.ports import DavTree, Entry, OpenFile
 from opencloudmesh.webdav.answers import Answer, DavRefusal, raw_headers, send_answer
 from opencloudmesh.webdav.conditions import (
@@ -62,10 +63,12 @@ async def get(request: DavRequest, tree: DavTree, send: Send) -> None:
 
 
 async def _open(request: DavRequest, tree: DavTree, ranges: Ranges) -> OpenFile:
-    part = ranges[0] if ranges is not None and len(ranges) == 1 else None
-    if part is None:
-        return await tree.storage.open(request.path)
-    return await tree.storage.open(request.path, part.start, part.length)
+    part = ranges[0] if ranges is not None and len(ranges) == 1 else ByteRange(0, 0)
+    try:
+        return await tree.storage.open(request.path, part.start, part.length or None)
+    except Conflict:
+        _refuse_folder(await tree.storage.entry(request.path))
+        raise
 
 
 def _changed(before: Entry, now: Entry) -> bool:
