@@ -32,6 +32,7 @@ test: lint ## Everything, as the build server runs it (ARGS="tests/protocol -x" 
 	@mkdir -p build
 	@$(BIN)/python -m coverage run -m pytest -q $(ARGS) </dev/null
 	@$(BIN)/python -m coverage report --skip-covered >build/coverage.txt
+	@$(if $(ARGS),,$(RUN) "protocol fully covered" $(BIN)/python -m coverage report --include='src/opencloudmesh/protocol/*' --fail-under=100)
 	@echo "coverage: $$($(BIN)/python -m coverage report --format=total) % (build/coverage.txt)"
 
 lint: .venv/dev.stamp ## Style, types and import layers

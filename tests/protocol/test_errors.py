@@ -1,0 +1,62 @@
+"""The error tree: what each error tells programs, persons and peers."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from opencloudmesh.protocol.errors import (
+    FieldFault,
+    InvalidInput,
+    InvalidMessage,
+    LocalFault,
+    OCMError,
+    PeerFault,
+    PeerRefused,
+    TemporarilyUnavailable,
+    TokenRefused,
+)
+
+
+def tree(root: type[OCMError]) -> Iterator[type[OCMError]]:
+    yield root
+    for branch in root.__subclasses__():
+        yield from tree(branch)
+
+
+@pytest.mark.parametrize("kind", [*tree(PeerFault), *tree(LocalFault)], ids=lambda kind: kind.__name__)
+def test_every_fault_has_a_code_and_a_status_of_refusal(kind: type[PeerFault] | type[LocalFault]) -> None:
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", kind.code)
+    assert 400 <= kind.status < 600
+
+
+def test_a_code_may_be_given_or_is_that_of_the_class() -> None:
+    assert InvalidInput("No.").code == "invalid-input"
+    error = InvalidInput("No.", code="address-invalid", hint="Write it so.")
+    assert (error.code, error.sentence, error.hint, str(error)) == ("address-invalid", "No.", "Write it so.", "No.")
+    assert InvalidInput.code == "invalid-input"
+
+
+@pytest.mark.spec("RECV-2")
+def test_an_invalid_message_keeps_every_fault() -> None:
+    error = InvalidMessage((FieldFault("name", "is missing"), FieldFault("owner", "is no text")))
+    assert [fault.name for fault in error.validation_errors] == ["name", "owner"]
+    assert error.sentence == "name: is missing; owner: is no text"
+
+
+@pytest.mark.spec("RECV-4")
+def test_unavailable_says_when_to_come_back() -> None:
+    assert TemporarilyUnavailable("Not now.").retry_after == 30
+    error = TemporarilyUnavailable("Not now.", retry_after=5, code="database-unavailable")
+    assert (error.status, error.retry_after, error.code) == (503, 5, "database-unavailable")
+
+
+@pytest.mark.spec("CODE-5")
+def test_a_refused_token_request_is_always_400_with_an_oauth_word() -> None:
+    error = TokenRefused("invalid_grant", "The code is unknown.", code="code-unknown")
+    assert (error.status, error.error, error.code) == (400, "invalid_grant", "code-unknown")
+
+
+def test_a_refusing_peer_is_told_with_its_status() -> None:
+    error = PeerRefused("It answered 503.", code="http-503", status=503, retry_after=7.5, hint="Wait.")
+    assert (error.status, error.retry_after, error.code, error.hint) == (503, 7.5, "http-503", "Wait.")
