@@ -256,12 +256,12 @@ async def test_a_client_that_leaves_gets_no_answer(server, ask_app):
     assert server.share_reception.stored == []
 
 
-async def test_a_body_that_never_comes_is_408(server_with):
+async def test_a_body_that_stops_is_408(server_with):
     server = server_with(body_idle_seconds=0.0)
-    sent = []
+    parts, sent = [{"type": "http.request", "body": BODY, "more_body": True}], []
 
     async def receive():
-        await asyncio.get_running_loop().create_future()
+        return parts.pop() if parts else await asyncio.get_running_loop().create_future()
 
     async def send(message):
         sent.append(message)
@@ -269,6 +269,7 @@ async def test_a_body_that_never_comes_is_408(server_with):
     scope = {"type": "http", "method": "POST", "path": "/ocm/shares", "headers": [(b"content-type", b"application/json")]}
     await server.app(scope, receive, send)
     assert sent[0]["status"] == 408
+    assert server.share_reception.stored == []
 
 
 # ---------------------------------------------------------------- errors of services

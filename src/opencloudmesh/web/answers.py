@@ -25,6 +25,7 @@ JSON: Final[Header] = (b"content-type", b"application/json")
 NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 CLOSE: Final[Header] = (b"connection", b"close")
 ANY_ORIGIN: Final[Header] = (b"access-control-allow-origin", b"*")
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Answer:
 
 def json_answer(status: int, payload: Any, *headers: Header) -> Answer:
     """Build an answer with a JSON body; ASCII only, so that lone surrogates of a peer's text cannot break it."""
-    return Answer(status, (JSON, *headers), json.dumps(payload, separators=(",", ":")).encode("ascii"))
+    return Answer(status, (JSON, *headers), _encode(payload).encode("ascii"))
 
 
 async def send_answer(send: Send, answer: Answer, *, head: bool = False) -> None:
