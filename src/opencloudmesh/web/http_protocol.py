@@ -1,0 +1,247 @@
+"""uvicorn's HTTP/1.1 protocol with what a server in the open needs (design decision 11, 13).
+
+Rules: a request head is complete in bounded time and of bounded size; a client that sends or takes nothing is let go, one
+that is slow is not; files go out by `http.response.zerocopysend`; nothing is written into an answer that has begun.
+"""
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from opencloudmesh.web.zero_copy import FileTransfer
+
+ZERO_COPY = "http.response.zerocopysend"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Bounds on one connection; times are seconds."""
+
+    header_bytes: int = 1 << 16
+    header_seconds: float = 20.0
+    idle_seconds: float = 60.0
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection of a client. `with_limits` gives the class that uvicorn makes its connections of."""
+
+    limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = False
+        self._head_bytes = 0
+        self._refused = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._received_at = 0.0
+        self._transfer: FileTransfer | None = None
+        self._extensions: dict[str, dict[str, Any]] = {}
+
+    @classmethod
+    def with_limits(cls, limits: ConnectionLimits) -> "type[GuardedProtocol]":
+        return type("LimitedProtocol", (cls,), {"limits": limits})
+
+    # ------------------------------------------------------------ connection
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.scheme == "http" and hasattr(os, "sendfile") and transport.get_extra_info("socket") is not None:
+            self._extensions = {ZERO_COPY: {}}
+        self._head_timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._head_timer, self._body_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._transfer is not None:
+            self._transfer.stop()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused or self.transport.is_closing():
+            return
+        self._received_at = self.loop.time()
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._refused or not self._in_head:
+            return
+        if self._head_bytes > self.limits.header_bytes:
+            self._refuse(431, "Request head too large.")
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if not self._is_answering():
+            if self._in_head:
+                self._refuse(408, "Request head not complete in time.")
+            else:
+                self.transport.close()
+        elif self._in_head:  # the next request may wait for as long as this one takes
+            self._head_timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
+
+    # ------------------------------------------------------------ parser callbacks
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        if self._refused or self._is_head_too_large():
+            self._refuse(431, "Request head too large.")
+            return
+        super().on_headers_complete()
+        self.scope["extensions"] = self._extensions
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+            if self._body_timer is None:
+                self._body_timer = self.loop.call_later(self.limits.idle_seconds, self._check_body)
+
+    def on_message_complete(self) -> None:
+        if not self._refused:
+            super().on_message_complete()
+
+    def _is_head_too_large(self) -> bool:
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return size > self.limits.header_bytes
+
+    # ------------------------------------------------------------ answers
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if cycle.more_body and self._body_timer is None:
+            self._body_timer = self.loop.call_later(self.limits.idle_seconds, self._check_body)
+        super()._start_asgi_task(cycle, partial(self._run_app, cycle, app))
+
+    async def _run_app(self, cycle: RequestResponseCycle, app: ASGI3Application, scope: Any, receive: Any, send: Any) -> None:
+        async def send_or_copy(message: Any) -> None:
+            if message["type"] == ZERO_COPY:
+                await self._send_file(cycle, message)
+            else:
+                await cycle.send(message)
+
+        await app(scope, receive, send_or_copy)
+
+    async def _send_file(self, cycle: RequestResponseCycle, message: dict[str, Any]) -> None:
+        file, offset, count = _part_of(message)
+        more_body = message.get("more_body", False)
+        if not cycle.response_started or cycle.response_complete:
+            raise RuntimeError(f"Unexpected ASGI message '{ZERO_COPY}'.")
+        if cycle.disconnected:
+            return
+        if cycle.scope["method"] != "HEAD" and count:
+            if not cycle.chunked_encoding and count > cycle.expected_content_length:
+                raise RuntimeError("Response content longer than Content-Length")
+            if cycle.chunked_encoding:
+                self.transport.write(b"%x\r\n" % count)
+            await self._drain(cycle)
+            await self._transfer_part(cycle, file, offset, count)
+        await cycle.send({"type": "http.response.body", "body": b"", "more_body": more_body})
+
+    async def _drain(self, cycle: RequestResponseCycle) -> None:
+        """Wait until all that was written is with the kernel: what goes out beside the transport must come after it."""
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        self.transport.set_write_buffer_limits(high=0)
+        await self.flow.drain()
+        if not cycle.disconnected and not self.transport.is_closing():
+            self.transport.set_write_buffer_limits()
+
+    async def _transfer_part(self, cycle: RequestResponseCycle, file: int, offset: int, count: int) -> None:
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        connection: socket.socket = self.transport.get_extra_info("socket")
+        self._transfer = FileTransfer(
+            socket_fd=connection.fileno(), file=file, offset=offset, count=count, idle_seconds=self.limits.idle_seconds
+        )
+        try:
+            outcome = await self._transfer.run()
+        finally:
+            self._transfer = None
+        if outcome == "idle":
+            self.transport.abort()
+            cycle.disconnected = True
+        elif outcome == "sent":
+            if cycle.chunked_encoding:
+                self.transport.write(b"\r\n")
+            else:
+                cycle.expected_content_length -= count
+        else:
+            cycle.disconnected = True
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, msg)
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        """Answer and close; where an answer has begun already, close only."""
+        self._refused = True
+        if self.transport.is_closing():
+            return
+        if not self._is_answering():
+            content = sentence.encode()
+            head = [STATUS_LINE[status], *(name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers)]
+            head += [b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(content)]
+            self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", content]))
+        self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    # ------------------------------------------------------------ idle clients
+    def _check_body(self) -> None:
+        """Let go a client that stopped in the middle of a request body; one that is not being read has time."""
+        self._body_timer = None
+        if self.cycle is None or not self.cycle.more_body or self.cycle.response_complete or self.transport.is_closing():
+            return
+        if self.flow.read_paused or self.cycle.waiting_for_100_continue:
+            self._received_at = self.loop.time()
+        waited = self.loop.time() - self._received_at
+        if waited >= self.limits.idle_seconds:
+            self.transport.abort()
+        else:
+            self._body_timer = self.loop.call_later(self.limits.idle_seconds - waited, self._check_body)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._write_timer is None:
+            left = self.transport.get_write_buffer_size()
+            self._write_timer = self.loop.call_later(self.limits.idle_seconds, self._check_write, left)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _check_write(self, before: int) -> None:
+        """Let go a client that took nothing of what waits for it."""
+        self._write_timer = None
+        left = self.transport.get_write_buffer_size()
+        if left >= before:
+            self.transport.abort()
+        else:
+            self._write_timer = self.loop.call_later(self.limits.idle_seconds, self._check_write, left)
+
+
+def _part_of(message: dict[str, Any]) -> tuple[int, int, int]:
+    """File descriptor, offset and count; the extension lets the latter two be absent: from where the file stands, to its end."""
+    file = message["file"] if isinstance(message["file"], int) else message["file"].fileno()
+    offset = message.get("offset")
+    if offset is None:
+        offset = os.lseek(file, 0, os.SEEK_CUR)
+    count = message.get("count")
+    return file, offset, max(0, os.fstat(file).st_size - offset) if count is None else count
