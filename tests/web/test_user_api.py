@@ -5,7 +5,7 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from opencloudmesh.protocol.errors import Forbidden, InvalidInput, PeerRefused, StorageFull, TemporarilyUnavailable
+from opencloudmesh.protocol.errors import Forbidden, InvalidInput, PeerRefused, SignatureRefused, StorageFull, TemporarilyUnavailable
 
 NEW = {"path": "Reports", "share_with": "bob@peer.example.org", "permissions": ["read", "write"], "expires_at": None}
 OUTGOING = {
@@ -307,8 +307,9 @@ async def test_an_error_of_a_service_is_told(server, error, status, code):
     assert answer.header("retry-after") == ("5" if status == 503 else None)
 
 
-async def test_the_unexpected_is_500_and_logged_and_not_told(server):
-    server.share_creation.error = RuntimeError("secret detail")
+@pytest.mark.parametrize("error", [RuntimeError("secret detail"), SignatureRefused("secret detail")])
+async def test_the_unexpected_is_500_and_logged_and_not_told(server, error):
+    server.share_creation.error = error
     with capture_logs() as logs:
         answer = await server.call("POST", "/shares", NEW)
     assert (answer.status, answer.json["error"]["code"]) == (500, "internal")
