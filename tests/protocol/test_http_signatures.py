@@ -289,6 +289,19 @@ def test_a_key_of_another_server_never_verifies() -> None:
     assert refusal(signed(), impostor) == "sig-mismatch"
 
 
+@pytest.mark.spec("SIG-4")
+def test_a_symmetric_algorithm_is_refused_before_any_key_is_looked_for() -> None:
+    request = signed()
+    hmac = dict(request.headers)["signature-input"].replace("ed25519", "hmac-sha256")
+    assert refusal(with_header(request, "signature-input", hmac), KeySet({})) == "sig-alg"
+
+
+def test_white_space_around_a_value_is_no_part_of_it() -> None:
+    request = signed()
+    spaced = tuple((name, f" \t{value}\t ") for name, value in request.headers)
+    assert verify(replace(request, headers=spaced), KEYS, now=NOW).keyid == KEYID
+
+
 def test_reading_does_not_verify() -> None:
     received = read_signature(with_header(signed(), "signature", "ocm=:AAAA:"))
     assert (received.label, received.keyid, received.alg, received.created, received.expires) == (
@@ -418,6 +431,8 @@ def test_the_twin_of_an_ecdsa_signature_is_no_new_signature(algorithm: str, orde
     twin = raw[:size] + (order - int.from_bytes(raw[size:], "big")).to_bytes(size, "big")
     copy = with_header(request, "signature", f"ocm=:{_base64(twin)}:")
     keys = published(private_key, algorithm)
+    longer = with_header(request, "signature", f"ocm=:{_base64(raw[:size] + bytes(1) + raw[size:])}:")
+    assert refusal(longer, keys) == "sig-mismatch"
     assert twin != raw
     assert verify(request, keys, now=NOW).signature == verify(copy, keys, now=NOW).signature
 
@@ -487,6 +502,14 @@ INPUTS = st.one_of(
 )
 
 
+INPUT = 'ocm=("date" "a");{}'
+ODD = [
+    "created=007", "created=-1", "created=1.0", "created=1000000000000000", "created=5;created=6", "created", "created=5 ",
+    "created=5,a=()", 'keyid="a;created=5"', 'keyid="";created=0', r'keyid="a\"b"', r'keyid="a\b"', 'keyid="\x7f"',
+    'tag="ocm";tag="ocm"',
+]  # fmt: skip
+
+
 def outcome(read: Any, *arguments: Any, **named: Any) -> Any:
     try:
         return read(*arguments, **named)
@@ -494,9 +517,18 @@ def outcome(read: Any, *arguments: Any, **named: Any) -> Any:
         return refused.code
 
 
+@pytest.mark.parametrize("odd", ODD)
+def test_the_fast_way_reads_odd_parameters_as_the_parser_does(odd: str) -> None:
+    same_way(INPUT.format(odd), DEFAULT_PROFILES)
+
+
 @settings(max_examples=1500)
 @given(INPUTS, st.sampled_from([DEFAULT_PROFILES, (DRAFT_05,), (DRAFT_07,)]))
 def test_the_fast_way_reads_what_the_parser_reads(text: str, profiles: tuple[Profile, ...]) -> None:
+    same_way(text, profiles)
+
+
+def same_way(text: str, profiles: tuple[Profile, ...]) -> None:
     fast = outcome(signature_headers._read_common_input, text, profiles)
     if fast is not None:
         assert fast == outcome(signature_headers._read_input, text, profiles)
