@@ -5,7 +5,14 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from opencloudmesh.protocol.errors import Forbidden, InvalidInput, PeerRefused, SignatureRefused, StorageFull, TemporarilyUnavailable
+from opencloudmesh.protocol.errors import (
+    Forbidden,
+    InvalidInput,
+    PeerRefused,
+    SignatureRefused,
+    StorageFull,
+    TemporarilyUnavailable,
+)
 
 NEW = {"path": "Reports", "share_with": "bob@peer.example.org", "permissions": ["read", "write"], "expires_at": None}
 OUTGOING = {
