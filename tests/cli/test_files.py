@@ -19,6 +19,7 @@ def there(server: Any) -> Path:
 
 def test_ls_lists_folders_first(logged_in: Any, there: Path) -> None:
     result = logged_in("ls", "Reports")
+    assert not any(line.endswith(" ") for line in result.out.splitlines())
     names = [line.split()[-1] for line in result.out.splitlines()[1:]]
     assert (result.status, names) == (0, ["old/", "a.txt"])
 

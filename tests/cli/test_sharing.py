@@ -47,7 +47,6 @@ def test_share_reads_only_unless_told_otherwise(logged_in: Any, server: Any) -> 
     ("state", "reason", "said"),
     [
         ("sent", "", "the other server has taken it"),
-        ("pending", "tcp-refused", "not delivered yet (tcp-refused)"),
         ("failed", "recipient-unknown", "failed (recipient-unknown)"),
     ],
 )
@@ -58,6 +57,23 @@ def test_share_says_what_became_of_the_first_try(
 
     server.next_answer = JSONResponse(make_outgoing(state=state, reason=reason), 201)
     assert said in logged_in("share", "Reports", "bob@b.example.org").out
+
+
+def test_a_share_that_is_not_taken_yet_says_why(logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any) -> None:
+    from starlette.responses import JSONResponse
+
+    server.deliveries = [
+        make_delivery(id=1, outgoing_share_id=7, reason="old"),
+        make_delivery(id=2, outgoing_share_id=9, reason="tcp-refused", detail="b takes no connections"),
+        make_delivery(id=3, outgoing_share_id=7, reason="other"),
+    ]
+    server.next_answer = JSONResponse(make_outgoing(id=9, state="pending"), 201)
+    said = logged_in("share", "Reports", "bob@b.example.org")
+    assert (said.status, "not delivered yet (tcp-refused: b takes no connections)." in said.out) == (0, True)
+    server.next_answer = JSONResponse(make_outgoing(id=9, state="pending"), 201)
+    assert logged_in("share", "Reports", "bob@b.example.org", "--json").document["delivery"]["reason"] == "tcp-refused"
+    server.next_answer = JSONResponse(make_outgoing(id=99, state="pending"), 201)
+    assert "not delivered yet." in logged_in("share", "Reports", "bob@b.example.org").out
 
 
 def test_a_bad_expiry_is_a_usage_fault(logged_in: Any, server: Any) -> None:

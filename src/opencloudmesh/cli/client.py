@@ -17,6 +17,7 @@ from opencloudmesh.services.records import Secret
 
 _MAX_ANSWER = 16 << 20
 _TIMEOUT = 60.0
+_IDLE = 300.0  # the own server may be waiting for a slow one, or remove a large folder
 _PAGE = 1000
 
 
@@ -123,7 +124,7 @@ async def open_http(server: str) -> AsyncIterator[HttpClient]:
         ports=[parts.port or (80 if plain else 443)],
         plain_http=plain,
     )
-    http = GuardedHttpClient([route], limits=TimeLimits(connect=10.0, fetch_idle=_TIMEOUT))
+    http = GuardedHttpClient([route], limits=TimeLimits(connect=10.0, fetch_idle=_IDLE, stream_idle=_IDLE))
     try:
         yield http
     finally:

@@ -38,12 +38,11 @@ async def ls(path: str = "", /, *, output: Output = Output()) -> None:
         found = [item async for item in files.list(wanted)] if entry.is_folder else [entry]
     found.sort(key=lambda item: (not item.is_folder, item.name.casefold(), item.name))
     rows = (
-        ("" if item.is_folder else format_size(item.size), format_time(item.modified_at), item.name + "/" * item.is_folder,
-         "unavailable" if item.unavailable else "")
+        ("" if item.is_folder else format_size(item.size), format_time(item.modified_at), item.name + "/" * item.is_folder)
         for item in found
-    )  # fmt: skip
+    )
     document = {"path": wanted, "items": [_describe(item) for item in found]}
-    output.terminal().table(document, ("SIZE", "CHANGED", "NAME", ""), rows, empty="The folder is empty.")
+    output.terminal().table(document, ("SIZE", "CHANGED", "NAME"), rows, empty="The folder is empty.")
 
 
 def _describe(item: Entry) -> dict[str, Any]:
@@ -55,7 +54,6 @@ def _describe(item: Entry) -> dict[str, Any]:
         "modified_at": item.modified_at,
         "etag": item.etag,
         "content_type": item.content_type,
-        "unavailable": item.unavailable,
     }
 
 

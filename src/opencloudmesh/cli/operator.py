@@ -62,8 +62,6 @@ def serve(folder: Annotated[Path, Parameter(name="DIR")] = HERE, /, *, output: O
     from opencloudmesh import bootstrap
 
     uvloop.run(bootstrap.run(folder))
-    if output.json:
-        output.terminal().show({"stopped": True})
 
 
 async def add(

@@ -81,16 +81,23 @@ async def share(
     }
     async with signed_in() as (api, _):
         created = await api.call("POST", "/shares", document=document)
-    output.terminal().show(created, *_describe_created(created))
+        # Not taken yet: what the first try ended with stands at the delivery.
+        deliveries = await api.items("/deliveries") if created.get("state") == "pending" else []
+    mine = [each for each in deliveries if each.get("outgoing_share_id") == created.get("id")]
+    delivery = mine[-1] if mine else {}
+    output.terminal().show({**created, "delivery": delivery or None}, *_describe_created(created, delivery))
 
 
-def _describe_created(created: Item) -> tuple[str, ...]:
+def _describe_created(created: Item, delivery: Item) -> tuple[str, ...]:
     what = f"{text_of(created, 'path')} with {text_of(created, 'share_with')} (share {text_of(created, 'id')})"
     if created.get("state") in ("sent", "accepted"):
         return (f"Shared {what}: the other server has taken it.",)
     if created.get("state") == "pending":
-        why = f" ({text_of(created, 'reason')})" if created.get("reason") else ""
-        return (f"Sharing {what}: not delivered yet{why}.", "It is tried again by itself; see: ocm deliveries")
+        why = ": ".join(filter(None, (text_of(delivery, "reason"), text_of(delivery, "detail"))))
+        return (
+            f"Sharing {what}: not delivered yet{f' ({why})' if why else ''}.",
+            "It is tried again by itself; see: ocm deliveries",
+        )
     return (f"Sharing {what}: {_state_of(created)}.",)
 
 

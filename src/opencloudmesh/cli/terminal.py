@@ -70,7 +70,10 @@ class Terminal:
         for row in cells:
             table.add_row(*(Text(cell) for cell in row))
         # Into a pipe a row is one line, however long.
-        Console(width=None if sys.stdout.isatty() else 1 << 15, markup=False, highlight=False, emoji=False).print(table)
+        console = Console(width=None if sys.stdout.isatty() else 1 << 15, markup=False, highlight=False, emoji=False)
+        with console.capture() as drawn:
+            console.print(table)
+        print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
     def note(self, line: str) -> None:
         """Print something that is not the result."""

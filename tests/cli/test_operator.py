@@ -1,0 +1,126 @@
+"""`ocm init|serve|user`, on a real server's folder; and a real server as the user meets it."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def folder(ocm: Any, free_port: int) -> Path:
+    """A prepared folder, in the working folder."""
+    result = ocm("init", "cloud", "--origin", f"http://127.0.0.1:{free_port}", "--listen", f"127.0.0.1:{free_port}")
+    assert (result.status, result.err) == (0, "")
+    return Path("cloud").resolve()
+
+
+def test_init_writes_a_configuration_and_keys_and_overwrites_nothing(ocm: Any, folder: Path) -> None:
+    key = folder / "keys" / "signing.pem"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    before = {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+    assert len(before) == 3
+    result = ocm("init", "cloud", "--origin", "https://other.example.org", "--json")
+    assert result.status == 0
+    assert len(result.document["done"]) == 3
+    assert {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()} == before
+
+
+def test_init_refuses_a_public_origin_without_tls(ocm: Any) -> None:
+    result = ocm("init", "cloud", "--origin", "http://cloud.example.org", "--json")
+    assert (result.status, result.document["error"]["code"]) == (1, "origin-invalid")
+    assert not Path("cloud").exists()
+
+
+def test_accounts(ocm: Any, folder: Path, password_file: Path) -> None:
+    secret = ("--password-file", password_file, "--dir", folder)
+    assert ocm("user", "list", "--dir", folder).out == "There are no users.\n"
+    assert ocm("user", "add", "alice", *secret, "--display-name", "Alice A.").out == "Added the user alice.\n"
+    result = ocm("user", "add", "alice", *secret, "--json")
+    assert (result.status, result.document["error"]["code"]) == (1, "user-exists")
+    assert "Alice A." in ocm("user", "list", "--dir", folder).out
+
+    def is_disabled() -> bool:
+        (item,) = ocm("user", "list", "--dir", folder, "--json").document["items"]
+        return bool(item["disabled"])
+
+    assert not is_disabled()
+    assert ocm("user", "disable", "alice", "--dir", folder).status == 0
+    assert is_disabled()
+    assert ocm("user", "enable", "alice", "--dir", folder).status == 0
+    assert not is_disabled()
+    assert ocm("user", "password", "alice", *secret, "--json").document == {"name": "alice"}
+
+
+def test_an_account_that_is_not_there(ocm: Any, folder: Path, password_file: Path) -> None:
+    for command in (["disable", "bob"], ["enable", "bob"], ["password", "bob", "--password-file", password_file]):
+        result = ocm("user", *command, "--dir", folder, "--json")
+        assert (result.status, result.document["error"]["code"]) == (1, "user-unknown")
+
+
+def test_a_folder_that_is_no_server_says_so(ocm: Any) -> None:
+    for command in (["user", "list"], ["serve"]):
+        result = ocm(*command, "--json")
+        assert (result.status, result.document["error"]["code"]) == (1, "config-invalid")
+
+
+def test_a_password_is_never_an_argument(ocm: Any, folder: Path) -> None:
+    assert ocm("user", "add", "alice", "--password", "secret", "--dir", folder).status == 2
+    assert ocm("user", "add", "alice", "secret", "--dir", folder).status == 2
+
+
+# ---------------------------------------------------------------- the real server
+@pytest.fixture
+def serving(ocm: Any, folder: Path, free_port: int, password_file: Path, tmp_path: Path) -> Iterator[tuple[str, Any]]:
+    """A real server with the user alice, as (address, process)."""
+    assert ocm("user", "add", "alice", "--password-file", password_file, "--dir", folder).status == 0
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
+    with (tmp_path / "log").open("wb") as log:
+        command = [sys.executable, "-m", "opencloudmesh.cli", "serve", str(folder)]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{free_port}"
+    for _ in range(1000):
+        # The first answer of any kind tells that it serves; a refused connection takes its time too.
+        if process.poll() is not None or ocm("login", url, "alice", "--password-file", password_file).status == 0:
+            break
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.05)
+    yield url, process
+    process.kill()
+    process.wait()
+
+
+def test_a_person_uses_a_real_server(ocm: Any, serving: tuple[str, Any], folder: Path) -> None:
+    assert ocm("whoami").status == 0
+    Path("tree/sub").mkdir(parents=True)
+    Path("tree/sub/a.txt").write_text("alpha")
+    Path("tree/big").write_bytes(os.urandom(2 << 20))
+    assert ocm("put", "tree").status == 0
+    assert ocm("put", "tree", "--json").document["unchanged"] == 2
+    assert ocm("get", "tree", "back").status == 0
+    assert Path("back/tree/big").read_bytes() == Path("tree/big").read_bytes()
+    assert ocm("mkdir", "-p", "tree/new/deep").status == 0
+    assert ocm("rm", "tree/big").status == 0
+    assert [item["name"] for item in ocm("ls", "tree", "--json").document["items"]] == ["new", "sub"]
+    shared = ocm("share", "tree", "bob@127.0.0.1:9", "--expires", "1d", "--json")
+    assert (shared.status, shared.document["state"], shared.document["delivery"]["reason"]) == (0, "pending", "address-refused")
+    assert ocm("deliveries", "show", shared.document["delivery"]["id"]).status == 0
+    assert ocm("deliveries", "--failed", "--json").document["items"][0]["peer"] == "127.0.0.1:9"
+    assert ocm("deliveries", "cancel", shared.document["delivery"]["id"]).status == 0
+    assert ocm("unshare", "tree", "--json").document["state"] == "revoked"
+    assert ocm("inbox", "--json").document == {"items": []}
+    assert ocm("user", "disable", "alice", "--dir", folder).status == 0
+    assert ocm("whoami").status == 3
+    assert ocm("ls").status == 3
+
+
+def test_a_terminated_server_ends_well(ocm: Any, serving: tuple[str, Any]) -> None:
+    _, process = serving
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert ocm("whoami").status == 4
