@@ -41,7 +41,7 @@ def sign(
         if fields.setdefault(name, ours[name]) != ours[name]:
             raise ValueError(f"the {name} of the request is not that of its body")
     fields.setdefault("date", ours["date"])
-    random_part = "" if nonce is None else f";nonce={http_sf.ser(nonce)}"
+    random_part = "" if nonce is None else f";nonce={_quoted(nonce)}"
     parameters = f"{_SIGNED_LIST};created={created}{random_part}{_own_parameters(keyid, algorithm)}"
     try:
         base = signature_base(request, fields, _SIGNED, parameters)
@@ -52,6 +52,11 @@ def sign(
         ("signature-input", f"{LABEL}={parameters}"),
         ("signature", f"{LABEL}=:{base64(sign(base))}:"),
     )
+
+
+def _quoted(text: str) -> str:
+    """A string of a structured field; one of letters and digits, as our own are, needs no look at each of them."""
+    return f'"{text}"' if text.isascii() and text.isalnum() else http_sf.ser(text)
 
 
 @lru_cache(maxsize=64)
