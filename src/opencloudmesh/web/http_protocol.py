@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from opencloudmesh.web.zero_copy import FileTransfer
 
 ZERO_COPY = "http.response.zerocopysend"
+_LINGER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_head = False
+        self._only_head = True
         self._head_bytes = 0
         self._refused = False
         self._head_timer: asyncio.TimerHandle | None = None
@@ -69,11 +71,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._received_at = self.loop.time()
-        if self._in_head:
-            self._head_bytes += len(data)
+        # A head that begins behind the end of another request is not charged for that: at most one read goes uncounted.
+        self._only_head = self._in_head or self.cycle is None or not self.cycle.more_body
+        before = self._head_bytes if self._in_head else 0
         super().data_received(data)
         if self._refused or not self._in_head:
             return
+        self._head_bytes = before + len(data) if self._only_head else 0
         if self._head_bytes > self.limits.header_bytes:
             self._refuse(431, "Request head too large.")
         elif self._head_timer is None:
@@ -81,6 +85,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
+        if self._refused:
+            return
         if not self._is_answering():
             if self._in_head:
                 self._refuse(408, "Request head not complete in time.")
@@ -92,11 +98,11 @@ class GuardedProtocol(HttpToolsProtocol):
     # ------------------------------------------------------------ parser callbacks
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._head_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._only_head = False
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -191,12 +197,21 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refused = True
         if self.transport.is_closing():
             return
+        self._in_head = False
         if not self._is_answering():
             content = sentence.encode()
             head = [STATUS_LINE[status], *(name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers)]
             head += [b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(content)]
             self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", content]))
-        self.transport.close()
+            self._close_after_reading()
+        else:
+            self.transport.close()
+
+    def _close_after_reading(self) -> None:
+        """Close a little later: closing over unread input resets the connection, and takes our answer with it."""
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER, self.transport.close)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -1,0 +1,489 @@
+"""The HTTP server on real sockets, on both event loops."""
+
+import asyncio
+import functools
+import inspect
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from opencloudmesh.web.http_protocol import ConnectionLimits
+from opencloudmesh.web.server import CannotListen, ServerLimits, serve
+
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
+QUICK = ServerLimits(ConnectionLimits(header_bytes=4096, header_seconds=0.15, idle_seconds=0.3), shutdown_seconds=1)
+PATIENT = ServerLimits(ConnectionLimits(header_bytes=4096))
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run an async test on asyncio's loop and on uvloop."""
+
+    @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+    def run(new_loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(30):
+                await (test(tmp_path) if inspect.signature(test).parameters else test())
+
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(bounded())
+
+    functools.update_wrapper(run, test, updated=())
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run
+
+
+@dataclass
+class SimulatedApp:
+    """Answers as the test says; keeps the bodies it was sent and what ended early."""
+
+    answer: Callable[[Any, Any, Any], Awaitable[None]]
+    requests: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.requests.append(scope["path"])
+        try:
+            await self.answer(scope, receive, send)
+        finally:
+            self.ended.set()
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message["body"]
+        if not message["more_body"]:
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def sending(file: Path, *parts: tuple[int | None, int | None], length: int | None = -1) -> Callable[..., Awaitable[None]]:
+    """Send parts of a file; `length` is the Content-Length, None for chunks."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        assert "http.response.zerocopysend" in scope["extensions"]
+        headers = [] if length is None else [(b"content-length", b"%d" % (length if length >= 0 else _total(parts)))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        with file.open("rb") as opened:
+            for offset, count in parts:
+                part = {"offset": offset, "count": count}
+                given = {key: value for key, value in part.items() if value is not None}
+                await send({"type": "http.response.zerocopysend", "file": opened.fileno(), "more_body": True, **given})
+        await send({"type": "http.response.body", "body": b""})
+
+    return answer
+
+
+def _total(parts: tuple[tuple[int | None, int | None], ...]) -> int:
+    return sum(count or 0 for _, count in parts)
+
+
+@asynccontextmanager
+async def serving(
+    answer: Callable[..., Awaitable[None]], limits: ServerLimits = PATIENT
+) -> AsyncIterator[tuple[SimulatedApp, int]]:
+    app = SimulatedApp(answer)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    ready, stop = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(serve(app, listener=listener, limits=limits, ready=ready, stop=stop))
+    try:
+        await ready.wait()
+        yield app, port
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def connected(port: int, **options: Any) -> AsyncIterator[tuple[Reader, Writer]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, **options)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+async def read_answer(reader: Reader) -> tuple[int, dict[str, str], bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    status, *lines = head.strip().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    body = b""
+    if "content-length" in headers:
+        body = await reader.readexactly(int(headers["content-length"]))
+    elif headers.get("transfer-encoding") == "chunked":
+        while size := int(await reader.readline(), 16):
+            body += (await reader.readexactly(size + 2))[:-2]
+        await reader.readexactly(2)
+    return int(status.split()[1]), headers, body
+
+
+def random_file(folder: Path, size: int) -> tuple[Path, bytes]:
+    content = os.urandom(size)
+    (folder / "file").write_bytes(content)
+    return folder / "file", content
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+# ---------------------------------------------------------------- heads
+@on_both_loops
+async def test_an_answer_names_the_date_and_not_the_server() -> None:
+    async with serving(hello) as (_app, port), connected(port) as (reader, writer):
+        for _turn in range(3):
+            writer.write(GET)
+            status, headers, body = await read_answer(reader)
+            assert (status, body) == (200, b"hello")
+            assert "date" in headers
+            assert "server" not in headers
+
+
+async def refused(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
+    """What comes back until the server ends the connection."""
+    async with connected(port) as (reader, writer):
+        answer = asyncio.ensure_future(reader.read())
+        for piece in pieces:
+            if answer.done():
+                break
+            writer.write(piece)
+            await asyncio.sleep(pause)
+        return await answer
+
+
+@on_both_loops
+async def test_a_head_that_does_not_come_in_time() -> None:
+    async with serving(hello, QUICK) as (app, port):
+        assert await refused(port) == b""
+        assert (await refused(port, b"GET / HT")).startswith(b"HTTP/1.1 408 ")
+        assert (await refused(port, b"GET / HTTP/1.1\r\nX-A: ")).startswith(b"HTTP/1.1 408 ")
+        assert app.requests == []
+
+
+@on_both_loops
+async def test_a_head_that_drips() -> None:
+    async with serving(hello, QUICK) as (app, port):
+        drops = [b"GET / HTTP/1.1\r\n", *[b"X-A: b\r\n"] * 40]
+        assert (await refused(port, *drops, pause=0.01)).startswith(b"HTTP/1.1 408 ")
+        assert app.requests == []
+
+
+@on_both_loops
+async def test_the_time_counts_for_the_second_request_too() -> None:
+    async with serving(hello, QUICK) as (_app, port), connected(port) as (reader, writer):
+        writer.write(GET + GET[:10])
+        assert (await read_answer(reader))[0] == 200
+        assert (await read_answer(reader))[0] == 408
+
+
+@on_both_loops
+async def test_a_connection_that_is_kept_has_time() -> None:
+    async with serving(hello, QUICK) as (_app, port), connected(port) as (reader, writer):
+        for _turn in range(2):
+            writer.write(GET)
+            assert (await read_answer(reader))[0] == 200
+            await asyncio.sleep(2 * QUICK.connection.header_seconds)
+
+
+@on_both_loops
+async def test_heads_that_are_too_large() -> None:
+    async with serving(hello) as (app, port):
+        for head in (
+            b"GET / HTTP/1.1\r\nX: " + b"a" * 5000 + b"\r\n\r\n",
+            b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000,
+            b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 1000 + b"\r\n",
+        ):
+            assert (await refused(port, head)).startswith(b"HTTP/1.1 431 ")
+        assert (await refused(port, b"GET / HTTP/1.1\r\n", *[b"X: " + b"a" * 90 + b"\r\n"] * 60)).startswith(b"HTTP/1.1 431 ")
+        assert app.requests == []
+
+
+@on_both_loops
+async def test_a_large_body_is_no_large_head() -> None:
+    async with serving(echo) as (_app, port), connected(port) as (reader, writer):
+        for _turn in range(2):
+            writer.write(b"POST / HTTP/1.1\r\nContent-Length: 50000\r\n\r\n" + b"x" * 50000)
+            assert (await read_answer(reader))[2] == b"x" * 50000
+
+
+@on_both_loops
+async def test_what_is_not_http() -> None:
+    async with serving(hello) as (app, port):
+        assert (await refused(port, b"\x16\x03\x01garbage\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+        assert app.requests == []
+
+
+@on_both_loops
+async def test_nothing_is_written_into_an_answer_that_has_begun() -> None:
+    go_on = asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await go_on.wait()
+
+    async with serving(slow) as (_app, port), connected(port) as (reader, writer):
+        writer.write(GET)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"garbage\r\n\r\n")
+        assert await reader.read() == b""
+        go_on.set()
+
+
+# ---------------------------------------------------------------- idle clients
+@on_both_loops
+async def test_a_body_that_stops_coming() -> None:
+    async with serving(echo, QUICK) as (app, port), connected(port) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        await app.ended.wait()
+
+
+@on_both_loops
+async def test_a_body_that_drips_is_waited_for() -> None:
+    async with serving(echo, QUICK) as (_app, port), connected(port) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n")
+        for _drop in range(10):
+            await asyncio.sleep(QUICK.connection.idle_seconds / 4)
+            writer.write(b"x")
+        assert (await read_answer(reader))[2] == b"x" * 10
+
+
+@on_both_loops
+async def test_a_client_that_takes_nothing_of_a_body() -> None:
+    async def much(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _chunk in range(1000):
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+
+    async with serving(much, QUICK) as (app, port), connected(port, limit=1) as (_reader, writer):
+        writer.write(GET)
+        await app.ended.wait()
+
+
+# ---------------------------------------------------------------- zero copy
+@on_both_loops
+async def test_parts_of_a_file_byte_for_byte_and_the_connection_goes_on(folder: Path) -> None:
+    file, content = random_file(folder, 5_000_003)
+    parts = ((1, 3_000_001), (4_999_999, 4), (7, 0), (0, 1), (123_457, 4_000_001))
+    expected = b"".join(content[offset : offset + count] for offset, count in parts)
+    for length in (-1, None):
+        async with serving(sending(file, *parts, length=length)) as (_app, port), connected(port) as (reader, writer):
+            before = open_descriptors()
+            for _turn in range(3):
+                writer.write(GET)
+                status, headers, body = await read_answer(reader)
+                assert status == 200
+                assert body == expected
+                assert ("content-length" in headers) is (length is not None)
+            assert open_descriptors() == before
+
+
+@on_both_loops
+async def test_pipelined_requests_are_answered_in_order(folder: Path) -> None:
+    file, content = random_file(folder, 1_000_000)
+    async with serving(sending(file, (0, 1_000_000))) as (_app, port), connected(port) as (reader, writer):
+        writer.write(GET * 3)
+        for _turn in range(3):
+            assert (await read_answer(reader))[2] == content
+
+
+@on_both_loops
+async def test_without_offset_and_count_it_is_the_rest_of_the_file(folder: Path) -> None:
+    file, content = random_file(folder, 100_000)
+    async with serving(sending(file, (None, None), length=100_000)) as (_app, port), connected(port) as (reader, writer):
+        writer.write(GET)
+        assert (await read_answer(reader))[2] == content
+
+
+@on_both_loops
+async def test_head_has_no_body(folder: Path) -> None:
+    file, _ = random_file(folder, 1000)
+    async with serving(sending(file, (0, 1000))) as (_app, port), connected(port) as (reader, writer):
+        writer.write(GET.replace(b"GET", b"HEAD") + b"HEAD / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        answers = (await reader.read()).split(b"\r\n\r\n")
+        assert len(answers) == 3
+        assert answers[2] == b""
+
+
+@on_both_loops
+async def test_connection_close_is_kept_to(folder: Path) -> None:
+    file, content = random_file(folder, 300_000)
+    async with serving(sending(file, (0, 300_000))) as (_app, port):
+        answer = await refused(port, b"GET / HTTP/1.0\r\n\r\n")
+    assert answer.partition(b"\r\n\r\n")[2] == content
+
+
+@on_both_loops
+async def test_a_file_that_is_shorter_than_promised_ends_the_connection(folder: Path) -> None:
+    file, content = random_file(folder, 1000)
+    async with serving(sending(file, (0, 2000))) as (_app, port):
+        answer = await refused(port, GET)
+    assert answer.partition(b"\r\n\r\n")[2] == content
+
+
+@on_both_loops
+async def test_more_than_the_content_length_is_not_sent(folder: Path) -> None:
+    file, _ = random_file(folder, 1000)
+    async with serving(sending(file, (0, 1000), length=10)) as (_app, port):
+        answer = await refused(port, GET)
+    assert answer.partition(b"\r\n\r\n")[2] == b""
+
+
+@on_both_loops
+async def test_a_client_that_leaves_in_the_middle(folder: Path) -> None:
+    file, _ = random_file(folder, 30_000_000)
+    async with serving(sending(file, (0, 30_000_000))) as (app, port):
+        before = open_descriptors()
+        async with connected(port) as (reader, writer):
+            writer.write(GET)
+            await reader.readexactly(1000)
+            assert not app.ended.is_set()
+        await app.ended.wait()
+        await asyncio.sleep(0.01)
+        assert open_descriptors() == before
+        async with connected(port) as (reader, writer):
+            writer.write(GET)
+            await reader.readexactly(1000)
+
+
+@on_both_loops
+async def test_a_client_that_takes_nothing_of_a_file(folder: Path) -> None:
+    file, _ = random_file(folder, 30_000_000)
+    async with serving(sending(file, (0, 30_000_000)), QUICK) as (app, port), connected(port, limit=1) as (_reader, writer):
+        writer.write(GET)
+        await app.ended.wait()
+
+
+@on_both_loops
+async def test_a_client_that_is_slow_is_served(folder: Path) -> None:
+    file, content = random_file(folder, 20_000_000)
+    limits = ServerLimits(ConnectionLimits(idle_seconds=0.3))
+    async with serving(sending(file, (0, 20_000_000)), limits) as (_app, port), connected(port) as (reader, writer):
+        writer.write(GET)
+        await reader.readuntil(b"\r\n\r\n")
+        got = bytearray()
+        for _pause in range(10):  # for longer than the idle time-out
+            got += await reader.readexactly(1_000_000)
+            await asyncio.sleep(0.06)
+        got += await reader.readexactly(10_000_000)
+        assert got == content
+
+
+@on_both_loops
+async def test_others_are_served_meanwhile(folder: Path) -> None:
+    file, _ = random_file(folder, 30_000_000)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await (sending(file, (0, 30_000_000)) if scope["path"] == "/file" else hello)(scope, receive, send)
+
+    async with serving(answer) as (_app, port), connected(port, limit=1) as (_reader, stuck), connected(port) as (reader, writer):
+        stuck.write(GET.replace(b"/ ", b"/file "))
+        for _turn in range(20):
+            writer.write(GET)
+            assert (await read_answer(reader))[2] == b"hello"
+
+
+# ---------------------------------------------------------------- start and end
+@on_both_loops
+async def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CannotListen):
+        await serve(hello, host="127.0.0.1", port=taken.getsockname()[1])
+
+
+@on_both_loops
+async def test_an_end_that_cannot_wait_any_longer() -> None:
+    async def never(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.Event().wait()
+
+    limits = ServerLimits(shutdown_seconds=0)
+    async with serving(never, limits) as (app, port), connected(port) as (_reader, writer):
+        writer.write(GET)
+        while not app.requests:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+PROGRAM = """
+    import asyncio, sys, {loop_module}
+    from opencloudmesh.web.server import serve
+
+    async def app(scope, receive, send):
+        await send({{"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}})
+        await send({{"type": "http.response.body", "body": b"ab", "more_body": True}})
+        message = await receive()
+        while message["type"] == "http.request" and message["more_body"]:
+            message = await receive()
+        await send({{"type": "http.response.body", "body": b"cd"}})
+
+    async def main():
+        ready = asyncio.Event()
+        task = asyncio.create_task(serve(app, port=int(sys.argv[1]), ready=ready))
+        await ready.wait()
+        print("ready", flush=True)
+        await task
+        print("ended in order", flush=True)
+
+    {loop_module}.run(main())
+"""
+
+
+@pytest.mark.parametrize("loop_module", ["asyncio", "uvloop"])
+def test_sigterm_lets_a_request_in_flight_finish(loop_module: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    source = textwrap.dedent(PROGRAM.format(loop_module=loop_module))
+    with subprocess.Popen([sys.executable, "-c", source, str(port)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n")
+                got = b""
+                while not got.endswith(b"ab"):
+                    got += client.recv(1000)
+                process.send_signal(signal.SIGTERM)
+                while _takes_connections(port):
+                    pass
+                client.sendall(b"x")
+                assert client.recv(1000) == b"cd"
+                assert client.recv(1000) == b""
+            assert process.stdout.read() == b"ended in order\n"
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+def _takes_connections(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10):
+            return True
+    except OSError:
+        return False
