@@ -78,8 +78,8 @@ class Demo:
         tree = self.folder / "work" / "experiment"
         sample_tree(tree)
         (self.folder / "work" / "notes.txt").write_text("Read me, do not write me.\n")
-        self.alice.run("put", "--recursive", str(tree), "experiment")
-        self.alice.run("put", str(self.folder / "work" / "notes.txt"), "notes.txt")
+        self.alice.run("put", str(tree))
+        self.alice.run("put", str(self.folder / "work" / "notes.txt"))
         folder = self.alice.json("share", "experiment", self.bob.address, "--write")
         file = self.alice.json("share", "notes.txt", self.bob.address)
         show(self.exchanges())

@@ -69,7 +69,7 @@ class Person:
 
     def wait_for_share(self, share_id: int, state: str) -> bool:
         """Wait until the outgoing share is in this state."""
-        return self._wait(lambda: any(s["id"] == share_id and s["state"] == state for s in self.items("shares", "--all")))
+        return self._wait(lambda: any(s["id"] == share_id and s["state"] == state for s in self.items("shares")))
 
     def wait_until_gone(self, provider_id: str) -> bool:
         """Wait until the received share is not in the list any more."""

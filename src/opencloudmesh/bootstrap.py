@@ -15,6 +15,7 @@ from opencloudmesh.adapters.database import open_database
 from opencloudmesh.adapters.exchange_log import LoggedHttpClient
 from opencloudmesh.adapters.http_client import GuardedHttpClient
 from opencloudmesh.adapters.keys import create_secret_key, create_signing_key, load_secret_box, load_signing_key
+from opencloudmesh.adapters.logs import configure_logs
 from opencloudmesh.adapters.passwords import Argon2Hasher
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.adapters.storage.local import LocalStorage
@@ -50,7 +51,8 @@ from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
 from opencloudmesh.web.answers import ASGIApp
 from opencloudmesh.web.app import build_app
-from opencloudmesh.web.server import serve
+from opencloudmesh.web.http_protocol import ConnectionLimits
+from opencloudmesh.web.server import ServerLimits, serve
 from opencloudmesh.webdav.client import RemoteStorage
 from opencloudmesh.webdav.server import WebDavServer
 
@@ -296,6 +298,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
 async def run(folder: Path) -> None:
     """Serve the folder's server in the foreground until SIGTERM or SIGINT; requests in flight are finished."""
     settings = load_settings(folder)
+    configure_logs()
     for route in settings.routes:
         _log.warning(
             "route-policy",
@@ -307,4 +310,5 @@ async def run(folder: Path) -> None:
         )
     async with open_server(settings) as server:
         _log.info("serving", origin=settings.origin, listen=f"{settings.listen_host}:{settings.listen_port}")
-        await serve(server.app, host=settings.listen_host, port=settings.listen_port)
+        limits = ConnectionLimits(header_seconds=settings.limits.header_seconds, header_bytes=settings.limits.header_bytes)
+        await serve(server.app, host=settings.listen_host, port=settings.listen_port, limits=ServerLimits(connection=limits))

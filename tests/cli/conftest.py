@@ -68,7 +68,7 @@ class SimulatedServer:
             Route("/api/v1/discover", self._discover),
             Route("/api/v1/shares", self._create_share, methods=["POST"]),
             Route("/api/v1/{kind:str}", self._list),
-            Route("/api/v1/{kind:str}/{id:int}", one, methods=["GET", "DELETE"]),
+            Route("/api/v1/{kind:str}/{id:int}", one, methods=["GET"]),
             Route("/api/v1/{kind:str}/{id:int}/{action:str}", act, methods=["POST"]),
             Mount("/dav/files", WebDavServer(self._resolve)),
         ]
@@ -151,15 +151,20 @@ class SimulatedServer:
         item = self._item(request)
         if item is None:
             return refusal(404, "not-found", "There is no such share.")
-        if request.method == "DELETE":
-            item["state"] = "revoked" if request.path_params["kind"] == "shares" else "left"
         return self._refused(request) or JSONResponse(item)
 
     async def _act(self, request: Request) -> Response:
         item, action = self._item(request), request.path_params["action"]
         if item is None:
             return refusal(404, "not-found", "There is no such thing.")
-        item["state"] = {"accept": "accepted", "decline": "declined", "retry": "queued", "cancel": "dead"}[action]
+        item["state"] = {
+            "accept": "accepted",
+            "decline": "declined",
+            "retry": "queued",
+            "cancel": "dead",
+            "unshare": "revoked",
+            "leave": "left",
+        }[action]
         if action == "accept":
             item["path"] = f"Shared with me/{item['name']}"
         return self._refused(request) or JSONResponse(item)

@@ -120,7 +120,7 @@ class Story:
             await asyncio.sleep(self._chance.random() * 0.05)
 
     async def _unshare(self, alice: Api, share_id: int) -> None:
-        if await alice.act("DELETE", f"/shares/{share_id}"):
+        if await alice.act("POST", f"/shares/{share_id}/unshare"):
             self._counts["unshared"] += 1
             self._unshared.add(share_id)
 

@@ -234,6 +234,39 @@ async def test_a_large_body_is_no_large_head() -> None:
 
 
 @on_both_loops
+async def test_a_request_that_offers_another_protocol_keeps_its_body() -> None:
+    head = b"POST / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    sized, chunked = b"Content-Length: 5\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"
+    async with serving(echo) as (app, port), connected(port) as (reader, writer):
+        for pieces, body in (
+            ([head + sized + b"hello"], b"hello"),
+            ([head + sized, b"hel", b"lo"], b"hello"),
+            ([head[:30], head[30:] + sized + b"h", b"ello"], b"hello"),
+            ([head + chunked + b"5\r\nhello\r\n0\r\n\r\n"], b"hello"),
+            ([head + chunked, b"5\r\nhello", b"\r\n0\r\n\r\n"], b"hello"),
+            ([head + b"\r\n"], b""),
+            ([head + b"Content-Length: 0\r\n\r\n"], b""),
+        ):
+            for piece in pieces:
+                writer.write(piece)
+                await asyncio.sleep(0.01)
+            assert (await read_answer(reader))[::2] == (200, body)
+        writer.write(head + sized + b"hello" + head + sized + b"again" + GET)
+        assert [(await read_answer(reader))[2] for _turn in range(3)] == [b"hello", b"again", b""]
+        assert len(app.requests) == 10
+
+
+@on_both_loops
+async def test_an_offer_with_two_lengths_is_refused() -> None:
+    head = b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+    async with serving(echo) as (_app, port):
+        for framing in (b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"):
+            answer = await refused(port, head + framing + b"\r\nhello")
+            assert b"hello" not in answer
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+
+
+@on_both_loops
 async def test_what_is_not_http() -> None:
     async with serving(hello) as (app, port):
         assert (await refused(port, b"\x16\x03\x01garbage\r\n\r\n")).startswith(b"HTTP/1.1 400 ")

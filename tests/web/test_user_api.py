@@ -67,12 +67,12 @@ OPERATIONS = [
     ("POST", "/shares"),
     ("GET", "/shares"),
     ("GET", "/shares/1"),
-    ("DELETE", "/shares/1"),
+    ("POST", "/shares/1/unshare"),
     ("GET", "/inbox"),
     ("GET", "/inbox/1"),
     ("POST", "/inbox/1/accept"),
     ("POST", "/inbox/1/decline"),
-    ("DELETE", "/inbox/1"),
+    ("POST", "/inbox/1/leave"),
     ("GET", "/deliveries"),
     ("GET", "/deliveries/1"),
     ("POST", "/deliveries/1/retry"),
@@ -152,7 +152,7 @@ async def test_shares(server):
     assert (created.status, created.json) == (201, OUTGOING)
     assert (await server.call("GET", "/shares/1")).json == OUTGOING
     assert (await server.call("GET", "/shares")).json == {"items": [OUTGOING], "next": None}
-    ended = await server.call("DELETE", "/shares/1")
+    ended = await server.call("POST", "/shares/1/unshare")
     assert (ended.status, ended.json) == (200, {**OUTGOING, "state": "revoked"})
 
 
@@ -180,7 +180,7 @@ async def test_inbox(server):
     assert (await server.call("GET", "/inbox/1")).json == INCOMING
     accepted = await server.call("POST", "/inbox/1/accept")
     assert (accepted.status, accepted.json) == (200, {**INCOMING, "state": "accepted", "path": "Shared with me/Plans 1"})
-    left = await server.call("DELETE", "/inbox/1")
+    left = await server.call("POST", "/inbox/1/leave")
     assert (left.status, left.json["state"], left.json["path"]) == (200, "left", None)
     assert (await server.call("POST", "/inbox/1/decline")).json["state"] == "declined"
 
@@ -198,7 +198,7 @@ async def test_deliveries(server):
     [
         ("POST", "/inbox/2/accept"),
         ("POST", "/inbox/2/decline"),
-        ("DELETE", "/inbox/2"),
+        ("POST", "/inbox/2/leave"),
         ("POST", "/deliveries/2/retry"),
         ("POST", "/deliveries/2/cancel"),
     ],
@@ -329,7 +329,7 @@ async def test_the_unexpected_is_500_and_logged_and_not_told(server, error):
     ("path", "allow"),
     [
         ("/shares", "GET, HEAD, POST"),
-        ("/shares/1", "DELETE, GET, HEAD"),
+        ("/shares/1", "GET, HEAD"),
         ("/session", "DELETE, POST"),
         ("/inbox/1/accept", "POST"),
     ],

@@ -104,6 +104,8 @@ async def put(source: Path, target: str = "", /, *, output: Output = Output()) -
 def _conclude(terminal: Terminal, report: "Report", verb: str) -> None:
     for path in report.skipped:
         terminal.note(f"Left out, neither file nor folder: {path}")
+    if report.failed and report.total == 1:
+        raise report.failed[0][1]
     if report.failed:
         raise Failures(
             f"{len(report.failed)} of {report.total} files could not be transferred.",

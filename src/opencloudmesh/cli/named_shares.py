@@ -13,16 +13,26 @@ from opencloudmesh.protocol.errors import Conflict, NotFound
 
 @dataclass(frozen=True, slots=True)
 class ShareList:
-    """One list of shares of the API, the fields that name a share in it, and the command that shows it."""
+    """One list of shares of the API, the fields that name a share in it, and the command that shows it.
+
+    `living` are the states of shares that are in force, `listed` those that the command shows when it is not asked for all.
+    """
 
     route: str
     fields: tuple[str, ...]
     command: str
-    living: tuple[str, ...] = ()
+    living: tuple[str, ...]
+    listed: tuple[str, ...]
 
 
-OUTGOING: Final = ShareList("/shares", ("name", "path"), "ocm shares", ("pending", "sent", "accepted"))
-INCOMING: Final = ShareList("/inbox", ("name", "path"), "ocm inbox")
+OUTGOING: Final = ShareList(
+    "/shares",
+    ("name", "path"),
+    "ocm shares",
+    ("pending", "sent", "accepted"),
+    ("pending", "sent", "accepted", "declined", "failed"),
+)
+INCOMING: Final = ShareList("/inbox", ("name", "path"), "ocm inbox", ("pending", "accepted"), ("pending", "accepted"))
 
 
 async def find_share(api: ApiClient, shares: ShareList, word: str, *, states: Sequence[str]) -> str:

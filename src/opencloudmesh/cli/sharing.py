@@ -101,12 +101,19 @@ def _describe_created(created: Item, delivery: Item) -> tuple[str, ...]:
     return (f"Sharing {what}: {_state_of(created)}.",)
 
 
-async def shares(*, output: Output = Output()) -> None:
-    """List the shares that you gave."""
+async def shares(*, every: Annotated[bool, Parameter(name="--all", negative=())] = False, output: Output = Output()) -> None:
+    """List the shares that you gave.
+
+    Parameters
+    ----------
+    every
+        Also those that you took back and those that have expired.
+    """
     from opencloudmesh.cli.client import signed_in
+    from opencloudmesh.cli.named_shares import OUTGOING
 
     async with signed_in() as (api, _):
-        items = await api.items("/shares")
+        items = [item for item in await api.items("/shares") if every or item.get("state") in OUTGOING.listed]
     rows = (
         (*_fields(item, "id", "state", "path", "share_with"), words_of(item, "permissions"), format_time(item.get("expires_at")),
          text_of(item, "reason"))
@@ -128,17 +135,25 @@ async def unshare(share: Annotated[str, Parameter(name="ID")], /, *, output: Out
     from opencloudmesh.cli.named_shares import OUTGOING, find_share
 
     async with signed_in() as (api, _):
-        ended = await api.call("DELETE", item_path("shares", await find_share(api, OUTGOING, share, states=OUTGOING.living)))
+        share_id = await find_share(api, OUTGOING, share, states=OUTGOING.living)
+        ended = await api.call("POST", item_path("shares", share_id, "unshare"))
     what = f"{text_of(ended, 'path')} with {text_of(ended, 'share_with')}"
     output.terminal().show(ended, f"Ended the share of {what} (share {text_of(ended, 'id')}): {_state_of(ended)}.")
 
 
-async def inbox(*, output: Output = Output()) -> None:
-    """List the shares that you were given."""
+async def inbox(*, every: Annotated[bool, Parameter(name="--all", negative=())] = False, output: Output = Output()) -> None:
+    """List the shares that you were given: those that wait for your answer, and those that you accepted.
+
+    Parameters
+    ----------
+    every
+        Also those that you declined or left, and those that were taken back or have expired.
+    """
     from opencloudmesh.cli.client import signed_in
+    from opencloudmesh.cli.named_shares import INCOMING
 
     async with signed_in() as (api, _):
-        items = await api.items("/inbox")
+        items = [item for item in await api.items("/inbox") if every or item.get("state") in INCOMING.listed]
     rows = (
         (*_fields(item, "id"), _state_of(item), *_fields(item, "name", "resource_type", "sender"), words_of(item, "permissions"),
          format_time(item.get("expires_at")), text_of(item, "path"))
@@ -153,30 +168,30 @@ IncomingId = Annotated[str, Parameter(name="ID", help="The id of the share (see:
 
 async def accept(share: IncomingId, /, *, output: Output = Output()) -> None:
     """Accept a share that you were given; it appears under "Shared with me"."""
-    taken = await _answer(share, "POST", "accept", states=("pending",))
+    taken = await _answer(share, "accept", states=("pending",))
     what = f'"{text_of(taken, "name")}" from {text_of(taken, "sender")}'
     output.terminal().show(taken, f"Accepted {what}; it is at: {text_of(taken, 'path')}")
 
 
 async def decline(share: IncomingId, /, *, output: Output = Output()) -> None:
     """Decline a share that you were given."""
-    declined = await _answer(share, "POST", "decline", states=("pending",))
+    declined = await _answer(share, "decline", states=("pending",))
     output.terminal().show(declined, f'Declined "{text_of(declined, "name")}" from {text_of(declined, "sender")}.')
 
 
 async def leave(share: IncomingId, /, *, output: Output = Output()) -> None:
     """Leave a share that you accepted; it disappears from "Shared with me"."""
-    left = await _answer(share, "DELETE", None, states=("accepted",))
+    left = await _answer(share, "leave", states=("accepted",))
     output.terminal().show(left, f'Left "{text_of(left, "name")}" from {text_of(left, "sender")}.')
 
 
-async def _answer(share: str, method: str, action: str | None, *, states: tuple[str, ...]) -> dict[str, Any]:
+async def _answer(share: str, action: str, *, states: tuple[str, ...]) -> dict[str, Any]:
     from opencloudmesh.cli.client import item_path, signed_in
     from opencloudmesh.cli.named_shares import INCOMING, find_share
 
     async with signed_in() as (api, _):
         share_id = await find_share(api, INCOMING, share, states=states)
-        return await api.call(method, item_path("inbox", share_id, *((action,) if action else ())))
+        return await api.call("POST", item_path("inbox", share_id, action))
 
 
 def _fields(item: Item, *fields: str) -> tuple[str, ...]:

@@ -207,7 +207,7 @@ async def share(user: CurrentUser, services: Services, share_id: models.Id) -> m
     return models.OutgoingShareAnswer.of(await services.share_creation.share(user, share_id))
 
 
-@router.delete("/shares/{share_id}", tags=["shares"], responses=_errors(401, 404, 409), summary="Unshare")
+@router.post("/shares/{share_id}/unshare", tags=["shares"], responses=_ACT, summary="Unshare")
 async def unshare(user: CurrentUser, services: Services, share_id: models.Id) -> models.OutgoingShareAnswer:
     """Access ends at once, whether or not the recipient's server can be told."""
     return models.OutgoingShareAnswer.of(await services.share_creation.unshare(user, share_id))
@@ -236,7 +236,7 @@ async def decline(user: CurrentUser, services: Services, share_id: models.Id) ->
     return models.IncomingShareAnswer.of(await services.share_reception.decline(user, share_id))
 
 
-@router.delete("/inbox/{share_id}", tags=["inbox"], responses=_errors(401, 404, 409), summary="Leave a share")
+@router.post("/inbox/{share_id}/leave", tags=["inbox"], responses=_ACT, summary="Leave a share")
 async def leave(user: CurrentUser, services: Services, share_id: models.Id) -> models.IncomingShareAnswer:
     """Works whether or not the sender's server can be told."""
     return models.IncomingShareAnswer.of(await services.share_reception.leave(user, share_id))
