@@ -155,7 +155,7 @@ def serve() -> Iterator[Callable[[ASGIApp], str]]:
     running: list[tuple[uvicorn.Server, threading.Thread, socket.socket]] = []
 
     def start(app: ASGIApp) -> str:
-        listener = socket.socket()
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # so that its Nagle is switched off
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", access_log=False, interface="asgi3"))
         listener.listen(64)

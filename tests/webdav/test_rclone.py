@@ -1,4 +1,7 @@
-"""rclone, as a real client: a tree of 1,000 files with odd names, both ways, over real HTTP."""
+"""rclone, as a real client: a tree of 1,000 files with odd names, both ways, over real HTTP.
+
+It takes a minute whatever the server does: rclone waits 10 ms between any two WebDAV requests.
+"""
 
 import os
 import random
@@ -134,9 +137,9 @@ def test_a_thousand_files_there_and_back(rclone: Rclone, root: Path, tmp_path: P
     assert "There was nothing to transfer" in succeeded(rclone("copy", "-v", source, ":webdav:tree"))
     (source / "big").write_bytes(b"smaller now")
     (source / "sub" / "UPPER").unlink()
-    assert rclone("check", "--download", source, ":webdav:tree").returncode == 1
+    assert "2 differences found" in rclone("check", "--size-only", source, ":webdav:tree").stderr
     succeeded(rclone("sync", source, ":webdav:tree"))
-    assert "0 differences found" in succeeded(rclone("check", "--download", source, ":webdav:tree"))
+    assert sorted(contents(root / "tree").values()) == sorted(contents(source).values())
 
     # the server moves, copies and removes by itself
     succeeded(rclone("moveto", ":webdav:tree/sub", ":webdav:tree/moved ö"))
