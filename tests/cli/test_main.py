@@ -140,6 +140,19 @@ def test_errors_become_a_status_and_a_code(
     assert json.loads(capsys.readouterr().out)["error"]["code"] == code
 
 
+def test_an_unreachable_server_is_told_in_the_words_of_a_user(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise PeerUnreachable("a shows a bad certificate", code="tls-untrusted", hint="Name it in a route policy.")
+
+    monkeypatch.setattr("opencloudmesh.cli.client.load_session", fail)
+    assert main(["whoami"]) == 4
+    printed = capsys.readouterr().err
+    assert "route policy" not in printed
+    assert "What to do: Have the server's certificate repaired" in printed
+
+
 def test_a_defect_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise ZeroDivisionError

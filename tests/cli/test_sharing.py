@@ -1,9 +1,13 @@
 """`ocm discover|share|shares|unshare|inbox|accept|decline|leave` and the names of shares."""
 
+import json
 import time
 from typing import Any
 
 import pytest
+
+from opencloudmesh.cli.client import ApiClient
+from opencloudmesh.services.ports import HttpAnswer
 
 
 def test_discover_shows_what_the_other_server_can_do(logged_in: Any, server: Any) -> None:
@@ -91,11 +95,29 @@ def test_shares_and_inbox_list_every_page(logged_in: Any, server: Any, make_outg
     assert len(logged_in("inbox", "--json").document["items"]) == 4
 
 
-def test_a_server_that_pages_for_ever_is_left(logged_in: Any, server: Any) -> None:
+class EndlessHttp:
+    """Answers every page with the same items and the same place to go on from."""
+
+    def __init__(self, page: dict[str, Any]) -> None:
+        self.page = page
+        self.asked = 0
+
+    async def fetch(self, method: str, url: str, **more: Any) -> HttpAnswer:
+        self.asked += 1
+        assert self.asked < 10
+        return HttpAnswer(200, {}, json.dumps(self.page).encode())
+
+
+@pytest.mark.parametrize("page", [{"items": [{"id": 7}], "next": 7}, {"items": [], "next": 8}, {"items": [{}], "next": 0}])
+async def test_a_server_that_pages_for_ever_is_left(page: dict[str, Any]) -> None:
+    http = EndlessHttp(page)
+    await ApiClient(http, "https://a.example").items("/shares")  # type: ignore[arg-type]
+    assert http.asked <= 2
+
+
+def test_a_page_that_is_none(logged_in: Any, server: Any) -> None:
     from starlette.responses import JSONResponse
 
-    server.next_answer = JSONResponse({"items": [], "next": 7})
-    assert logged_in("shares").out == "You share nothing.\n"
     server.next_answer = JSONResponse({"items": "none"})
     assert logged_in("shares", "--json").document["error"]["code"] == "answer-invalid"
 

@@ -50,6 +50,22 @@ class Failures(OCMError):
         self.failed = tuple(failed)
 
 
+_HINTS: Final = {
+    "dns": "Check the spelling of the server's name, and your network.",
+    "tls-untrusted": "Have the server's certificate repaired, or name its authority's certificate in $SSL_CERT_FILE.",
+    "tls-name": "Check the spelling of the server's name, or have its certificate repaired.",
+    "tls-expired": "Have the server's certificate renewed, and check the clock of this machine.",
+    "connection-lost": "Run the same command again: a transfer goes on where it stopped.",
+    "idle-timeout": "Run the same command again: a transfer goes on where it stopped.",
+}
+_ANY_HINT: Final = "Check that the server runs and that its address is right, then run the same command again."
+
+
+def own_server_hint(error: PeerUnreachable) -> str:
+    """What to do when the user's own server cannot be reached; the error's own words are for an operator."""
+    return _HINTS.get(error.code, _ANY_HINT)
+
+
 def exit_status(error: OCMError) -> int:
     """The exit status of the command that ended with `error`."""
     if isinstance(error, UsageFault):

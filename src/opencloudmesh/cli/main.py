@@ -8,9 +8,9 @@ from cyclopts import App, CycloptsError, Group
 
 from opencloudmesh import __version__
 from opencloudmesh.cli import deliveries, files, operator, session, sharing
-from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_INTERRUPTED, UsageFault, exit_status
+from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_INTERRUPTED, UsageFault, exit_status, own_server_hint
 from opencloudmesh.cli.terminal import PARAMETERS, Terminal
-from opencloudmesh.protocol.errors import OCMError
+from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
 
 HELP = """Share files with people on other servers, over Open Cloud Mesh.
 
@@ -64,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(terminal: Terminal, error: OCMError, status: int | None = None) -> int:
+    if isinstance(error, PeerUnreachable):
+        # Nothing but the own server is asked from here.
+        error = PeerUnreachable(error.sentence, code=error.code, hint=own_server_hint(error))
     terminal.error(error)
     return exit_status(error) if status is None else status
 

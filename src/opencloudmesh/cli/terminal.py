@@ -30,7 +30,7 @@ def _is_visible(char: str) -> bool:
 
 def to_json(document: Any) -> str:
     """Return `document` as JSON in ASCII without any control character beside the line ends."""
-    return json.dumps(document, indent=2).replace("\x7f", "\\u007f")
+    return json.dumps(document, indent=2)
 
 
 PARAMETERS = Parameter(negative=(), show_default=False)
