@@ -6,13 +6,15 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import make_url
 
-from opencloudmesh.adapters.database import open_database
+from opencloudmesh.adapters.database import migrate, open_database
+from opencloudmesh.adapters.database.schema import metadata
 from opencloudmesh.adapters.keys.secret_box import SecretBox
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import NewIncomingShare, NewOutgoingShare, Secret
@@ -29,7 +31,8 @@ class PrivateCluster:
         if os.geteuid() == 0:
             shutil.chown(self._folder, "postgres", "postgres")
         self._run("initdb", "--pgdata", "data", "--auth", "trust", "--username", "ocm", "--encoding", "UTF8", "--no-sync")
-        options = f"-c listen_addresses= -c unix_socket_directories={self._folder} -c fsync=off"
+        careless = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+        options = f"-c listen_addresses= -c unix_socket_directories={self._folder} {careless}"
         self._run("pg_ctl", "start", "--wait", "--pgdata", "data", "--log", "log", "--options", options)
         self.url = f"postgresql://ocm@/postgres?host={self._folder}"
 
@@ -61,15 +64,41 @@ def postgres_server() -> Iterator[str]:
     cluster.close()
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
+@contextmanager
+def fresh_database(server: str) -> Iterator[str]:
     """An empty PostgreSQL database."""
     psycopg = pytest.importorskip("psycopg")
     name = f"ocm_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
+    with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-        yield make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        if GIVEN:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty PostgreSQL database of the test's own."""
+    with fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres_url(postgres_server: str) -> Iterator[str]:
+    """A PostgreSQL database with the schema, for all tests in turn: making one for each takes long."""
+    with fresh_database(postgres_server) as url:
+        migrate(make_url(url).set(drivername="postgresql+psycopg"))
+        yield url
+
+
+@pytest.fixture
+def emptied_postgres_url(migrated_postgres_url: str) -> str:
+    """The database of all tests, without rows."""
+    psycopg = pytest.importorskip("psycopg")
+    tables = ", ".join(metadata.tables)
+    with psycopg.connect(migrated_postgres_url, autocommit=True) as connection:
+        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
+    return migrated_postgres_url
 
 
 @pytest.fixture
@@ -91,10 +120,10 @@ def box() -> SecretBox:
     return SecretBox(bytes(range(32)))
 
 
-@pytest.fixture
-async def database(database_url: str, box: SecretBox) -> AsyncIterator[Database]:
-    """An open database of either kind."""
-    opened = open_database(database_url, box)
+@pytest.fixture(params=["sqlite", "emptied_postgres"])
+async def database(request: pytest.FixtureRequest, box: SecretBox) -> AsyncIterator[Database]:
+    """An open database of either kind, without rows."""
+    opened = open_database(request.getfixturevalue(f"{request.param}_url"), box)
     yield opened
     await opened.aclose()
 

@@ -33,6 +33,7 @@ from opencloudmesh.adapters.database import (
 from opencloudmesh.adapters.database.connection import Statement
 from opencloudmesh.adapters.database.migrations import migrate
 from opencloudmesh.adapters.database.schema import metadata
+from opencloudmesh.adapters.database.sqlite import SqliteDatabase
 from opencloudmesh.adapters.keys.secret_box import SecretBox
 from opencloudmesh.protocol.errors import InvalidInput, LocalFault, OCMError, TemporarilyUnavailable
 from opencloudmesh.services.ports import Database, Transaction
@@ -267,6 +268,31 @@ async def test_a_caller_cancelled_during_its_turn_harms_nobody(database: Databas
     assert (await names(database))[-1] == "other"
 
 
+@pytest.mark.parametrize("kind", ["read", "write"])
+async def test_a_caller_cancelled_too_late_does_not_keep_the_answers_of_its_batch(
+    sqlite_url: str, box: SecretBox, kind: str
+) -> None:
+    path = Path(make_url(sqlite_url).database or "")
+    await open_database(sqlite_url, box).aclose()
+    database = SqliteDatabase(path, box, readers=1)
+    loop, started, release = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def work(_: Transaction) -> None:
+        loop.call_soon_threadsafe(started.set)
+        assert release.wait(20)
+
+    ask = getattr(database, kind)
+    async with busy(ask):
+        first, second = asyncio.ensure_future(ask(work)), asyncio.ensure_future(ask(lambda tx: 7))
+        await asyncio.sleep(0)
+    await started.wait()
+    first.cancel()
+    release.set()
+    assert await second == 7
+    assert first.cancelled()
+    await database.aclose()
+
+
 async def test_closing_finishes_what_was_asked_for(database_url: str, box: SecretBox) -> None:
     database = open_database(database_url, box)
     writes = [asyncio.ensure_future(database.write(add_user(f"user{number}"))) for number in range(30)]
@@ -312,15 +338,15 @@ async def test_writes_are_serializable_and_run_again_on_conflict(postgres_url: s
     both_have_looked = threading.Barrier(2)
     runs: list[int] = []
 
-    def count_and_add(tx: Transaction) -> None:
+    def count_and_add(tx: Transaction, name: str) -> None:
         number = len(tx.users.all())
         runs.append(number)
         if len(runs) <= 2:
             both_have_looked.wait(20)
-        tx.users.add(f"user{number}", "", "hash", 1.0)
+        tx.users.add(name, str(number), "hash", 1.0)
 
-    await asyncio.gather(database.write(count_and_add), database.write(count_and_add))
-    assert sorted(await names(database)) == ["user0", "user1"]
+    await asyncio.gather(*(database.write(lambda tx, name=name: count_and_add(tx, name)) for name in ("one", "two")))
+    assert sorted(user.display_name for user in await database.read(lambda tx: tx.users.all())) == ["0", "1"]
     assert sorted(runs) == [0, 0, 1]
     await database.aclose()
 

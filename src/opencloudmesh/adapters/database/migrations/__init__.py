@@ -79,8 +79,7 @@ def _begin_ourselves(engine: Engine) -> None:
     """Have schema changes inside the transaction, too: by itself the driver begins one only before data changes."""
 
     @event.listens_for(engine, "connect")
-    def _no_implicit_begin(raw: Any, _record: Any) -> None:
-        raw.isolation_level = None
+    def _wait_for_others(raw: Any, _record: Any) -> None:
         raw.execute("PRAGMA busy_timeout=30000")
 
     @event.listens_for(engine, "begin")
