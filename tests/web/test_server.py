@@ -340,6 +340,36 @@ async def test_parts_of_a_file_byte_for_byte_and_the_connection_goes_on(folder: 
 
 
 @on_both_loops
+async def test_what_was_written_before_a_file_comes_before_it(folder: Path) -> None:
+    file, content = random_file(folder, 3_000_000)
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        with file.open("rb") as opened:
+            part = {"type": "http.response.zerocopysend", "file": opened.fileno(), "offset": 0, "count": 3_000_000}
+            for more_body in (True, False):
+                await send({"type": "http.response.body", "body": b"x" * 9_000_000, "more_body": True})
+                await send({**part, "more_body": more_body})
+
+    async with serving(answer) as (_app, port), connected(port) as (reader, writer):
+        for _turn in range(2):
+            writer.write(GET)
+            await asyncio.sleep(0.05)
+            assert (await read_answer(reader))[2] == 2 * (b"x" * 9_000_000 + content)
+
+
+@on_both_loops
+async def test_a_connection_that_is_closed_gets_no_more_of_a_file(folder: Path) -> None:
+    file, _ = random_file(folder, 30_000_000)
+    async with serving(sending(file, (0, 30_000_000))) as (app, port), connected(port, limit=1) as (reader, writer):
+        writer.write(GET)
+        await reader.readexactly(1000)
+        writer.write(b"garbage\r\n\r\n")
+        await app.ended.wait()
+        assert len(await reader.read()) < 25_000_000
+
+
+@on_both_loops
 async def test_pipelined_requests_are_answered_in_order(folder: Path) -> None:
     file, content = random_file(folder, 1_000_000)
     async with serving(sending(file, (0, 1_000_000))) as (_app, port), connected(port) as (reader, writer):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -40,6 +41,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._only_head = True
         self._head_bytes = 0
         self._refused = False
+        self._is_replay = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -74,7 +76,8 @@ class GuardedProtocol(HttpToolsProtocol):
         # A head that begins behind the end of another request is not charged for that: at most one read goes uncounted.
         self._only_head = self._in_head or self.cycle is None or not self.cycle.more_body
         before = self._head_bytes if self._in_head else 0
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._refused or not self._in_head:
             return
         self._head_bytes = before + len(data) if self._only_head else 0
@@ -82,6 +85,35 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(431, "Request head too large.")
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade()
+            if rest := data[upgrade.args[0] :]:
+                self._feed(rest)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _go_on_without_upgrade(self) -> None:
+        """Read the body of a request that offers another protocol (h2c): its parser has stopped, and taken it for empty.
+
+        A new parser gets the head once more, without the offer.
+        """
+        framing = [(name, value) for name, value in self.headers if name in (b"content-length", b"transfer-encoding")]
+        if framing and not self._refused:
+            self.cycle.more_body = True
+            self.cycle.message_event.clear()
+        self.parser = httptools.HttpRequestParser(self)
+        self._is_replay = True
+        head = [b"POST / HTTP/1.1", *(name + b": " + value for name, value in framing), b"\r\n"]
+        try:
+            self.parser.feed_data(b"\r\n".join(head))
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        finally:
+            self._is_replay = False
 
     def _head_is_late(self) -> None:
         self._head_timer = None
@@ -97,10 +129,21 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # ------------------------------------------------------------ parser callbacks
     def on_message_begin(self) -> None:
-        self._in_head = True
-        super().on_message_begin()
+        if not self._is_replay:
+            self._in_head = True
+            super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._is_replay:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_replay:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._is_replay:
+            return
         self._in_head = False
         self._only_head = False
         if self._head_timer is not None:
