@@ -22,6 +22,7 @@ from opencloudmesh.services.records import IncomingShare, NewIncomingShare
 LONGEST_PROVIDER_ID = 1024
 """Bytes; a longer one does not fit into an index."""
 _REMEMBERED = 10_000
+_LastNumbers = dict[tuple[int, str, bool], int]
 
 _TABLE = incoming_shares.c
 _COLUMNS = (
@@ -91,13 +92,41 @@ _EXPIRE = Statement(
 )
 
 
+class _MountNames:
+    """The numbered forms of a share's name among those of its user."""
+
+    def __init__(self, connection: Connection, user_id: int, name: str, *, is_file: bool) -> None:
+        self._connection = connection
+        self._user_id = user_id
+        self._name = safe_name(name)
+        self._is_file = is_file
+        self._key = (user_id, self._name, is_file)
+
+    def name(self, number: int) -> str:
+        return numbered_name(self._name, number, is_file=self._is_file)
+
+    def taken(self, number: int) -> bool:
+        return self._connection.row(_MOUNT_TAKEN, user_id=self._user_id, mount_name=self.name(number)) is not None
+
+    def first_guess(self, last_numbers: _LastNumbers) -> int:
+        """1, or where that is known to have been taken, and still is, the number after the last one given."""
+        last = last_numbers.get(self._key)
+        return 1 if last is None or not self.taken(1) else last + 1
+
+    def remember(self, number: int, last_numbers: _LastNumbers) -> None:
+        if number > 1:
+            if len(last_numbers) >= _REMEMBERED:
+                last_numbers.clear()
+            last_numbers[self._key] = number
+
+
 class IncomingShares:
     """Implements `ports.IncomingShareStore`."""
 
     def __init__(self, connection: Connection, box: SecretBox) -> None:
         self._connection = connection
         self._box = box
-        self._last_numbers: dict[tuple[int, str], int] = {}  # where to begin looking; never relied on
+        self._last_numbers: _LastNumbers = {}  # where to begin looking; never relied on
 
     def _share(self, row: Row) -> IncomingShare:
         protocol = json.loads(self._box.open(row[15], incoming_protocol_context(row[2], row[3], row[22])))
@@ -111,16 +140,17 @@ class IncomingShares:
         if len(share.provider_id) * 4 > LONGEST_PROVIDER_ID < len(share.provider_id.encode()):
             raise InvalidInput("The providerId is too long.", code="provider-id-too-long")
         values = self._values(share)
-        name = safe_name(share.name)
-        number = 1
+        names = _MountNames(self._connection, share.user_id, share.name, is_file=share.resource_type == "file")
+        number = names.first_guess(self._last_numbers)
         while True:
-            mount_name = numbered_name(name, number, is_file=share.resource_type == "file")
+            mount_name = names.name(number)
             row = self._connection.row(_ADD, **values, mount_name=mount_name)
             if row:
+                names.remember(number, self._last_numbers)
                 return self._added(share, row[0], mount_name), True
             if same := self._same(share, values["secret_hash"]):
                 return same, False
-            number = self._next_number(share.user_id, name, share.resource_type)
+            number = free_number(names.taken, number)
 
     def _values(self, share: NewIncomingShare) -> dict[str, Any]:
         secret_hash = self._box.keyed_hash(share.secret)
@@ -180,18 +210,6 @@ class IncomingShares:
             _SAME, peer=share.peer, provider_id=share.provider_id, user_id=share.user_id, secret_hash=secret_hash
         )
         return self._share(row) if row else None
-
-    def _next_number(self, user_id: int, name: str, resource_type: str) -> int:
-        def taken(number: int) -> bool:
-            mount_name = numbered_name(name, number, is_file=resource_type == "file")
-            return self._connection.row(_MOUNT_TAKEN, user_id=user_id, mount_name=mount_name) is not None
-
-        last = self._last_numbers.get((user_id, name), 1)
-        number = free_number(taken, last if last == 1 or taken(last) else 1)
-        if len(self._last_numbers) >= _REMEMBERED:
-            self._last_numbers.clear()
-        self._last_numbers[user_id, name] = number
-        return number
 
     def by_id(self, share_id: int) -> IncomingShare | None:
         """The share with this id."""

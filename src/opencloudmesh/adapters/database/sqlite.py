@@ -211,15 +211,35 @@ def _look(raw: sqlite3.Connection, transaction: StoreTransaction, batch: list[_T
 
 
 def _commit(raw: sqlite3.Connection, transaction: StoreTransaction, batch: list[_Task]) -> list[_Outcome]:
-    """Run the batch as one transaction; if that fails as a whole, all of it fails."""
+    """Run the batch as one transaction; if that fails as a whole, all of it fails.
+
+    First without savepoints, which cost as much as the work itself; where one task fails, all is undone and run once more with
+    them.
+    """
     try:
-        raw.execute("BEGIN IMMEDIATE")
-        outcomes = [_attempt_within_savepoint(raw, transaction, task) for task in batch]
+        outcomes = _attempt_together(raw, transaction, batch)
+        if outcomes is None:
+            raw.execute("BEGIN IMMEDIATE")
+            outcomes = [_attempt_within_savepoint(raw, transaction, task) for task in batch]
         raw.execute("COMMIT")
     except sqlite3.Error as error:
         if raw.in_transaction:
             raw.execute("ROLLBACK")
         return _all_undone(batch, error)
+    return outcomes
+
+
+def _attempt_together(raw: sqlite3.Connection, transaction: StoreTransaction, batch: list[_Task]) -> list[_Outcome] | None:
+    """Begin, and run every task; None, and nothing begun any more, where one of several failed."""
+    raw.execute("BEGIN IMMEDIATE")
+    outcomes: list[_Outcome] = []
+    for task in batch:
+        outcome = _attempt(transaction, task)
+        if outcome[2] is not None:
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")
+            return None
+        outcomes.append(outcome)
     return outcomes
 
 
