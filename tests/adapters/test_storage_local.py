@@ -1,6 +1,7 @@
 """The local tree: what it keeps, how it writes, and that no path leads out of it."""
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from opencloudmesh.adapters.storage import staging, tree
+from opencloudmesh.adapters.storage.faults import local_faults
 from opencloudmesh.adapters.storage.local import SMALL, LocalStorage
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, kernel_has_openat2, raw_parts
 from opencloudmesh.adapters.storage.threads import in_thread, in_thread_or
@@ -569,3 +571,24 @@ async def test_a_cancelled_caller_waits_for_its_thread() -> None:
 async def test_errors_come_out_of_threads() -> None:
     with pytest.raises(ZeroDivisionError):
         await in_thread(divmod, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "fault", "code"),
+    [
+        (errno.ENOENT, NotFound, "not-found"),
+        (errno.ELOOP, AccessDenied, "path-refused"),
+        (errno.EXDEV, AccessDenied, "path-refused"),
+        (errno.EDQUOT, StorageFull, "storage-full"),
+        (errno.EROFS, AccessDenied, "storage-denied"),
+        (errno.ENOTEMPTY, Conflict, "exists"),
+        (errno.EISDIR, Conflict, "is-folder"),
+        (errno.EINVAL, Conflict, "conflict"),
+        (errno.EIO, OCMError, "storage-failed"),
+    ],
+)
+def test_faults_of_the_system_are_ours(number: int, fault: type[OCMError], code: str) -> None:
+    with pytest.raises(fault) as caught, local_faults():
+        raise OSError(number, "simulated", "/secret/path")
+    assert caught.value.code == code
+    assert "secret" not in caught.value.sentence
