@@ -54,7 +54,7 @@ class SimulatedPeer:
         )
         body = build_share_creation(
             share_with=parse_address(recipient),
-            name="measurements.csv",
+            name=f"measurements {provider_id[:12]}.csv",
             provider_id=provider_id,
             owner=sender,
             sender=sender,
