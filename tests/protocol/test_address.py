@@ -212,3 +212,9 @@ def test_any_text_is_an_address_or_our_error(identifier: str, host: str) -> None
     except InvalidInput:
         return
     assert parse_address(str(address)) == address
+
+
+def test_a_host_of_any_length_is_not_looked_at() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_host("a" * 1025)
+    assert refused.value.code == "host-invalid"

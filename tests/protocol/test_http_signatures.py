@@ -302,6 +302,11 @@ def test_white_space_around_a_value_is_no_part_of_it() -> None:
     assert verify(replace(request, headers=spaced), KEYS, now=NOW).keyid == KEYID
 
 
+def test_what_was_read_before_is_verified_as_it_is() -> None:
+    request = signed()
+    assert verify(request, KEYS, now=NOW, received=read_signature(request)) == verify(request, KEYS, now=NOW)
+
+
 def test_reading_does_not_verify() -> None:
     received = read_signature(with_header(signed(), "signature", "ocm=:AAAA:"))
     assert (received.label, received.keyid, received.alg, received.created, received.expires) == (

@@ -9,6 +9,7 @@ dropped, so that hosts compare as strings.
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import idna
@@ -53,6 +54,13 @@ def parse_address(text: str) -> OCMAddress:
 
 def parse_host(text: str) -> str:
     """Give the canonical form of `host[:port]`; raises `InvalidInput` (host-invalid)."""
+    if len(text) > MAX_ADDRESS:
+        raise _host_invalid("is too long")
+    return _canonical_host(text)
+
+
+@lru_cache(maxsize=4096)
+def _canonical_host(text: str) -> str:
     match = _HOST_PORT.fullmatch(text.lower())
     if match is None:
         raise _host_invalid("must be host or host:port, without scheme, path and user name")

@@ -6,6 +6,7 @@ refresh_token; a token is issued only for a live share, to the server that the s
 grant `ocm_share`, or the parameters as JSON.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,6 +20,7 @@ from opencloudmesh.protocol.messages import read_object
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 OCM_SHARE: Final = "ocm_share"
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 MAX_PARAMETERS: Final = 64
 MAX_CODE: Final = 4096
 LONGEST_LIFETIME: Final = 86400
@@ -169,7 +171,7 @@ def _client(client_id: str) -> str:
 
 
 def _is_token(text: str) -> bool:
-    return text != "" and all("\x21" <= c <= "\x7e" for c in text)
+    return _VISIBLE.fullmatch(text) is not None
 
 
 def _lifetime(value: Any) -> int:

@@ -218,7 +218,8 @@ class Peers:
         server).
         """
         self.check_allowed(host)
-        keyid = read_signature(request).keyid
+        received = read_signature(request)
+        keyid = received.keyid
         try:
             keys = await self._keys.get(host)
             if not keys.has(keyid):
@@ -226,7 +227,7 @@ class Peers:
         except (PeerUnreachable, PeerRefused) as error:
             raise SignatureRefused(f"The keys of {host} cannot be had: {error.sentence}", code="sig-keys-unavailable") from error
         now = self._clock()
-        verified = verify(request, keys, now=now, freshness=self._freshness, skew=self._skew)
+        verified = verify(request, keys, now=now, freshness=self._freshness, skew=self._skew, received=received)
         if not self._seen.add(verified, now):
             raise SignatureRefused("This signature was used before.", code="sig-replay")
         await self._contacted(host)

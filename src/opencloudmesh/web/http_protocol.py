@@ -41,13 +41,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._only_head = True
         self._head_bytes = 0
         self._refused = False
-        self._is_replay = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._received_at = 0.0
         self._transfer: FileTransfer | None = None
-        self._extensions: dict[str, dict[str, Any]] = {}
+        self._extensions: dict[str, dict[object, object]] = {}
 
     @classmethod
     def with_limits(cls, limits: ConnectionLimits) -> "type[GuardedProtocol]":
@@ -105,15 +104,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if framing and not self._refused:
             self.cycle.more_body = True
             self.cycle.message_event.clear()
-        self.parser = httptools.HttpRequestParser(self)
-        self._is_replay = True
+        self.parser = httptools.HttpRequestParser(_WithoutHead(self))
         head = [b"POST / HTTP/1.1", *(name + b": " + value for name, value in framing), b"\r\n"]
         try:
             self.parser.feed_data(b"\r\n".join(head))
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
-        finally:
-            self._is_replay = False
 
     def _head_is_late(self) -> None:
         self._head_timer = None
@@ -129,21 +125,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # ------------------------------------------------------------ parser callbacks
     def on_message_begin(self) -> None:
-        if not self._is_replay:
-            self._in_head = True
-            super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        if not self._is_replay:
-            super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._is_replay:
-            super().on_header(name, value)
+        self._in_head = True
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        if self._is_replay:
-            return
         self._in_head = False
         self._only_head = False
         if self._head_timer is not None:
@@ -293,6 +278,33 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._write_timer = self.loop.call_later(self.limits.idle_seconds, self._check_write, left)
+
+
+class _WithoutHead:
+    """What a parser calls that gets a head for the second time: the protocol hears of all that follows that head."""
+
+    def __init__(self, protocol: GuardedProtocol) -> None:
+        self._protocol = protocol
+        self._is_head_over = False
+        self.on_body = protocol.on_body
+        self.on_message_complete = protocol.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if self._is_head_over:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if self._is_head_over:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_head_over:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._is_head_over:
+            self._protocol.on_headers_complete()
+        self._is_head_over = True
 
 
 def _part_of(message: dict[str, Any]) -> tuple[int, int, int]:

@@ -38,14 +38,17 @@ def verify(
     profiles: Sequence[Profile] = DEFAULT_PROFILES,
     freshness: float = FRESHNESS_SECONDS,
     skew: float = SKEW_SECONDS,
+    received: ReceivedSignature | None = None,
 ) -> VerifiedSignature:
     """Verify the signature of a request with the keys of the server that it names; raises `SignatureRefused` (401).
 
-    `freshness` and `skew` in seconds: how old, and how far in the future, `created` may be.
+    `freshness` and `skew` in seconds: how old, and how far in the future, `created` may be. `received` is what `read_signature`
+    gave for this very request and these profiles, where that was asked before.
     """
     fields = fields_of(request.headers)
     # (3), (4) the unique signature and its keyid
-    received = read(fields, profiles)
+    if received is None:
+        received = read(fields, profiles)
     _check_time(received, now, freshness, skew)
     key, algorithm = _choose_key(received, keys)
     # (5) the signature base, over a body that is the signed one
