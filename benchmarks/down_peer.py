@@ -1,10 +1,9 @@
-"""A stream of 10,000 shares to a peer that is down: the user API before, meanwhile and after, in one run."""
+"""10,000 shares to a peer that is down: the user API of that server and of an idle one, asked in turns."""
 
 import asyncio
-import json
 import statistics
 import time
-import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -12,64 +11,88 @@ import aiohttp
 from demo.people import Person
 from demo.servers import ServerProcess
 
-SERVER_PORT, DEAD_PORT = 9321, 9322
+PORT, IDLE_PORT, DEAD_PORT = 9321, 9323, 9322
+PASSWORD = "a password of alice"
 SHARES = 10_000
-SAMPLES = 400
+SAMPLES = 1000
 AT_ONCE = 16
 RowValues = tuple[str, float, str, str, float | None]
 
 
 def measure(folder: Path) -> list[RowValues]:
-    server = ServerProcess("S", folder / "s", SERVER_PORT, other_port=DEAD_PORT)
-    server.check_port()
-    server.init()
-    server.add_user("alice", "a password of alice")
-    server.add_user("carol", "a password of carol")
-    server.start()
+    servers = [
+        ServerProcess(name, folder / name, port, other_port=DEAD_PORT) for name, port in (("loaded", PORT), ("idle", IDLE_PORT))
+    ]
     try:
-        alice = Person("alice", folder / "alice", server)
-        alice.login("a password of alice")
+        for server in servers:
+            server.check_port()
+            server.init()
+            server.add_user("alice", PASSWORD)
+            server.start()
+        alice = Person("alice", folder / "alice", servers[0])
+        alice.login(PASSWORD)
         file = folder / "data.txt"
         file.write_text("to be shared\n")
         alice.run("put", str(file), "data.txt")
-        return asyncio.run(_measure(server))
+        return asyncio.run(_measure(*servers))
     finally:
-        server.stop()
+        for server in servers:
+            server.stop()
 
 
-def _token(server: ServerProcess, name: str) -> str:
-    body = json.dumps({"username": name, "password": f"a password of {name}"}).encode()
-    request = urllib.request.Request(f"{server.origin}/api/v1/session", body, {"content-type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        return str(json.load(answer)["token"])
+@dataclass
+class _Client:
+    """alice at one of the servers, her lists empty or not asked for."""
 
+    http: aiohttp.ClientSession
+    headers: dict[str, str]
 
-async def _measure(server: ServerProcess) -> list[RowValues]:
-    alice = {"authorization": f"Bearer {_token(server, 'alice')}"}
-    carol = {"authorization": f"Bearer {_token(server, 'carol')}"}
-    async with aiohttp.ClientSession(server.origin) as http:
-        before = await _latencies(http, carol)
+    async def time(self, path: str) -> float:
         started = time.perf_counter()
-        await _create_shares(http, alice)
+        async with self.http.get(f"/api/v1{path}", headers=self.headers) as answer:
+            await answer.read()
+        return time.perf_counter() - started
+
+
+async def _measure(loaded: ServerProcess, idle: ServerProcess) -> list[RowValues]:
+    async with aiohttp.ClientSession(loaded.origin) as first, aiohttp.ClientSession(idle.origin) as second:
+        busy, calm = _Client(first, await _login(first)), _Client(second, await _login(second))
+        started = time.perf_counter()
+        await _create_shares(busy)
         seconds = time.perf_counter() - started
-        after = await _latencies(http, carol)
-    median = statistics.median
-    p99_before, p99_after = _p99(before), _p99(after)
+        await busy.time("/me")
+        times: dict[str, list[float]] = {"busy": [], "calm": []}
+        for number in range(SAMPLES + 50):
+            for name, client in (("busy", busy), ("calm", calm)):
+                taken = await client.time("/inbox" if number % 2 else "/me")
+                if number >= 50:
+                    times[name].append(taken)
+        async with first.get("/api/v1/deliveries?limit=1", headers=busy.headers) as answer:
+            waiting = (await answer.json())["items"][0]["state"]
+    if waiting != "queued":
+        raise RuntimeError(f"the deliveries are {waiting}")
+    median = {name: statistics.median(values) for name, values in times.items()}
+    p99 = {name: sorted(values)[int(len(values) * 0.99)] for name, values in times.items()}
     return [
-        ("user API, GET /shares and /inbox, before", median(before) * 1000, "ms", "", None),
+        ("user API of an idle server", median["calm"] * 1000, "ms", "", None),
         (
-            "the same with 10,000 shares to a dead peer waiting",
-            median(after) * 1000,
+            "the same, 10,000 shares to a dead peer waiting",
+            median["busy"] * 1000,
             "ms",
-            "before (1.0)",
-            median(after) / median(before),
+            "idle server (1.0)",
+            median["busy"] / median["calm"],
         ),
-        ("the same, p99", p99_after * 1000, "ms", "p99 before", p99_after / p99_before),
+        ("the same, p99", p99["busy"] * 1000, "ms", "p99 of the idle server", p99["busy"] / p99["calm"]),
         ("POST /api/v1/shares to a dead peer", SHARES / seconds, "1/s", "", None),
     ]
 
 
-async def _create_shares(http: aiohttp.ClientSession, headers: dict[str, str]) -> None:
+async def _login(http: aiohttp.ClientSession) -> dict[str, str]:
+    async with http.post("/api/v1/session", json={"username": "alice", "password": PASSWORD}) as answer:
+        return {"authorization": f"Bearer {(await answer.json())['token']}"}
+
+
+async def _create_shares(client: _Client) -> None:
     left = iter(range(SHARES))
 
     async def one_after_another() -> None:
@@ -80,24 +103,8 @@ async def _create_shares(http: aiohttp.ClientSession, headers: dict[str, str]) -
                 "permissions": ["read"],
                 "expires_at": None,
             }
-            async with http.post("/api/v1/shares", json=body, headers=headers) as answer:
+            async with client.http.post("/api/v1/shares", json=body, headers=client.headers) as answer:
                 if answer.status != 201:
                     raise RuntimeError(await answer.text())
 
     await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
-
-
-async def _latencies(http: aiohttp.ClientSession, headers: dict[str, str]) -> list[float]:
-    """Times of requests of another user, one after the other."""
-    times = []
-    for number in range(SAMPLES + 50):
-        started = time.perf_counter()
-        async with http.get("/api/v1/shares" if number % 2 else "/api/v1/inbox", headers=headers) as answer:
-            await answer.read()
-        if number >= 50:
-            times.append(time.perf_counter() - started)
-    return times
-
-
-def _p99(times: list[float]) -> float:
-    return sorted(times)[int(len(times) * 0.99)]

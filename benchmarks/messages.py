@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -108,7 +107,7 @@ async def _tokens(server: ServerProcess, peer: SimulatedPeer, folder: Path) -> l
 
 
 async def _discovery(server: ServerProcess) -> list[RowValues]:
-    empty = subprocess.Popen([sys.executable, "-m", "benchmarks.empty_app", str(EMPTY_PORT)])
+    empty = await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.empty_app", str(EMPTY_PORT))
     try:
         await _wait_for(EMPTY_PORT)
         ours, theirs, ratios = [], [], []
@@ -123,7 +122,7 @@ async def _discovery(server: ServerProcess) -> list[RowValues]:
                 ratios.append(load.rate / base.rate)
     finally:
         empty.terminate()
-        empty.wait()
+        await empty.wait()
     return [
         ("empty ASGI app on the same server", statistics.median(theirs), "1/s", "", None),
         ("GET /.well-known/ocm", statistics.median(ours), "1/s", "empty ASGI app (at least 0.5)", statistics.median(ratios)),
