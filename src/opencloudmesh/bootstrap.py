@@ -100,10 +100,10 @@ def _open_database(settings: Settings, *, exclusive: bool) -> Database:
     return open_database(settings.database_url, box, exclusive=exclusive)
 
 
-def _accounts(settings: Settings, database: Database) -> Accounts:
+def _accounts(settings: Settings, database: Database, hasher: Argon2Hasher) -> Accounts:
     return Accounts(
         database=database,
-        hasher=Argon2Hasher(settings.limits.password_concurrency),
+        hasher=hasher,
         clock=time.time,
         new_token=new_token,
         session_seconds=settings.sessions.lifetime_days * 86400.0,
@@ -114,11 +114,12 @@ def _accounts(settings: Settings, database: Database) -> Accounts:
 async def accounts(folder: Path) -> AsyncIterator[Accounts]:
     """The accounts of the server in `folder`, for the operator's commands; works beside a running server."""
     settings = load_settings(folder)
-    database = _open_database(settings, exclusive=False)
-    try:
-        yield _accounts(settings, database)
-    finally:
-        await database.aclose()
+    async with AsyncExitStack() as stack:
+        database = _open_database(settings, exclusive=False)
+        stack.push_async_callback(database.aclose)
+        hasher = Argon2Hasher(settings.limits.password_concurrency)
+        stack.callback(hasher.close)
+        yield _accounts(settings, database, hasher)
 
 
 def _routes(settings: Settings) -> list[RoutePolicy]:
@@ -184,11 +185,14 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         signer = load_signing_key(settings.signing_key, host_of_url(settings.origin))
         database = _open_database(settings, exclusive=True)
         stack.push_async_callback(database.aclose)
+        await database.read(lambda tx: tx.check_secrets())
+        hasher = Argon2Hasher(settings.limits.password_concurrency)
+        stack.callback(hasher.close)
         guarded = GuardedHttpClient(_routes(settings))
         stack.push_async_callback(guarded.aclose)
         http = LoggedHttpClient(guarded)
         own_host = host_of_url(settings.origin)
-        users = _accounts(settings, database)
+        users = _accounts(settings, database, hasher)
         deliveries = Deliveries(
             database=database,
             clock=time.time,

@@ -72,6 +72,12 @@ class IncomingShareStore(Protocol):
     def by_provider_id(self, peer: str, provider_id: str) -> Sequence[IncomingShare]: ...
     def by_mount_name(self, user_id: int, mount_name: str) -> IncomingShare | None: ...
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[IncomingShare]: ...
+    def accepted(self, user_id: int) -> Sequence[IncomingShare]:
+        """All that the user has accepted and not lost since, by mount name."""
+
+    def peers_of(self, provider_id: str, *, limit: int) -> Sequence[str]:
+        """The peers, at most so many, that gave one of our users a share with this providerId."""
+
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None: ...
     def set_unavailable_since(self, share_id: int, at: float | None) -> None: ...
     def expire(self, now: float, limit: int) -> int: ...
@@ -104,7 +110,7 @@ class DeliveryStore(Protocol):
 
     def lease(self, peer: str, *, holder: str, now: float, until: float, limit: int) -> Sequence[Delivery]:
         """Lease up to `limit` due deliveries of a peer, oldest first; one is held back while an older one of the same share
-        is queued or leased. Leases that ran out (lease_until < now) count as queued."""
+        is queued or leased. Leases that ran out (lease_until < now) count as queued, and as tried."""
 
     def complete(self, delivery_id: int, *, holder: str, at: float, http_status: int) -> bool:
         """leased -> done; False if the lease is not ours any more."""
@@ -118,7 +124,7 @@ class DeliveryStore(Protocol):
         """-> dead, with the reason."""
 
     def release_all(self, at: float) -> int:
-        """leased -> queued for all: at the start of the only process that works on this database."""
+        """leased -> queued for all, one attempt more: at the start of the only process that works on this database."""
 
     def hasten(self, *, peer: str | None = None, delivery_id: int | None = None, at: float) -> int:
         """Make queued deliveries due now; a dead one named by id is queued again (attempts kept)."""
@@ -156,6 +162,8 @@ class Transaction(Protocol):
     def deliveries(self) -> DeliveryStore: ...
     @property
     def peers(self) -> PeerStore: ...
+    def check_secrets(self) -> None:
+        """Raise `LocalFault` (seal-broken) where stored secrets do not open with the key of this server."""
 
 
 class Database(Protocol):

@@ -5,12 +5,15 @@ All times are seconds since the epoch (UTC) as float; `expires_at` too, whatever
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 
 class Secret:
-    """A shared secret, token or password: never printed, compared in constant time by its users, read by `reveal()`."""
+    """A shared secret, token or password: never printed, compared in constant time by its users, read by `reveal()`.
+
+    That of a stored row is opened by `reveal()`, which raises `LocalFault` (seal-broken) where it cannot.
+    """
 
     __slots__ = ("_value",)
 
@@ -27,10 +30,10 @@ class Secret:
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
+        return isinstance(other, Secret) and other.reveal() == self.reveal()
 
     def __hash__(self) -> int:
-        return hash(self._value)
+        return hash(self.reveal())
 
     def __reduce__(self) -> Any:
         raise TypeError("a Secret is not pickled")
@@ -46,7 +49,7 @@ class User:
     id: int
     name: str
     display_name: str
-    password_hash: str
+    password_hash: str = field(repr=False)
     disabled: bool
     created_at: float
 
@@ -55,7 +58,7 @@ class User:
 class Session:
     """A login session; only the SHA-256 of its token is stored."""
 
-    token_hash: bytes
+    token_hash: bytes = field(repr=False)
     user_id: int
     created_at: float
     expires_at: float
@@ -133,7 +136,7 @@ class IncomingShare:
     description: str
     mount_name: str
     permissions: tuple[str, ...]
-    protocol: Mapping[str, Any]
+    protocol: Mapping[str, Any] = field(repr=False)
     expires_at: float | None
     state: str
     reason: str
@@ -160,8 +163,8 @@ class NewIncomingShare:
     name: str
     description: str
     permissions: tuple[str, ...]
-    protocol: Mapping[str, Any]
-    secret: str
+    protocol: Mapping[str, Any] = field(repr=False)
+    secret: str = field(repr=False)
     expires_at: float | None
     created_at: float
 

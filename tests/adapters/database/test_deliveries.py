@@ -140,6 +140,7 @@ async def test_a_lease_that_ran_out_is_anybodys(database: Database, add: Add) ->
     await lease(database, now=20.5)
     assert await lease(database, now=80.5, holder="you") == [], "not yet"
     assert await lease(database, now=80.6, holder="you") == [one.id]
+    assert (await by_id(database, one.id)).attempts == 1, "the first holder may have sent it"
     assert not await complete(database, one.id, "me")
     assert await complete(database, one.id, "you")
 
@@ -174,6 +175,8 @@ async def test_all_leases_are_released_at_the_start(database: Database, add: Add
     ids = [(await add(number)).id for number in range(3)]
     await lease(database, limit=2)
     assert await database.write(lambda tx: tx.deliveries.release_all(21.5)) == 2
+    found = [await by_id(database, delivery_id) for delivery_id in ids]
+    assert [delivery.attempts for delivery in found] == [1, 1, 0], "what a killed process had leased may have been sent"
     assert await lease(database, now=22.5, holder="you") == ids
 
 

@@ -134,3 +134,23 @@ async def test_a_provider_id_that_fits_no_index_is_refused(database: Database, u
     with pytest.raises(InvalidInput) as refusal:
         await add(database, new_incoming(user_id, provider_id="é" * 513))
     assert refusal.value.code == "provider-id-too-long"
+
+
+async def test_the_accepted_ones_of_a_user_by_mount_name(database: Database, user_id: int, new_incoming: New) -> None:
+    other = await database.write(lambda tx: tx.users.add("alice", "Alice", "hash", 1.0))
+    owners = {"c.txt": user_id, "a.txt": user_id, "b.txt": user_id, "d.txt": other.id}
+    for name, owner in owners.items():
+        share, _ = await add(database, new_incoming(owner, name=name, provider_id=name))
+        if name != "b.txt":
+            await database.write(lambda tx, i=share.id: tx.incoming_shares.set_state(i, "accepted", "", 20.5))
+    found = await database.read(lambda tx: tx.incoming_shares.accepted(user_id))
+    assert [share.mount_name for share in found] == ["a.txt", "c.txt"]
+
+
+async def test_the_peers_that_use_a_provider_id(database: Database, user_id: int, new_incoming: New) -> None:
+    for peer, secret in (("a.example", "1"), ("a.example", "2"), ("b.example", "3")):
+        await add(database, new_incoming(user_id, peer=peer, secret=secret))
+    await add(database, new_incoming(user_id, peer="c.example", provider_id="p2"))
+    assert sorted(await database.read(lambda tx: tx.incoming_shares.peers_of("p1", limit=9))) == ["a.example", "b.example"]
+    assert len(await database.read(lambda tx: tx.incoming_shares.peers_of("p1", limit=1))) == 1
+    assert await database.read(lambda tx: tx.incoming_shares.peers_of("p9", limit=9)) == []

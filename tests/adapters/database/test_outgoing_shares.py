@@ -9,7 +9,7 @@ from opencloudmesh.adapters.database import open_database
 from opencloudmesh.adapters.keys.secret_box import SealBroken, SecretBox
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.services.ports import Database, Transaction
-from opencloudmesh.services.records import NewOutgoingShare, OutgoingShare, Secret
+from opencloudmesh.services.records import NewIncomingShare, NewOutgoingShare, OutgoingShare, Secret
 
 New = Callable[..., NewOutgoingShare]
 
@@ -83,6 +83,30 @@ async def test_a_secret_opens_with_its_own_key_only(sqlite_url: str, box: Secret
     share = await add(database, new_outgoing(user.id))
     await database.aclose()
     stranger = open_database(sqlite_url, SecretBox(bytes(32)))
+    found = await stranger.read(lambda tx: tx.outgoing_shares.of_user(user.id))
+    assert [(row.id, row.name) for row in found] == [(share.id, share.name)], "listed all the same"
     with pytest.raises(SealBroken):
-        await stranger.read(lambda tx: tx.outgoing_shares.by_id(share.id))
+        found[0].secret.reveal()
+    await stranger.aclose()
+
+
+async def test_the_key_of_another_database_is_noticed(
+    sqlite_url: str, box: SecretBox, new_outgoing: New, new_incoming: Callable[..., NewIncomingShare]
+) -> None:
+    database = open_database(sqlite_url, box)
+    await database.read(lambda tx: tx.check_secrets())
+    user = await database.write(lambda tx: tx.users.add("bob", "Bob", "hash", 1.0))
+    share, _ = await database.write(lambda tx: tx.incoming_shares.add(new_incoming(user.id)))
+    await database.read(lambda tx: tx.check_secrets())
+    await database.aclose()
+    stranger = open_database(sqlite_url, SecretBox(bytes(32)))
+    with pytest.raises(SealBroken):
+        await stranger.read(lambda tx: tx.check_secrets())
+    found = await stranger.read(lambda tx: tx.incoming_shares.by_id(share.id))
+    assert found is not None
+    assert "s3cr3t" not in repr(found) + repr(found.protocol)
+    with pytest.raises(SealBroken):
+        found.protocol["webdav"]
+    await add(stranger, new_outgoing(user.id))
+    await stranger.read(lambda tx: tx.check_secrets())  # one row that opens: it is damage, not another key
     await stranger.aclose()

@@ -71,7 +71,8 @@ _NEXT_DUE = Statement(select(_TABLE.due_at).where(_PEER, _WAITING).order_by(_TAB
 
 
 def _release() -> Update:
-    return update(deliveries).values(state=word("queued"), lease="", lease_until=0.0)
+    # the holder may have sent it before it was killed: that was a try
+    return update(deliveries).values(state=word("queued"), attempts=_TABLE.attempts + 1, lease="", lease_until=0.0)
 
 
 _RELEASE_RUN_OUT = Statement(_release().where(_PEER, delivery_leased, _TABLE.lease_until < bindparam("now")))
@@ -235,7 +236,7 @@ class Deliveries:
 
     def lease(self, peer: str, *, holder: str, now: float, until: float, limit: int) -> Sequence[Delivery]:
         """Lease up to `limit` due deliveries of a peer, those due longest first, that no older open one of the same share
-        holds back. Leases that ran out (lease_until < now) count as queued."""
+        holds back. Leases that ran out (lease_until < now) count as queued, and as tried."""
         self._connection.change(_RELEASE_RUN_OUT, which_peer=peer, now=now)
         rows = self._connection.rows(
             _LEASE, which_peer=peer, now=now, most=limit, lease=holder, lease_until=until, changed_at=now
@@ -273,7 +274,7 @@ class Deliveries:
             self._connection.change(_SET_FIRST, share=row[0])
 
     def release_all(self, at: float) -> int:
-        """leased -> queued for all: at the start of the only process that works on this database."""
+        """leased -> queued for all, one attempt more: at the start of the only process that works on this database."""
         return self._connection.change(_RELEASE_ALL, changed_at=at)
 
     def hasten(self, *, peer: str | None = None, delivery_id: int | None = None, at: float) -> int:

@@ -13,8 +13,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from opencloudmesh.adapters.database.connection import Connection, Row, Statement
 from opencloudmesh.adapters.database.mount_names import free_number, numbered_name, safe_name
-from opencloudmesh.adapters.database.schema import incoming_expirable, incoming_living, incoming_shares, word
-from opencloudmesh.adapters.database.sealing import SecretBox, incoming_protocol_context
+from opencloudmesh.adapters.database.schema import (
+    incoming_accepted,
+    incoming_expirable,
+    incoming_living,
+    incoming_shares,
+    word,
+)
+from opencloudmesh.adapters.database.sealing import SealedObject, SecretBox, incoming_protocol_context
 from opencloudmesh.adapters.database.words import words_of_text, words_to_text
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.services.records import IncomingShare, NewIncomingShare
@@ -74,6 +80,11 @@ _MOUNT_TAKEN = Statement(select(_TABLE.id).where(*_OF_MOUNT))
 _OF_USER = Statement(
     _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST)
 )
+_ACCEPTED = Statement(
+    _SELECT.where(_TABLE.user_id == bindparam("user_id"), incoming_accepted).order_by(_TABLE.mount_name, _TABLE.id)
+)
+_PEERS_OF = Statement(select(_TABLE.peer).where(_TABLE.provider_id == bindparam("provider_id")).distinct().limit(_MOST))
+_LAST = Statement(_SELECT.order_by(_TABLE.id.desc()).limit(_MOST))
 _UPDATE = update(incoming_shares).where(_TABLE.id == bindparam("which"))
 _SET_STATE = Statement(_UPDATE, columns=["state", "reason", "changed_at"])
 _SET_UNAVAILABLE_SINCE = Statement(_UPDATE, columns=["unavailable_since"])
@@ -129,7 +140,7 @@ class IncomingShares:
         self._last_numbers: _LastNumbers = {}  # where to begin looking; never relied on
 
     def _share(self, row: Row) -> IncomingShare:
-        protocol = json.loads(self._box.open(row[15], incoming_protocol_context(row[2], row[3], row[22])))
+        protocol = SealedObject(self._box, row[15], incoming_protocol_context(row[2], row[3], row[22]))
         return IncomingShare(*(*row[:14], words_of_text(row[14]), protocol, *row[16:22]))
 
     def add(self, share: NewIncomingShare) -> tuple[IncomingShare, bool]:
@@ -229,6 +240,18 @@ class IncomingShares:
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[IncomingShare]:
         """Ascending ids greater than `after_id`, tombstones included."""
         return [self._share(row) for row in self._connection.rows(_OF_USER, user_id=user_id, after=after_id, most=limit)]
+
+    def accepted(self, user_id: int) -> Sequence[IncomingShare]:
+        """All that the user has accepted and not lost since, by mount name."""
+        return [self._share(row) for row in self._connection.rows(_ACCEPTED, user_id=user_id)]
+
+    def peers_of(self, provider_id: str, *, limit: int) -> Sequence[str]:
+        """The peers, at most so many, that gave one of our users a share with this providerId."""
+        return [row[0] for row in self._connection.rows(_PEERS_OF, provider_id=provider_id, most=limit)]
+
+    def last(self, limit: int) -> Sequence[IncomingShare]:
+        """The shares that came last."""
+        return [self._share(row) for row in self._connection.rows(_LAST, most=limit)]
 
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None:
         """Change the state; which changes are allowed is the lifecycle's business."""

@@ -6,9 +6,9 @@ from sqlalchemy import Integer, bindparam, insert, select, update
 
 from opencloudmesh.adapters.database.connection import Connection, Row, Statement
 from opencloudmesh.adapters.database.schema import outgoing_expirable, outgoing_shares, word
-from opencloudmesh.adapters.database.sealing import SecretBox, outgoing_secret_context
+from opencloudmesh.adapters.database.sealing import SealedSecret, SecretBox, outgoing_secret_context
 from opencloudmesh.adapters.database.words import words_of_text, words_to_text
-from opencloudmesh.services.records import NewOutgoingShare, OutgoingShare, Secret
+from opencloudmesh.services.records import NewOutgoingShare, OutgoingShare
 
 _TABLE = outgoing_shares.c
 _COLUMNS = (
@@ -43,6 +43,7 @@ _BY_SECRET = Statement(_SELECT.where(_TABLE.secret_hash == bindparam("secret_has
 _OF_USER = Statement(
     _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST)
 )
+_LAST = Statement(_SELECT.order_by(_TABLE.id.desc()).limit(_MOST))
 _UPDATE = update(outgoing_shares).where(_TABLE.id == bindparam("which"))
 _SET_STATE = Statement(_UPDATE, columns=["state", "reason", "changed_at"])
 _SET_REQUIREMENTS = Statement(_UPDATE, columns=["requirements"])
@@ -69,9 +70,9 @@ class OutgoingShares:
         self._box = box
 
     def _share(self, row: Row) -> OutgoingShare:
-        clear = self._box.open(row[12], outgoing_secret_context(row[1]))
+        secret = SealedSecret(self._box, row[12], outgoing_secret_context(row[1]))
         permissions, requirements = words_of_text(row[10]), None if row[11] is None else words_of_text(row[11])
-        return OutgoingShare(*(*row[:10], permissions, requirements, Secret(clear.decode()), *row[13:]))
+        return OutgoingShare(*(*row[:10], permissions, requirements, secret, *row[13:]))
 
     def add(self, share: NewOutgoingShare) -> OutgoingShare:
         """Insert (state pending)."""
@@ -136,6 +137,10 @@ class OutgoingShares:
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[OutgoingShare]:
         """Ascending ids greater than `after_id`."""
         return [self._share(row) for row in self._connection.rows(_OF_USER, user_id=user_id, after=after_id, most=limit)]
+
+    def last(self, limit: int) -> Sequence[OutgoingShare]:
+        """The shares that were made last."""
+        return [self._share(row) for row in self._connection.rows(_LAST, most=limit)]
 
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None:
         """Change the state; which changes are allowed is the lifecycle's business."""

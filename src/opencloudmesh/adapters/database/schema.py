@@ -136,10 +136,12 @@ incoming_shares = Table(
     _time("created_at"),
     _time("changed_at"),
     UniqueConstraint("peer", "provider_id", "user_id", "secret_hash"),
+    Index(None, "provider_id"),
     Index(None, "user_id", "id"),
 )
 incoming_living = incoming_shares.c.state.in_([word("pending"), word("accepted")])
 """Only living shares hold their mount name; what was declined, left, revoked or has expired gives it back."""
+incoming_accepted = incoming_shares.c.state == word("accepted")
 incoming_expirable = and_(incoming_shares.c.expires_at.is_not(None), incoming_living)
 Index(
     "uq_incoming_shares_mount",
@@ -148,6 +150,13 @@ Index(
     unique=True,
     sqlite_where=incoming_living,
     postgresql_where=incoming_living,
+)
+Index(
+    "ix_incoming_shares_accepted",
+    incoming_shares.c.user_id,
+    incoming_shares.c.mount_name,
+    sqlite_where=incoming_accepted,
+    postgresql_where=incoming_accepted,
 )
 Index(
     "ix_incoming_shares_expirable",

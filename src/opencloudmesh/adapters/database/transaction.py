@@ -8,6 +8,9 @@ from opencloudmesh.adapters.database.peers import Peers
 from opencloudmesh.adapters.database.sealing import SecretBox
 from opencloudmesh.adapters.database.sessions import Sessions
 from opencloudmesh.adapters.database.users import Users
+from opencloudmesh.protocol.errors import LocalFault
+
+_SAMPLE = 8
 
 
 class StoreTransaction:
@@ -22,3 +25,21 @@ class StoreTransaction:
         self.incoming_shares = IncomingShares(connection, box)
         self.deliveries = Deliveries(connection)
         self.peers = Peers(connection)
+
+    def check_secrets(self) -> None:
+        """Open the newest sealed values; raises what the box raises where there are some and none of them opens."""
+        fault: LocalFault | None = None
+        for share in self.outgoing_shares.last(_SAMPLE):
+            try:
+                share.secret.reveal()
+                return
+            except LocalFault as error:
+                fault = error
+        for given in self.incoming_shares.last(_SAMPLE):
+            try:
+                len(given.protocol)
+                return
+            except LocalFault as error:
+                fault = error
+        if fault is not None:
+            raise fault

@@ -62,7 +62,7 @@ class ReceivedShares:
         sender = await self._peers.discover(share.peer)
         # (2)-(5) which protocol, which requirements, which address
         return plan_access(
-            parse_protocols(share.protocol),
+            parse_protocols(dict(share.protocol)),
             resource_type=share.resource_type,
             sender_host=share.peer,
             discovery=sender,

@@ -49,8 +49,8 @@ class UserTrees:
         return DavTree(tree, self._gate(shares))
 
     async def _accepted(self, user: User) -> dict[str, IncomingShare]:
-        rows = await self._db.read(lambda tx: tx.incoming_shares.of_user(user.id))
-        return {row.mount_name: row for row in rows if row.state == "accepted"}
+        rows = await self._db.read(lambda tx: tx.incoming_shares.accepted(user.id))
+        return {row.mount_name: row for row in rows}
 
     def _gate(self, shares: dict[str, IncomingShare]) -> Callable[[str, str], None]:
         clock = self._clock

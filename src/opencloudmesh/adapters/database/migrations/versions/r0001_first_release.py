@@ -92,12 +92,14 @@ def _shares() -> None:
             "peer", "provider_id", "user_id", "secret_hash", name="uq_incoming_shares_peer_provider_id_user_id_secret_hash"
         ),
     )
+    op.create_index("ix_incoming_shares_accepted", "incoming_shares", ["user_id", "mount_name"], **_where("state = 'accepted'"))
     op.create_index(
         "ix_incoming_shares_expirable",
         "incoming_shares",
         ["expires_at"],
         **_where("expires_at IS NOT NULL AND state IN ('pending', 'accepted')"),
     )
+    op.create_index("ix_incoming_shares_provider_id", "incoming_shares", ["provider_id"])
     op.create_index("ix_incoming_shares_user_id_id", "incoming_shares", ["user_id", "id"])
     op.create_index(
         "uq_incoming_shares_mount",
