@@ -250,10 +250,10 @@ async def test_folders(storage: LocalStorage, root: Path) -> None:
     for path in ("a", "a/b"):
         with pytest.raises(Conflict) as caught:
             await write(storage, path, b"")
-        assert caught.value.code == "is-folder"
+        assert caught.value.code == "is-a-folder"
         with pytest.raises(Conflict) as caught:
             await storage.open(path)
-        assert caught.value.code == "is-folder"
+        assert caught.value.code == "is-a-folder"
     with pytest.raises(Conflict):
         await storage.open("")
 
@@ -275,7 +275,7 @@ async def test_what_is_missing_is_not_found(storage: LocalStorage) -> None:
                 await work
     with pytest.raises(Conflict) as caught:
         await names(storage, "f")
-    assert caught.value.code == "not-folder"
+    assert caught.value.code == "not-a-folder"
 
 
 async def test_a_long_listing_comes_in_batches(storage: LocalStorage, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -582,7 +582,7 @@ async def test_errors_come_out_of_threads() -> None:
         (errno.EDQUOT, StorageFull, "storage-full"),
         (errno.EROFS, AccessDenied, "storage-denied"),
         (errno.ENOTEMPTY, Conflict, "exists"),
-        (errno.EISDIR, Conflict, "is-folder"),
+        (errno.EISDIR, Conflict, "is-a-folder"),
         (errno.EINVAL, Conflict, "conflict"),
         (errno.EIO, OCMError, "storage-failed"),
     ],

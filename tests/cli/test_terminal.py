@@ -70,7 +70,7 @@ def test_what_is_no_time(text: str) -> None:
 def test_times_that_are_past(text: str) -> None:
     with pytest.raises(UsageFault) as caught:
         parse_expiry(text, NOW)
-    assert caught.value.code == "expiry-past"
+    assert caught.value.code == "already-expired"
 
 
 @pytest.mark.parametrize("at", [float("inf"), float("nan"), 1e300, "x", [], -1e20])

@@ -185,14 +185,14 @@ async def test_refusals_are_ours_again(remote: RemoteStorage, root: Path, site: 
     for work, fault, code in (
         (remote.entry("x"), NotFound, "not-found"),
         (remote.open("x"), NotFound, "not-found"),
-        (remote.open("d"), Conflict, "is-folder"),
+        (remote.open("d"), Conflict, "is-a-folder"),
         (remote.remove("x"), NotFound, "not-found"),
         (names(remote, "x"), NotFound, "not-found"),
-        (names(remote, "f"), Conflict, "not-folder"),
+        (names(remote, "f"), Conflict, "not-a-folder"),
         (remote.make_folder("d"), Conflict, "exists"),
         (remote.make_folder("x/y"), Conflict, "parent-missing"),
         (remote.write("x/y", chunks_of(b""), size=0), Conflict, "parent-missing"),
-        (remote.write("d", chunks_of(b""), size=0), Conflict, "is-folder"),
+        (remote.write("d", chunks_of(b""), size=0), Conflict, "is-a-folder"),
         (remote.move("f", "d"), Conflict, "exists"),
         (remote.copy("x", "y"), NotFound, "not-found"),
     ):

@@ -22,7 +22,7 @@ def parse_expiry(text: str, now: float) -> float:
         hint = "Give a duration such as 30d, 12h or 2w, or a date such as 2030-12-31."
         raise UsageFault(f'"{text}" is no duration and no date.', code="expiry-invalid", hint=hint) from None
     if expiry <= now:
-        raise UsageFault(f'"{text}" is in the past.', code="expiry-past", hint="Give a time to come.")
+        raise UsageFault(f'"{text}" is in the past.', code="already-expired", hint="Give a time to come.")
     return expiry
 
 

@@ -123,7 +123,7 @@ def sender_at_signer(arrival: Arrival) -> Discard | None:
     """The key that signed is not one of the sender's server."""
     if not arrival.signed or arrival.notification.sender_address.host == arrival.signer_host:
         return None
-    return _forbid("sender-not-at-signer", "The sender is not an account of the server that signed.")
+    return _forbid("sender-not-signer", "The sender is not an account of the server that signed.")
 
 
 def owner_at_signer(arrival: Arrival) -> Discard | None:

@@ -69,14 +69,14 @@ class ShareCreation:
     ) -> OutgoingShare:
         """Share a file or folder of the user with an OCM Address, and wait a little for the first try of its notification.
 
-        Raises `InvalidInput` (address-invalid, own-server, permission-unknown, already-expired, path-refused), `NotFound`,
+        Raises `InvalidInput` (address-invalid, own-server, permission-unknown, path-refused), `Conflict` (already-expired), `NotFound`,
         `Forbidden` (policy-denied).
         """
         recipient = self._checked_recipient(share_with)
         granted = _checked_permissions(permissions)
         now = self._clock()
         if expires_at is not None and expires_at <= now:
-            raise InvalidInput("The expiration lies in the past.", code="already-expired")
+            raise Conflict("The expiration lies in the past.", code="already-expired")
         place = path.strip("/")
         if not place or place == RECEIVED_FOLDER or place.startswith(RECEIVED_FOLDER + "/"):
             raise InvalidInput(

@@ -81,7 +81,7 @@ class RemoteStorage:
                     continue
                 is_below = True
                 if names == here and not entry_of(response, path).is_folder:
-                    raise Conflict("This is not a folder.", code="not-folder")
+                    raise Conflict("This is not a folder.", code="not-a-folder")
                 if len(names) == len(here) + 1 and 200 <= response.status < 300:
                     below = names[len(self._root_names) :]
                     yield entry_of(response, path_of(below))

@@ -34,7 +34,7 @@ async def put(request: DavRequest, tree: DavTree, send: Send) -> None:
     size, modified_at = _content_length(request), _modification_time(request)
     entry = await _find(tree, request.path)
     if entry is not None and entry.is_folder:
-        raise DavRefusal(405, "This is a folder.", code="is-folder", headers=[("allow", ALLOW_FOLDER)])
+        raise DavRefusal(405, "This is a folder.", code="is-a-folder", headers=[("allow", ALLOW_FOLDER)])
     _check(request, entry)
     chunks = body_chunks(request.receive)
     if has_conditions(request.headers):

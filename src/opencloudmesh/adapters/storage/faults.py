@@ -31,7 +31,7 @@ def already_there() -> Conflict:
 
 def is_a_folder() -> Conflict:
     """A file was expected."""
-    return Conflict("This is a folder.", code="is-folder")
+    return Conflict("This is a folder.", code="is-a-folder")
 
 
 def _fault_of(error: OSError) -> OCMError:

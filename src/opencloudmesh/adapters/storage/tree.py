@@ -112,7 +112,7 @@ class LocalTree:
         parts = raw_parts(path)
         with local_faults():
             if not stat.S_ISDIR(_checked(self._stat(parts)).st_mode):
-                raise Conflict("This is not a folder.", code="not-folder")
+                raise Conflict("This is not a folder.", code="not-a-folder")
             return Scan(path, self._sandbox.open_folder(parts))
 
     def open(self, path: str) -> tuple[Entry, int]:
