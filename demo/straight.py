@@ -55,6 +55,6 @@ async def _shared_secret(receiving: ServerProcess, sending: ServerProcess, provi
     database = open_database(f"sqlite:///{receiving.folder}/data/opencloudmesh.sqlite3", box, exclusive=False)
     try:
         shares = await database.read(lambda tx: tx.incoming_shares.by_provider_id(sending.host, provider_id))
-        return parse_protocols(shares[0].protocol).shared_secret or ""
+        return parse_protocols(dict(shares[0].protocol)).shared_secret or ""
     finally:
         await database.aclose()
