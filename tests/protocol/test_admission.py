@@ -65,8 +65,8 @@ UNSIGNED = {"signed": False, "signer_host": None}
             SignatureRefused,
             401,
         ),
-        ({"signer_host": "evil.example"}, {}, "sender-not-at-signer", Forbidden, 403),
-        ({"signer_host": "a.example:8443"}, {}, "sender-not-at-signer", Forbidden, 403),
+        ({"signer_host": "evil.example"}, {}, "sender-not-signer", Forbidden, 403),
+        ({"signer_host": "a.example:8443"}, {}, "sender-not-signer", Forbidden, 403),
         ({}, {"known_senders_only": True}, "sender-unknown", Forbidden, 403),
         ({"access_refused": True}, {}, "access-check-failed", InvalidMessage, 400),
     ],
@@ -94,7 +94,7 @@ def test_a_reason_that_is_off_or_does_not_hold(facts: dict[str, Any], options: d
 @pytest.mark.spec("RECV-10")
 def test_sender_and_owner_live_at_the_server_that_signed() -> None:
     refused(decide(arrival({"owner": "alice@c.example"}), default_policies()), "owner-not-at-signer", Forbidden, 403)
-    refused(decide(arrival({"sender": "alice@c.example"}), default_policies()), "sender-not-at-signer", Forbidden, 403)
+    refused(decide(arrival({"sender": "alice@c.example"}), default_policies()), "sender-not-signer", Forbidden, 403)
     assert decide(arrival({"owner": "alice@A.example:443", "sender": "carol@A.example"}), default_policies()) is ACCEPT
     assert decide(arrival({"owner": "alice@c.example"}, **UNSIGNED), default_policies(require_signature=False)) is ACCEPT
 
