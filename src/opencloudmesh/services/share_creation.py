@@ -69,8 +69,8 @@ class ShareCreation:
     ) -> OutgoingShare:
         """Share a file or folder of the user with an OCM Address, and wait a little for the first try of its notification.
 
-        Raises `InvalidInput` (address-invalid, own-server, permission-unknown, path-refused), `Conflict` (already-expired), `NotFound`,
-        `Forbidden` (policy-denied).
+        Raises `InvalidInput` (address-invalid, own-server, permission-unknown, path-refused), `Conflict` (already-expired),
+        `NotFound`, `Forbidden` (policy-denied).
         """
         recipient = self._checked_recipient(share_with)
         granted = _checked_permissions(permissions)

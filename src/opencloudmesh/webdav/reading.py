@@ -103,7 +103,9 @@ def _unsatisfiable(entry: Entry) -> DavRefusal:
 
 def _refuse_folder(entry: Entry) -> None:
     if entry.is_folder:
-        raise DavRefusal(405, "This is a folder; ask for it with PROPFIND.", code="is-a-folder", headers=[("allow", ALLOW_FOLDER)])
+        raise DavRefusal(
+            405, "This is a folder; ask for it with PROPFIND.", code="is-a-folder", headers=[("allow", ALLOW_FOLDER)]
+        )
 
 
 def _describe(entry: Entry) -> list[tuple[str, str]]:
