@@ -183,7 +183,7 @@ def _normalised(raw: dict[str, Any]) -> dict[str, Any]:
     provider_id = message.get("providerId")
     if isinstance(provider_id, int) and not isinstance(provider_id, bool):
         message["providerId"] = str(provider_id)
-    if not message.get("sender"):
+    if message.get("sender") in (None, ""):
         _take_sender(message)
     for role in ("owner", "sender"):
         if not message.get(f"{role}DisplayName"):
