@@ -1,0 +1,135 @@
+"""Real servers for the whole folder, a peer for each test, and the promise that nothing of it ended in an error of ours."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.federation.peer import SimulatedPeer
+from tests.federation.site import Site, User
+from tests.federation.wire import free_port
+
+_number = itertools.count(1)
+MakePeer = Callable[..., SimulatedPeer]
+
+
+@pytest.fixture(scope="session")
+def start_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
+    """Start a server; at the end its log must hold no error."""
+    running: list[Site] = []
+
+    def start(name: str, users: Sequence[str], settings: Mapping[str, str] | None = None) -> Site:
+        site = Site(tmp_path_factory.mktemp("federation") / name, users, settings)
+        site.set_up()
+        site.start()
+        running.append(site)
+        return site
+
+    yield start
+    for site in running:
+        site.stop()
+    errors = [line for site in running for line in site.log_text().splitlines() if _is_error(line)]
+    assert errors == []
+
+
+def _is_error(line: str) -> bool:
+    try:
+        return json.loads(line)["level"] in ("error", "critical")
+    except ValueError:
+        return True  # not one of our log lines: a traceback, or a warning of the interpreter
+
+
+@pytest.fixture(scope="session")
+def site(start_site: Callable[..., Site]) -> Site:
+    """A server as `ocm init` makes it."""
+    return start_site("plain", ["alice", "bob"])
+
+
+@pytest.fixture(scope="session")
+def denied_port() -> int:
+    """The port of the peer that `strict` denies."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def strict(start_site: Callable[..., Site], denied_port: int) -> Site:
+    """A server that demands the token exchange, gives tokens of one second, and denies one peer."""
+    settings = {
+        "must_exchange_token": "true",
+        "access_token_seconds": "1",
+        "denylist": f'["127.0.0.1:{denied_port}"]',
+    }
+    return start_site("strict", ["erin"], settings)
+
+
+@pytest.fixture(scope="session")
+def allowed_ports() -> tuple[int, int]:
+    """The ports of the only peers that `closed` deals with."""
+    return free_port(), free_port()
+
+
+@pytest.fixture(scope="session")
+def closed(start_site: Callable[..., Site], allowed_ports: tuple[int, int]) -> Site:
+    """A server with an allowlist, that takes unsigned messages from peers without keys."""
+    hosts = ", ".join(f'"127.0.0.1:{port}"' for port in allowed_ports)
+    return start_site("closed", ["frank"], {"allowlist": f"[{hosts}]", "required": "false"})
+
+
+@pytest.fixture(scope="session")
+def alice(site: Site) -> User:
+    """Shares."""
+    return User(site, "alice")
+
+
+@pytest.fixture(scope="session")
+def bob(site: Site) -> User:
+    """Is given shares."""
+    return User(site, "bob")
+
+
+@pytest.fixture(scope="session")
+def erin(strict: Site) -> User:
+    """The user of `strict`."""
+    return User(strict, "erin")
+
+
+@pytest.fixture(scope="session")
+def frank(closed: Site) -> User:
+    """The user of `closed`."""
+    return User(closed, "frank")
+
+
+@pytest.fixture
+def make_peer(tmp_path: Path) -> Iterator[MakePeer]:
+    """Make a peer of its own port and key, serving until the end of the test."""
+    with ExitStack() as stack:
+
+        def make(port: int = 0) -> SimulatedPeer:
+            folder = tmp_path / f"peer {next(_number)}"
+            folder.mkdir()
+            peer = SimulatedPeer(folder, port)
+            stack.enter_context(peer.serving())
+            return peer
+
+        yield make
+
+
+@pytest.fixture
+def peer(make_peer: MakePeer) -> SimulatedPeer:
+    """Another server."""
+    return make_peer()
+
+
+@pytest.fixture
+def stranger(make_peer: MakePeer) -> SimulatedPeer:
+    """A third one, party to nothing."""
+    return make_peer()
+
+
+@pytest.fixture
+def place() -> str:
+    """A name that no other test uses."""
+    return f"place {next(_number)}"

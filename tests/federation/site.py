@@ -1,0 +1,137 @@
+"""A real server of the product as `ocm serve` runs it, and its users, with what tests look up behind their backs."""
+
+import asyncio
+import json
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from demo.servers import ServerProcess
+from opencloudmesh import bootstrap
+from opencloudmesh.services.records import Secret
+from tests.federation.wire import Answer, Headers, ask, free_port, quoted
+
+PASSWORD = "a password of everybody"
+_ROUTE = """
+[[routes]]
+name = "tests"
+hosts = ["127.0.0.1"]
+networks = ["127.0.0.0/8"]
+plain_http = true
+"""
+
+
+class Site(ServerProcess):
+    """One server; `settings` are lines of its configuration by name."""
+
+    def __init__(self, folder: Path, users: Sequence[str], settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(folder.name, folder, free_port(), other_port=0)
+        self.users = users
+        self.settings = {"retry_first": "0.2", **(settings or {})}
+
+    def set_up(self) -> None:
+        """Configuration, keys and users."""
+        bootstrap.initialise(self.folder, self.origin, self.host)
+        config = self.folder / "opencloudmesh.toml"
+        text = config.read_text()
+        for name, value in self.settings.items():
+            text, found = re.subn(rf"(?m)^# {name} = .*$", f"{name} = {value}", text)
+            assert found == 1, name
+        config.write_text(text + _ROUTE)
+        asyncio.run(self._add_users())
+
+    async def _add_users(self) -> None:
+        async with bootstrap.accounts(self.folder) as accounts:
+            for name in self.users:
+                await accounts.add_user(name, Secret(PASSWORD), name.title())
+
+    def ask(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Answer:
+        return ask(self.origin, method, target, headers, body)
+
+    # ------------------------------------------------------------ behind the server's back
+    def _query(self, sql: str, *values: Any) -> Any:
+        path = f"file:{self.folder}/data/opencloudmesh.sqlite3?mode=ro"
+        with closing(sqlite3.connect(path, uri=True)) as database:
+            return database.execute(sql, values).fetchone()[0]
+
+    def stored_from(self, peer_host: str) -> int:
+        """How many shares of a peer are stored."""
+        return int(self._query("select count(*) from incoming_shares where peer = ?", peer_host))
+
+    def files_of(self, user: str) -> Path:
+        """The folder on disk with a user's files."""
+        return self.folder / "data" / "files" / str(self._query("select id from users where name = ?", user))
+
+    def log_text(self) -> str:
+        return self.log.read_text()
+
+
+class User:
+    """A user with a session, at the user API and at WebDAV."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self.site = site
+        self.name = name
+        self.address = f"{name}@{site.host}"
+        self.token = ""
+        self.token = self.api("POST", "/session", {"username": name, "password": PASSWORD})["token"]
+
+    def ask_api(self, method: str, path: str, body: Any = None) -> Answer:
+        headers = [("authorization", f"Bearer {self.token}")] if self.token else []
+        content = b""
+        if body is not None:
+            headers.append(("content-type", "application/json"))
+            content = json.dumps(body).encode()
+        return self.site.ask(method, f"/api/v1{path}", headers, content)
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        """What a request to the user API that must succeed gives."""
+        answer = self.ask_api(method, path, body)
+        assert answer.status in (200, 201), answer
+        return answer.json
+
+    # ------------------------------------------------------------ giving
+    def share(self, path: str, with_: str, permissions: Sequence[str] = ("read",), expires_at: float | None = None) -> Any:
+        """A new share; its notification was tried once."""
+        body = {"path": path, "share_with": with_, "permissions": list(permissions), "expires_at": expires_at}
+        return self.api("POST", "/shares", body)
+
+    def unshare(self, share: Any) -> Any:
+        return self.api("POST", f"/shares/{share['id']}/unshare")
+
+    def state_of(self, share: Any) -> str:
+        return str(self.api("GET", f"/shares/{share['id']}")["state"])
+
+    # ------------------------------------------------------------ receiving
+    def received(self, provider_id: str) -> Any:
+        """The share in the inbox with this providerId, or None; there is never more than one."""
+        found = [item for item in self.inbox() if item["provider_id"] == provider_id]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def inbox(self) -> list[Any]:
+        items: list[Any] = []
+        after: int | None = 0
+        while after is not None:
+            page = self.api("GET", f"/inbox?after={after}")
+            items, after = items + page["items"], page["next"]
+        return items
+
+    def answer(self, act: str, provider_id: str) -> Any:
+        """accept, decline or leave a received share."""
+        return self.api("POST", f"/inbox/{self.received(provider_id)['id']}/{act}")
+
+    # ------------------------------------------------------------ files
+    def dav(self, method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
+        given = [("authorization", f"Bearer {self.token}"), *headers]
+        return self.site.ask(method, f"/dav/files/{self.name}/{quoted(path)}", given, body)
+
+    def make_folder(self, path: str) -> None:
+        assert self.dav("MKCOL", path).status == 201
+
+    def put(self, path: str, content: bytes = b"content") -> None:
+        answer = self.dav("PUT", path, body=content)
+        assert answer.status in (201, 204), answer

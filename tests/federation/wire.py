@@ -1,0 +1,85 @@
+"""HTTP as tests need it: every byte of the request line and every header line as they are given, no redirect, no retry."""
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+Headers = Iterable[tuple[str, str]]
+_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer; header names are lower-case."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def faults(self) -> set[str]:
+        """The names in the draft's validationErrors."""
+        return {fault["name"] for fault in self.json["validationErrors"]}
+
+
+def ask(origin: str, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Answer:
+    """One request; `target` goes out as it is. A server that answers before it has read the body is heard."""
+    url = urlsplit(origin)
+    assert url.hostname is not None
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=_SECONDS)
+    try:
+        connection.putrequest(method, target, skip_accept_encoding=True)
+        given = list(headers)
+        if (body or method in ("POST", "PUT")) and not any(name == "content-length" for name, _ in given):
+            given.append(("content-length", str(len(body))))
+        for name, value in given:
+            connection.putheader(name, value)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.endheaders(body or None)
+        answer = connection.getresponse()
+        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+
+
+def ask_raw(origin: str, head: bytes) -> int:
+    """Send bytes that no HTTP client would, and return the status; 0 where the connection is closed without one."""
+    url = urlsplit(origin)
+    with socket.create_connection((url.hostname, url.port), timeout=_SECONDS) as connection:
+        connection.sendall(head)
+        try:
+            line = connection.makefile("rb").readline()
+        except ConnectionResetError:
+            line = b""
+    return int(line.split()[1]) if line.startswith(b"HTTP/1.1 ") else 0
+
+
+def free_port() -> int:
+    """A port of this machine where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def wait_until(holds: Callable[[], Any], seconds: float = 15.0) -> Any:
+    """What `holds` returns as soon as that is true; fails after a time."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, "this never came true"
+        time.sleep(0.02)
+    return found
+
+
+def quoted(path: str) -> str:
+    """A path as it stands in a URL."""
+    return quote(path.encode("utf-8", "surrogateescape"), safe="/")
