@@ -110,7 +110,14 @@ class Accounts:
         token = Secret(self._new_token())
         now = self._clock()
         session = Session(_token_hash(token), user.id, now, now + self._session_seconds)
-        await self._db.write(lambda tx: tx.sessions.add(session))
+
+        def work(tx: Transaction) -> None:
+            current = tx.users.by_id(user.id)
+            if current is None or current.disabled or current.password_hash != user.password_hash:
+                raise _wrong_password()  # it was right when its verification began
+            tx.sessions.add(session)
+
+        await self._db.write(work)
         return user, token, session.expires_at
 
     async def logout(self, token: Secret) -> None:

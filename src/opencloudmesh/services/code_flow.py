@@ -26,6 +26,7 @@ from opencloudmesh.services.records import OutgoingShare, Secret
 
 _RENEW_AT = 0.8
 _MAX_TOKENS = 10_000
+_DROP_EVERY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class _Held:
 
     token: Secret
     renew_at: float
+    ends_at: float
 
 
 class CodeFlow:
@@ -60,6 +62,7 @@ class CodeFlow:
         self._own_host = own_host
         self._token_seconds = token_seconds
         self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._next_drop = 0.0
         self._running: dict[str, asyncio.Task[Secret]] = {}
 
     # ------------------------------------------------------------ as Sending Server
@@ -107,14 +110,14 @@ class CodeFlow:
         return named if isinstance(named, str) else None
 
     # ------------------------------------------------------------ as Receiving Server
-    async def access_token(self, *, host: str, token_end_point: str, code: Secret, renew: bool = False) -> Secret:
-        """A token for the shared secret `code`, held until shortly before its end; `renew` asks for a new one.
+    async def access_token(self, *, host: str, token_end_point: str, code: Secret, refused: Secret | None = None) -> Secret:
+        """A token for the shared secret `code`, held until shortly before its end; another one than the `refused` one.
 
         Raises `PeerUnreachable`, `PeerRefused` (token-refused, answer-invalid, http-...).
         """
         key = f"{host} {code.reveal()}"
         held = self._held.get(key)
-        if held and not renew and held.renew_at > self._clock():
+        if held and held.token != refused and held.renew_at > self._clock():
             return held.token
         task = self._running.get(key)
         if task is None:
@@ -134,9 +137,17 @@ class CodeFlow:
         if answer.status != 200:
             raise PeerRefused(f"{host} gives no access token (HTTP {answer.status}).", code="token-refused", status=answer.status)
         granted = parse_token_answer(answer.body)
-        held = _Held(Secret(granted.access_token), self._clock() + granted.expires_in * _RENEW_AT)
+        now = self._clock()
+        held = _Held(Secret(granted.access_token), now + granted.expires_in * _RENEW_AT, now + granted.expires_in)
+        self._drop_ended(now)
         self._held[key] = held
         self._held.move_to_end(key)
         if len(self._held) > _MAX_TOKENS:
             self._held.popitem(last=False)
         return held.token
+
+    def _drop_ended(self, now: float) -> None:
+        if now >= self._next_drop:
+            self._next_drop = now + _DROP_EVERY
+            for key in [key for key, held in self._held.items() if held.ends_at <= now]:
+                del self._held[key]

@@ -4,6 +4,7 @@ Access never depends on the sweep: every request checks the clock itself (SHARE-
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -17,10 +18,18 @@ _KEEP_DELIVERIES = 14 * 86400.0
 class Sweeper:
     """Runs beside the server."""
 
-    def __init__(self, *, database: Database, clock: Clock, every: float = 30.0) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        every: float = 30.0,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._db = database
         self._clock = clock
         self._every = every
+        self._pause = pause
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -30,7 +39,7 @@ class Sweeper:
             except Exception:
                 _log.exception("sweep-failed")
                 full = False
-            await asyncio.sleep(0.0 if full else self._every)
+            await self._pause(0.0 if full else self._every)
 
     async def sweep(self) -> int:
         """One batch of each kind; returns the size of the largest."""

@@ -5,16 +5,20 @@ up; only the other party of a share changes it (NOTIF-3), and a server that is n
 exists; a repeat, or a late word on a share that has ended, is accepted and changes nothing.
 """
 
-from collections.abc import Callable
+import hmac
+from collections.abc import Callable, Sequence
 
-from opencloudmesh.protocol.errors import Conflict, Forbidden, SignatureRefused, Unsupported
+from opencloudmesh.protocol.errors import Conflict, Forbidden, LocalFault, SignatureRefused, Unsupported
 from opencloudmesh.protocol.http_signatures import Request, host_of_keyid, read_signature
 from opencloudmesh.protocol.lifecycle import ACCEPT, DECLINE, INCOMING_SHARE, OUTGOING_SHARE, REVOKE, next_state
 from opencloudmesh.protocol.notifications import Notification, parse_notification
 from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED
+from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, Transaction
+from opencloudmesh.services.records import IncomingShare
 
+_CANDIDATES = 4
 _EVENTS = {SHARE_ACCEPTED: ACCEPT, SHARE_DECLINED: DECLINE}
 
 
@@ -39,14 +43,17 @@ class Notifications:
 
     async def _signer(self, request: Request, message: Notification) -> str:
         """The server that signed: the one its keyid names, else the other party of the share in question."""
-        host = host_of_keyid(read_signature(request).keyid)
-        if host is None:
-            share = await self._db.read(lambda tx: tx.outgoing_shares.by_provider_id(message.provider_id))
-            if share is None:
-                raise SignatureRefused("The keyid names no server.", code="sig-keyid-unknown")
-            host = share.peer
-        await self._peers.verify(request, host)
-        return host
+        named = host_of_keyid(read_signature(request).keyid)
+        hosts = [named] if named is not None else await self._db.read(lambda tx: _parties(tx, message))
+        refusal = SignatureRefused("The keyid names no server.", code="sig-keyid-unknown")
+        for host in hosts:
+            try:
+                await self._peers.verify(request, host)
+            except SignatureRefused as error:
+                refusal = error
+            else:
+                return host
+        raise refusal
 
     def _handler(self, message: Notification, host: str) -> Callable[[Transaction], None]:
         event = _EVENTS.get(message.notification_type)
@@ -73,13 +80,36 @@ class Notifications:
         shares = tx.incoming_shares.by_provider_id(host, message.provider_id)
         if not shares:
             raise _no_party()
-        for share in shares:
+        for share in _meant(shares, message.shared_secret):
             try:
                 state = next_state(INCOMING_SHARE, share.state, REVOKE)
             except Conflict:
                 continue
             if state != share.state:
                 tx.incoming_shares.set_state(share.id, state, "unshared", self._clock())
+
+
+def _parties(tx: Transaction, message: Notification) -> Sequence[str]:
+    """The servers that may speak of the share which the message names."""
+    if message.notification_type == SHARE_UNSHARED:
+        return tx.incoming_shares.peers_of(message.provider_id, limit=_CANDIDATES)
+    share = tx.outgoing_shares.by_provider_id(message.provider_id)
+    return [share.peer] if share else []
+
+
+def _meant(shares: Sequence[IncomingShare], secret: str | None) -> Sequence[IncomingShare]:
+    """Some servers use one providerId for all recipients, and tell the shares apart by their secret (NOTIF-4)."""
+    if secret is None or len(shares) == 1:
+        return shares
+    return [share for share in shares if _has_secret(share, secret)] or shares
+
+
+def _has_secret(share: IncomingShare, secret: str) -> bool:
+    try:
+        own = parse_protocols(dict(share.protocol)).shared_secret or ""
+    except LocalFault:
+        return False
+    return hmac.compare_digest(own.encode(), secret.encode("utf-8", "replace"))
 
 
 def _no_party() -> Forbidden:

@@ -6,6 +6,8 @@ Stores are plain synchronous functions; they run inside `Database.read` and `Dat
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
 from opencloudmesh.services.records import (
@@ -184,6 +186,17 @@ class HttpAnswer:
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+
+    def retry_after(self, now: float) -> float | None:
+        """The seconds that `Retry-After` asks to wait, be they given as a number or as a date (RFC 9110, section 10.2.3)."""
+        text = self.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdigit():
+            return float(text[:9])
+        try:
+            at = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+        return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now)
 
 
 class HttpStream(Protocol):

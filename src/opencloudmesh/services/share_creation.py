@@ -6,21 +6,34 @@ received resource is not re-shared (NOTIF-7); unsharing ends access at once, whe
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from opencloudmesh.protocol.address import OCMAddress, parse_address
+from opencloudmesh.protocol.discovery import Discovery
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
-from opencloudmesh.protocol.lifecycle import DELIVER, EXPIRED, FAIL, FAILED, OUTGOING_SHARE, REVOKE, REVOKED, next_state
+from opencloudmesh.protocol.lifecycle import (
+    DEAD,
+    DELIVER,
+    EXPIRED,
+    FAIL,
+    FAILED,
+    OUTGOING_SHARE,
+    QUEUED,
+    RETRY,
+    REVOKE,
+    REVOKED,
+    next_state,
+)
 from opencloudmesh.protocol.notifications import build_notification
 from opencloudmesh.protocol.registries import (
     FILE,
     FOLDER,
-    MUST_EXCHANGE_TOKEN,
     READ,
     RELATIVE,
     SHARE_UNSHARED,
     WEBDAV_PERMISSIONS,
 )
-from opencloudmesh.protocol.share_creation import build_share_creation, choose_requirements
+from opencloudmesh.protocol.share_creation import LAST_EXPIRATION, build_share_creation, choose_requirements
 from opencloudmesh.protocol.share_protocols import WebdavProtocol, build_protocols
 from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.peers import Peers
@@ -75,8 +88,10 @@ class ShareCreation:
         recipient = self._checked_recipient(share_with)
         granted = _checked_permissions(permissions)
         now = self._clock()
-        if expires_at is not None and expires_at <= now:
+        if expires_at is not None and not now < expires_at:  # nor is NaN
             raise Conflict("The expiration lies in the past.", code="already-expired")
+        if expires_at is not None and expires_at > LAST_EXPIRATION:
+            raise InvalidInput("The expiration lies too far in the future.")
         place = path.strip("/")
         if not place or place == RECEIVED_FOLDER or place.startswith(RECEIVED_FOLDER + "/"):
             raise InvalidInput(
@@ -136,22 +151,26 @@ class ShareCreation:
             if state == share.state:
                 return share
             tx.outgoing_shares.set_state(share_id, state, "", now)
-            if self._withdrawn(tx, share_id, now) or share.state == FAILED:
-                return _owned(tx, user, share_id)
-            self._deliveries.queue(tx, peer=share.peer, kind=SHARE_UNSHARED, user_id=user.id, outgoing=share_id)
+            if self._may_be_known(tx, share_id, now):
+                self._deliveries.queue(tx, peer=share.peer, kind=SHARE_UNSHARED, user_id=user.id, outgoing=share_id)
             return _owned(tx, user, share_id)
 
         share = await self._db.write(work)
         self._deliveries.wake(share.peer)
         return share
 
-    def _withdrawn(self, tx: Transaction, share_id: int, now: float) -> bool:
-        """Cancel a Share Creation Notification that was never tried; False when the peer may know of the share."""
+    def _may_be_known(self, tx: Transaction, share_id: int, now: float) -> bool:
+        """Whether the peer may have heard of the share; a notification that was never tried is withdrawn."""
+        known = True
         for delivery in tx.deliveries.of_outgoing_share(share_id):
-            if delivery.kind == SHARE_CREATION and delivery.state == "queued" and delivery.attempts == 0:
+            if delivery.kind != SHARE_CREATION:
+                continue
+            if delivery.state == QUEUED and delivery.attempts == 0:
                 tx.deliveries.bury(delivery.id, reason=Overtaken.code, detail="", http_status=0, at=now)
-                return True
-        return False
+                known = False
+            elif delivery.state == DEAD:  # untried, or refused at the only try; of any other try nobody knows what came of it
+                known = delivery.attempts > (1 if delivery.reason.startswith("http-") else 0)
+        return known
 
     # ------------------------------------------------------------ delivery handler
     async def send(self, delivery: Delivery) -> HttpAnswer:
@@ -161,23 +180,13 @@ class ShareCreation:
             raise Overtaken("The share is gone.")
         if delivery.kind == SHARE_UNSHARED:
             return await self._send_unshared(share)
-        if share.state in _OVER:
+        if share.state in _OVER or (share.expires_at is not None and share.expires_at <= self._clock()):
             raise Overtaken("The share ended before the other server heard of it.")
         return await self._send_creation(share)
 
     async def _send_creation(self, share: OutgoingShare) -> HttpAnswer:
         receiver = await self._peers.discover(share.peer)
-        requirements = share.requirements
-        if requirements is None:
-            requirements = choose_requirements(receiver, sender_offers_exchange=True)
-            decided = requirements
-            await self._db.write(lambda tx: tx.outgoing_shares.set_requirements(share.id, decided))
-        elif MUST_EXCHANGE_TOKEN not in requirements and MUST_EXCHANGE_TOKEN in choose_requirements(
-            receiver, sender_offers_exchange=True
-        ):
-            requirements = (*requirements, MUST_EXCHANGE_TOKEN)
-            decided = requirements
-            await self._db.write(lambda tx: tx.outgoing_shares.set_requirements(share.id, decided))
+        requirements = await self._requirements(share, receiver)
         owner = parse_address(share.owner)
         relative = receiver.webdav_receive_uri == RELATIVE
         webdav = WebdavProtocol.model_validate(
@@ -202,18 +211,24 @@ class ShareCreation:
             expiration=None if share.expires_at is None else int(share.expires_at),
             protocol=build_protocols(webdav=webdav),
         )
-        return await self._peers.post_signed(
-            share.peer, f"{receiver.end_point}/shares", content_type="application/json", body=body
-        )
+        answer = await self._peers.post_message(share.peer, "/shares", body)
+        # what a peer says of a message may repeat it, and is shown
+        return replace(answer, body=answer.body.replace(share.secret.reveal().encode(), b"***"))
+
+    async def _requirements(self, share: OutgoingShare, receiver: Discovery) -> tuple[str, ...]:
+        """What the share demands: decided before the first try, and later only ever more."""
+        before = share.requirements or ()
+        chosen = choose_requirements(receiver, sender_offers_exchange=True)
+        decided = before + tuple(word for word in chosen if word not in before)
+        if decided != share.requirements:
+            await self._db.write(lambda tx: tx.outgoing_shares.set_requirements(share.id, decided))
+        return decided
 
     async def _send_unshared(self, share: OutgoingShare) -> HttpAnswer:
-        receiver = await self._peers.discover(share.peer)
         body = build_notification(
             SHARE_UNSHARED, share.provider_id, share.resource_type, {"message": "The share was taken back."}
         )
-        return await self._peers.post_signed(
-            share.peer, f"{receiver.end_point}/notifications", content_type="application/json", body=body
-        )
+        return await self._peers.post_message(share.peer, "/notifications", body)
 
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """The Receiving Server took it: pending -> sent, unless an answer of the recipient came first."""
@@ -224,6 +239,11 @@ class ShareCreation:
         """The Share Creation Notification can not be delivered: the share is failed, with the reason."""
         if delivery.kind == SHARE_CREATION:
             _advance(tx, delivery, FAIL, reason, at)
+
+    def retried(self, tx: Transaction, delivery: Delivery, at: float) -> None:
+        """The user has a failed Share Creation Notification sent again: failed -> pending."""
+        if delivery.kind == SHARE_CREATION:
+            _advance(tx, delivery, RETRY, "", at)
 
 
 def _advance(tx: Transaction, delivery: Delivery, event: str, reason: str, at: float) -> None:

@@ -10,7 +10,18 @@ from collections.abc import Sequence
 from opencloudmesh.protocol.admission import Arrival, Discard, Policy, decide
 from opencloudmesh.protocol.errors import FieldFault, InvalidMessage, NotFound, SignatureRefused
 from opencloudmesh.protocol.http_signatures import Request
-from opencloudmesh.protocol.lifecycle import ACCEPT, DECLINE, EXPIRED, INCOMING_SHARE, LEAVE, REVOKED, next_state
+from opencloudmesh.protocol.lifecycle import (
+    ACCEPT,
+    ACCEPTED,
+    DECLINE,
+    EXPIRED,
+    INCOMING_SHARE,
+    LEAVE,
+    PENDING,
+    REVOKED,
+    InvalidTransition,
+    next_state,
+)
 from opencloudmesh.protocol.notifications import build_notification
 from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED
 from opencloudmesh.protocol.share_creation import (
@@ -143,10 +154,13 @@ class ShareReception:
         def work(tx: Transaction) -> IncomingShare:
             share = _owned(tx, user, share_id)
             state = next_state(INCOMING_SHARE, share.state, event)
+            if event == ACCEPT and share.expires_at is not None and share.expires_at <= now:
+                raise InvalidTransition(EXPIRED, ACCEPT)  # it is, though not swept yet
             if state == share.state:
                 return share
             tx.incoming_shares.set_state(share_id, state, "", now)
-            self._deliveries.queue(tx, peer=share.peer, kind=kind, user_id=user.id, incoming=share_id)
+            if share.state in (PENDING, ACCEPTED):  # of others the sender has heard, or told us
+                self._deliveries.queue(tx, peer=share.peer, kind=kind, user_id=user.id, incoming=share_id)
             return _owned(tx, user, share_id)
 
         share = await self._db.write(work)
@@ -159,17 +173,17 @@ class ShareReception:
         share = await self._db.read(lambda tx: tx.incoming_shares.by_id(delivery.incoming_share_id or 0))
         if share is None or share.state in (REVOKED, EXPIRED):
             raise Overtaken("The share is gone.")
-        sender = await self._peers.discover(share.peer)
         body = build_notification(delivery.kind, share.provider_id, share.resource_type, {"message": "The recipient answered."})
-        return await self._peers.post_signed(
-            share.peer, f"{sender.end_point}/notifications", content_type="application/json", body=body
-        )
+        return await self._peers.post_message(share.peer, "/notifications", body)
 
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """Nothing changes here: the answer was the recipient's."""
 
     def failed(self, tx: Transaction, delivery: Delivery, reason: str, at: float) -> None:
         """Nothing changes here: the delivery shows the reason."""
+
+    def retried(self, tx: Transaction, delivery: Delivery, at: float) -> None:
+        """Nothing changes here."""
 
 
 def _owned(tx: Transaction, user: User, share_id: int) -> IncomingShare:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from opencloudmesh.protocol.errors import AccessDenied
 from opencloudmesh.services.ports import Entry, OpenFile, Storage
+from opencloudmesh.services.resource_access.closing import closing
 
 
 class Subtree:
@@ -26,8 +27,9 @@ class Subtree:
         return self._up(await self._storage.entry(self._down(path)))
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
-        async for entry in self._storage.list(self._down(path)):
-            yield self._up(entry)
+        async with closing(self._storage.list(self._down(path))) as entries:
+            async for entry in entries:
+                yield self._up(entry)
 
     async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
         opened = await self._storage.open(self._down(path), start, length)

@@ -14,6 +14,7 @@ from opencloudmesh.protocol.resource_access import ShareAccess, may
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.ports import Clock, Database, DavTree, Entry, OpenFile, Storage, StorageFor
 from opencloudmesh.services.records import IncomingShare, User
+from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
 from opencloudmesh.services.resource_access.received import ReceivedShares
 from opencloudmesh.services.share_creation import RECEIVED_FOLDER
@@ -82,6 +83,7 @@ class _UserTree:
         self._own = own
         self._shares = shares
         self._received = received
+        self._opened: dict[str, Storage] = {}
 
     async def _place(self, path: str) -> tuple[Storage, str, str]:
         """The tree that holds `path`, the prefix of that tree here, and the path inside it."""
@@ -91,7 +93,9 @@ class _UserTree:
         share = self._shares.get(mount)
         if share is None:
             raise NotFound("There is no such received share.", code="not-found")
-        return await self._received.open(share), _PREFIX + mount, inside
+        if mount not in self._opened:
+            self._opened[mount] = await self._received.open(share)
+        return self._opened[mount], _PREFIX + mount, inside
 
     async def entry(self, path: str) -> Entry:
         if path == RECEIVED_FOLDER:
@@ -105,9 +109,10 @@ class _UserTree:
                 yield _mounted(share)
             return
         storage, prefix, inside = await self._place(path)
-        async for entry in storage.list(inside):
-            if path or entry.path != RECEIVED_FOLDER:
-                yield _below(prefix, entry)
+        async with closing(storage.list(inside)) as entries:
+            async for entry in entries:
+                if path or entry.path != RECEIVED_FOLDER:
+                    yield _below(prefix, entry)
         if not path and self._shares:
             yield _received_folder(self._shares)
 
@@ -160,13 +165,14 @@ async def _copy_across(source: Storage, source_path: str, target: Storage, targe
     entry = await source.entry(source_path)
     if entry.is_folder:
         await target.make_folder(target_path)
-        async for child in source.list(source_path):
+        # read whole first: no connection is held open while others are made, level by level
+        for child in [child async for child in source.list(source_path)]:
             await _copy_across(source, child.path, target, f"{target_path}/{child.name}")
         return
     opened = await source.open(source_path)
     try:
-        chunks = opened.chunks(0, opened.entry.size)
-        await target.write(target_path, chunks, size=opened.entry.size, modified_at=opened.entry.modified_at)
+        async with closing(opened.chunks(0, opened.entry.size)) as chunks:
+            await target.write(target_path, chunks, size=opened.entry.size, modified_at=opened.entry.modified_at)
     finally:
         await opened.aclose()
 

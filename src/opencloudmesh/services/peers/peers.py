@@ -1,0 +1,241 @@
+"""`Peers` (see the package)."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from opencloudmesh.protocol.address import host_of_url
+from opencloudmesh.protocol.discovery import Discovery, parse_discovery, well_known_urls
+from opencloudmesh.protocol.errors import Forbidden, OCMError, PeerRefused, PeerUnreachable, SignatureRefused
+from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid, read_signature, sign, verify
+from opencloudmesh.protocol.jwks import KeySet, parse_key_set
+from opencloudmesh.services.peers.fetched import FRESH_SECONDS, Fetched
+from opencloudmesh.services.peers.seen_signatures import SeenSignatures
+from opencloudmesh.services.peers.trust import TrustPolicy
+from opencloudmesh.services.ports import Clock, Database, HttpAnswer, HttpClient, NewToken, Signer, Transaction
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+GONE = frozenset({404, 405, 410})
+"""Answers that an endpoint gives which has moved."""
+_KEY_REFETCH_SECONDS = 30.0
+_MAX_HOSTS = 4096
+_MAX_DOCUMENT = 256 * 1024
+_CONTACT_EVERY = 60.0
+
+
+class Peers:
+    """What we know of other servers, and every signed word to and from them."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        http: HttpClient,
+        signer: Signer,
+        clock: Clock,
+        new_token: NewToken,
+        trust: TrustPolicy,
+        freshness: float = 300.0,
+        skew: float = 60.0,
+    ) -> None:
+        self._db = database
+        self._http = http
+        self._signer = signer
+        self._clock = clock
+        self._new_token = new_token
+        self._freshness = freshness
+        self._skew = skew
+        self.trust = trust
+        self._documents: Fetched[Discovery] = Fetched(self._fetch_discovery, clock)
+        self._keys: Fetched[KeySet] = Fetched(self._fetch_keys, clock)
+        self._seen = SeenSignatures(freshness + skew)
+        self._contacts: dict[str, float] = {}
+        self._failing: set[str] = set()
+        self.on_contact: Callable[[str], None] = lambda host: None
+
+    def is_allowed(self, host: str) -> bool:
+        """False for a server that is denylisted, or missing from the allowlist where there is one."""
+        return not self.trust.is_denylisted(host) and self.trust.is_allowlisted(host)
+
+    def check_allowed(self, host: str) -> None:
+        """Raise `Forbidden` (policy-denied) for a server we do not talk to (TRUST-1)."""
+        if not self.is_allowed(host):
+            raise Forbidden(f"This server does not federate with {host}.", code="policy-denied")
+
+    # ------------------------------------------------------------ discovery
+    async def discover(self, host: str, *, fresh: bool = False) -> Discovery:
+        """The discovery document of a server, from the cache where it is fresh.
+
+        Raises `Forbidden` (policy-denied), `PeerUnreachable`, `PeerRefused` (discovery-..., http-...).
+        """
+        self.check_allowed(host)
+        return await self._documents.get(host, max_age=0.0 if fresh else FRESH_SECONDS)
+
+    async def _fetch_discovery(self, host: str) -> Discovery:
+        first: OCMError | None = None
+        for url in well_known_urls(self._http.origin_of(host)):
+            try:
+                answer = await self._fetch_json(host, url)
+                found = parse_discovery(answer.body)
+            except PeerRefused as error:
+                first = first or error
+                continue
+            await self._keep(host, answer.body, lambda tx, text, now: tx.peers.set_discovery(host, text, now))
+            if not found.enabled:
+                raise PeerRefused(f"{host} says that Open Cloud Mesh is switched off there.", code="discovery-disabled")
+            return found
+        raise first or PeerRefused(f"{host} has no discovery document.", code="discovery-invalid")
+
+    async def _fetch_json(self, host: str, url: str) -> HttpAnswer:
+        answer = await self._reached(
+            host, self._http.fetch("GET", url, headers={"accept": "application/json"}, max_bytes=_MAX_DOCUMENT)
+        )
+        if answer.status != 200:
+            raise PeerRefused(
+                f"{url} answered {answer.status}.",
+                code=f"http-{answer.status}",
+                status=answer.status,
+                retry_after=answer.retry_after(self._clock()),
+            )
+        return answer
+
+    # ------------------------------------------------------------ who signed
+    async def verify(self, request: Request, host: str) -> VerifiedSignature:
+        """Verify that `host` signed `request` (Appendix B: Verifying a Signature).
+
+        Raises `SignatureRefused` (401), `Forbidden` (403: policy-denied, or sender-not-signer where the keyid names another
+        server).
+        """
+        self.check_allowed(host)
+        received = read_signature(request)
+        keyid = received.keyid
+        try:
+            keys = await self._keys.get(host)
+            if not keys.has(keyid):
+                keys = await self._other_keys(host, keyid)
+        except (PeerUnreachable, PeerRefused) as error:
+            raise SignatureRefused(f"The keys of {host} cannot be had: {error.sentence}", code="sig-keys-unavailable") from error
+        now = self._clock()
+        verified = verify(request, keys, now=now, freshness=self._freshness, skew=self._skew, received=received)
+        if not self._seen.add(verified, now):
+            raise SignatureRefused("This signature was used before.", code="sig-replay")
+        self._documents.forgive(host)
+        await self._contacted(host)
+        self.on_contact(host)
+        return verified
+
+    async def _other_keys(self, host: str, keyid: str) -> KeySet:
+        """The key is not in the cached set: it is another server's, or a new one."""
+        named = host_of_keyid(keyid)
+        if named is not None and named != host:
+            raise Forbidden(f"The request is signed with a key of {named}, not of {host}.", code="sender-not-signer")
+        return await self._keys.get(host, max_age=_KEY_REFETCH_SECONDS)
+
+    async def _fetch_keys(self, host: str) -> KeySet:
+        usual = f"{self._http.origin_of(host)}/.well-known/jwks.json"
+        try:
+            return await self._fetch_key_set(host, usual)
+        except PeerRefused:
+            other = (await self.discover(host)).jwks_uri
+            if other is None or other == usual or host_of_url(other) != host:
+                raise
+            return await self._fetch_key_set(host, other)
+
+    async def _fetch_key_set(self, host: str, url: str) -> KeySet:
+        answer = await self._fetch_json(host, url)
+        keys = parse_key_set(answer.body)
+        await self._keep(host, answer.body, lambda tx, text, now: tx.peers.set_key_set(host, text, now))
+        return keys
+
+    async def publishes_keys(self, host: str) -> bool:
+        """False where `host` answers that there are no keys that we can use; a server that cannot be asked may have some."""
+        try:
+            return len(await self._keys.get(host)) > 0
+        except PeerUnreachable:
+            return True
+        except PeerRefused as error:
+            return error.status == 429 or error.status >= 500
+
+    # ------------------------------------------------------------ what we send
+    async def post_signed(self, host: str, url: str, *, content_type: str, body: bytes) -> HttpAnswer:
+        """POST a signed message to `host`; any HTTP answer is returned, `PeerUnreachable` raised where none came."""
+        self.check_allowed(host)
+        request = Request("POST", url, (("content-type", content_type),), body)
+        added = sign(
+            request,
+            keyid=self._signer.keyid,
+            algorithm=self._signer.algorithm,
+            sign=self._signer.sign,
+            created=int(self._clock()),
+            nonce=self._new_token(),
+        )
+        headers = {"content-type": content_type, "accept": "application/json"} | dict(added)
+        return await self._reached(host, self._http.fetch("POST", url, headers=headers, body=body), by_us=True)
+
+    async def post_message(self, host: str, path: str, body: bytes) -> HttpAnswer:
+        """POST a signed JSON message to `path` below the end point of `host`; a moved end point is found.
+
+        Raises what `discover` raises.
+        """
+        known = (await self.discover(host)).end_point
+        answer = await self.post_signed(host, known + path, content_type="application/json", body=body)
+        if answer.status in GONE:
+            now = (await self.discover(host, fresh=True)).end_point
+            if now != known:
+                answer = await self.post_signed(host, now + path, content_type="application/json", body=body)
+        return answer
+
+    async def _reached(self, host: str, exchange: Awaitable[HttpAnswer], *, by_us: bool = False) -> HttpAnswer:
+        try:
+            answer = await exchange
+        except PeerUnreachable as error:
+            await self._failed(host, error.code)
+            raise
+        if answer.status < 500 and (by_us or host in self._failing):
+            await self._contacted(host)
+        return answer
+
+    # ------------------------------------------------------------ what we note
+    async def _contacted(self, host: str) -> None:
+        now = self._clock()
+        if host not in self._failing and self._contacts.get(host, -_CONTACT_EVERY) + _CONTACT_EVERY > now:
+            return
+        self._failing.discard(host)
+        if len(self._contacts) >= _MAX_HOSTS:
+            self._contacts.clear()
+        self._contacts[host] = now
+        await self._note(lambda tx: tx.peers.set_contact(host, now))
+
+    async def _failed(self, host: str, reason: str) -> None:
+        now = self._clock()
+        if host in self._failing or len(self._failing) >= _MAX_HOSTS:
+            return
+
+        def work(tx: Transaction) -> bool:
+            if tx.peers.get(host) is None:
+                return False
+            tx.peers.set_failing(host, now, reason)
+            return True
+
+        if await self._note(work):
+            self._failing.add(host)
+
+    async def _keep(self, host: str, document: bytes, keep: Callable[[Transaction, str, float], None]) -> None:
+        """Keep what a server published, if we have dealt with it: anybody can name a server, or a thousand of them."""
+        text, now = document.decode("utf-8", "replace"), self._clock()
+
+        def work(tx: Transaction) -> None:
+            if tx.peers.get(host) is not None:
+                keep(tx, text, now)
+
+        await self._note(work)
+
+    async def _note(self, work: Callable[[Transaction], T]) -> T | None:
+        try:
+            return await self._db.write(work)
+        except OCMError as error:
+            _log.warning("peer-not-noted", reason=error.code)
+            return None
