@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 Headers = Iterable[tuple[str, str]]
 _SECONDS = 20.0
+_given: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def ask(origin: str, method: str, target: str, headers: Headers = (), body: byte
     try:
         connection.putrequest(method, target, skip_accept_encoding=True)
         given = list(headers)
-        if (body or method in ("POST", "PUT")) and not any(name == "content-length" for name, _ in given):
+        if (body or method in ("POST", "PUT")) and not any(name.lower() == "content-length" for name, _ in given):
             given.append(("content-length", str(len(body))))
         for name, value in given:
             connection.putheader(name, value)
@@ -65,10 +66,13 @@ def ask_raw(origin: str, head: bytes) -> int:
 
 
 def free_port() -> int:
-    """A port of this machine where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    """A port of this machine where nobody listens, and never the same again: servers remember the keys of a host."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port: int = listener.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = 15.0) -> Any:
