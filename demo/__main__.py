@@ -119,6 +119,9 @@ class Demo:
         self.bob.run("accept", str(waiting[0]["id"]))
         hold(self.alice.wait_for_share(again["id"], "accepted"), "bob accepted the read-only file this time")
         path = next(item["path"] for item in self.bob.items("inbox") if item["id"] == waiting[0]["id"])
+        sizes = {entry["name"]: entry["size"] for entry in self.bob.items("ls", "Shared with me")}
+        size = (self.folder / "work" / "notes.txt").stat().st_size
+        hold(sizes["notes.txt"] == size, f"his list shows its size ({size} bytes) without asking A")
         there = self.folder / "bob" / "notes.txt"
         self.bob.run("get", path, str(there))
         hold(there.read_text().startswith("Read me"), "bob reads it")

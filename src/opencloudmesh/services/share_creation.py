@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from opencloudmesh.protocol.address import OCMAddress, parse_address
 from opencloudmesh.protocol.discovery import Discovery
-from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, OCMError
 from opencloudmesh.protocol.lifecycle import (
     DEAD,
     DELIVER,
@@ -195,6 +195,7 @@ class ShareCreation:
                 "shared_secret": share.secret.reveal(),
                 "permissions": share.permissions,
                 "requirements": requirements,
+                "size": await self._size(share),
             },
             by_name=True,
         )
@@ -214,6 +215,16 @@ class ShareCreation:
         answer = await self._peers.post_message(share.peer, "/shares", body)
         # what a peer says of a message may repeat it, and is shown
         return replace(answer, body=answer.body.replace(share.secret.reveal().encode(), b"***"))
+
+    async def _size(self, share: OutgoingShare) -> int | None:
+        """The size of a shared file, so that the Receiving Server can list it without asking."""
+        if share.resource_type != FILE:
+            return None
+        owner = await self._db.read(lambda tx: tx.users.by_id(share.user_id))
+        try:
+            return (await self._storage_for(owner).entry(share.path)).size if owner else None
+        except OCMError:
+            return None
 
     async def _requirements(self, share: OutgoingShare, receiver: Discovery) -> tuple[str, ...]:
         """What the share demands: decided before the first try, and later only ever more."""

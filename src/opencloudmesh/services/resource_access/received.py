@@ -59,6 +59,7 @@ class ReceivedShares:
         self._origin_of = origin_of
         self._plans: OrderedDict[int, tuple[Discovery, AccessPlan]] = OrderedDict()
         self._fruitless: OrderedDict[int, float] = OrderedDict()
+        self._seen: OrderedDict[int, Entry] = OrderedDict()
 
     async def open(self, share: IncomingShare) -> Storage:
         """The shared resource as a tree; raises `PeerUnreachable`, `PeerRefused`, `AccessDenied` (mfa-required)."""
@@ -69,7 +70,19 @@ class ReceivedShares:
             raise
         if plan.needs_mfa:
             raise AccessDenied("This share asks for a second factor, which this server cannot ask for yet.", code="mfa-required")
-        return _Watched(self._remote_storage_for(plan.url, self._authorize(share, plan)), _Watch(self, share))
+        return _Watched(
+            self._remote_storage_for(plan.url, self._authorize(share, plan)),
+            _Watch(self, share),
+            lambda root: self.saw(share, root),
+        )
+
+    def seen(self, share: IncomingShare) -> Entry | None:
+        """What the root of the share was when it was last looked at, since this server was started."""
+        return self._seen.get(share.id)
+
+    def saw(self, share: IncomingShare, root: Entry) -> None:
+        """Remember the root of a share for listings, which ask no other server."""
+        _put(self._seen, share.id, root)
 
     async def _plan(self, share: IncomingShare) -> AccessPlan:
         # (1) discover the server of the sender
@@ -219,12 +232,16 @@ class _WatchedFile:
 class _Watched:
     """A remote tree that records whether its server answers."""
 
-    def __init__(self, storage: Storage, watch: _Watch) -> None:
+    def __init__(self, storage: Storage, watch: _Watch, saw: Callable[[Entry], None]) -> None:
         self._storage = storage
         self._watch = watch
+        self._saw = saw
 
     async def entry(self, path: str) -> Entry:
-        return await self._watch.over(self._storage.entry(path))
+        found = await self._watch.over(self._storage.entry(path))
+        if not path:
+            self._saw(found)
+        return found
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         async with closing(self._watch.through(self._storage.list(path))) as entries:
@@ -233,7 +250,10 @@ class _Watched:
         await self._watch.note(available=True)
 
     async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
-        return _WatchedFile(await self._watch.over(self._storage.open(path, start, length)), self._watch)
+        opened = await self._watch.over(self._storage.open(path, start, length))
+        if not path:
+            self._saw(opened.entry)
+        return _WatchedFile(opened, self._watch)
 
     async def write(
         self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
@@ -246,6 +266,8 @@ class _Watched:
                 await self._watch.note(available=False)
             raise
         await self._watch.note(available=True)
+        if not path:
+            self._saw(written[0])
         return written
 
     async def make_folder(self, path: str) -> None:

@@ -8,9 +8,10 @@ once and with a reason.
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, Unauthorized
+from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCMError, Unauthorized
 from opencloudmesh.protocol.registries import FOLDER
 from opencloudmesh.protocol.resource_access import ShareAccess, may
+from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.ports import Clock, Database, DavTree, Entry, OpenFile, Storage, StorageFor
 from opencloudmesh.services.records import IncomingShare, User
@@ -106,7 +107,7 @@ class _UserTree:
     async def list(self, path: str) -> AsyncIterator[Entry]:
         if path == RECEIVED_FOLDER:
             for share in self._shares.values():
-                yield _mounted(share)
+                yield _mounted(share, self._received.seen(share))
             return
         storage, prefix, inside = await self._place(path)
         async with closing(storage.list(inside)) as entries:
@@ -194,13 +195,19 @@ def _received_folder(shares: dict[str, IncomingShare]) -> Entry:
     return Entry(RECEIVED_FOLDER, True, 0, latest, f'"received-{len(shares)}-{int(latest * 1000)}"')
 
 
-def _mounted(share: IncomingShare) -> Entry:
-    """A received share as its parent's listing shows it, without asking its server."""
-    return Entry(
-        _PREFIX + share.mount_name,
-        share.resource_type == FOLDER,
-        0,
-        share.changed_at,
-        f'"share-{share.id}-{int(share.changed_at * 1000)}"',
-        unavailable=share.unavailable_since is not None,
-    )
+def _mounted(share: IncomingShare, seen: Entry | None) -> Entry:
+    """A received share as its parent's listing shows it, without asking its server: as last seen, else as announced."""
+    place, away = _PREFIX + share.mount_name, share.unavailable_since is not None
+    if seen is not None:
+        return replace(seen, path=place, unavailable=away)
+    etag = f'"share-{share.id}-{int(share.changed_at * 1000)}"'
+    is_folder = share.resource_type == FOLDER
+    return Entry(place, is_folder, 0 if is_folder else _announced_size(share), share.changed_at, etag, unavailable=away)
+
+
+def _announced_size(share: IncomingShare) -> int:
+    try:
+        webdav = parse_protocols(dict(share.protocol)).webdav
+    except OCMError:  # a row that cannot be read spoils no listing
+        return 0
+    return webdav.size or 0 if webdav else 0
