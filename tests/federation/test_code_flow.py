@@ -1,6 +1,5 @@
 """Codes exchanged for tokens: what we ask for, what we give, whom we refuse in which words, and that nothing is interrupted."""
 
-import json
 import time
 from collections.abc import Callable
 from urllib.parse import urlencode
@@ -215,13 +214,6 @@ def test_a_token_opens_its_own_share_only_and_ends(strict: Site, site: Site, eri
     ):
         assert status(targets[0], forged) == 401
     wait_until(lambda: status(targets[0], tokens[0]) == 401, 3)  # of one second
-
-
-@pytest.mark.spec("CODE-5")
-def test_json_of_deployed_servers_is_refused_in_the_same_form(site: Site, peer: SimulatedPeer, code: str) -> None:
-    body = json.dumps({"grant_type": "authorization_code", "client_id": peer.host, "code": code}).encode()
-    answer = peer.post(site.origin, "/ocm/token", body, content_type=JSON)
-    assert answer.status == 200 or refusal(answer) == "invalid_request"
 
 
 # ---------------------------------------------------------------- what a peer's token endpoint may do to us

@@ -48,9 +48,17 @@ def ask(origin: str, method: str, target: str, headers: Headers = (), body: byte
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.endheaders(body or None)
         answer = connection.getresponse()
-        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        return Answer(answer.status, _joined(answer.getheaders()), answer.read())
     finally:
         connection.close()
+
+
+def _joined(lines: Headers) -> dict[str, str]:
+    """Header lines by lower-case name; those of one name joined."""
+    headers: dict[str, str] = {}
+    for name, value in lines:
+        headers[name.lower()] = f"{headers[name.lower()]}, {value}" if name.lower() in headers else value
+    return headers
 
 
 def ask_raw(origin: str, head: bytes) -> int:
