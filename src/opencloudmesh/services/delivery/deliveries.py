@@ -195,7 +195,7 @@ class Deliveries:
 
     async def _work(self, peer: str, state: PeerQueue) -> None:
         """Empty one peer's queue, then end."""
-        while self._running:
+        while True:
             state.wake.clear()
             try:
                 pause = await self._round(peer, state)

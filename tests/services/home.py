@@ -1,0 +1,141 @@
+"""Our server in a test: all services on one database."""
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from opencloudmesh.adapters.keys.signing_key import SigningKey
+from opencloudmesh.protocol.admission import default_policies
+from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.delivery import Deliveries, RetryPolicy
+from opencloudmesh.services.notifications import Notifications
+from opencloudmesh.services.peers import Peers, TrustPolicy
+from opencloudmesh.services.ports import Database
+from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShare
+from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
+from opencloudmesh.services.share_reception import ShareReception
+from tests.services.world import (
+    HOST,
+    ORIGIN,
+    MemoryHomes,
+    MemoryIssuer,
+    SimulatedNetwork,
+    SimulatedTime,
+    new_token,
+    settle,
+)
+
+
+def make_peers(database: Database, network: SimulatedNetwork, time: SimulatedTime, trust: TrustPolicy | None = None) -> Peers:
+    return Peers(
+        database=database,
+        http=network,
+        signer=SigningKey(Ed25519PrivateKey.generate(), host=HOST),
+        clock=time,
+        new_token=new_token,
+        trust=trust or TrustPolicy(),
+    )
+
+
+@dataclass
+class Home:
+    """Our server: all services on one database."""
+
+    database: Database
+    time: SimulatedTime
+    peers: Peers
+    deliveries: Deliveries
+    homes: MemoryHomes
+    issuer: MemoryIssuer
+    creation: ShareCreation
+    reception: ShareReception
+    notifications: Notifications
+    code_flow: CodeFlow
+
+    async def start(self) -> None:
+        """Begin to deliver."""
+        handlers = {
+            SHARE_CREATION: self.creation,
+            "SHARE_UNSHARED": self.creation,
+            "SHARE_ACCEPTED": self.reception,
+            "SHARE_DECLINED": self.reception,
+        }
+        await self.deliveries.start(handlers, sole_process=True)
+
+    async def settle(self) -> None:
+        """Let everything happen that time does not hold back."""
+        await settle(self.database)
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, and what follows from it happen."""
+        self.time.advance(seconds)
+        await self.settle()
+
+    async def outgoing(self, share_id: int) -> OutgoingShare:
+        found = await self.database.read(lambda tx: tx.outgoing_shares.by_id(share_id))
+        assert found is not None
+        return found
+
+    async def incoming(self, share_id: int) -> IncomingShare:
+        found = await self.database.read(lambda tx: tx.incoming_shares.by_id(share_id))
+        assert found is not None
+        return found
+
+    async def delivery(self, delivery_id: int) -> Delivery:
+        found = await self.database.read(lambda tx: tx.deliveries.by_id(delivery_id))
+        assert found is not None
+        return found
+
+    async def of_share(self, share: OutgoingShare | IncomingShare) -> list[Delivery]:
+        """The deliveries that tell of a share, oldest first."""
+        if isinstance(share, OutgoingShare):
+            return list(await self.database.read(lambda tx: tx.deliveries.of_outgoing_share(share.id)))
+        return list(await self.database.read(lambda tx: tx.deliveries.of_incoming_share(share.id)))
+
+
+def make_home(
+    database: Database,
+    network: SimulatedNetwork,
+    time: SimulatedTime,
+    *,
+    policy: RetryPolicy | None = None,
+    trust: TrustPolicy | None = None,
+    wait: float = 0.0,
+    require_signature: bool = True,
+) -> Home:
+    """Wire a server of ours; `start` begins to deliver."""
+    peers = make_peers(database, network, time, trust)
+    deliveries = Deliveries(database=database, clock=time, new_token=new_token, policy=policy or RetryPolicy(), wait=time.wait)
+    peers.on_contact = deliveries.peer_seen
+    homes, issuer = MemoryHomes(), MemoryIssuer()
+    creation = ShareCreation(
+        database=database,
+        peers=peers,
+        deliveries=deliveries,
+        storage_for=homes,
+        clock=time,
+        new_token=new_token,
+        origin=ORIGIN,
+        own_host=HOST,
+        wait_for_first_try=wait,
+    )
+    reception = ShareReception(
+        database=database,
+        peers=peers,
+        deliveries=deliveries,
+        clock=time,
+        own_host=HOST,
+        policies=default_policies(require_signature=require_signature, allowlist_only=bool(trust and trust.allowlist)),
+        require_signature=require_signature,
+    )
+    code_flow = CodeFlow(
+        database=database,
+        peers=peers,
+        issuer=issuer,
+        clock=time,
+        new_token=new_token,
+        origin=ORIGIN,
+        own_host=HOST,
+    )
+    notifications = Notifications(database=database, peers=peers, clock=time)
+    return Home(database, time, peers, deliveries, homes, issuer, creation, reception, notifications, code_flow)
