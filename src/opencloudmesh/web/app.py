@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import structlog
 
+from opencloudmesh.protocol.errors import PeerRefused, PeerUnreachable
 from opencloudmesh.web.answers import (
     NO_STORE,
     ASGIApp,
@@ -118,7 +119,10 @@ def _starts_plainly(scope: Scope, prefix: str) -> bool:
 
 
 async def _guarded(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Run an app; an exception is logged, and answered 500 where no answer was begun."""
+    """Run an app; an exception is logged, and answered 500 where no answer was begun.
+
+    An answer that another server's fault broke off is not ours to trace: its reason is logged.
+    """
     begun = False
 
     async def sending(message: Message) -> None:
@@ -128,7 +132,10 @@ async def _guarded(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
 
     try:
         await app(scope, receive, sending)
-    except Exception:
+    except Exception as error:
+        if begun and isinstance(error, PeerUnreachable | PeerRefused):
+            log.warning("answer broken off", path=scope["path"], method=scope["method"], reason=error.code)
+            return
         log.exception("request failed", path=scope["path"], method=scope["method"])
         if not begun:
             await send_answer(send, USER_INTERNAL, head=scope["method"] == "HEAD")
