@@ -163,11 +163,11 @@ def test_no_path_leads_out(share: Share, trick: str) -> None:
 
 
 @pytest.mark.spec("ACC-8")
-@pytest.mark.parametrize("method", ["COPY", "MOVE"])
-@pytest.mark.parametrize("trick", [name for name in OUT if name not in ("symlink-inside", "query")])
-def test_no_destination_leads_out(share: Share, trick: str, method: str) -> None:
-    for prefix in ("", share.site.origin):
-        refused(share.ask(method, "/file.txt", prefix + share.path + OUT[trick]))
+@pytest.mark.parametrize("trick", [name for name in OUT if name != "symlink-inside"])
+def test_no_destination_leads_out(share: Share, trick: str) -> None:
+    for method in ("COPY", "MOVE"):
+        for prefix in ("", share.site.origin):
+            refused(share.ask(method, "/file.txt", prefix + share.path + OUT[trick]))
     assert (share.disk / "file.txt").read_bytes() == b"shared file"
 
 
