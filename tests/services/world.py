@@ -221,6 +221,7 @@ class MemoryHasher:
     def __init__(self) -> None:
         self.hashed = 0
         self.verified: list[str] = []
+        self.started = asyncio.Event()
         self.gate: asyncio.Event | None = None
 
     async def hash(self, password: Secret) -> str:
@@ -229,6 +230,7 @@ class MemoryHasher:
 
     async def verify(self, password_hash: str, password: Secret) -> bool:
         self.verified.append(password_hash)
+        self.started.set()
         if self.gate is not None:
             await self.gate.wait()
         return password_hash.partition(":")[2] == password.reveal()

@@ -71,7 +71,8 @@ class Accounts:
 
     async def users(self) -> Sequence[User]:
         """All accounts, by name."""
-        return await self._db.read(lambda tx: tx.users.all())
+        found = await self._db.read(lambda tx: tx.users.all())
+        return sorted(found, key=lambda user: user.name)
 
     async def set_password(self, name: str, password: Secret) -> None:
         """Change a password and end the user's sessions; raises `NotFound`."""
