@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.federation.peer import SimulatedPeer
+from tests.federation.secrets_told import told
 from tests.federation.site import Site, User
 from tests.federation.wire import free_port
 
@@ -17,7 +18,7 @@ MakePeer = Callable[..., SimulatedPeer]
 
 @pytest.fixture(scope="session")
 def start_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
-    """Start a server; at the end its log must hold no error."""
+    """Start a server; at the end its log must hold no error, and no secret of any test."""
     running: list[Site] = []
 
     def start(name: str, users: Sequence[str], settings: Mapping[str, str] | None = None) -> Site:
@@ -32,6 +33,7 @@ def start_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
         site.stop()
     errors = [line for site in running for line in site.log_text().splitlines() if _is_error(line)]
     assert errors == []
+    assert told.found_in("\n".join(site.log_text() for site in running)) == []
 
 
 def _is_error(line: str) -> bool:

@@ -5,7 +5,7 @@ just enough WebDAV. `documents` and `answers` override whatever it would say.
 """
 
 import json
-import secrets
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +21,12 @@ from opencloudmesh.bootstrap import new_token
 from opencloudmesh.protocol.code_flow import build_token_request
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
 from opencloudmesh.protocol.http_signatures import Request, sign
+from tests.federation.secrets_told import told
 from tests.federation.wire import Answer, Headers, ask, free_port
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+_SECRET = re.compile(rb'"sharedSecret":"([^"]+)"')
 _DISCOVERY = "/.well-known/ocm"
 _KEYS = "/.well-known/jwks.json"
 _CAPABILITIES = ("http-sig", "exchange-token", "notifications", "protocol-object")
@@ -95,9 +97,10 @@ class SimulatedPeer:
     def answer(self, seen: Seen) -> Answer:
         """What a request gets."""
         self.requests.append(seen)
+        for secret in _SECRET.findall(seen.body) if seen.method == "POST" else ():
+            told.add(secret.decode())
         other = self.answers.get((seen.method, seen.path))
-        told = other(seen) if callable(other) else other
-        return told or self._usual(seen)
+        return (other(seen) if callable(other) else other) or self._usual(seen)
 
     def _usual(self, seen: Seen) -> Answer:
         if seen.method == "GET" and seen.path in self.documents:
@@ -111,7 +114,7 @@ class SimulatedPeer:
         return self._dav(seen)
 
     def _token(self) -> Answer:
-        token = f"peer-{secrets.token_hex(16)}"
+        token = told.new()
         self.tokens[token] = time.time() + self.token_seconds
         return json_answer(200, {"access_token": token, "token_type": "Bearer", "expires_in": max(1, int(self.token_seconds))})
 
@@ -177,7 +180,7 @@ class SimulatedPeer:
         """The webdav details of a share."""
         details = {
             "uri": f"{self.origin}/dav/ocm/{provider_id}",
-            "sharedSecret": new_token(),
+            "sharedSecret": told.new(),
             "permissions": ["read"],
             "requirements": ["must-exchange-token"],
             **changes,
@@ -226,7 +229,7 @@ class SimulatedPeer:
         """Exchange a code that must be good."""
         answer = self.request_token(origin, code)
         assert answer.status == 200, answer
-        return str(answer.json["access_token"])
+        return told.add(str(answer.json["access_token"]))
 
 
 def unsigned(headers: Headers) -> list[tuple[str, str]]:

@@ -12,9 +12,10 @@ from typing import Any
 from demo.servers import ServerProcess
 from opencloudmesh import bootstrap
 from opencloudmesh.services.records import Secret
+from tests.federation.secrets_told import told
 from tests.federation.wire import Answer, Headers, ask, free_port, quoted
 
-PASSWORD = "a password of everybody"
+PASSWORD = told.add("a password of everybody")
 _ROUTE = """
 [[routes]]
 name = "tests"
@@ -77,7 +78,7 @@ class User:
         self.name = name
         self.address = f"{name}@{site.host}"
         self.token = ""
-        self.token = self.api("POST", "/session", {"username": name, "password": PASSWORD})["token"]
+        self.token = told.add(self.api("POST", "/session", {"username": name, "password": PASSWORD})["token"])
 
     def ask_api(self, method: str, path: str, body: Any = None) -> Answer:
         headers = [("authorization", f"Bearer {self.token}")] if self.token else []
