@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from benchmarks.peer import SimulatedPeer
+from benchmarks.peer import LoadPeer
 from demo.people import Person
 from demo.servers import ServerProcess
 from opencloudmesh.adapters.keys import load_signing_key
@@ -76,7 +76,7 @@ def measure(folder: Path) -> list[RowValues]:
 
 def _shared_file(server: ServerProcess, folder: Path) -> tuple[str, str, Path]:
     """Share a big file with a peer; its URL, a valid access token, and where it lies."""
-    peer = SimulatedPeer(folder, PEER_PORT)
+    peer = LoadPeer(folder, PEER_PORT)
     alice = Person("alice", folder / "alice", server)
     alice.login("a password of alice")
     big = folder / "big.bin"

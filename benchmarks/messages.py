@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.load import Load, http_request, run_load
-from benchmarks.peer import SimulatedPeer
+from benchmarks.peer import LoadPeer
 from demo.people import Person
 from demo.servers import ServerProcess
 
@@ -42,7 +42,7 @@ async def measure(folder: Path) -> list[RowValues]:
     server.init()
     server.add_user("bob", "a password of bob")
     server.start()
-    peer = SimulatedPeer(folder, PEER_PORT)
+    peer = LoadPeer(folder, PEER_PORT)
     try:
         with peer.serving():
             rows = await _shares(server, peer)
@@ -68,7 +68,7 @@ async def _in_turns(prepare: Callable[[], list[bytes]], port: int, good: int) ->
     return bare, loads
 
 
-async def _shares(server: ServerProcess, peer: SimulatedPeer) -> list[RowValues]:
+async def _shares(server: ServerProcess, peer: LoadPeer) -> list[RowValues]:
     recipient = f"bob@{server.host}"
     bare, loads = await _in_turns(
         lambda: [peer.share_creation(server.origin, recipient) for _ in range(SHARES_A_ROUND)], SERVER_PORT, 201
@@ -92,7 +92,7 @@ def _rows(name: str, bare: list[float], loads: list[Load]) -> list[RowValues]:
     ]
 
 
-async def _tokens(server: ServerProcess, peer: SimulatedPeer, folder: Path) -> list[RowValues]:
+async def _tokens(server: ServerProcess, peer: LoadPeer, folder: Path) -> list[RowValues]:
     bob = Person("bob", folder / "bob", server)
     await asyncio.to_thread(bob.login, "a password of bob")
     file = folder / "data.txt"
