@@ -81,10 +81,7 @@ class Notifications:
         if not shares:
             raise _no_party()
         for share in _meant(shares, message.shared_secret):
-            try:
-                state = next_state(INCOMING_SHARE, share.state, REVOKE)
-            except Conflict:
-                continue
+            state = next_state(INCOMING_SHARE, share.state, REVOKE)
             if state != share.state:
                 tx.incoming_shares.set_state(share.id, state, "unshared", self._clock())
 

@@ -162,9 +162,8 @@ class ShareCreation:
     def _may_be_known(self, tx: Transaction, share_id: int, now: float) -> bool:
         """Whether the peer may have heard of the share; a notification that was never tried is withdrawn."""
         known = True
-        for delivery in tx.deliveries.of_outgoing_share(share_id):
-            if delivery.kind != SHARE_CREATION:
-                continue
+        creations = [delivery for delivery in tx.deliveries.of_outgoing_share(share_id) if delivery.kind == SHARE_CREATION]
+        for delivery in creations:
             if delivery.state == QUEUED and delivery.attempts == 0:
                 tx.deliveries.bury(delivery.id, reason=Overtaken.code, detail="", http_status=0, at=now)
                 known = False
