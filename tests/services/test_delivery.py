@@ -330,7 +330,7 @@ async def test_final_answers(queue: Queue, status: int) -> None:
     await queue.start()
     tried = await queue.after_one_try(answer(status, {"message": "NO"}))
     assert (tried.state, tried.reason, tried.http_status, tried.attempts) == ("dead", f"http-{status}", status, 1)
-    assert tried.detail == '{"message": "NO"}'
+    assert "NO" in tried.detail
     assert queue.handler.told == [(f"http-{status}", tried.id)]
     await queue.advance(100_000)
     assert queue.handler.sent == [tried.id]
