@@ -15,9 +15,15 @@ from demo.people import Person
 from demo.servers import Exchange, PortTaken, ServerProcess
 from demo.straight import read_only_put
 
+
+def _port(name: str, usual: int) -> int:
+    text = os.environ.get(name, "") or str(usual)
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
 FOLDER = Path(os.environ.get("DEMO_DATA", "demo-data")).resolve()
-PORT_A = int(os.environ.get("DEMO_PORT_A", "9101"))
-PORT_B = int(os.environ.get("DEMO_PORT_B", "9102"))
+PORT_A = _port("DEMO_PORT_A", 9101)
+PORT_B = _port("DEMO_PORT_B", 9102)
 PASSWORD = "correct horse battery"
 
 

@@ -1,6 +1,7 @@
 """A person of the demo: runs `ocm` with a session folder of his or her own."""
 
 import json
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -38,7 +39,7 @@ class Person:
 
     def run(self, *args: str) -> None:
         """A command that must succeed."""
-        print(f"   {self.name}$ ocm {' '.join(args)}", flush=True)
+        print(f"   {self.name}$ ocm {shlex.join(args)}", flush=True)
         done = self._ocm(*args)
         if done.returncode != 0:
             raise RuntimeError(f"ocm {' '.join(args)}: {done.stdout}{done.stderr}")
@@ -56,7 +57,7 @@ class Person:
 
     def fails(self, *args: str) -> str | None:
         """A command that must fail: its reason code, or None if it succeeded."""
-        print(f"   {self.name}$ ocm {' '.join(args)}", flush=True)
+        print(f"   {self.name}$ ocm {shlex.join(args)}", flush=True)
         done = self._ocm(*args, "--json")
         if done.returncode == 0:
             return None

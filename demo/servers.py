@@ -1,5 +1,6 @@
 """A server process of the demo: made by `ocm init`, run by `ocm serve`, its exchanges read from its log."""
 
+import fcntl
 import json
 import os
 import re
@@ -61,7 +62,10 @@ class ServerProcess:
         return self._process.pid if self._process else 0
 
     def check_port(self) -> None:
-        """Raise `PortTaken` where another process listens on our port."""
+        """Raise `PortTaken` where our port is none, or another process listens there, or a server kept running has our folder."""
+        if not 0 < self.port < 65536 or self.port == self.other_port:
+            raise PortTaken(f"{self.port} and {self.other_port} are no two ports between 1 and 65535.")
+        self._check_folder()
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -70,6 +74,19 @@ class ServerProcess:
                 raise PortTaken(
                     f"port {self.port} on 127.0.0.1 is taken. Stop what listens there, or choose others: "
                     f"make demo DEMO_PORT_A={self.port + 100} DEMO_PORT_B={self.port + 200}"
+                ) from None
+
+    def _check_folder(self) -> None:
+        lock = self.folder / "data" / "opencloudmesh.sqlite3.lock"
+        if not lock.exists():
+            return
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise PortTaken(
+                    f"a server that was kept running still uses {self.folder}. Stop it (kill the process that KEEP=1 named), "
+                    "or use another folder: DEMO_DATA=DIR make demo"
                 ) from None
 
     def init(self) -> None:

@@ -20,10 +20,11 @@ from opencloudmesh.adapters.passwords import Argon2Hasher
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.adapters.storage.local import LocalStorage
 from opencloudmesh.adapters.tokens import JwtIssuer
-from opencloudmesh.config import CONFIG_FILE, Settings, load_settings, render_default
+from opencloudmesh.config import CONFIG_FILE, Settings, load_settings, parse_origin, render_default
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
+from opencloudmesh.protocol.errors import Conflict
 from opencloudmesh.protocol.registries import (
     ALLOWLIST,
     DENYLIST,
@@ -72,6 +73,12 @@ def initialise(folder: Path, origin: str, listen: str | None = None) -> list[str
     """
     text = render_default(origin=origin, listen=listen)
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / CONFIG_FILE).exists() and (there := load_settings(folder).origin) != parse_origin(origin):
+        raise Conflict(
+            f"{folder / CONFIG_FILE} is there already, and its origin is {there}.",
+            code="origin-differs",
+            hint="Name another folder, or change the origin in that file.",
+        )
     lines = []
     for path, make in (
         (folder / CONFIG_FILE, lambda p: _create(p, text)),

@@ -20,14 +20,15 @@ def folder(ocm: Any, free_port: int) -> Path:
     return Path("cloud").resolve()
 
 
-def test_init_writes_a_configuration_and_keys_and_overwrites_nothing(ocm: Any, folder: Path) -> None:
+def test_init_writes_a_configuration_and_keys_and_overwrites_nothing(ocm: Any, folder: Path, free_port: int) -> None:
     key = folder / "keys" / "signing.pem"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()}
     assert len(before) == 3
-    result = ocm("init", "cloud", "--origin", "https://other.example.org", "--json")
-    assert result.status == 0
-    assert len(result.document["done"]) == 3
+    other = ocm("init", "cloud", "--origin", "https://other.example.org", "--json")
+    assert (other.status, other.document["error"]["code"]) == (1, "origin-differs")
+    origin = ocm("init", "cloud", "--origin", f"http://127.0.0.1:{free_port}", "--json")
+    assert (origin.status, len(origin.document["done"])) == (0, 3)
     assert {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()} == before
 
 
@@ -108,10 +109,11 @@ def test_a_person_uses_a_real_server(ocm: Any, serving: tuple[str, Any], folder:
     assert ocm("rm", "tree/big").status == 0
     assert [item["name"] for item in ocm("ls", "tree", "--json").document["items"]] == ["new", "sub"]
     shared = ocm("share", "tree", "bob@127.0.0.1:9", "--expires", "1d", "--json")
-    assert (shared.status, shared.document["state"], shared.document["delivery"]["reason"]) == (0, "pending", "address-refused")
-    assert ocm("deliveries", "show", shared.document["delivery"]["id"]).status == 0
-    assert ocm("deliveries", "--failed", "--json").document["items"][0]["peer"] == "127.0.0.1:9"
-    assert ocm("deliveries", "cancel", shared.document["delivery"]["id"]).status == 0
+    assert (shared.status, shared.document["error"]["code"]) == (1, "address-refused")
+    failed = ocm("deliveries", "--failed", "--json").document["items"][0]
+    assert (failed["peer"], failed["state"]) == ("127.0.0.1:9", "dead")
+    assert ocm("deliveries", "show", failed["id"]).status == 0
+    assert ocm("deliveries", "cancel", failed["id"]).status == 1
     assert ocm("unshare", "tree", "--json").document["state"] == "revoked"
     assert ocm("inbox", "--json").document == {"items": []}
     assert ocm("user", "disable", "alice", "--dir", folder).status == 0

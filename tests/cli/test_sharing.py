@@ -47,20 +47,23 @@ def test_share_reads_only_unless_told_otherwise(logged_in: Any, server: Any) -> 
     assert before <= server.bodies[-1]["expires_at"] - 30 * 86400 <= time.time()
 
 
-@pytest.mark.parametrize(
-    ("state", "reason", "said"),
-    [
-        ("sent", "", "the other server has taken it"),
-        ("failed", "recipient-unknown", "failed (recipient-unknown)"),
-    ],
-)
-def test_share_says_what_became_of_the_first_try(
-    logged_in: Any, server: Any, make_outgoing: Any, state: str, reason: str, said: str
-) -> None:
+def test_share_says_that_it_was_taken(logged_in: Any, server: Any, make_outgoing: Any) -> None:
     from starlette.responses import JSONResponse
 
-    server.next_answer = JSONResponse(make_outgoing(state=state, reason=reason), 201)
-    assert said in logged_in("share", "Reports", "bob@b.example.org").out
+    server.next_answer = JSONResponse(make_outgoing(state="sent"), 201)
+    assert "the other server has taken it" in logged_in("share", "Reports", "bob@b.example.org").out
+
+
+def test_a_share_that_was_refused_is_an_error(logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any) -> None:
+    from starlette.responses import JSONResponse
+
+    share = make_outgoing(state="failed", reason="http-400")
+    server.deliveries = [make_delivery(outgoing_share_id=share["id"], state="dead", detail="recipient-unknown")]
+    server.next_answer = JSONResponse(share, 201)
+    result = logged_in("share", "Reports", "nobody@b.example.org")
+    assert result.status == 1
+    assert "recipient-unknown (http-400)" in result.err
+    assert "What to do:" in result.err
 
 
 def test_a_share_that_is_not_taken_yet_says_why(logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any) -> None:

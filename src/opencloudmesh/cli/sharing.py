@@ -10,6 +10,7 @@ from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.formats import format_time, parse_expiry, remote_path, text_of, words_of
 from opencloudmesh.cli.terminal import Output
+from opencloudmesh.protocol.errors import PeerRefused
 
 Item = Mapping[str, Any]
 
@@ -82,10 +83,22 @@ async def share(
     async with signed_in() as (api, _):
         created = await api.call("POST", "/shares", document=document)
         # Not taken yet: what the first try ended with stands at the delivery.
-        deliveries = await api.items("/deliveries") if created.get("state") == "pending" else []
+        deliveries = await api.items("/deliveries") if created.get("state") in ("pending", "failed") else []
     mine = [each for each in deliveries if each.get("outgoing_share_id") == created.get("id")]
     delivery = mine[-1] if mine else {}
+    if created.get("state") == "failed":
+        raise _not_taken(created, delivery)
     output.terminal().show({**created, "delivery": delivery or None}, *_describe_created(created, delivery))
+
+
+def _not_taken(created: Item, delivery: Item) -> PeerRefused:
+    reason = text_of(created, "reason")
+    why = text_of(delivery, "detail") or reason
+    return PeerRefused(
+        f"{text_of(created, 'share_with')} was not given {text_of(created, 'path')}: {why}",
+        code=reason,
+        hint="Check the address of the recipient; if it is right, ask the operators of both servers.",
+    )
 
 
 def _describe_created(created: Item, delivery: Item) -> tuple[str, ...]:

@@ -91,7 +91,8 @@ class Terminal:
             return
         for item in failed:
             print(clean(f"  {item['path']}: {item['message']} ({item['code']})"), file=sys.stderr)
-        print(clean(f"Error: {error.sentence} ({error.code})"), file=sys.stderr)
+        for line in f"Error: {error.sentence} ({error.code})".split("\n"):
+            print(clean(line), file=sys.stderr)
         if error.hint:
             print(clean(f"What to do: {error.hint}"), file=sys.stderr)
 

@@ -75,13 +75,22 @@ GIVES_ACCESS: Final = frozenset({PENDING, SENT, ACCEPTED})
 """The states of an outgoing share in which the Resource can be reached: from before the first delivery to the end."""
 
 
+_HINTS: Final[Mapping[tuple[str, str], str]] = {
+    (ACCEPTED, DECLINE): "Leave the share instead.",
+    (REVOKED, ACCEPT): "The share was taken back: ask its owner to share again.",
+    (DECLINED, ACCEPT): "The share was declined: ask its owner to share again.",
+    (EXPIRED, ACCEPT): "The share has expired: ask its owner to share again.",
+    (LEFT, ACCEPT): "The share was given up: ask its owner to share again.",
+}
+
+
 class InvalidTransition(Conflict):
     """The thing is in a state in which this cannot happen."""
 
     code = "invalid-transition"
 
     def __init__(self, state: str, event: str) -> None:
-        super().__init__(f"What is {state} cannot {event}.")
+        super().__init__(f"What is {state} cannot {event}.", hint=_HINTS.get((state, event), ""))
         self.state = state
         self.event = event
 

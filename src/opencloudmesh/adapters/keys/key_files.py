@@ -30,7 +30,7 @@ def read_key_file(path: Path) -> bytes:
         raise KeyUnusable(
             f"The key file {path} does not exist.",
             code="key-missing",
-            hint=f"Bring {path} back from a backup, or run ocm init for new keys.",
+            hint=f"Bring {path} back from a backup. Only where no database was made with it: run ocm init for a new one.",
         ) from None
     except OSError as error:
         raise _unreadable(path, error) from None

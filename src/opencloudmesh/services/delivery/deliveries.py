@@ -30,6 +30,8 @@ _AT_ONCE = 64
 _AT_ONCE_FAILING = 16
 _IDLE_CHECK = 30.0
 _AFTER_FAULT = 5.0
+_FORBIDDEN_HERE = frozenset({"address-refused", "scheme-refused"})
+"""What this server's own configuration does not allow: no later try could do better."""
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
@@ -291,7 +293,8 @@ class Deliveries:
         except Overtaken as end:
             return Outcome(final=True, reason=end.code, detail=end.sentence)
         except PeerUnreachable as error:
-            return Outcome(reason=error.code, detail=error.sentence, is_down=True)
+            forbidden = error.code in _FORBIDDEN_HERE
+            return Outcome(final=forbidden, reason=error.code, detail=error.sentence, is_down=not forbidden)
         except PeerRefused as error:
             return of_refusal(error)
         except TemporarilyUnavailable as error:  # our own database: no fault of the message

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from opencloudmesh.protocol.errors import OCMError, PeerRefused
+from opencloudmesh.protocol.errors import InvalidMessage, OCMError, PeerRefused
+from opencloudmesh.protocol.messages import read_object
 from opencloudmesh.services.ports import HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery
 
@@ -67,12 +68,23 @@ def of_answer(answer: HttpAnswer, now: float) -> Outcome:
     return Outcome(
         final=answer.status in _FINAL,
         reason=f"http-{answer.status}",
-        detail=answer.body[:300].decode("utf-8", "replace"),
+        detail=_said(answer.body),
         status=answer.status,
         retry_after=answer.retry_after(now),
         is_down=is_down,
         is_answered=not is_down,
     )
+
+
+def _said(body: bytes) -> str:
+    """What a peer says is wrong: its code and the faults that it names, else its words as they are."""
+    try:
+        answer = read_object(body)
+    except InvalidMessage:
+        return body[:300].decode("utf-8", "replace")
+    faults = answer.get("validationErrors")
+    named = [f"{f.get('name')}: {f.get('message')}" for f in faults if isinstance(f, dict)] if isinstance(faults, list) else []
+    return "; ".join([str(answer.get("message", "")), *named[:5]]).strip("; ") or body[:300].decode("utf-8", "replace")
 
 
 def printable(text: str) -> str:

@@ -5,6 +5,7 @@ operation (leaving a share is an act of its own); rights shown by the sender are
 once and with a reason.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from opencloudmesh.services.resource_access.received import ReceivedShares
 from opencloudmesh.services.share_creation import RECEIVED_FOLDER
 
 _PREFIX = RECEIVED_FOLDER + "/"
+_ASK_SECONDS = 1.0
 
 
 class UserTrees:
@@ -107,7 +109,7 @@ class _UserTree:
     async def list(self, path: str) -> AsyncIterator[Entry]:
         if path == RECEIVED_FOLDER:
             for share in self._shares.values():
-                yield _mounted(share, self._received.seen(share))
+                yield await self._mounted(share)
             return
         storage, prefix, inside = await self._place(path)
         async with closing(storage.list(inside)) as entries:
@@ -116,6 +118,21 @@ class _UserTree:
                     yield _below(prefix, entry)
         if not path and self._shares:
             yield _received_folder(self._shares)
+
+    async def _mounted(self, share: IncomingShare) -> Entry:
+        """A received share as the list of them shows it: as last seen, else as announced.
+
+        Only a file whose size nobody told yet is asked for, shortly: a size of 0 would be taken for an empty file.
+        """
+        entry = _announced(share, self._received.seen(share))
+        if entry is not None:
+            return entry
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                root = await (await self._received.open(share)).entry("")
+        except (OCMError, TimeoutError):
+            return _as_announced(share, 0, unavailable=True)
+        return replace(root, path=_PREFIX + share.mount_name)
 
     async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
         storage, prefix, inside = await self._place(path)
@@ -195,19 +212,26 @@ def _received_folder(shares: dict[str, IncomingShare]) -> Entry:
     return Entry(RECEIVED_FOLDER, True, 0, latest, f'"received-{len(shares)}-{int(latest * 1000)}"')
 
 
-def _mounted(share: IncomingShare, seen: Entry | None) -> Entry:
-    """A received share as its parent's listing shows it, without asking its server: as last seen, else as announced."""
-    place, away = _PREFIX + share.mount_name, share.unavailable_since is not None
+def _announced(share: IncomingShare, seen: Entry | None) -> Entry | None:
+    """What is known of a share without asking its server; None for a file of unknown size, if its server may be asked."""
+    away = share.unavailable_since is not None
     if seen is not None:
-        return replace(seen, path=place, unavailable=away)
+        return replace(seen, path=_PREFIX + share.mount_name, unavailable=away)
+    size = 0 if share.resource_type == FOLDER else _announced_size(share)
+    if size is None and not away:
+        return None
+    return _as_announced(share, size or 0, unavailable=away)
+
+
+def _as_announced(share: IncomingShare, size: int, *, unavailable: bool) -> Entry:
     etag = f'"share-{share.id}-{int(share.changed_at * 1000)}"'
-    is_folder = share.resource_type == FOLDER
-    return Entry(place, is_folder, 0 if is_folder else _announced_size(share), share.changed_at, etag, unavailable=away)
+    place = _PREFIX + share.mount_name
+    return Entry(place, share.resource_type == FOLDER, size, share.changed_at, etag, unavailable=unavailable)
 
 
-def _announced_size(share: IncomingShare) -> int:
+def _announced_size(share: IncomingShare) -> int | None:
     try:
         webdav = parse_protocols(dict(share.protocol)).webdav
     except OCMError:  # a row that cannot be read spoils no listing
-        return 0
-    return webdav.size or 0 if webdav else 0
+        return None
+    return webdav.size if webdav else None
