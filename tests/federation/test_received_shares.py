@@ -70,13 +70,18 @@ def test_a_folder_is_listed_and_read(bob: User, peer: SimulatedPeer) -> None:
 
 
 @pytest.mark.spec("ACC-1")
-def test_the_list_of_received_shares_asks_nobody(bob: User, peer: SimulatedPeer) -> None:
-    take(bob, peer, webdav(peer, "f", "must-exchange-token"))
-    wait_until(lambda: peer.notifications)
+def test_the_list_of_received_shares_asks_for_what_it_was_not_told_only(bob: User, peer: SimulatedPeer) -> None:
+    take(bob, peer, webdav(peer, "folder", "must-exchange-token"), resourceType="folder")
+    take(bob, peer, webdav(peer, "file", "must-exchange-token", size=4711))
+    wait_until(lambda: len(peer.notifications) == 2)
     before = len(peer.requests)
     for target in ("", "Shared with me/"):
         assert bob.dav("PROPFIND", target, [("depth", "1")]).status == 207
+    assert b"<d:getcontentlength>4711<" in bob.dav("PROPFIND", "Shared with me/", [("depth", "1")]).body
     assert len(peer.requests) == before
+    peer.files["/dav/ocm/unknown"] = b"x" * 4712
+    take(bob, peer, webdav(peer, "unknown", "must-exchange-token"))
+    assert b"<d:getcontentlength>4712<" in bob.dav("PROPFIND", "Shared with me/", [("depth", "1")]).body
 
 
 # ---------------------------------------------------------------- with what
