@@ -748,6 +748,22 @@ async def test_a_try_that_outlives_its_lease_is_not_doubled(queue: Queue) -> Non
     assert await queue.state(one) == "done"
 
 
+async def test_what_another_process_has_leased_meanwhile_is_its_own(queue: Queue) -> None:
+    await queue.start(sole_process=False)
+    queue.handler.script["away.example"] = [answer(429)]
+    gate = queue.handler.gate("away.example")
+    one = await queue.add()
+    await queue.settle()
+    queue.time.advance(200)
+    now = queue.time.now
+    await queue.database.write(lambda tx: tx.deliveries.lease("away.example", holder="other", now=now, until=now + 180, limit=1))
+    gate.set()
+    await queue.settle()
+    found = await queue.get(one)
+    assert (found.state, found.lease, found.attempts) == ("leased", "other", 1)
+    assert len(await queue.worker.attempts(queue.user, one)) == 1, "our try is on record all the same"
+
+
 async def test_what_another_process_queued_is_found(queue: Queue) -> None:
     await queue.start()
     later = await queue.after_one_try(answer(429, retry_after="3000"))

@@ -646,6 +646,15 @@ async def test_received_shares_stand_in_a_folder_and_listing_asks_nobody(
     assert (await (await of_carol(trees)).storage.entry("Shared with me")).etag != before
 
 
+async def test_a_file_of_unknown_size_is_asked_for_and_never_listed_as_empty(
+    home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
+) -> None:
+    await mounted(home, away, carol, "song.ogg", resource_type="file")
+    remote.storage.nodes[""] = b"twelve bytes"
+    listed = [entry async for entry in (await of_carol(trees)).storage.list("Shared with me")]
+    assert [(entry.path, entry.size, entry.unavailable) for entry in listed] == [("Shared with me/song.ogg", 12, False)]
+
+
 async def test_what_was_seen_of_a_share_is_listed(
     home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
 ) -> None:
