@@ -1,8 +1,8 @@
 """A user's whole tree: the own files, and what was received under "Shared with me".
 
-Rules kept here: listing never asks another server; a received share's place cannot be removed, moved or written over by a file
-operation (leaving a share is an act of its own); rights shown by the sender are checked here too, so that a refusal comes at
-once and with a reason.
+Rules kept here: listing asks no other server, but shortly and all at once for files whose size nobody told yet; a received
+share's place cannot be removed, moved or written over by a file operation (leaving a share is an act of its own); rights shown
+by the sender are checked here too, so that a refusal comes at once and with a reason.
 """
 
 import asyncio
@@ -108,8 +108,8 @@ class _UserTree:
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         if path == RECEIVED_FOLDER:
-            for share in self._shares.values():
-                yield await self._mounted(share)
+            for entry in await asyncio.gather(*(self._mounted(share) for share in self._shares.values())):
+                yield entry
             return
         storage, prefix, inside = await self._place(path)
         async with closing(storage.list(inside)) as entries:
@@ -130,7 +130,10 @@ class _UserTree:
         try:
             async with asyncio.timeout(_ASK_SECONDS):
                 root = await (await self._received.open(share)).entry("")
-        except (OCMError, TimeoutError):
+        except TimeoutError:
+            await self._received.mark(share, available=False)
+            return _as_announced(share, 0, unavailable=True)
+        except OCMError:
             return _as_announced(share, 0, unavailable=True)
         return replace(root, path=_PREFIX + share.mount_name)
 
