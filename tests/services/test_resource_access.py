@@ -655,6 +655,35 @@ async def test_a_file_of_unknown_size_is_asked_for_and_never_listed_as_empty(
     assert [(entry.path, entry.size, entry.unavailable) for entry in listed] == [("Shared with me/song.ogg", 12, False)]
 
 
+async def test_a_file_of_untold_size_is_asked_for_and_not_waited_for(
+    home: Home,
+    away: SimulatedServer,
+    trees: UserTrees,
+    carol: User,
+    remote: SimulatedRemote,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    share = await mounted(home, away, carol, "old.txt", resource_type="file")
+    remote.storage.nodes[""] = b"eleven char"
+
+    async def listed() -> Entry:
+        (entry,) = [entry async for entry in (await of_carol(trees)).storage.list("Shared with me")]
+        return entry
+
+    with monkeypatch.context() as patient:
+        patient.setattr("opencloudmesh.services.resource_access.user_tree._ASK_SECONDS", 0.0)
+        assert ((await listed()).unavailable, remote.sent) == (True, [])
+        assert (await home.incoming(share.id)).unavailable_since == NOW
+    assert ((await listed()).unavailable, remote.sent) == (True, []), "asked once, and not again in every listing"
+    await home.database.write(lambda tx: tx.incoming_shares.set_unavailable_since(share.id, None))
+    remote.storage.fault = DOWN
+    assert (await listed()).unavailable
+    remote.storage.fault = None
+    await home.database.write(lambda tx: tx.incoming_shares.set_unavailable_since(share.id, None))
+    found = await listed()
+    assert (found.path, found.size, found.unavailable) == ("Shared with me/old.txt", 11, False)
+
+
 async def test_what_was_seen_of_a_share_is_listed(
     home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
 ) -> None:
