@@ -40,6 +40,7 @@ class UserStore(Protocol):
     def all(self) -> Sequence[User]: ...
     def set_password(self, user_id: int, password_hash: str) -> None: ...
     def set_disabled(self, user_id: int, disabled: bool) -> None: ...
+    def set_admin(self, user_id: int, admin: bool) -> None: ...
 
 
 class SessionStore(Protocol):
@@ -97,6 +98,7 @@ class DeliveryStore(Protocol):
         due_at: float,
         expires_at: float,
         at: float,
+        trace_id: str = "",
     ) -> Delivery:
         """Queue one (state queued)."""
 

@@ -52,6 +52,7 @@ class User:
     password_hash: str = field(repr=False)
     disabled: bool
     created_at: float
+    admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,9 @@ class IncomingShare:
 
     `peer` is the host of `sender`. `protocol` is the notification's `protocol` object as received (secrets included: sealed at
     rest). `mount_name` is the name of its folder or file under "Shared with me", unique per user. `recipient` is our user's
-    identifier as the sender wrote it (left of the last "@").
+    identifier as the sender wrote it (left of the last "@"). `quarantined`: the sender was unknown to the recipient on
+    arrival, and the share was not announced. `refusals` counts the authoritative refusals (404, 403) in a row since
+    `refused_since`.
     """
 
     id: int
@@ -143,6 +146,9 @@ class IncomingShare:
     unavailable_since: float | None
     created_at: float
     changed_at: float
+    quarantined: bool = False
+    refusals: int = 0
+    refused_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,7 @@ class NewIncomingShare:
     secret: str = field(repr=False)
     expires_at: float | None
     created_at: float
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +181,8 @@ class Delivery:
     """One message that a peer must get. `kind` is "SHARE_CREATION" or a notification type of `protocol.registries`.
 
     Exactly one of `outgoing_share_id`, `incoming_share_id` is set; the message is built from that share at each try.
-    `lease` is the holder's word while state is "leased". `reason` and `http_status` tell of the last try.
+    `lease` is the holder's word while state is "leased". `trace_id` goes with every try, and to the peer. `reason` and
+    `http_status` tell of the last try.
     """
 
     id: int
@@ -194,6 +202,7 @@ class Delivery:
     http_status: int
     created_at: float
     changed_at: float
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +219,11 @@ class DeliveryAttempt:
 
 @dataclass(frozen=True, slots=True)
 class PeerRecord:
-    """What we know of another server. `host` is lower-case `host[:port]`. Documents are the raw JSON texts last received."""
+    """What we know of another server. `host` is lower-case `host[:port]`. Documents are the raw JSON texts last received.
+
+    `decision` is "allow", "deny" or empty; with `pinned` only its pinned keys are taken; `alert` says what to look at, or
+    is empty.
+    """
 
     host: str
     discovery: str
@@ -221,3 +234,64 @@ class PeerRecord:
     last_contact: float
     failing_since: float | None
     last_reason: str
+    decision: str = ""
+    decision_reason: str = ""
+    decided_at: float | None = None
+    pinned: bool = False
+    alert: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerKey:
+    """A public key that a peer publishes, or published until `gone_at`; `thumbprint` as RFC 7638 makes it, `jwk` its JSON
+    text."""
+
+    host: str
+    kid: str
+    thumbprint: str
+    algorithm: str
+    jwk: str
+    first_seen: float
+    last_seen: float
+    gone_at: float | None
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One act of an operator: who did what to what, what it was before and after, and why. `actor` is "operator" or a
+    user's name."""
+
+    at: float
+    actor: str
+    action: str
+    subject: str
+    before: str
+    after: str
+    reason: str
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One exchange with a peer, as the exchange log keeps it: every text is redacted before it gets here.
+
+    `direction` is "in" or "out"; `status` is 0 where there was no answer, then `reason` says why; `duration` in seconds;
+    headers are lines of "name: value".
+    """
+
+    at: float
+    direction: str
+    peer: str
+    method: str
+    url: str
+    status: int
+    duration: float
+    reason: str = ""
+    detail: str = ""
+    trace_id: str = ""
+    request_headers: str = ""
+    request_body: str = ""
+    answer_headers: str = ""
+    answer_body: str = ""
+    id: int = 0

@@ -40,6 +40,7 @@ _COLUMNS = (
     _TABLE.http_status,
     _TABLE.created_at,
     _TABLE.changed_at,
+    _TABLE.trace_id,
 )
 _SELECT = select(*_COLUMNS)
 _MOST = bindparam("most", type_=Integer)
@@ -181,6 +182,7 @@ class Deliveries:
         due_at: float,
         expires_at: float,
         at: float,
+        trace_id: str = "",
     ) -> Delivery:
         """Queue one (state queued)."""
         share_key = _share_key(outgoing_share_id, incoming_share_id)
@@ -202,6 +204,7 @@ class Deliveries:
             http_status=0,
             created_at=at,
             changed_at=at,
+            trace_id=trace_id,
             share_key=share_key,
             share=share_key,
         )

@@ -54,13 +54,17 @@ _COLUMNS = (
     _TABLE.unavailable_since,
     _TABLE.created_at,
     _TABLE.changed_at,
+    _TABLE.quarantined,
+    _TABLE.refusals,
+    _TABLE.refused_since,
     _TABLE.secret_hash,
 )
 _SELECT = select(*_COLUMNS)
 _MOST = bindparam("most", type_=Integer)
+_NOT_AT_FIRST = frozenset({"id", "unavailable_since", "refusals", "refused_since", "seen_size", "seen_modified_at", "seen_etag"})
 _ADD = Statement(
     insert(incoming_shares).on_conflict_do_nothing().returning(_TABLE.id),
-    columns=[column.name for column in _TABLE if column.name not in ("id", "unavailable_since")],
+    columns=[column.name for column in _TABLE if column.name not in _NOT_AT_FIRST],
 )
 _SAME = Statement(
     _SELECT.where(
@@ -140,8 +144,8 @@ class IncomingShares:
         self._last_numbers: _LastNumbers = {}  # where to begin looking; never relied on
 
     def _share(self, row: Row) -> IncomingShare:
-        protocol = SealedObject(self._box, row[15], incoming_protocol_context(row[2], row[3], row[22]))
-        return IncomingShare(*(*row[:14], words_of_text(row[14]), protocol, *row[16:22]))
+        protocol = SealedObject(self._box, row[15], incoming_protocol_context(row[2], row[3], row[25]))
+        return IncomingShare(*(*row[:14], words_of_text(row[14]), protocol, *row[16:22], bool(row[22]), *row[23:25]))
 
     def add(self, share: NewIncomingShare) -> tuple[IncomingShare, bool]:
         """Insert, or return the row that is there already for (user, peer, provider_id, secret); the flag says "new".
@@ -187,6 +191,7 @@ class IncomingShares:
             "reason": "",
             "created_at": share.created_at,
             "changed_at": share.created_at,
+            "quarantined": share.quarantined,
         }
 
     @staticmethod
@@ -214,6 +219,7 @@ class IncomingShares:
             None,
             share.created_at,
             share.created_at,
+            share.quarantined,
         )
 
     def _same(self, share: NewIncomingShare, secret_hash: bytes) -> IncomingShare | None:

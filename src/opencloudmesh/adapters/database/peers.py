@@ -20,6 +20,11 @@ _COLUMNS = (
     peers.c.last_contact,
     peers.c.failing_since,
     peers.c.last_reason,
+    peers.c.decision,
+    peers.c.decision_reason,
+    peers.c.decided_at,
+    peers.c.pinned,
+    peers.c.alert,
 )
 _NAMES = [column.name for column in _COLUMNS]
 _GET = Statement(select(*_COLUMNS).where(peers.c.host == bindparam("host")))
@@ -81,5 +86,10 @@ class Peers:
             "last_contact": 0.0,
             "failing_since": None,
             "last_reason": "",
+            "decision": "",
+            "decision_reason": "",
+            "decided_at": None,
+            "pinned": False,
+            "alert": "",
         }
         self._connection.change(statement, **(row | values), host=host)

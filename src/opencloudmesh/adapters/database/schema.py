@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    false,
     literal_column,
 )
 
@@ -60,6 +61,7 @@ users = Table(
     _text("password_hash"),
     Column("disabled", Boolean, nullable=False),
     _time("created_at"),
+    Column("admin", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("name"),
 )
 
@@ -97,6 +99,8 @@ outgoing_shares = Table(
     UniqueConstraint("provider_id"),
     UniqueConstraint("secret_hash"),
     Index(None, "user_id", "id"),
+    Index(None, "user_id", "share_with"),
+    Index(None, "peer", "state"),
 )
 outgoing_expirable = and_(
     outgoing_shares.c.expires_at.is_not(None),
@@ -135,9 +139,17 @@ incoming_shares = Table(
     _time("unavailable_since", nullable=True),
     _time("created_at"),
     _time("changed_at"),
+    Column("quarantined", Boolean, nullable=False, server_default=false()),  # its sender is unknown to the recipient
+    Column("refusals", Integer, nullable=False, server_default="0"),  # authoritative ones in a row (design decision 14)
+    _time("refused_since", nullable=True),
+    Column("seen_size", BigInteger),  # the root as it was last seen, for listings that ask nobody
+    _time("seen_modified_at", nullable=True),
+    Column("seen_etag", Text),
     UniqueConstraint("peer", "provider_id", "user_id", "secret_hash"),
     Index(None, "provider_id"),
     Index(None, "user_id", "id"),
+    Index(None, "user_id", "sender"),
+    Index(None, "peer", "state"),
 )
 incoming_living = incoming_shares.c.state.in_([word("pending"), word("accepted")])
 """Only living shares hold their mount name; what was declined, left, revoked or has expired gives it back."""
@@ -185,6 +197,7 @@ deliveries = Table(
     Column("http_status", Integer, nullable=False),
     _time("created_at"),
     _time("changed_at"),
+    Column("trace_id", Text, nullable=False, server_default=""),
     Column("share_key", Identifier, nullable=False),  # the outgoing share's id, or minus the incoming share's id
     Column("first", Boolean, nullable=False),  # no older delivery of the same share is open
     CheckConstraint("(outgoing_share_id IS NULL) <> (incoming_share_id IS NULL)", name="one_share"),
@@ -238,4 +251,69 @@ peers = Table(
     _time("last_contact"),
     _time("failing_since", nullable=True),
     _text("last_reason"),
+    Column("decision", Text, nullable=False, server_default=""),  # allow, deny, or none
+    Column("decision_reason", Text, nullable=False, server_default=""),
+    _time("decided_at", nullable=True),
+    Column("pinned", Boolean, nullable=False, server_default=false()),  # only its pinned keys are taken
+    Column("alert", Text, nullable=False, server_default=""),  # what the operator should look at, such as a changed key
+)
+
+peer_keys = Table(
+    "peer_keys",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    _text("host"),
+    _text("kid"),
+    _text("thumbprint"),
+    _text("algorithm"),
+    _text("jwk"),
+    _time("first_seen"),
+    _time("last_seen"),
+    _time("gone_at", nullable=True),
+    Column("pinned", Boolean, nullable=False),
+    UniqueConstraint("host", "kid", "thumbprint"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("at", Double, nullable=False, index=True),
+    _text("actor"),
+    _text("action"),
+    _text("subject"),
+    _text("before"),
+    _text("after"),
+    _text("reason"),
+    Index(None, "subject", "id"),
+)
+
+runtime_settings = Table(
+    "runtime_settings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("value"),
+    _time("changed_at"),
+)
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("at", Double, nullable=False, index=True),
+    _text("direction"),
+    _text("peer"),
+    _text("method"),
+    _text("url"),
+    Column("status", Integer, nullable=False),
+    _time("duration"),
+    _text("reason"),
+    _text("detail"),
+    _text("trace_id"),
+    _text("request_headers"),
+    _text("request_body"),
+    _text("answer_headers"),
+    _text("answer_body"),
+    Index(None, "peer", "id"),
+    Index(None, "trace_id"),
 )

@@ -17,6 +17,7 @@ _COLUMNS = (
     users.c.password_hash,
     users.c.disabled,
     users.c.created_at,
+    users.c.admin,
 )
 _SELECT = select(*_COLUMNS)
 _BY_NAME = Statement(_SELECT.where(users.c.name == bindparam("name")))
@@ -24,15 +25,16 @@ _BY_ID = Statement(_SELECT.where(users.c.id == bindparam("which")))
 _ALL = Statement(_SELECT.order_by(users.c.id))
 _ADD = Statement(
     insert(users).on_conflict_do_nothing().returning(users.c.id),
-    columns=["name", "display_name", "password_hash", "disabled", "created_at"],
+    columns=["name", "display_name", "password_hash", "disabled", "created_at", "admin"],
 )
 _UPDATE = update(users).where(users.c.id == bindparam("which"))
 _SET_PASSWORD = Statement(_UPDATE, columns=["password_hash"])
 _SET_DISABLED = Statement(_UPDATE, columns=["disabled"])
+_SET_ADMIN = Statement(_UPDATE, columns=["admin"])
 
 
 def _user(row: Row) -> User:
-    return User(row[0], row[1], row[2], row[3], bool(row[4]), row[5])
+    return User(row[0], row[1], row[2], row[3], bool(row[4]), row[5], bool(row[6]))
 
 
 class Users:
@@ -44,11 +46,11 @@ class Users:
     def add(self, name: str, display_name: str, password_hash: str, at: float) -> User:
         """Insert; raises `Conflict` (code user-exists) when the name is taken."""
         row = self._connection.row(
-            _ADD, name=name, display_name=display_name, password_hash=password_hash, disabled=False, created_at=at
+            _ADD, name=name, display_name=display_name, password_hash=password_hash, disabled=False, created_at=at, admin=False
         )
         if row is None:
             raise Conflict(f"There is a user named {name} already.", code="user-exists")
-        return User(row[0], name, display_name, password_hash, False, at)
+        return User(row[0], name, display_name, password_hash, False, at, False)
 
     def by_name(self, name: str) -> User | None:
         """The account with this login name."""
@@ -71,3 +73,7 @@ class Users:
     def set_disabled(self, user_id: int, disabled: bool) -> None:
         """Disable or enable."""
         self._connection.change(_SET_DISABLED, which=user_id, disabled=disabled)
+
+    def set_admin(self, user_id: int, admin: bool) -> None:
+        """Make an administrator of an account, or no longer."""
+        self._connection.change(_SET_ADMIN, which=user_id, admin=admin)
