@@ -53,6 +53,8 @@ class ServerProcess:
         self.other_port = other_port
         self.origin = f"http://127.0.0.1:{port}"
         self.host = f"127.0.0.1:{port}"
+        self.at = self.origin
+        """Where it is reached from this process."""
         self.log = folder.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
         self._read = 0
@@ -125,7 +127,7 @@ class ServerProcess:
 
     def is_up(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.origin}/healthz", timeout=5) as answer:  # noqa: S310 - loopback, http
+            with urllib.request.urlopen(f"{self.at}/healthz", timeout=5) as answer:  # noqa: S310 - loopback, http
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

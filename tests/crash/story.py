@@ -1,7 +1,6 @@
 """Two servers, a stream of acts of alice and bob, and a killer; then the comparison of what each side believes."""
 
 import asyncio
-import json
 import random
 import time
 from collections import Counter
@@ -11,60 +10,11 @@ from typing import Any
 import aiohttp
 
 from demo.servers import ServerProcess
+from tests.crash.agreement import AGREE
+from tests.crash.api import Api
 
 _PASSWORD = "a password of both"
 _DRAIN_SECONDS = 120.0
-_AGREE = {
-    "sent": {"pending"},
-    "accepted": {"accepted"},
-    "declined": {"declined", "left"},
-    "revoked": {"revoked", "left", "declined", None},
-}
-
-
-class Api:
-    """A user at /api/v1, whose server may be down."""
-
-    def __init__(self, server: ServerProcess, name: str) -> None:
-        self.server = server
-        self.name = name
-        self._token = ""
-        self._http: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> "Api":
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15))
-        self._token = (await self._ask("POST", "/session", {"username": self.name, "password": _PASSWORD}))["token"]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._http is not None
-        await self._http.close()
-
-    async def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        assert self._http is not None
-        headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
-        async with self._http.request(method, f"{self.server.origin}/api/v1{path}", json=body, headers=headers) as answer:
-            text = await answer.text()
-            if answer.status >= 500:
-                raise AssertionError(f"{method} {path}: {answer.status} {text}")
-            return json.loads(text) if answer.status < 300 else None
-
-    async def act(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer of an act that was acknowledged, else None: refused, or the server was killed meanwhile."""
-        try:
-            return await self._ask(method, path, body)
-        except (aiohttp.ClientError, TimeoutError, ConnectionError):
-            return None
-
-    async def all(self, what: str) -> list[dict[str, Any]]:
-        """Every item of a list."""
-        found: list[dict[str, Any]] = []
-        after: int | None = 0
-        while after is not None:
-            page = await self._ask("GET", f"/{what}?after={after}&limit=500")
-            found += page["items"]
-            after = page["next"]
-        return found
 
 
 class Story:
@@ -89,7 +39,10 @@ class Story:
             server.add_user(name, _PASSWORD)
             server.start()
         try:
-            async with Api(self._a, "alice") as alice, Api(self._b, "bob") as bob:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as http:
+                alice, bob = Api(self._a.at, "alice", http), Api(self._b.at, "bob", http)
+                await alice.log_in(_PASSWORD)
+                await bob.log_in(_PASSWORD)
                 await self._upload(alice)
                 tasks = [asyncio.create_task(self._alice(alice)) for _ in range(3)] + [asyncio.create_task(self._bob(bob))]
                 await self._kill(cycles)
@@ -102,10 +55,7 @@ class Story:
             self._b.stop()
 
     async def _upload(self, alice: Api) -> None:
-        assert alice._http is not None
-        url = f"{self._a.origin}/dav/files/alice/data.txt"
-        async with alice._http.put(url, data=b"data", headers={"authorization": f"Bearer {alice._token}"}) as answer:
-            assert answer.status == 201, answer.status
+        assert await alice.file("PUT", "data.txt", b"data") == (201, b"")
 
     # ------------------------------------------------------------ acts
     async def _alice(self, alice: Api) -> None:
@@ -170,7 +120,7 @@ class Story:
         faults += [f"B has {provider_id}, A does not know it" for provider_id in there if provider_id not in known]
         for share in given:
             here, other = share["state"], state_there.get(share["provider_id"])
-            if other not in _AGREE.get(here, set()):
+            if other not in AGREE.get(here, set()):
                 faults.append(f"share {share['id']} is {here} ({share['reason']}) on A and {other} on B")
         ids = {share["id"]: share for share in given}
         faults += [f"acknowledged share {share_id} is gone" for share_id in self._shared if share_id not in ids]
