@@ -1,0 +1,311 @@
+"""Which adapter serves which port, and which service works with which: every part is made when it is first asked for."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from opencloudmesh.adapters.database import open_database
+from opencloudmesh.adapters.exchange_log import LoggedHttpClient
+from opencloudmesh.adapters.http_client import GuardedHttpClient
+from opencloudmesh.adapters.keys import load_secret_box, load_signing_key
+from opencloudmesh.adapters.keys.signing_key import SigningKey
+from opencloudmesh.adapters.passwords import Argon2Hasher
+from opencloudmesh.adapters.routes import RoutePolicy
+from opencloudmesh.adapters.storage.local import LocalStorage
+from opencloudmesh.adapters.tokens import JwtIssuer
+from opencloudmesh.config import Settings
+from opencloudmesh.protocol.address import host_of_url
+from opencloudmesh.protocol.admission import default_policies
+from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
+from opencloudmesh.protocol.registries import (
+    ALLOWLIST,
+    DENYLIST,
+    EXCHANGE_TOKEN,
+    HTTP_SIG,
+    MUST_EXCHANGE_TOKEN,
+    MUST_USE_HTTP_SIG,
+    NOTIFICATIONS,
+    PROTOCOL_OBJECT,
+    SHARE_ACCEPTED,
+    SHARE_DECLINED,
+    SHARE_UNSHARED,
+)
+from opencloudmesh.services.accounts import Accounts
+from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.delivery import Deliveries, RetryPolicy
+from opencloudmesh.services.lifecycle import Sweeper
+from opencloudmesh.services.notifications import Notifications
+from opencloudmesh.services.peers import Peers, TrustPolicy
+from opencloudmesh.services.ports import Database, HttpClient, Storage
+from opencloudmesh.services.records import User
+from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
+from opencloudmesh.services.resource_access.received import Authorize
+from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
+from opencloudmesh.services.share_reception import ShareReception
+from opencloudmesh.web.answers import ASGIApp
+from opencloudmesh.web.app import build_app
+from opencloudmesh.webdav.client import RemoteStorage
+from opencloudmesh.webdav.server import WebDavServer
+
+
+def new_token() -> str:
+    """32 letters and digits: 128 bits."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class _OcmServices:
+    share_reception: ShareReception
+    notifications: Notifications
+    code_flow: CodeFlow
+
+
+@dataclass(frozen=True, slots=True)
+class _UserServices:
+    accounts: Accounts
+    share_creation: ShareCreation
+    share_reception: ShareReception
+    deliveries: Deliveries
+    peers: Peers
+
+
+class Wiring:
+    """The parts of one server. `stack` closes what was opened, the last one first.
+
+    A command beside a running server opens the same database (`exclusive=False`), and asks only for the parts that it needs.
+    """
+
+    clock: Callable[[], float] = staticmethod(time.time)
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack, *, exclusive: bool = True) -> None:
+        self.settings = settings
+        self.own_host = host_of_url(settings.origin)
+        self._stack = stack
+        self._exclusive = exclusive
+
+    # ------------------------------------------------------------ adapters
+    @cached_property
+    def database(self) -> Database:
+        box = load_secret_box(self.settings.secrets_key)
+        self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = open_database(self.settings.database_url, box, exclusive=self._exclusive)
+        self._stack.push_async_callback(database.aclose)
+        return database
+
+    @cached_property
+    def signer(self) -> SigningKey:
+        return load_signing_key(self.settings.signing_key, self.own_host)
+
+    @cached_property
+    def hasher(self) -> Argon2Hasher:
+        hasher = Argon2Hasher(self.settings.limits.password_concurrency)
+        self._stack.callback(hasher.close)
+        return hasher
+
+    @cached_property
+    def http(self) -> HttpClient:
+        guarded = GuardedHttpClient(self.routes)
+        self._stack.push_async_callback(guarded.aclose)
+        return LoggedHttpClient(guarded)
+
+    @cached_property
+    def routes(self) -> list[RoutePolicy]:
+        return [
+            RoutePolicy.parse(
+                route.name,
+                hosts=route.hosts,
+                networks=route.networks,
+                ports=route.ports,
+                plain_http=route.plain_http,
+                ca_file=route.ca_file,
+            )
+            for route in self.settings.routes
+        ]
+
+    def storage_for(self, user: User) -> Storage:
+        return LocalStorage(self.settings.data_dir / "files" / str(user.id))
+
+    def _remote_storage_for(self, root_url: str, authorize: Authorize) -> Storage:
+        return RemoteStorage(self.http, root_url, authorize)
+
+    # ------------------------------------------------------------ services
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(
+            database=self.database,
+            hasher=self.hasher,
+            clock=self.clock,
+            new_token=new_token,
+            session_seconds=self.settings.sessions.lifetime_days * 86400.0,
+        )
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        delivery = self.settings.delivery
+        return Deliveries(
+            database=self.database,
+            clock=self.clock,
+            new_token=new_token,
+            policy=RetryPolicy(first=delivery.retry_first, longest=delivery.retry_max, time_to_live=delivery.time_to_live),
+        )
+
+    @cached_property
+    def peers(self) -> Peers:
+        trust, signatures = self.settings.trust, self.settings.signatures
+        peers = Peers(
+            database=self.database,
+            http=self.http,
+            signer=self.signer,
+            clock=self.clock,
+            new_token=new_token,
+            trust=TrustPolicy(trust.allowlist, trust.denylist),
+            freshness=signatures.freshness_seconds,
+            skew=signatures.skew_seconds,
+        )
+        peers.on_contact = self.deliveries.peer_seen
+        return peers
+
+    @cached_property
+    def share_creation(self) -> ShareCreation:
+        return ShareCreation(
+            database=self.database,
+            peers=self.peers,
+            deliveries=self.deliveries,
+            storage_for=self.storage_for,
+            clock=self.clock,
+            new_token=new_token,
+            origin=self.settings.origin,
+            own_host=self.own_host,
+            wait_for_first_try=self.settings.delivery.wait_for_first_try,
+        )
+
+    @cached_property
+    def share_reception(self) -> ShareReception:
+        signatures = self.settings.signatures
+        return ShareReception(
+            database=self.database,
+            peers=self.peers,
+            deliveries=self.deliveries,
+            clock=self.clock,
+            own_host=self.own_host,
+            policies=default_policies(
+                require_signature=signatures.required,
+                must_exchange_token=self.settings.sharing.must_exchange_token,
+                allowlist_only=bool(self.settings.trust.allowlist),
+            ),
+            require_signature=signatures.required,
+        )
+
+    @cached_property
+    def notifications(self) -> Notifications:
+        return Notifications(database=self.database, peers=self.peers, clock=self.clock)
+
+    @cached_property
+    def code_flow(self) -> CodeFlow:
+        return CodeFlow(
+            database=self.database,
+            peers=self.peers,
+            issuer=JwtIssuer(self.signer, self.settings.origin),
+            clock=self.clock,
+            new_token=new_token,
+            origin=self.settings.origin,
+            own_host=self.own_host,
+            token_seconds=self.settings.tokens.access_token_seconds,
+        )
+
+    @cached_property
+    def received(self) -> ReceivedShares:
+        return ReceivedShares(
+            database=self.database,
+            peers=self.peers,
+            code_flow=self.code_flow,
+            remote_storage_for=self._remote_storage_for,
+            clock=self.clock,
+            origin_of=self.http.origin_of,
+        )
+
+    @cached_property
+    def shared_trees(self) -> SharedTrees:
+        return SharedTrees(database=self.database, code_flow=self.code_flow, storage_for=self.storage_for, clock=self.clock)
+
+    @cached_property
+    def user_trees(self) -> UserTrees:
+        return UserTrees(
+            database=self.database,
+            accounts=self.accounts,
+            received=self.received,
+            storage_for=self.storage_for,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def sweeper(self) -> Sweeper:
+        return Sweeper(database=self.database, clock=self.clock)
+
+    # ------------------------------------------------------------ the app
+    @cached_property
+    def offer(self) -> OwnOffer:
+        """What discovery says of us: just what is switched on."""
+        criteria = {
+            MUST_USE_HTTP_SIG: self.settings.signatures.required,
+            MUST_EXCHANGE_TOKEN: self.settings.sharing.must_exchange_token,
+            DENYLIST: bool(self.settings.trust.denylist),
+            ALLOWLIST: bool(self.settings.trust.allowlist),
+        }
+        return OwnOffer(
+            origin=self.settings.origin,
+            provider=self.settings.provider,
+            capabilities=(EXCHANGE_TOKEN, HTTP_SIG, NOTIFICATIONS, PROTOCOL_OBJECT),
+            criteria=tuple(word for word, on in criteria.items() if on),
+        )
+
+    @cached_property
+    def app(self) -> ASGIApp:
+        origin = self.settings.origin
+        return build_app(
+            ocm=_OcmServices(self.share_reception, self.notifications, self.code_flow),
+            users=_UserServices(self.accounts, self.share_creation, self.share_reception, self.deliveries, self.peers),
+            mounts=[
+                ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),
+                ("/dav/files", WebDavServer(self.user_trees.resolve, origin=origin)),
+            ],
+            origin=origin,
+            discovery=build_discovery(self.offer),
+            jwks=self.signer.public_jwks(),
+            ready=self._is_ready,
+            message_bytes=self.settings.limits.message_bytes,
+        )
+
+    async def _is_ready(self) -> bool:
+        return await self.database.read(lambda tx: True)
+
+    # ------------------------------------------------------------ what runs beside the app
+    async def start(self) -> None:
+        """Check what is stored, then deliver and sweep until the stack is closed."""
+        await self.database.read(lambda tx: tx.check_secrets())
+        await self.deliveries.start(
+            {
+                SHARE_CREATION: self.share_creation,
+                SHARE_UNSHARED: self.share_creation,
+                SHARE_ACCEPTED: self.share_reception,
+                SHARE_DECLINED: self.share_reception,
+            },
+            sole_process=self.settings.is_sqlite,
+        )
+        self._stack.push_async_callback(self.deliveries.stop)
+        self._run_beside(self.sweeper.run(), "sweeper")
+
+    def _run_beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something until the stack is closed; what it was doing then is cut off, and waited for."""
+        task = asyncio.create_task(work, name=name)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._stack.push_async_callback(end)
