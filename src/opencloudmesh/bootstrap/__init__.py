@@ -1,0 +1,7 @@
+"""The only place that builds adapters and wires services: from a folder with its configuration to a running server."""
+
+from opencloudmesh.bootstrap.server import Server, accounts, beside, open_server, run
+from opencloudmesh.bootstrap.setting_up import initialise
+from opencloudmesh.bootstrap.wiring import Wiring, new_token
+
+__all__ = ["Server", "Wiring", "accounts", "beside", "initialise", "new_token", "open_server", "run"]
