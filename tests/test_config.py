@@ -238,11 +238,25 @@ def test_the_file_of_a_new_server_names_every_setting(tmp_path: Path) -> None:
         settings,
         routes=(),
         trust=Settings().trust,
+        limits=dataclasses.replace(settings.limits, trusted_proxies=()),
         listen_host="127.0.0.1",
         listen_port=8080,
         database_url=f"sqlite:///{tmp_path}/data/opencloudmesh.sqlite3",
     )
     assert shown == load(tmp_path, ORIGIN)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[trust]\nmode = "closed"', "`closed` is none of open, invite-only, allowlist, federation"),
+        ('[limits]\ntrusted_proxies = ["proxy"]', "`proxy` is not a network such as 10.0.0.0/8"),
+    ],
+)
+def test_words_and_networks_are_checked(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f"{ORIGIN}\n{text}")
+    assert told in str(caught.value)
 
 
 @pytest.mark.parametrize("listen", ["", "8080", ":8080", "host:", "host:x", "host:65536"])

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 from opencloudmesh.config.origin import holds, parse_origin
 from opencloudmesh.config.places import line_that_breaks, lines_of_keys
-from opencloudmesh.config.settings import CONFIG_FILE, SECTIONS, RouteSettings, Settings, setting_names
+from opencloudmesh.config.settings import CONFIG_FILE, SECTIONS, TRUST_MODES, RouteSettings, Settings, setting_names
 from opencloudmesh.config.values import TYPES, from_text
 from opencloudmesh.protocol.address import parse_host
 from opencloudmesh.protocol.errors import InvalidInput, LocalFault
@@ -77,6 +77,7 @@ class _Reader:
         settings = dataclasses.replace(Settings(**values), routes=routes)
         settings = self._resolved(dataclasses.replace(settings, origin=self._origin(settings)))
         self._check_hosts(settings)
+        self._check_words(settings)
         if self._faults:
             raise ConfigError(tuple(self._faults))
         return settings
@@ -177,6 +178,13 @@ class _Reader:
             for host in getattr(settings.trust, name):
                 if not holds(parse_host, host):
                     self._fault(self._places[f"trust.{name}"], f"`{host}` is not a host such as cloud.example.org")
+
+    def _check_words(self, settings: Settings) -> None:
+        if settings.trust.mode not in TRUST_MODES:
+            self._fault(self._places["trust.mode"], f"`{settings.trust.mode}` is none of {', '.join(TRUST_MODES)}")
+        for network in settings.limits.trusted_proxies:
+            if not holds(ip_network, network):
+                self._fault(self._places["limits.trusted_proxies"], f"`{network}` is not a network such as 10.0.0.0/8")
 
     def _unknown(self, place: str, name: str, known: list[str], full_name: str) -> None:
         near = difflib.get_close_matches(name, known, 1)

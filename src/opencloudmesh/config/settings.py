@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 CONFIG_FILE = "opencloudmesh.toml"
+TRUST_MODES = ("open", "invite-only", "allowlist", "federation")
 
 
 def _setting(default: Any, doc: str, *, least: float | None = None, most: float | None = None, example: str = "") -> Any:
@@ -23,6 +24,12 @@ class TrustSettings:
         (), "Hosts to deal with; when empty, all that are not denied.", example='["a.example.org"]'
     )
     denylist: tuple[str, ...] = _setting((), "Hosts never to deal with.", example='["b.example.org"]')
+    mode: str = _setting(
+        "open",
+        "Whose shares are taken: open (everybody's), invite-only (of people whom the recipient knows), allowlist, federation. "
+        "`ocm peer mode` changes it at run time, and then wins over this.",
+    )
+    quarantine: bool = _setting(False, "Keep shares of unknown senders apart, unannounced, until their recipient looks at them.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,30 @@ class DeliverySettings:
     retry_max: float = _setting(21600.0, "The longest pause between two tries, in seconds.", least=0.01)
     time_to_live: float = _setting(604800.0, "Seconds after which a delivery is given up.", least=1)
     wait_for_first_try: float = _setting(5.0, "Seconds that a user waits for the outcome of the first try.", least=0)
+    reconcile_hours: float = _setting(
+        24.0, "Hours between two comparisons of our shares with what other servers should know of them.", least=0.0001
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilitySettings:
+    """Received shares whose server is down: they stay, and are looked after in the background."""
+
+    probe_first: float = _setting(
+        30.0, "Seconds until a server that failed is asked again; doubled from time to time.", least=0.01
+    )
+    probe_max: float = _setting(3600.0, "The longest pause between two such questions, in seconds.", least=0.01)
+    refusals: int = _setting(5, "So many refusals (404, 403) of a server in good order mark a share as revoked ...", least=1)
+    refusal_seconds: float = _setting(86400.0, "... when they are spread over at least so many seconds.", least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeLogSettings:
+    """The record of every exchange with other servers, for `ocm log`. Secrets never stand in it."""
+
+    days: float = _setting(14.0, "Days until an exchange is forgotten.", least=0.001)
+    rows: int = _setting(500_000, "The most exchanges to keep; the oldest go first.", least=100)
+    body_bytes: int = _setting(4096, "How much of each body is kept, in bytes; 0: nothing.", least=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +104,21 @@ class LimitSettings:
     header_bytes: int = _setting(1 << 16, "Largest request head, in bytes.", least=1024)
     header_seconds: float = _setting(20.0, "Seconds in which a request head has to be complete.", least=0.01)
     password_concurrency: int = _setting(2, "Passwords checked at the same time; each takes a core and 64 MiB.", least=1)
+    password_queue: int = _setting(64, "Passwords waiting to be checked; more are answered 503.", least=1)
+    trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        "Networks of reverse proxies whose X-Forwarded-For is believed, for the limits by address.",
+        example='["127.0.0.1/32"]',
+    )
+    requests_per_address: int = _setting(12_000, "Requests to the endpoints for servers, a minute and address.", least=1)
+    at_once_per_address: int = _setting(256, "Requests to the endpoints for servers at the same time, by address.", least=1)
+    failures_per_address: int = _setting(60, "Refused signatures, tokens and secrets, a minute and address.", least=1)
+    logins_per_address: int = _setting(30, "Failed logins, a minute and address.", least=1)
+    logins_per_user: int = _setting(10, "Failed logins, a minute and user name.", least=1)
+    messages_per_peer: int = _setting(6_000, "Messages of one server, a minute.", least=1)
+    at_once_per_peer: int = _setting(64, "Messages of one server at the same time.", least=1)
+    shares_per_recipient: int = _setting(600, "New shares of one server for one recipient, an hour.", least=1)
+    pending_per_recipient: int = _setting(10_000, "Unanswered shares in one inbox; more are answered 503.", least=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +148,8 @@ class Settings:
     )
     trust: TrustSettings = TrustSettings()
     delivery: DeliverySettings = DeliverySettings()
+    availability: AvailabilitySettings = AvailabilitySettings()
+    exchange_log: ExchangeLogSettings = ExchangeLogSettings()
     tokens: TokenSettings = TokenSettings()
     sessions: SessionSettings = SessionSettings()
     signatures: SignatureSettings = SignatureSettings()
