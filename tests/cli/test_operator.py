@@ -24,7 +24,7 @@ def test_init_writes_a_configuration_and_keys_and_overwrites_nothing(ocm: Any, f
     key = folder / "keys" / "signing.pem"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()}
-    assert len(before) == 3
+    assert len(before) == 4
     other = ocm("init", "cloud", "--origin", "https://other.example.org", "--json")
     assert (other.status, other.document["error"]["code"]) == (1, "origin-differs")
     origin = ocm("init", "cloud", "--origin", f"http://127.0.0.1:{free_port}", "--json")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from opencloudmesh.adapters.keys import create_secret_key, create_signing_key
+from opencloudmesh.adapters.keys import create_metrics_token, create_secret_key, create_signing_key
 from opencloudmesh.config import CONFIG_FILE, load_settings, parse_origin, render_default
 from opencloudmesh.protocol.errors import Conflict
 
@@ -25,6 +25,7 @@ def initialise(folder: Path, origin: str, listen: str | None = None) -> list[str
         (folder / CONFIG_FILE, lambda p: _create(p, text)),
         (folder / "keys" / "signing.pem", create_signing_key),
         (folder / "keys" / "secrets.key", create_secret_key),
+        (folder / "keys" / "metrics.token", create_metrics_token),
     ):
         if path.exists():
             lines.append(f"kept {path}")

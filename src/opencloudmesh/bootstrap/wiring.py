@@ -9,11 +9,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import structlog
+
+from opencloudmesh import __version__
 from opencloudmesh.adapters.database import open_database
+from opencloudmesh.adapters.database.measured import MeasuredDatabase
+from opencloudmesh.adapters.database.state_counts import state_counter
 from opencloudmesh.adapters.exchange_log import LoggedHttpClient
 from opencloudmesh.adapters.http_client import GuardedHttpClient
-from opencloudmesh.adapters.keys import load_secret_box, load_signing_key
+from opencloudmesh.adapters.keys import KeyUnusable, load_metrics_token, load_secret_box, load_signing_key
 from opencloudmesh.adapters.keys.signing_key import SigningKey
+from opencloudmesh.adapters.metrics import MAX_PEERS, ServerMetrics, watch_event_loop
 from opencloudmesh.adapters.passwords import Argon2Hasher
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.adapters.storage.local import LocalStorage
@@ -39,6 +45,7 @@ from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.delivery import Deliveries, RetryPolicy
 from opencloudmesh.services.lifecycle import Sweeper
+from opencloudmesh.services.measures import NO_MEASURES, Measures
 from opencloudmesh.services.notifications import Notifications
 from opencloudmesh.services.peers import Peers, TrustPolicy
 from opencloudmesh.services.ports import Database, HttpClient, Storage
@@ -49,8 +56,11 @@ from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
 from opencloudmesh.web.answers import ASGIApp
 from opencloudmesh.web.app import build_app
+from opencloudmesh.web.metrics import MetricsEndpoint
 from opencloudmesh.webdav.client import RemoteStorage
 from opencloudmesh.webdav.server import WebDavServer
+
+_log = structlog.get_logger(__name__)
 
 
 def new_token() -> str:
@@ -95,7 +105,17 @@ class Wiring:
         self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         database = open_database(self.settings.database_url, box, exclusive=self._exclusive)
         self._stack.push_async_callback(database.aclose)
-        return database
+        return MeasuredDatabase(database, self.measures) if self._exclusive else database
+
+    @cached_property
+    def metrics(self) -> ServerMetrics:
+        count = state_counter(self.settings.database_url, most_peers=MAX_PEERS)
+        return ServerMetrics(version=__version__, folder=self.settings.data_dir, count=count, clock=self.clock)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """Where the server's parts count; a command beside it counts nothing."""
+        return self.metrics.measures if self._exclusive else NO_MEASURES
 
     @cached_property
     def signer(self) -> SigningKey:
@@ -152,6 +172,7 @@ class Wiring:
             clock=self.clock,
             new_token=new_token,
             policy=RetryPolicy(first=delivery.retry_first, longest=delivery.retry_max, time_to_live=delivery.time_to_live),
+            measures=self.measures,
         )
 
     @cached_property
@@ -279,7 +300,17 @@ class Wiring:
             jwks=self.signer.public_jwks(),
             ready=self._is_ready,
             message_bytes=self.settings.limits.message_bytes,
+            measures=self.measures,
+            metrics=self._metrics_endpoint(),
         )
+
+    def _metrics_endpoint(self) -> MetricsEndpoint | None:
+        """What answers /metrics; nothing does where its token cannot be used, which is no reason not to serve."""
+        try:
+            return MetricsEndpoint(self.metrics.scrape, load_metrics_token(self.settings.metrics_token))
+        except KeyUnusable as error:
+            _log.warning("metrics-off", reason=error.code, detail=error.sentence, hint=error.hint)
+            return None
 
     async def _is_ready(self) -> bool:
         return await self.database.read(lambda tx: True)
@@ -299,6 +330,8 @@ class Wiring:
         )
         self._stack.push_async_callback(self.deliveries.stop)
         self._run_beside(self.sweeper.run(), "sweeper")
+        self._run_beside(watch_event_loop(self.measures), "event loop watch")
+        self.metrics.samples.breakers = self.deliveries.breakers
 
     def _run_beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run something until the stack is closed; what it was doing then is cut off, and waited for."""

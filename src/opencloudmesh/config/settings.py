@@ -169,6 +169,10 @@ class Settings:
     def secrets_key(self) -> Path:
         return self.keys_dir / "secrets.key"
 
+    @property
+    def metrics_token(self) -> Path:
+        return self.keys_dir / "metrics.token"
+
 
 SECTIONS: dict[str, type] = {
     field.name: type(field.default) for field in fields(Settings) if dataclasses.is_dataclass(field.default)

@@ -11,8 +11,10 @@ from urllib.parse import quote
 import structlog
 
 from opencloudmesh.protocol.errors import PeerRefused, PeerUnreachable
+from opencloudmesh.services.measures import NO_MEASURES, OCM_OTHER, OTHER, Measures
 from opencloudmesh.web.answers import (
     NO_STORE,
+    Answer,
     ASGIApp,
     Message,
     Receive,
@@ -23,6 +25,7 @@ from opencloudmesh.web.answers import (
     send_answer,
 )
 from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_INTERNAL, USER_METHOD_REFUSED, USER_NOT_FOUND
+from opencloudmesh.web.measuring import measured, route_class
 from opencloudmesh.web.ocm_api import BODY_IDLE_SECONDS, MESSAGE_BYTES, OcmServices, ocm_routes
 from opencloudmesh.web.user_api import UserServices, build_user_api
 
@@ -45,19 +48,30 @@ def build_app(
     ready: Check,
     message_bytes: int = MESSAGE_BYTES,
     body_idle_seconds: float = BODY_IDLE_SECONDS,
+    measures: Measures = NO_MEASURES,
+    metrics: ASGIApp | None = None,
 ) -> ASGIApp:
     """Build the server's ASGI app.
 
     `origin` is the public origin (no trailing slash); `discovery` and `jwks` are the documents that peers read; `mounts` are
-    (prefix, app), for WebDAV; `ready` says whether the server can work (database open), for `/readyz`.
+    (prefix, app), for WebDAV; `ready` says whether the server can work (database open), for `/readyz`; requests are counted in
+    `measures`, and `metrics` answers `/metrics`.
     """
     routes = ocm_routes(
-        ocm, origin=origin, discovery=discovery, jwks=jwks, message_bytes=message_bytes, body_idle_seconds=body_idle_seconds
+        ocm,
+        origin=origin,
+        discovery=discovery,
+        jwks=jwks,
+        message_bytes=message_bytes,
+        body_idle_seconds=body_idle_seconds,
+        measures=measures,
     )
     routes["/healthz"] = _Probe(None)
     routes["/readyz"] = _Probe(ready)
     user_api = build_user_api(users, origin=origin, body_bytes=message_bytes, body_idle_seconds=body_idle_seconds)
-    return _Dispatcher(routes, [*mounts, ("/api/v1", user_api)])
+    if metrics is not None:
+        routes["/metrics"] = metrics
+    return _Dispatcher(routes, [*mounts, ("/api/v1", user_api)], measures)
 
 
 class _Probe:
@@ -82,11 +96,14 @@ class _Probe:
 
 
 class _Dispatcher:
-    """Exact paths first, then mounts by the longest prefix, then 404."""
+    """Exact paths first, then mounts by the longest prefix, then 404; each app is timed by itself."""
 
-    def __init__(self, routes: Mapping[str, ASGIApp], mounts: Sequence[tuple[str, ASGIApp]]) -> None:
-        self._routes = dict(routes)
-        self._mounts = sorted(((prefix.rstrip("/"), app) for prefix, app in mounts), key=lambda mount: -len(mount[0]))
+    def __init__(self, routes: Mapping[str, ASGIApp], mounts: Sequence[tuple[str, ASGIApp]], measures: Measures) -> None:
+        self._routes = {path: measured(app, route_class(path), measures) for path, app in routes.items()}
+        timed = ((prefix.rstrip("/"), measured(app, route_class(prefix), measures)) for prefix, app in mounts)
+        self._mounts = sorted(timed, key=lambda mount: -len(mount[0]))
+        self._peer_not_found = measured(_NotFound(PEER_NOT_FOUND), OCM_OTHER, measures)
+        self._user_not_found = measured(_NotFound(USER_NOT_FOUND), OTHER, measures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -108,8 +125,17 @@ class _Dispatcher:
                 child = {**scope, "root_path": root + prefix, "app_root_path": scope.get("app_root_path", root)}
                 await _guarded(app, child, receive, send)
                 return
-        answer = PEER_NOT_FOUND if path.startswith("/ocm/") else USER_NOT_FOUND
-        await send_answer(send, answer, head=scope["method"] == "HEAD")
+        await (self._peer_not_found if path.startswith("/ocm/") else self._user_not_found)(scope, receive, send)
+
+
+class _NotFound:
+    """Answers 404, whatever is asked."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_answer(send, self._answer, head=scope["method"] == "HEAD")
 
 
 def _starts_plainly(scope: Scope, prefix: str) -> bool:

@@ -12,14 +12,15 @@ Flow". Rules kept here:
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import structlog
 
-from opencloudmesh.protocol.errors import OCMError
+from opencloudmesh.protocol.errors import OCMError, SignatureRefused
 from opencloudmesh.protocol.http_signatures import Request
+from opencloudmesh.services.measures import NO_MEASURES, OCM_NOTIFICATIONS, OCM_SHARES, OCM_TOKEN, Measures
 from opencloudmesh.web.answers import (
     ANY_ORIGIN,
     JSON,
@@ -139,8 +140,9 @@ def _for_nextcloud(discovery: Mapping[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------- messages
 @dataclass(frozen=True, slots=True)
 class _MessageKind:
-    """What differs between the endpoints: media type, status of success, how errors are told."""
+    """What differs between the endpoints: class of the route, media type, status of success, how errors are told."""
 
+    route: str
     content_type: bytes
     success: int
     refusal: Callable[[OCMError], Answer | None]
@@ -148,9 +150,10 @@ class _MessageKind:
     headers: tuple[Header, ...] = ()
 
 
-_MESSAGE: Final = _MessageKind(b"application/json", 201, answer_to_peer, PEER_INTERNAL)
+_SHARE: Final = _MessageKind(OCM_SHARES, b"application/json", 201, answer_to_peer, PEER_INTERNAL)
+_NOTIFICATION: Final = replace(_SHARE, route=OCM_NOTIFICATIONS)
 _TOKEN_REQUEST: Final = _MessageKind(
-    b"application/x-www-form-urlencoded", 200, answer_to_token_request, TOKEN_INTERNAL, (NO_STORE,)
+    OCM_TOKEN, b"application/x-www-form-urlencoded", 200, answer_to_token_request, TOKEN_INTERNAL, (NO_STORE,)
 )
 
 
@@ -165,7 +168,9 @@ class MessageEndpoint:
         origin: str,
         limit: int,
         idle_seconds: float,
+        measures: Measures = NO_MEASURES,
     ) -> None:
+        self._measures = measures
         self._take = take
         self._kind = kind
         self._origin = origin
@@ -193,6 +198,9 @@ class MessageEndpoint:
             raise
         except OCMError as error:
             refusal = kind.refusal(error)
+            self._measures.message_refused(kind.route, error.code)
+            if isinstance(error, SignatureRefused) or error.code.startswith("sig-"):
+                self._measures.signature_refused(error.code)
             if refusal is not None:
                 log.info("request refused", path=scope["path"], status=refusal.status, reason=error.code)
                 return refusal
@@ -229,11 +237,14 @@ def ocm_routes(
     message_bytes: int = MESSAGE_BYTES,
     body_idle_seconds: float = BODY_IDLE_SECONDS,
     document_seconds: int = 300,
+    measures: Measures = NO_MEASURES,
 ) -> dict[str, ASGIApp]:
     """The apps for peers by exact path. `discovery` and `jwks` are the documents; `origin` has no trailing slash."""
 
     def endpoint(take: Callable[[Request], Awaitable[Mapping[str, Any]]], kind: _MessageKind) -> MessageEndpoint:
-        return MessageEndpoint(take, kind=kind, origin=origin, limit=message_bytes, idle_seconds=body_idle_seconds)
+        return MessageEndpoint(
+            take, kind=kind, origin=origin, limit=message_bytes, idle_seconds=body_idle_seconds, measures=measures
+        )
 
     document = CachedDocument(discovery, max_age=document_seconds, for_nextcloud=_for_nextcloud(discovery))
     return {
@@ -241,7 +252,7 @@ def ocm_routes(
         "/ocm-provider": document,
         "/ocm-provider/": document,
         "/.well-known/jwks.json": CachedDocument(jwks, max_age=document_seconds),
-        "/ocm/shares": endpoint(services.share_reception.receive, _MESSAGE),
-        "/ocm/notifications": endpoint(services.notifications.receive, _MESSAGE),
+        "/ocm/shares": endpoint(services.share_reception.receive, _SHARE),
+        "/ocm/notifications": endpoint(services.notifications.receive, _NOTIFICATION),
         "/ocm/token": endpoint(services.code_flow.issue, _TOKEN_REQUEST),
     }

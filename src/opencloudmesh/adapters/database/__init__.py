@@ -3,14 +3,13 @@
 import os
 from pathlib import Path
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
 from opencloudmesh.adapters.database.faults import DatabaseUnusable
 from opencloudmesh.adapters.database.migrations import is_current, migrate
 from opencloudmesh.adapters.database.sealing import SecretBox
 from opencloudmesh.adapters.database.sqlite import FolderLock, SqliteDatabase, connect
-from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.adapters.database.urls import parse_url
 from opencloudmesh.services.ports import Database
 
 __all__ = ["SecretBox", "migrate", "open_database"]
@@ -22,30 +21,13 @@ def open_database(url: str, box: SecretBox, *, exclusive: bool = True) -> Databa
     A server opens a SQLite file exclusively; a command beside it does not, and shares it with the server. Raises
     `LocalFault` codes database-in-use, database-newer, database-unusable, database-url-invalid.
     """
-    parsed = _parse(url)
+    parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, box, exclusive)
     migrate(parsed)
     from opencloudmesh.adapters.database.postgres import PostgresDatabase
 
     return PostgresDatabase(parsed, box)
-
-
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
-        kind = parsed.get_backend_name()
-    except ArgumentError as error:
-        raise InvalidInput("The database URL cannot be read.", code="database-url-invalid") from error
-    if kind == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    if kind != "sqlite" or parsed.database in (None, "", ":memory:"):
-        raise InvalidInput(
-            "The database is neither a SQLite file nor PostgreSQL.",
-            code="database-url-invalid",
-            hint="Write sqlite:////absolute/path.sqlite3 or postgresql://user@host/name.",
-        )
-    return parsed
 
 
 def _create(path: Path) -> None:

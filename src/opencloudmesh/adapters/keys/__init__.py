@@ -5,6 +5,7 @@ repr or an error.
 """
 
 from opencloudmesh.adapters.keys.key_files import KeyUnusable
+from opencloudmesh.adapters.keys.metrics_token import create_metrics_token, load_metrics_token
 from opencloudmesh.adapters.keys.secret_box import SealBroken, SecretBox, create_secret_key, load_secret_box
 from opencloudmesh.adapters.keys.signing_key import SigningKey, create_signing_key, load_signing_key
 
@@ -13,8 +14,10 @@ __all__ = [
     "SealBroken",
     "SecretBox",
     "SigningKey",
+    "create_metrics_token",
     "create_secret_key",
     "create_signing_key",
+    "load_metrics_token",
     "load_secret_box",
     "load_signing_key",
 ]

@@ -16,7 +16,8 @@ from opencloudmesh.protocol.errors import (
     TemporarilyUnavailable,
 )
 from opencloudmesh.services.delivery.messages import Handler, Outcome, Overtaken, of_answer, of_refusal, printable
-from opencloudmesh.services.delivery.peer_queue import PeerQueue, RetryPolicy
+from opencloudmesh.services.delivery.peer_queue import Breaker, PeerQueue, RetryPolicy
+from opencloudmesh.services.measures import NO_MEASURES, Measures
 from opencloudmesh.services.ports import Clock, Database, NewToken, Transaction
 from opencloudmesh.services.records import Delivery, DeliveryAttempt, User
 
@@ -47,8 +48,16 @@ class Deliveries:
     """The queue as its users see it, and the worker that empties it."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, new_token: NewToken, policy: RetryPolicy, wait: Wait = wait_for
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        new_token: NewToken,
+        policy: RetryPolicy,
+        wait: Wait = wait_for,
+        measures: Measures = NO_MEASURES,
     ) -> None:
+        self._measures = measures
         self._db = database
         self._clock = clock
         self._holder = new_token()
@@ -104,6 +113,12 @@ class Deliveries:
         state = self._peers.get(peer)
         if state is not None:
             state.heard_of(self._clock(), self._policy)
+
+    # ------------------------------------------------------------ for operators
+    def breakers(self) -> Sequence[Breaker]:
+        """The breakers of the peers that something waits for in this process."""
+        now = self._clock()
+        return [Breaker(peer, state.breaker(now), state.failures) for peer, state in self._peers.items()]
 
     # ------------------------------------------------------------ for users
     async def of_user(self, user: User, *, after_id: int = 0, limit: int = 1000) -> Sequence[Delivery]:
@@ -276,6 +291,7 @@ class Deliveries:
     async def _try(self, state: PeerQueue, delivery: Delivery) -> None:
         started = self._clock()
         outcome = await self._outcome(delivery)
+        self._measures.delivery_tried(*outcome.measured())
         try:
             await self._record(state, delivery, outcome, started)
         except Exception:  # its lease runs out, and then it is tried again

@@ -46,6 +46,14 @@ class Outcome:
     is_answered: bool = False
     is_down: bool = False
 
+    def measured(self) -> tuple[str, str]:
+        """What it counts as (`services.measures`): the outcome in a word, and the reason."""
+        if self.done:
+            return "delivered", ""
+        if not self.final:
+            return "again", self.reason
+        return ("overtaken" if self.reason == Overtaken.code else "dead"), self.reason
+
 
 def of_refusal(error: PeerRefused) -> Outcome:
     """No message was sent: what must be known of the peer first was refused."""

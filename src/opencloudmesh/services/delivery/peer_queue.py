@@ -25,6 +25,15 @@ class RetryPolicy:
         return step * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
 
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """How a peer's breaker stands: closed, open or half-open, after so many failures in a row."""
+
+    peer: str
+    state: str
+    failures: int
+
+
 @dataclass(slots=True)
 class PeerQueue:
     """A peer's queue in this process: its task, its breaker, and the event that wakes it.
@@ -43,6 +52,12 @@ class PeerQueue:
     seen_at: float = -math.inf
     back_at: float = math.inf
     hastened_at: float = -math.inf
+
+    def breaker(self, now: float) -> str:
+        """The state of the breaker: closed, open or half-open."""
+        if not self.failures:
+            return "closed"
+        return "open" if self.open_until > now else "half-open"
 
     @property
     def at_once(self) -> int:
