@@ -106,7 +106,7 @@ def _no_breakers() -> Iterable[Breaker]:
     return ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Samples:
     """A prometheus-client collector; the two functions are set where the parts they look at are wired."""
 
