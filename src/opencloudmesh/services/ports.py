@@ -21,6 +21,7 @@ from opencloudmesh.services.records import (
     Secret,
     Session,
     User,
+    WaitingDeliveries,
 )
 
 T = TypeVar("T")
@@ -135,6 +136,9 @@ class DeliveryStore(Protocol):
 
     def add_attempt(self, attempt: DeliveryAttempt) -> None: ...
     def attempts(self, delivery_id: int) -> Sequence[DeliveryAttempt]: ...
+    def waiting_for(self, peer: str) -> WaitingDeliveries:
+        """What this peer must still be told (queued or leased)."""
+
     def remove_ended(self, before: float, limit: int) -> int:
         """Delete done deliveries (with their attempts) that changed before `before`."""
 

@@ -218,6 +218,16 @@ class DeliveryAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingDeliveries:
+    """How many messages one peer must still get, since when the oldest waits, when the next is tried, why the last try failed."""
+
+    number: int
+    oldest_at: float
+    next_try_at: float | None
+    last_reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PeerRecord:
     """What we know of another server. `host` is lower-case `host[:port]`. Documents are the raw JSON texts last received.
 

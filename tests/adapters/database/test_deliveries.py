@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from opencloudmesh.services.ports import Database
-from opencloudmesh.services.records import Delivery, DeliveryAttempt, NewIncomingShare, NewOutgoingShare
+from opencloudmesh.services.records import Delivery, DeliveryAttempt, NewIncomingShare, NewOutgoingShare, WaitingDeliveries
 
 Add = Callable[..., Awaitable[Delivery]]
 
@@ -198,6 +198,24 @@ async def test_next_due_passes_over_what_is_held_back(database: Database, add: A
     await add(0, due_at=50.5)
     await add(0, due_at=5.5)
     assert await database.read(lambda tx: tx.deliveries.next_due("c.example")) == 50.5
+
+
+async def test_what_waits_for_a_peer(database: Database, add: Add) -> None:
+    async def waiting(peer: str = "c.example") -> WaitingDeliveries:
+        return await database.read(lambda tx: tx.deliveries.waiting_for(peer))
+
+    assert await waiting() == WaitingDeliveries(0, 0.0, None, "")
+    first, second = await add(0, at=8.5), await add(1)
+    await add(0, due_at=1.5)
+    await add(2, peer="d.example")
+    assert await waiting() == WaitingDeliveries(3, 8.5, 10.5, ""), "what is held back is not the next try"
+    assert await lease(database) == [first.id, second.id]
+    assert await waiting() == WaitingDeliveries(3, 8.5, None, "")
+    assert await requeue(database, second.id, 40.5)
+    assert await waiting() == WaitingDeliveries(3, 8.5, 40.5, "dns")
+    assert await complete(database, first.id)
+    await bury(database, second.id)
+    assert (await waiting()).number == 1
 
 
 async def test_hastening_a_peer(database: Database, add: Add) -> None:

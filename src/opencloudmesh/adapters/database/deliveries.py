@@ -19,7 +19,7 @@ from opencloudmesh.adapters.database.schema import (
     delivery_queued,
     word,
 )
-from opencloudmesh.services.records import Delivery, DeliveryAttempt
+from opencloudmesh.services.records import Delivery, DeliveryAttempt, WaitingDeliveries
 
 _TABLE = deliveries.c
 _COLUMNS = (
@@ -68,6 +68,12 @@ _leased = (
 )
 _work = union_all(_waiting, _leased).subquery()
 _PEERS_WITH_WORK = Statement(select(_work.c.peer, func.min(_work.c.due)).group_by(_work.c.peer).order_by(_work.c.peer))
+_OPEN_OF_PEER = Statement(
+    select(func.count(), func.min(_TABLE.created_at), func.min(case((_WAITING, _TABLE.due_at)))).where(_PEER, delivery_open)
+)
+_LAST_REASON = Statement(
+    select(_TABLE.reason).where(_PEER, delivery_open, _TABLE.reason != word("")).order_by(_TABLE.changed_at.desc()).limit(1)
+)
 _NEXT_DUE = Statement(select(_TABLE.due_at).where(_PEER, _WAITING).order_by(_TABLE.due_at).limit(1))
 
 
@@ -306,6 +312,13 @@ class Deliveries:
             detail=attempt.detail,
             http_status=attempt.http_status,
         )
+
+    def waiting_for(self, peer: str) -> WaitingDeliveries:
+        """What this peer must still be told."""
+        row = self._connection.row(_OPEN_OF_PEER, which_peer=peer)
+        number, oldest_at, next_try_at = row or (0, None, None)
+        reason = self._connection.row(_LAST_REASON, which_peer=peer) if number else None
+        return WaitingDeliveries(number, oldest_at or 0.0, next_try_at, reason[0] if reason else "")
 
     def attempts(self, delivery_id: int) -> Sequence[DeliveryAttempt]:
         """Every try, oldest first."""
