@@ -55,11 +55,24 @@ def test_accounts(ocm: Any, folder: Path, password_file: Path) -> None:
     assert is_disabled()
     assert ocm("user", "enable", "alice", "--dir", folder).status == 0
     assert not is_disabled()
+    (item,) = ocm("user", "list", "--dir", folder, "--json").document["items"]
+    assert item["admin"] is False
+    assert ocm("user", "admin", "alice", "--dir", folder).out == "alice is an administrator now.\n"
+    assert "yes" in ocm("user", "list", "--dir", folder).out
+    revoked = ocm("user", "admin", "alice", "--revoke", "--dir", folder, "--json")
+    assert revoked.document == {"name": "alice", "admin": False}
+    assert ocm("user", "add", "root", *secret, "--admin", "--json").document["admin"] is True
+    assert [i["admin"] for i in ocm("user", "list", "--dir", folder, "--json").document["items"]] == [False, True]
     assert ocm("user", "password", "alice", *secret, "--json").document == {"name": "alice"}
 
 
 def test_an_account_that_is_not_there(ocm: Any, folder: Path, password_file: Path) -> None:
-    for command in (["disable", "bob"], ["enable", "bob"], ["password", "bob", "--password-file", password_file]):
+    for command in (
+        ["disable", "bob"],
+        ["enable", "bob"],
+        ["admin", "bob"],
+        ["password", "bob", "--password-file", password_file],
+    ):
         result = ocm("user", *command, "--dir", folder, "--json")
         assert (result.status, result.document["error"]["code"]) == (1, "user-unknown")
 

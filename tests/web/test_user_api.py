@@ -83,7 +83,7 @@ OPERATIONS = [
 # ---------------------------------------------------------------- sessions
 async def test_login_session_logout(server):
     opened = await server.call("POST", "/session", {"username": "alice", "password": "wonderland"}, token="")
-    user = {"name": "alice", "display_name": "Alice A.", "address": "alice@cloud.example.org"}
+    user = {"name": "alice", "display_name": "Alice A.", "address": "alice@cloud.example.org", "admin": False}
     token = opened.json["token"]
     assert (opened.status, opened.json) == (200, {"token": token, "expires_at": 1_800_003_600.0, "user": user})
     assert opened.header("cache-control") == "no-store"

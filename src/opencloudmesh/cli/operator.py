@@ -1,4 +1,4 @@
-"""What the operator of a server does: `ocm init`, `ocm serve`, `ocm user add|list|disable|enable|password`."""
+"""What the operator of a server does: `ocm init`, `ocm serve`, `ocm user add|list|disable|enable|admin|password`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +23,7 @@ def register(app: App, group: Group) -> None:
     users = App(name="user", help="The accounts of a server.", group=group, default_parameter=PARAMETERS)
     users.command(add)
     users.command(list_users, name="list")
-    for command in (disable, enable, password):
+    for command in (disable, enable, admin, password):
         users.command(command)
     app.command(users)
 
@@ -69,6 +69,7 @@ async def add(
     /,
     *,
     display_name: str = "",
+    admin: bool = False,
     password_file: PasswordFile = None,
     folder: Folder = HERE,
     output: Output = Output(),
@@ -81,13 +82,15 @@ async def add(
         The login name; it becomes the left part of the OCM Address.
     display_name
         The name shown to other people.
+    admin
+        Make it an administrator: one who may also see and change what concerns the whole server.
     """
     from opencloudmesh import bootstrap
     from opencloudmesh.cli.passwords import read_password
 
     secret = read_password(f"Password for {name}", file=password_file, repeat=True)
     async with bootstrap.accounts(folder) as accounts:
-        user = await accounts.add_user(name, secret, display_name=display_name)
+        user = await accounts.add_user(name, secret, display_name, admin=admin)
     output.terminal().show(_describe(user), f"Added the user {user.name}.")
 
 
@@ -97,9 +100,9 @@ async def list_users(*, folder: Folder = HERE, output: Output = Output()) -> Non
 
     async with bootstrap.accounts(folder) as accounts:
         users = await accounts.users()
-    rows = ((u.name, u.display_name, "disabled" if u.disabled else "active", format_time(u.created_at)) for u in users)
+    rows = ((u.name, u.display_name, _state_of(u), "yes" if u.admin else "", format_time(u.created_at)) for u in users)
     document = {"items": [_describe(user) for user in users]}
-    output.terminal().table(document, ("NAME", "DISPLAY NAME", "STATE", "SINCE"), rows, empty="There are no users.")
+    output.terminal().table(document, ("NAME", "DISPLAY NAME", "STATE", "ADMIN", "SINCE"), rows, empty="There are no users.")
 
 
 async def disable(name: str, /, *, folder: Folder = HERE, output: Output = Output()) -> None:
@@ -126,6 +129,24 @@ async def enable(name: str, /, *, folder: Folder = HERE, output: Output = Output
     output.terminal().show({"name": name, "disabled": False}, f"Enabled the user {name}.")
 
 
+async def admin(name: str, /, *, revoke: bool = False, folder: Folder = HERE, output: Output = Output()) -> None:
+    """Make an administrator of an account: one who may also see and change what concerns the whole server.
+
+    Parameters
+    ----------
+    name
+        The login name.
+    revoke
+        Take that right away again.
+    """
+    from opencloudmesh import bootstrap
+
+    async with bootstrap.accounts(folder) as accounts:
+        await accounts.set_admin(name, not revoke)
+    what = "is no administrator any more" if revoke else "is an administrator now"
+    output.terminal().show({"name": name, "admin": not revoke}, f"{name} {what}.")
+
+
 async def password(name: str, /, *, password_file: PasswordFile = None, folder: Folder = HERE, output: Output = Output()) -> None:
     """Set a new password for an account.
 
@@ -150,10 +171,15 @@ async def _set_disabled(name: str, disabled: bool, folder: Path) -> None:
         await accounts.set_disabled(name, disabled)
 
 
+def _state_of(user: "User") -> str:
+    return "disabled" if user.disabled else "active"
+
+
 def _describe(user: "User") -> dict[str, object]:
     return {
         "name": user.name,
         "display_name": user.display_name,
         "disabled": user.disabled,
+        "admin": user.admin,
         "created_at": user.created_at,
     }

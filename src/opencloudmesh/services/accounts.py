@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.errors import InvalidInput, NotFound, Unauthorized
 from opencloudmesh.services.ports import Clock, Database, NewToken, PasswordHasher, Transaction
@@ -53,7 +53,7 @@ class Accounts:
         self._decoy: str | None = None
 
     # ------------------------------------------------------------ the operator's side
-    async def add_user(self, name: str, password: Secret, display_name: str = "") -> User:
+    async def add_user(self, name: str, password: Secret, display_name: str = "", *, admin: bool = False) -> User:
         """Create an account; raises `InvalidInput` for a bad name or password, `Conflict` (user-exists) when taken."""
         if not _NAME.match(name):
             raise InvalidInput(
@@ -67,7 +67,14 @@ class Accounts:
             )
         password_hash = await self._hasher.hash(_checked(password))
         now = self._clock()
-        return await self._db.write(lambda tx: tx.users.add(name, shown, password_hash, now))
+
+        def work(tx: Transaction) -> User:
+            user = tx.users.add(name, shown, password_hash, now)
+            if admin:
+                tx.users.set_admin(user.id, True)
+            return replace(user, admin=admin)
+
+        return await self._db.write(work)
 
     async def users(self) -> Sequence[User]:
         """All accounts, by name."""
@@ -93,6 +100,10 @@ class Accounts:
                 tx.sessions.remove_of_user(user.id)
 
         await self._change(name, work)
+
+    async def set_admin(self, name: str, admin: bool) -> None:
+        """Make an administrator of an account, or no longer, from the next request on; raises `NotFound`."""
+        await self._change(name, lambda tx, user: tx.users.set_admin(user.id, admin))
 
     async def _change(self, name: str, work: Callable[[Transaction, User], None]) -> None:
         def found(tx: Transaction) -> None:

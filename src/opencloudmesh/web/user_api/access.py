@@ -1,0 +1,83 @@
+"""Who asks, and what every operation of the user API has in common: its dependencies and its error answers."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from opencloudmesh.protocol.errors import AccessDenied, Unauthorized
+from opencloudmesh.services.records import Secret, User
+from opencloudmesh.web.user_api.services import UserServices
+from opencloudmesh.web.user_api.values import ErrorAnswer
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="session", description="The token of a session (POST /session).")
+
+
+async def _services(request: Request) -> UserServices:
+    services: UserServices = request.app.state.services
+    return services
+
+
+async def _host(request: Request) -> str:
+    host: str = request.app.state.host
+    return host
+
+
+async def _token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Secret:
+    if credentials is None:
+        raise Unauthorized("This needs a login.", hint="Log in: ocm login")
+    return Secret(credentials.credentials)
+
+
+Services = Annotated[UserServices, Depends(_services)]
+OwnHost = Annotated[str, Depends(_host)]
+Token = Annotated[Secret, Depends(_token)]
+
+
+async def _user(token: Token, services: Services) -> User:
+    return await services.accounts.user_of_token(token)
+
+
+CurrentUser = Annotated[User, Depends(_user)]
+
+
+async def _administrator(user: CurrentUser) -> User:
+    if not user.admin:
+        raise AccessDenied(
+            "This is for administrators.", code="admin-required", hint="The operator makes one: ocm user admin NAME"
+        )
+    return user
+
+
+Administrator = Annotated[User, Depends(_administrator)]
+
+_MEANINGS = {
+    400: "A value is not allowed, or the body is no JSON",
+    401: "No session, or one that has ended",
+    403: "Not allowed",
+    404: "Not found",
+    408: "The body did not arrive",
+    409: "The state does not allow this",
+    413: "The body is too large",
+    422: "The request is not valid; all faults are named",
+    500: "Something went wrong on the server",
+    503: "Temporarily unavailable",
+    507: "No space left",
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of an operation, beside those that every one has."""
+    return {status: {"model": ErrorAnswer, "description": _MEANINGS[status]} for status in sorted({*statuses, 422, 500, 503})}
+
+
+READ = errors(401)
+ONE = errors(401, 404)
+_BODY = (400, 401, 408, 413)
+ACT = errors(401, 404, 408, 409, 413)
+
+
+READ = errors(401)
+ONE = errors(401, 404)
+BODY = (400, 401, 408, 413)
+ACT = errors(401, 404, 408, 409, 413)

@@ -1,0 +1,94 @@
+"""Messages to other servers on the user's behalf."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from opencloudmesh.services import records
+from opencloudmesh.web.user_api.access import ACT, ONE, READ, CurrentUser, Services
+from opencloudmesh.web.user_api.values import MAX_PAGE, After, Id, Limit, Time, next_after
+
+router = APIRouter(tags=["deliveries"])
+
+
+class _DeliveryFields(BaseModel):
+    id: int
+    peer: str
+    kind: str = Field(description="SHARE_CREATION or the type of a notification")
+    state: str = Field(description="queued, leased, done or dead")
+    due_at: Time
+    reason: str = Field(description="How the last try ended.")
+    detail: str
+    http_status: int = Field(description="The last answer's status, 0 for none.")
+    created_at: Time
+    outgoing_share_id: int | None
+    incoming_share_id: int | None
+
+
+class DeliveryAnswer(_DeliveryFields):
+    """A message to another server; `attempts` counts the tries."""
+
+    attempts: int
+
+    @classmethod
+    def of(cls, delivery: records.Delivery) -> Self:
+        return cls(attempts=delivery.attempts, **_delivery_fields(delivery))
+
+
+class AttemptAnswer(BaseModel):
+    """One try of a delivery; `duration` in seconds."""
+
+    at: Time
+    duration: float
+    reason: str
+    detail: str
+    http_status: int
+
+
+class DeliveryDetailAnswer(_DeliveryFields):
+    """A message to another server with every try that is on record."""
+
+    attempts: list[AttemptAnswer]
+
+    @classmethod
+    def with_attempts(cls, delivery: records.Delivery, attempts: Sequence[records.DeliveryAttempt]) -> Self:
+        tries = [
+            AttemptAnswer(at=a.at, duration=a.duration, reason=a.reason, detail=a.detail, http_status=a.http_status)
+            for a in attempts
+        ]
+        return cls(attempts=tries, **_delivery_fields(delivery))
+
+
+def _delivery_fields(delivery: records.Delivery) -> dict[str, Any]:
+    return {name: getattr(delivery, name) for name in _DeliveryFields.model_fields}
+
+
+class DeliveriesPage(BaseModel):
+    """A page of deliveries; `next` is the `after` of the next page."""
+
+    items: list[DeliveryAnswer]
+    next: int | None
+
+
+@router.get("/deliveries", responses=READ, summary="Messages to other servers on my behalf")
+async def deliveries(user: CurrentUser, services: Services, after: After = 0, limit: Limit = MAX_PAGE) -> DeliveriesPage:
+    found = await services.deliveries.of_user(user, after_id=after, limit=limit)
+    return DeliveriesPage(items=[DeliveryAnswer.of(delivery) for delivery in found], next=next_after(found, limit))
+
+
+@router.get("/deliveries/{delivery_id}", responses=ONE, summary="A message with all its tries")
+async def delivery(user: CurrentUser, services: Services, delivery_id: Id) -> DeliveryDetailAnswer:
+    found = await services.deliveries.of_id(user, delivery_id)
+    return DeliveryDetailAnswer.with_attempts(found, await services.deliveries.attempts(user, delivery_id))
+
+
+@router.post("/deliveries/{delivery_id}/retry", responses=ACT, summary="Try now")
+async def retry(user: CurrentUser, services: Services, delivery_id: Id) -> DeliveryAnswer:
+    return DeliveryAnswer.of(await services.deliveries.retry(user, delivery_id))
+
+
+@router.post("/deliveries/{delivery_id}/cancel", responses=ACT, summary="Give up")
+async def cancel(user: CurrentUser, services: Services, delivery_id: Id) -> DeliveryAnswer:
+    return DeliveryAnswer.of(await services.deliveries.cancel(user, delivery_id))

@@ -1,0 +1,86 @@
+"""Shares that the user was given."""
+
+from typing import Self
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from opencloudmesh.services import records
+from opencloudmesh.web.user_api.access import ACT, ONE, READ, CurrentUser, Services
+from opencloudmesh.web.user_api.values import MAX_PAGE, After, Id, Limit, Time, next_after
+
+router = APIRouter(tags=["inbox"])
+
+
+class IncomingShareAnswer(BaseModel):
+    """A share that the user was given; `path` is where an accepted one stands among the user's files."""
+
+    id: int
+    provider_id: str
+    name: str
+    owner: str
+    sender: str
+    sender_display_name: str
+    description: str
+    resource_type: str
+    permissions: list[str]
+    state: str = Field(description="pending, accepted, declined, revoked, expired or left")
+    reason: str = Field(description="The reason code of the state, or empty.")
+    unavailable_since: Time | None = Field(description="Since when the sender's server does not answer.")
+    expires_at: Time | None
+    created_at: Time
+    path: str | None
+
+    @classmethod
+    def of(cls, share: records.IncomingShare) -> Self:
+        return cls(
+            id=share.id,
+            provider_id=share.provider_id,
+            name=share.name,
+            owner=share.owner,
+            sender=share.sender,
+            sender_display_name=share.sender_display_name,
+            description=share.description,
+            resource_type=share.resource_type,
+            permissions=list(share.permissions),
+            state=share.state,
+            reason=share.reason,
+            unavailable_since=share.unavailable_since,
+            expires_at=share.expires_at,
+            created_at=share.created_at,
+            path=f"Shared with me/{share.mount_name}" if share.state == "accepted" else None,
+        )
+
+
+class IncomingShares(BaseModel):
+    """A page of received shares; `next` is the `after` of the next page."""
+
+    items: list[IncomingShareAnswer]
+    next: int | None
+
+
+@router.get("/inbox", responses=READ, summary="Shares that I was given")
+async def inbox(user: CurrentUser, services: Services, after: After = 0, limit: Limit = MAX_PAGE) -> IncomingShares:
+    found = await services.share_reception.inbox(user, after_id=after, limit=limit)
+    return IncomingShares(items=[IncomingShareAnswer.of(share) for share in found], next=next_after(found, limit))
+
+
+@router.get("/inbox/{share_id}", responses=ONE, summary="A share that I was given")
+async def incoming_share(user: CurrentUser, services: Services, share_id: Id) -> IncomingShareAnswer:
+    return IncomingShareAnswer.of(await services.share_reception.incoming(user, share_id))
+
+
+@router.post("/inbox/{share_id}/accept", responses=ACT, summary="Accept a share")
+async def accept(user: CurrentUser, services: Services, share_id: Id) -> IncomingShareAnswer:
+    return IncomingShareAnswer.of(await services.share_reception.accept(user, share_id))
+
+
+@router.post("/inbox/{share_id}/decline", responses=ACT, summary="Decline a share")
+async def decline(user: CurrentUser, services: Services, share_id: Id) -> IncomingShareAnswer:
+    return IncomingShareAnswer.of(await services.share_reception.decline(user, share_id))
+
+
+@router.post("/inbox/{share_id}/leave", responses=ACT, summary="Leave a share")
+async def leave(user: CurrentUser, services: Services, share_id: Id) -> IncomingShareAnswer:
+    """Works whether or not the sender's server can be told."""
+    return IncomingShareAnswer.of(await services.share_reception.leave(user, share_id))

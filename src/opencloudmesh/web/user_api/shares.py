@@ -1,0 +1,96 @@
+"""Shares that the user gives."""
+
+from typing import Annotated, Literal, Self
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from opencloudmesh.services import records
+from opencloudmesh.web.user_api.access import ACT, BODY, ONE, READ, CurrentUser, Services, errors
+from opencloudmesh.web.user_api.values import LATEST, MAX_PAGE, AddressText, After, Id, Limit, PathText, Taken, Time, next_after
+
+router = APIRouter(tags=["shares"])
+
+
+class NewShare(Taken):
+    """What is to be shared, with whom, and how."""
+
+    path: PathText = Field(description="In the user's own files.", examples=["Reports/2026"])
+    share_with: AddressText = Field(description="The recipient's OCM Address.", examples=["bob@cloud.example.org"])
+    permissions: list[Literal["read", "write"]] = Field(
+        default=["read"], min_length=1, max_length=2, examples=[["read"], ["read", "write"]]
+    )
+    expires_at: Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)] | None = Field(
+        default=None, description="When access ends, in seconds since the epoch.", examples=[1893456000.0]
+    )
+
+
+class OutgoingShareAnswer(BaseModel):
+    """A share that the user gave."""
+
+    id: int
+    provider_id: str
+    name: str
+    path: str
+    resource_type: str
+    share_with: str
+    permissions: list[str]
+    state: str = Field(description="pending, sent, accepted, declined, revoked, expired or failed")
+    reason: str = Field(description="The reason code of the state, or empty.")
+    expires_at: Time | None
+    created_at: Time
+    changed_at: Time
+
+    @classmethod
+    def of(cls, share: records.OutgoingShare) -> Self:
+        return cls(
+            id=share.id,
+            provider_id=share.provider_id,
+            name=share.name,
+            path=share.path,
+            resource_type=share.resource_type,
+            share_with=share.share_with,
+            permissions=list(share.permissions),
+            state=share.state,
+            reason=share.reason,
+            expires_at=share.expires_at,
+            created_at=share.created_at,
+            changed_at=share.changed_at,
+        )
+
+
+class OutgoingShares(BaseModel):
+    """A page of shares; `next` is the `after` of the next page."""
+
+    items: list[OutgoingShareAnswer]
+    next: int | None
+
+
+@router.post("/shares", status_code=201, responses=errors(*BODY, 403, 404, 409), summary="Share a file or folder")
+async def create_share(user: CurrentUser, services: Services, new: NewShare) -> OutgoingShareAnswer:
+    """The first try to tell the recipient's server is waited for, within bounds; `state` says how it went."""
+    share = await services.share_creation.create(
+        user,
+        path=new.path,
+        share_with=new.share_with,
+        permissions=tuple(dict.fromkeys(new.permissions)),
+        expires_at=new.expires_at,
+    )
+    return OutgoingShareAnswer.of(share)
+
+
+@router.get("/shares", responses=READ, summary="My shares")
+async def shares(user: CurrentUser, services: Services, after: After = 0, limit: Limit = MAX_PAGE) -> OutgoingShares:
+    found = await services.share_creation.shares(user, after_id=after, limit=limit)
+    return OutgoingShares(items=[OutgoingShareAnswer.of(share) for share in found], next=next_after(found, limit))
+
+
+@router.get("/shares/{share_id}", responses=ONE, summary="One of my shares")
+async def share(user: CurrentUser, services: Services, share_id: Id) -> OutgoingShareAnswer:
+    return OutgoingShareAnswer.of(await services.share_creation.share(user, share_id))
+
+
+@router.post("/shares/{share_id}/unshare", responses=ACT, summary="Unshare")
+async def unshare(user: CurrentUser, services: Services, share_id: Id) -> OutgoingShareAnswer:
+    """Access ends at once, whether or not the recipient's server can be told."""
+    return OutgoingShareAnswer.of(await services.share_creation.unshare(user, share_id))
