@@ -161,7 +161,7 @@ class ServerProcess:
         if not isinstance(event, dict) or event.get("event") != "exchange":
             return None
         return Exchange(
-            at=event["timestamp"],
+            at=event["time"],
             server=self.name,
             method=event["method"],
             url=event["url"],

@@ -250,6 +250,7 @@ def test_the_file_of_a_new_server_names_every_setting(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ('[trust]\nmode = "closed"', "`closed` is none of open, invite-only, allowlist, federation"),
+        ('[logs]\nlevel = "loud"', "`loud` is none of debug, info, warning, error"),
         ('[limits]\ntrusted_proxies = ["proxy"]', "`proxy` is not a network such as 10.0.0.0/8"),
     ],
 )

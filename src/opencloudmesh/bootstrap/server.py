@@ -55,7 +55,7 @@ async def open_server(settings: Settings, make: type[Wiring] = Wiring) -> AsyncI
 async def run(folder: Path) -> None:
     """Serve the folder's server in the foreground until SIGTERM or SIGINT; requests in flight are finished."""
     settings = load_settings(folder)
-    configure_logs()
+    configure_logs(settings.logs.level)
     for route in settings.routes:
         _log.warning(
             "route-policy",

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 from opencloudmesh.config.origin import holds, parse_origin
 from opencloudmesh.config.places import line_that_breaks, lines_of_keys
-from opencloudmesh.config.settings import CONFIG_FILE, SECTIONS, TRUST_MODES, RouteSettings, Settings, setting_names
+from opencloudmesh.config.settings import CONFIG_FILE, LOG_LEVELS, SECTIONS, TRUST_MODES, RouteSettings, Settings, setting_names
 from opencloudmesh.config.values import TYPES, from_text
 from opencloudmesh.protocol.address import parse_host
 from opencloudmesh.protocol.errors import InvalidInput, LocalFault
@@ -182,6 +182,8 @@ class _Reader:
     def _check_words(self, settings: Settings) -> None:
         if settings.trust.mode not in TRUST_MODES:
             self._fault(self._places["trust.mode"], f"`{settings.trust.mode}` is none of {', '.join(TRUST_MODES)}")
+        if settings.logs.level not in LOG_LEVELS:
+            self._fault(self._places["logs.level"], f"`{settings.logs.level}` is none of {', '.join(LOG_LEVELS)}")
         for network in settings.limits.trusted_proxies:
             if not holds(ip_network, network):
                 self._fault(self._places["limits.trusted_proxies"], f"`{network}` is not a network such as 10.0.0.0/8")

@@ -9,6 +9,7 @@ from typing import Any
 
 CONFIG_FILE = "opencloudmesh.toml"
 TRUST_MODES = ("open", "invite-only", "allowlist", "federation")
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def _setting(default: Any, doc: str, *, least: float | None = None, most: float | None = None, example: str = "") -> Any:
@@ -122,6 +123,13 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What the server writes to standard error: one JSON document a line."""
+
+    level: str = _setting("info", "The least level to write: debug, info, warning or error.")
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSettings:
     """An exception to "https, and public addresses only" for requests to other servers. Repeat the table for more."""
 
@@ -155,6 +163,7 @@ class Settings:
     signatures: SignatureSettings = SignatureSettings()
     sharing: SharingSettings = SharingSettings()
     limits: LimitSettings = LimitSettings()
+    logs: LogSettings = LogSettings()
     routes: tuple[RouteSettings, ...] = ()
 
     @property
