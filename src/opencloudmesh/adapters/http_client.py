@@ -38,7 +38,7 @@ _KEEP_ALIVE = 4.0  # less than what common servers keep: a request should not me
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class Way:
     """What a connection is made under: a policy, or none, and whether without TLS."""
 
     route: RoutePolicy | None
@@ -72,9 +72,9 @@ class GuardedHttpClient(HttpClient):
     ) -> None:
         self._routes = tuple(routes)
         self._limits = limits or TimeLimits()
-        self._new_socket = new_socket or _new_socket
+        self._new_socket = new_socket or open_socket
         self._resolver = resolver
-        self._sessions: dict[_Way, aiohttp.ClientSession] = {}
+        self._sessions: dict[Way, aiohttp.ClientSession] = {}
 
     async def fetch(
         self,
@@ -87,7 +87,7 @@ class GuardedHttpClient(HttpClient):
         total_timeout: float = 20.0,
     ) -> HttpAnswer:
         """Do one exchange with a small answer. Raises PeerUnreachable; a redirect is an answer like any other."""
-        target, way = self._admit(url)
+        target, way = admit(url, self._routes)
         timeout = self._timeout(self._limits.fetch_idle, total_timeout)
         try:
             async with self._session(way).request(
@@ -101,7 +101,7 @@ class GuardedHttpClient(HttpClient):
     @asynccontextmanager
     async def stream(self, method: str, url: str, *, headers: Headers = None, body: Body = b"") -> AsyncIterator[HttpStream]:
         """Do one exchange of any length; whatever moves within the idle time-out goes on. Raises PeerUnreachable."""
-        target, way = self._admit(url)
+        target, way = admit(url, self._routes)
         upload = _Upload(body, self._limits.stream_idle)
         timeout = self._timeout(self._limits.stream_idle, None)
         sized = {"Content-Length": str(len(body))} if isinstance(body, bytes) and body else {}
@@ -138,17 +138,7 @@ class GuardedHttpClient(HttpClient):
             await session.close()
         await asyncio.sleep(0)  # closed sockets are let go in the loop's next round
 
-    def _admit(self, url: str) -> tuple[URL, _Way]:
-        """Decide on the URL what can be decided on it, and which policy its connection is made under."""
-        target = _parse(url)
-        host, port, plain = target.host or "", target.port or 0, target.scheme == "http"
-        covering = (route for route in self._routes if route.covers(host, port) and (route.plain_http or not plain))
-        way = _Way(next(covering, None), plain)
-        if plain and way.route is None:
-            raise unreachable("scheme-refused", _peer(target))
-        return target, way
-
-    def _session(self, way: _Way) -> aiohttp.ClientSession:
+    def _session(self, way: Way) -> aiohttp.ClientSession:
         """One pool for each way: a connection that a policy has admitted is never used under another."""
         if way not in self._sessions:
             self._sessions[way] = aiohttp.ClientSession(
@@ -162,7 +152,7 @@ class GuardedHttpClient(HttpClient):
             )
         return self._sessions[way]
 
-    def _connector(self, way: _Way) -> aiohttp.TCPConnector:
+    def _connector(self, way: Way) -> aiohttp.TCPConnector:
         def new_socket(info: AddressInfo) -> socket.socket:
             if not way.admits(ip_address(info[4][0])):
                 raise AddressRefused
@@ -172,7 +162,7 @@ class GuardedHttpClient(HttpClient):
             return made
 
         return aiohttp.TCPConnector(
-            ssl=_trust(way.route),
+            ssl=trust_of(way.route),
             limit=_CONNECTIONS,
             limit_per_host=_CONNECTIONS_PER_PEER,
             keepalive_timeout=_KEEP_ALIVE,
@@ -257,6 +247,17 @@ class _Stream:
             yield piece
 
 
+def admit(url: str, routes: Sequence[RoutePolicy]) -> tuple[URL, Way]:
+    """Decide on the URL what can be decided on it, and which policy its connection is made under; raises `PeerUnreachable`."""
+    target = _parse(url)
+    host, port, plain = target.host or "", target.port or 0, target.scheme == "http"
+    covering = (route for route in routes if route.covers(host, port) and (route.plain_http or not plain))
+    way = Way(next(covering, None), plain)
+    if plain and way.route is None:
+        raise unreachable("scheme-refused", _peer(target))
+    return target, way
+
+
 def _parse(text: str) -> URL:
     """Parse without changing a byte of path and query: `@target-uri` is signed as it is sent."""
     try:
@@ -271,11 +272,13 @@ def _parse(text: str) -> URL:
     return url
 
 
-def _new_socket(info: AddressInfo) -> socket.socket:
+def open_socket(info: AddressInfo) -> socket.socket:
+    """A socket for this address, not connected."""
     return socket.socket(info[0], info[1], info[2])
 
 
-def _trust(route: RoutePolicy | None) -> ssl.SSLContext:
+def trust_of(route: RoutePolicy | None) -> ssl.SSLContext:
+    """What certificates are judged by: the authorities of the system, and that of the policy."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     if route is not None and route.ca_file is not None:

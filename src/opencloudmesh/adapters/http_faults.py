@@ -72,12 +72,13 @@ def code_of(error: Exception) -> str:
         case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             return "tls"
         case aiohttp.ClientConnectorError():
-            return _code_of_connecting(error.os_error)
+            return code_of_connecting(error.os_error)
         case _:
             return ANSWER_TOO_LARGE if _comes_of(error, http_exceptions.LineTooLong) else "connection-lost"
 
 
-def _code_of_connecting(error: OSError) -> str:
+def code_of_connecting(error: OSError) -> str:
+    """Tell the reason code of a connection that could not be made."""
     # Several addresses that failed differently come as one error without a number: none of them took a connection.
     if isinstance(error, AddressRefused):
         return "address-refused"

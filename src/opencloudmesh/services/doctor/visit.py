@@ -1,0 +1,44 @@
+"""What the steps of one walk share: whom they look at, what they look with, and what earlier steps found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from opencloudmesh.protocol.discovery import Discovery
+from opencloudmesh.services.doctor.looks import Look
+from opencloudmesh.services.doctor.network import HostAddress, NetworkProbe
+from opencloudmesh.services.ports import Clock, HttpClient, NewToken, Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """What the doctor looks with, and what it must know of our own server to judge what it sees."""
+
+    http: HttpClient
+    probe: NetworkProbe
+    clock: Clock
+    new_token: NewToken
+    signatures_required: bool = True
+    freshness: float = 300.0
+    skew: float = 60.0
+
+
+@dataclass(slots=True)
+class Visit:
+    """One walk. `origin` is `https://host`, or http where a route policy says so; `ours`: the host is our own server."""
+
+    host: str
+    origin: str
+    ours: bool
+    instruments: Instruments
+    signer: Signer | None = None
+    reached: Sequence[HostAddress] = ()
+    documents: dict[str, Look] = field(default_factory=dict)
+    discovery: Discovery | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        return self.origin.startswith("http:")
+
+    def advice(self, what: str) -> dict[str, str]:
+        """Advice for whoever runs the server that is looked at."""
+        return {"us" if self.ours else "them": what}
