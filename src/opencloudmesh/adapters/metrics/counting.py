@@ -5,6 +5,7 @@ so that the number of series is bounded whatever strangers send.
 """
 
 import re
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -31,6 +32,7 @@ _METHODS: Final = frozenset(
         "UNLOCK",
     }
 )
+_KINDS: Final = ("read", "write")
 _STATUS: Final = {0: "none", 1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 _PLAIN_STATUS: Final = re.compile(r"http-(?:40[0134589]|410|413|415|422|425|429|50[0-4])")
 _OF_A_PEER: Final = re.compile(r"http-([1-5])\d\d")
@@ -70,24 +72,22 @@ class PrometheusMeasures:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._durations = _histogram(names.REQUEST_DURATION, registry)
         self._duration_of: dict[tuple[str, str, int], Histogram] = {}
-        in_progress = _gauge(names.REQUESTS_IN_PROGRESS, registry)
-        self._in_progress = {route: in_progress.labels(route) for route in ROUTES}
+        self._in_progress = _looked_at(names.REQUESTS_IN_PROGRESS, ROUTES, registry)
         self._messages_refused = _counter(names.MESSAGES_REFUSED, registry)
         self._signatures_refused = _counter(names.SIGNATURES_REFUSED, registry)
         self._attempts = _counter(names.DELIVERY_ATTEMPTS, registry)
         self._rate_limited = _counter(names.RATE_LIMITED, registry)
         database = _histogram(names.DATABASE_DURATION, registry)
-        waiting = _gauge(names.DATABASE_WAITING, registry)
-        self._database = {kind: database.labels(kind) for kind in ("read", "write")}
-        self._waiting = {kind: waiting.labels(kind) for kind in ("read", "write")}
+        self._database = {kind: database.labels(kind) for kind in _KINDS}
+        self._waiting = _looked_at(names.DATABASE_WAITING, _KINDS, registry)
         self._lag = _histogram(names.LOOP_LAG, registry)
         self._refusal, self._signature, self._delivery, self._rule = (BoundedWords() for _ in range(4))
 
     def request_begun(self, route: str, /) -> None:
-        self._in_progress[route].inc()
+        self._in_progress[route] += 1
 
     def request_ended(self, route: str, method: str, status: int, seconds: float, /) -> None:
-        self._in_progress[route].dec()
+        self._in_progress[route] -= 1
         key = (route, method, status // 100)
         found = self._duration_of.get(key)
         if found is None:
@@ -106,10 +106,10 @@ class PrometheusMeasures:
         self._attempts.labels(outcome, self._delivery(reason)).inc()
 
     def database_asked(self, kind: str, /) -> None:
-        self._waiting[kind].inc()
+        self._waiting[kind] += 1
 
     def database_answered(self, kind: str, seconds: float, /) -> None:
-        self._waiting[kind].dec()
+        self._waiting[kind] -= 1
         self._database[kind].observe(seconds)
 
     def rate_limited(self, rule: str, /) -> None:
@@ -123,8 +123,13 @@ def _histogram(metric: Metric, registry: CollectorRegistry) -> Histogram:
     return Histogram(metric.name, metric.meaning, metric.labels, buckets=metric.buckets, registry=registry)
 
 
-def _gauge(metric: Metric, registry: CollectorRegistry) -> Gauge:
-    return Gauge(metric.name, metric.meaning, metric.labels, registry=registry)
+def _looked_at(metric: Metric, words: tuple[str, ...], registry: CollectorRegistry) -> dict[str, int]:
+    """Numbers by the one label of a gauge; a gauge's own `inc` takes a lock each time, and only the event loop counts here."""
+    numbers = dict.fromkeys(words, 0)
+    gauge = Gauge(metric.name, metric.meaning, metric.labels, registry=registry)
+    for word in words:
+        gauge.labels(word).set_function(partial(numbers.__getitem__, word))
+    return numbers
 
 
 def _counter(metric: Metric, registry: CollectorRegistry) -> Counter:
