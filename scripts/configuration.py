@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from opencloudmesh.config.settings import CONFIG_FILE, SECTIONS, RouteSettings, Settings
+from opencloudmesh.config.settings import CONFIG_FILE, SECTIONS, TABLES, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/configuration.md"
@@ -23,7 +23,8 @@ HEAD = f"""\
 read when the server starts. Relative paths start at `DIR`. A setting that is unknown, mistyped or out of bounds stops the
 start; all faults are named at once, each with its line.
 
-A variable of the environment wins over the file; lists are separated by commas there. `[[routes]]` stand in the file only.
+A variable of the environment wins over the file; lists are separated by commas there. `[[directories]]` and `[[routes]]` stand
+in the file only.
 """
 
 ROUTES = """\
@@ -77,7 +78,9 @@ def render() -> str:
     parts = [HEAD, "## The server", "", *rows(Settings, "")]
     for name, kind in SECTIONS.items():
         parts += ["", f"## `[{name}]`", "", str(kind.__doc__), "", *rows(kind, name)]
-    parts += ["", "## `[[routes]]`", "", str(RouteSettings.__doc__), "", *rows(RouteSettings, "", variable=False), "", ROUTES]
+    for name, kind in TABLES.items():
+        parts += ["", f"## `[[{name}]]`", "", str(kind.__doc__), "", *rows(kind, "", variable=False)]
+    parts += ["", ROUTES]
     return "\n".join(parts)
 
 

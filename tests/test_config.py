@@ -231,12 +231,14 @@ def test_the_file_of_a_new_server_names_every_setting(tmp_path: Path) -> None:
     settings = load(tmp_path, uncommented)
     assert (settings.listen_host, settings.listen_port) == ("::1", 9000)
     assert settings.routes[0].name == "campus"
+    assert settings.directories[0].keys_file == tmp_path / "directory-keys.json"
     for name in setting_names():
         assert len(re.findall(rf"^{name.rpartition('.')[2]} = ", uncommented, flags=re.MULTILINE)) == 1
         assert name.rpartition(".")[2] in text
     shown = dataclasses.replace(
         settings,
         routes=(),
+        directories=(),
         trust=Settings().trust,
         limits=dataclasses.replace(settings.limits, trusted_proxies=()),
         listen_host="127.0.0.1",
@@ -251,6 +253,10 @@ def test_the_file_of_a_new_server_names_every_setting(tmp_path: Path) -> None:
     [
         ('[trust]\nmode = "closed"', "`closed` is none of open, invite-only, allowlist, federation"),
         ('[logs]\nlevel = "loud"', "`loud` is none of debug, info, warning, error"),
+        ("[[directories]]", "a directory needs `url`"),
+        ("[[directories]]\nurl = 'https://a.example.org/list'", "a directory needs `keys_file`"),
+        ("[[directories]]\nurl = 'list'\nkeys_file = 'keys.json'", "`list` is not a URL such as"),
+        ("directories = 1", "`directories` are tables: write [[directories]]"),
         ('[limits]\ntrusted_proxies = ["proxy"]', "`proxy` is not a network such as 10.0.0.0/8"),
     ],
 )

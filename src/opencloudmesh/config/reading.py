@@ -12,9 +12,18 @@ from typing import Any, get_type_hints
 
 from opencloudmesh.config.origin import holds, parse_origin
 from opencloudmesh.config.places import line_that_breaks, lines_of_keys
-from opencloudmesh.config.settings import CONFIG_FILE, LOG_LEVELS, SECTIONS, TRUST_MODES, RouteSettings, Settings, setting_names
+from opencloudmesh.config.settings import (
+    CONFIG_FILE,
+    LOG_LEVELS,
+    SECTIONS,
+    TRUST_MODES,
+    DirectorySettings,
+    RouteSettings,
+    Settings,
+    setting_names,
+)
 from opencloudmesh.config.values import TYPES, from_text
-from opencloudmesh.protocol.address import parse_host
+from opencloudmesh.protocol.address import host_of_url, parse_host
 from opencloudmesh.protocol.errors import InvalidInput, LocalFault
 
 PREFIX = "OCM_"
@@ -70,11 +79,12 @@ class _Reader:
         document = self._parse()
         variables = self._variables(environ)
         values = {name: self._table(kind, document.pop(name, {}), name, variables) for name, kind in SECTIONS.items()}
-        routes = self._routes(document.pop("routes", []))
+        routes = tuple(self._route(table, prefix) for table, prefix in self._tables("routes", document))
+        directories = tuple(self._directory(table, prefix) for table, prefix in self._tables("directories", document))
         values |= self._fields(Settings, document, "", variables)
         for name, (variable, _) in variables.items():
             self._unknown(variable, variable, [PREFIX + known.upper().replace(".", "_") for known in setting_names()], name)
-        settings = dataclasses.replace(Settings(**values), routes=routes)
+        settings = dataclasses.replace(Settings(**values), routes=routes, directories=directories)
         settings = self._resolved(dataclasses.replace(settings, origin=self._origin(settings)))
         self._check_hosts(settings)
         self._check_words(settings)
@@ -101,11 +111,24 @@ class _Reader:
             table = {}
         return kind(**self._fields(kind, table, f"{name}.", variables))
 
-    def _routes(self, tables: object) -> tuple[RouteSettings, ...]:
+    def _tables(self, name: str, document: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+        """The repeated tables of this name, each with the start of its keys' full names."""
+        tables = document.pop(name, [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            self._fault(self._place("routes"), "`routes` are tables: write [[routes]]")
-            return ()
-        return tuple(self._route(table, f"routes.{index}") for index, table in enumerate(tables))
+            self._fault(self._place(name), f"`{name}` are tables: write [[{name}]]")
+            return []
+        return [(table, f"{name}.{index}") for index, table in enumerate(tables)]
+
+    def _directory(self, table: dict[str, Any], prefix: str) -> DirectorySettings:
+        directory = DirectorySettings(**self._fields(DirectorySettings, table, f"{prefix}.", {}))
+        for required in ("url", "keys_file"):
+            if not getattr(directory, required):
+                self._fault(self._place(prefix), f"a directory needs `{required}`")
+        if directory.url and not holds(host_of_url, directory.url):
+            self._fault(
+                self._place(f"{prefix}.url"), f"`{directory.url}` is not a URL such as https://directory.example.org/list"
+            )
+        return dataclasses.replace(directory, keys_file=directory.keys_file and self._folder / directory.keys_file)
 
     def _route(self, table: dict[str, Any], prefix: str) -> RouteSettings:
         route = RouteSettings(**self._fields(RouteSettings, table, f"{prefix}.", {}))

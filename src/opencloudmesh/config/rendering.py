@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from opencloudmesh.config.origin import parse_origin
-from opencloudmesh.config.settings import SECTIONS, RouteSettings, Settings
+from opencloudmesh.config.settings import SECTIONS, TABLES, Settings
 from opencloudmesh.protocol.errors import InvalidInput
 
 _TOP = """# Configuration of an Open Cloud Mesh server.
 # A setting behind "#" has the value that is shown, unless that is called an example: then it is empty.
-# Every one of them outside [[routes]] may also be given in the environment: OCM_ORIGIN, OCM_DELIVERY_RETRY_FIRST, ...;
+# Every one of them outside [[...]] may also be given in the environment: OCM_ORIGIN, OCM_DELIVERY_RETRY_FIRST, ...;
 # lists there are separated by commas.
 """
 
@@ -22,7 +22,8 @@ def render_default(origin: str, *, listen: str | None = None) -> str:
     parts = [_TOP, _render(Settings, given)]
     for name, kind in SECTIONS.items():
         parts += [f"\n# {kind.__doc__}\n[{name}]", _render(kind, {})]
-    parts += [f"\n# {RouteSettings.__doc__}\n# [[routes]]", _render(RouteSettings, {})]
+    for name, kind in TABLES.items():
+        parts += [f"\n# {kind.__doc__}\n# [[{name}]]", _render(kind, {})]
     return "\n".join(parts) + "\n"
 
 

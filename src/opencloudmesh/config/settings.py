@@ -142,6 +142,18 @@ class RouteSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DirectorySettings:
+    """A Directory Service whose servers are members in mode federation. Repeat the table for more."""
+
+    url: str = _setting("", "Where the signed list is.", example='"https://directory.example.org/servers.json"')
+    keys_file: Path | None = _setting(
+        None,
+        "JSON file with the JWK Set that it is signed with, as its operator gave it to you.",
+        example='"directory-keys.json"',
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one server."""
 
@@ -164,6 +176,7 @@ class Settings:
     sharing: SharingSettings = SharingSettings()
     limits: LimitSettings = LimitSettings()
     logs: LogSettings = LogSettings()
+    directories: tuple[DirectorySettings, ...] = ()
     routes: tuple[RouteSettings, ...] = ()
 
     @property
@@ -186,6 +199,10 @@ class Settings:
 SECTIONS: dict[str, type] = {
     field.name: type(field.default) for field in fields(Settings) if dataclasses.is_dataclass(field.default)
 }
+
+
+TABLES: dict[str, type] = {"directories": DirectorySettings, "routes": RouteSettings}
+"""What is repeated in the file, and cannot be given in the environment."""
 
 
 def setting_names() -> Iterator[str]:
