@@ -305,3 +305,18 @@ class Exchange:
     answer_headers: str = ""
     answer_body: str = ""
     id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryRecord:
+    """A Directory Service as it was read last: `document` is the last good one as it was signed, or empty.
+
+    `reason` and `detail` tell how the look at `checked_at` ended; `reason` is empty where that went well.
+    """
+
+    url: str
+    document: str
+    fetched_at: float
+    checked_at: float
+    reason: str
+    detail: str
