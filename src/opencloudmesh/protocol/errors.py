@@ -8,6 +8,7 @@
     │   ├── UnknownResource       404
     │   ├── Unsupported           501
     │   ├── TemporarilyUnavailable 503 with Retry-After
+    │   │   └── RateLimited       429 with Retry-After
     │   └── TokenRefused          400 with an OAuth error word (Code Flow: Error Responses)
     ├── PeerUnreachable           no answer from a peer: dns, tcp-refused, tls-name, idle-timeout, ...
     ├── PeerRefused               a peer answered and said no: http-403, ...
@@ -95,9 +96,16 @@ class TemporarilyUnavailable(PeerFault):
     status = 503
     code = "unavailable"
 
-    def __init__(self, sentence: str, *, retry_after: int = 30, code: str | None = None) -> None:
-        super().__init__(sentence, code=code)
+    def __init__(self, sentence: str, *, retry_after: int = 30, code: str | None = None, hint: str = "") -> None:
+        super().__init__(sentence, code=code, hint=hint)
         self.retry_after = retry_after
+
+
+class RateLimited(TemporarilyUnavailable):
+    """The other side asks too often (429); `retry_after` in seconds."""
+
+    status = 429
+    code = "rate-limited"
 
 
 class TokenRefused(PeerFault):
