@@ -1,7 +1,6 @@
 """The guarded client against a peer that does everything wrong, on loopback only."""
 
 import asyncio
-import datetime
 import errno
 import socket
 import ssl
@@ -13,14 +12,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from opencloudmesh.adapters.http_client import AddressInfo, GuardedHttpClient, TimeLimits
 from opencloudmesh.adapters.routes import RoutePolicy, is_public
 from opencloudmesh.protocol.errors import PeerUnreachable
+from tests.adapters.authority import Authority
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
@@ -605,66 +601,6 @@ async def test_a_peer_that_takes_nothing() -> None:
 
 
 # ---------------------------------------------------------------- TLS
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority of one's own."""
-
-    folder: Path
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-
-    @classmethod
-    def make(cls, folder: Path) -> "Authority":
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test Authority")])
-        usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
-        builder = cls._builder(name, name, key, days=(-10, 10)).add_extension(x509.BasicConstraints(True, None), True)
-        builder = builder.add_extension(usage, True).add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
-        )
-        authority = cls(folder, key, builder.sign(key, hashes.SHA256()))
-        authority.file.write_bytes(authority.certificate.public_bytes(serialization.Encoding.PEM))
-        return authority
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "ca.pem"
-
-    @staticmethod
-    def _builder(
-        subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: tuple[int, int]
-    ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now + datetime.timedelta(days=days[0]))
-            .not_valid_after(now + datetime.timedelta(days=days[1]))
-        )
-
-    def server(self, name: str, days: tuple[int, int] = (-1, 1)) -> ssl.SSLContext:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
-        certificate = (
-            self._builder(subject, self.certificate.subject, key, days)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
-            .add_extension(issuer_id, False)
-            .sign(self.key, hashes.SHA256())
-        )
-        file = self.folder / "server.pem"
-        file.write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
-
-
 @asynccontextmanager
 async def tls_client(ca_file: Path | None) -> AsyncIterator[GuardedHttpClient]:
     route = RoutePolicy.parse("tls", hosts=["peer.test", "127.0.0.1"], networks=["127.0.0.0/8"], ca_file=ca_file)
