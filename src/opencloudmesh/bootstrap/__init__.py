@@ -1,7 +1,22 @@
 """The only place that builds adapters and wires services: from a folder with its configuration to a running server."""
 
+from opencloudmesh.bootstrap.backup import back_up, bring_back
+from opencloudmesh.bootstrap.doctor import own_doctor, peer_doctor
 from opencloudmesh.bootstrap.server import Server, accounts, beside, open_server, run
 from opencloudmesh.bootstrap.setting_up import initialise
 from opencloudmesh.bootstrap.wiring import Wiring, new_token
 
-__all__ = ["Server", "Wiring", "accounts", "beside", "initialise", "new_token", "open_server", "run"]
+__all__ = [
+    "Server",
+    "Wiring",
+    "accounts",
+    "back_up",
+    "beside",
+    "bring_back",
+    "initialise",
+    "new_token",
+    "open_server",
+    "own_doctor",
+    "peer_doctor",
+    "run",
+]

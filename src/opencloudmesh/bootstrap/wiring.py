@@ -1,6 +1,7 @@
 """Which adapter serves which port, and which service works with which: every part is made when it is first asked for."""
 
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import Callable, Coroutine
@@ -28,6 +29,7 @@ from opencloudmesh.config import Settings
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
+from opencloudmesh.protocol.jwks import parse_key_set
 from opencloudmesh.protocol.registries import (
     ALLOWLIST,
     DENYLIST,
@@ -44,6 +46,7 @@ from opencloudmesh.protocol.registries import (
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.delivery import Deliveries, RetryPolicy
+from opencloudmesh.services.doctor.self_check import SELF_CHECK, SELF_CHECK_BYTES, SelfCheck
 from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.measures import NO_MEASURES, Measures
 from opencloudmesh.services.notifications import Notifications
@@ -56,7 +59,9 @@ from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
 from opencloudmesh.web.answers import ASGIApp
 from opencloudmesh.web.app import build_app
+from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_NOT_FOUND
 from opencloudmesh.web.metrics import MetricsEndpoint
+from opencloudmesh.web.self_check import SelfCheckEndpoint
 from opencloudmesh.webdav.client import RemoteStorage
 from opencloudmesh.webdav.server import WebDavServer
 
@@ -294,6 +299,7 @@ class Wiring:
             mounts=[
                 ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),
                 ("/dav/files", WebDavServer(self.user_trees.resolve, origin=origin)),
+                *self._self_checks(),
             ],
             origin=origin,
             discovery=build_discovery(self.offer),
@@ -311,6 +317,15 @@ class Wiring:
         except KeyUnusable as error:
             _log.warning("metrics-off", reason=error.code, detail=error.sentence, hint=error.hint)
             return None
+
+    def _self_checks(self) -> list[tuple[str, ASGIApp]]:
+        """Where `ocm doctor` sees what arrives of its requests."""
+        keys = parse_key_set(json.dumps(self.signer.public_jwks()).encode())
+        origin = self.settings.origin
+        check = SelfCheck(issuer=JwtIssuer(self.signer, origin), keys=keys, origin=origin, clock=self.clock)
+        limits = (self.settings.limits.message_bytes, SELF_CHECK_BYTES)
+        parts = zip(SELF_CHECK, limits, (PEER_NOT_FOUND, USER_NOT_FOUND), strict=True)
+        return [(path, SelfCheckEndpoint(check, limit=limit, nothing=nothing)) for path, limit, nothing in parts]
 
     async def _is_ready(self) -> bool:
         return await self.database.read(lambda tx: True)

@@ -1,6 +1,6 @@
 """What can go wrong on the command line beside the product's own errors, and the exit status of every error.
 
-0 done, 1 refused or failed, 2 usage, 3 not logged in, 4 the server cannot be reached.
+0 done, 1 refused or failed, 2 usage, 3 not logged in, 4 the server cannot be reached, 5 done, with warnings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_LOGIN: Final = 3
 EXIT_UNREACHABLE: Final = 4
+EXIT_WARNED: Final = 5
 EXIT_INTERRUPTED: Final = 130
 
 

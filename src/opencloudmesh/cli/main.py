@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Group
 
 from opencloudmesh import __version__
-from opencloudmesh.cli import deliveries, files, operator, session, sharing
+from opencloudmesh.cli import backup, deliveries, doctor, files, operator, session, sharing
 from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_INTERRUPTED, UsageFault, exit_status, own_server_hint
 from opencloudmesh.cli.terminal import PARAMETERS, Terminal
 from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
@@ -37,6 +37,8 @@ def build_app() -> App:
     sharing.register(app, groups[2])
     deliveries.register(app, groups[2])
     operator.register(app, groups[3])
+    backup.register(app, groups[3])
+    doctor.register(app, groups[3])
     return app
 
 
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = _with_json_last(sys.argv[1:] if arguments is None else arguments)
     terminal = Terminal(json=_wants_json(tokens))
     try:
-        build_app()(tokens, exit_on_error=False, print_error=False)
+        status = build_app()(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
         return _fail(terminal, _usage_fault(error))
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     except OSError as error:
         return _fail(terminal, _local_fault(error))
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 def _fail(terminal: Terminal, error: OCMError, status: int | None = None) -> int:

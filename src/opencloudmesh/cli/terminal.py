@@ -6,6 +6,7 @@ sequence reaches the terminal; JSON is ASCII only. Results go to standard output
 """
 
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,9 @@ def to_json(document: Any) -> str:
 
 PARAMETERS = Parameter(negative=(), show_default=False)
 """What holds for the parameters of all commands: no `--no-...`, no `[default: False]` in the help."""
+
+
+_STYLES = {"green": "\x1b[32m", "yellow": "\x1b[33m", "bold red": "\x1b[1;31m", "dim": "\x1b[2m"}
 
 
 class Terminal:
@@ -74,6 +78,13 @@ class Terminal:
         with console.capture() as drawn:
             console.print(table)
         print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+
+    def styled(self, style: str, start: str, rest: str) -> None:
+        """Print a line of a result for people; on a terminal `start` (or all of the line, where that is blank) has this style."""
+        text = clean(f"{start}{rest}").rstrip()
+        code = _STYLES.get(style, "") if sys.stdout.isatty() and "NO_COLOR" not in os.environ else ""
+        length = len(start) if start.strip() else len(text)
+        print(f"{code}{text[:length]}\x1b[0m{text[length:]}" if code else text)
 
     def note(self, line: str) -> None:
         """Print something that is not the result."""

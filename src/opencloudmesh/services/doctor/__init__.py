@@ -6,6 +6,7 @@ shown to anybody: no secret, no content of a file, no name of a user.
 
 from opencloudmesh.services.doctor.findings import Finding, Outcome, Seen
 from opencloudmesh.services.doctor.network import Certificate, HostAddress, NetworkProbe, TlsLook
+from opencloudmesh.services.doctor.own import OwnDoctor
 from opencloudmesh.services.doctor.peer import PeerDoctor
 from opencloudmesh.services.doctor.visit import Instruments
 from opencloudmesh.services.doctor.walk import Report, StepResult
@@ -17,6 +18,7 @@ __all__ = [
     "Instruments",
     "NetworkProbe",
     "Outcome",
+    "OwnDoctor",
     "PeerDoctor",
     "Report",
     "Seen",

@@ -30,6 +30,7 @@ async def look_at_keys(visit: Visit) -> Seen:
         keys, fault = _read(visit, seen)
     if keys is None:
         return Seen("no key set", {"asked": seen.facts()}, (_weighed(visit, fault),) if fault else ())
+    visit.keys = keys
     raw = _raw_keys(seen)
     findings = [*_judge(visit, keys, raw)]
     facts = {"asked": seen.facts(), "keys": [*_usable_facts(keys), *_refused_facts(keys)]}

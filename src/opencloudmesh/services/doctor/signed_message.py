@@ -32,7 +32,7 @@ async def look_at_signed(visit: Visit) -> Seen:
     if fault := unreached(seen) or in_the_way(seen, ours=visit.ours):
         return Seen(fault.sentence, {"asked": seen.facts()}, (fault,))
     finding = _judge(visit, seen)
-    summary = "the signature was taken" if finding is None else finding.sentence
+    summary = f"read, and refused for its content ({seen.status}), as it should be" if finding is None else finding.sentence
     return Seen(summary, {"asked": seen.facts()}, (finding,) if finding else ())
 
 

@@ -1,9 +1,10 @@
 """What the steps of one walk share: whom they look at, what they look with, and what earlier steps found."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from opencloudmesh.protocol.discovery import Discovery
+from opencloudmesh.protocol.jwks import KeySet
 from opencloudmesh.services.doctor.looks import Look
 from opencloudmesh.services.doctor.network import HostAddress, NetworkProbe
 from opencloudmesh.services.ports import Clock, HttpClient, NewToken, Signer
@@ -34,6 +35,7 @@ class Visit:
     reached: Sequence[HostAddress] = ()
     documents: dict[str, Look] = field(default_factory=dict)
     discovery: Discovery | None = None
+    keys: KeySet | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -42,3 +44,15 @@ class Visit:
     def advice(self, what: str) -> dict[str, str]:
         """Advice for whoever runs the server that is looked at."""
         return {"us" if self.ours else "them": what}
+
+
+@dataclass(slots=True)
+class OwnVisit(Visit):
+    """A walk to our own server. `listener` is where it listens on this machine, empty where that is not known.
+
+    `credential` opens the self-check.
+    """
+
+    listener: str = ""
+    credential: str = field(default="", repr=False)
+    trusts_proxy: Callable[[str], bool] = lambda address: False

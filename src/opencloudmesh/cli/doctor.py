@@ -1,0 +1,112 @@
+"""`ocm doctor`: what stands between this server and another one, or between this server and the world, and what to do about it.
+
+Rules kept here: one line for each step, the worst is seen at a glance; what is printed may be shown to anybody.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from cyclopts import App, Group, Parameter
+
+from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_WARNED
+from opencloudmesh.cli.operator import HERE, Folder
+from opencloudmesh.cli.terminal import Output, Terminal
+
+if TYPE_CHECKING:
+    from opencloudmesh.services.doctor import Finding, Report, StepResult
+
+_STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
+_EXIT: Final = {"ok": 0, "warn": EXIT_WARNED, "fail": EXIT_FAILED}
+_STEP_WIDTH: Final = 12
+
+
+def register(app: App, group: Group) -> None:
+    """Add the command of this module."""
+    app.command(doctor, group=group)
+
+
+async def doctor(
+    peer: Annotated[str | None, Parameter(name="PEER", help="The other server: a host, a URL or an address.")] = None,
+    /,
+    *,
+    folder: Folder = HERE,
+    output: Output = Output(),
+) -> int:
+    """Find out why another server cannot be reached or does not understand us; without PEER, how others see this server.
+
+    Nothing is changed, here or there. The exit status is 0 when all is well, 5 when there are only warnings, 1 when something
+    fails. The server may be running or not.
+    """
+    from opencloudmesh import bootstrap
+
+    if peer is None:
+        async with bootstrap.own_doctor(folder) as own:
+            report = await own.examine()
+    else:
+        async with bootstrap.peer_doctor(folder) as other:
+            report = await other.examine(peer)
+    show(report, output.terminal())
+    return _EXIT[report.outcome]
+
+
+def show(report: "Report", terminal: Terminal) -> None:
+    """Print a report."""
+    if terminal.json:
+        terminal.show(describe(report))
+        return
+    for result in report.results:
+        terminal.styled(
+            _STYLES[result.outcome], result.outcome.value.ljust(8), f"{result.step.ljust(_STEP_WIDTH)} {_summary(result)}"
+        )
+        for finding in result.seen.findings:
+            for style, line in _lines(finding):
+                terminal.styled(style, " " * (9 + _STEP_WIDTH), line)
+    terminal.styled(_STYLES[report.outcome], "", _conclusion(report))
+
+
+def _summary(result: "StepResult") -> str:
+    """The sentence of the only finding is not said twice."""
+    findings = result.seen.findings
+    return "" if findings and findings[0].sentence == result.seen.summary else result.seen.summary
+
+
+def _lines(finding: "Finding") -> list[tuple[str, str]]:
+    mark = "note: " if finding.outcome == "ok" else ""
+    lines = [(_STYLES[finding.outcome] if not mark else "", f"{mark}{finding.sentence} ({finding.code})")]
+    lines += [("", f"we:   {finding.us}")] if finding.us else []
+    return lines + ([("", f"they: {finding.them}")] if finding.them else [])
+
+
+def _conclusion(report: "Report") -> str:
+    parts = [f"{report.count(kind)} {word}" for kind, word in _counted() if report.count(kind)]
+    return f"{report.subject}: {', '.join(parts)}"
+
+
+def _counted() -> list[tuple[Any, str]]:
+    from opencloudmesh.services.doctor import Outcome
+
+    return [(Outcome.FAIL, "failed"), (Outcome.WARN, "with warnings"), (Outcome.SKIPPED, "skipped"), (Outcome.OK, "ok")]
+
+
+def describe(report: "Report") -> dict[str, Any]:
+    """The document of `--json`."""
+    return {
+        "subject": report.subject,
+        "own": report.own,
+        "at": report.at,
+        "outcome": report.outcome.value,
+        "steps": [_describe_step(result) for result in report.results],
+    }
+
+
+def _describe_step(result: "StepResult") -> dict[str, Any]:
+    return {
+        "step": result.step,
+        "outcome": result.outcome.value,
+        "summary": result.seen.summary,
+        "seconds": result.seconds,
+        "facts": dict(result.seen.facts),
+        "findings": [
+            {"outcome": f.outcome.value, "code": f.code, "message": f.sentence, "us": f.us, "them": f.them}
+            for f in result.seen.findings
+        ],
+    }
