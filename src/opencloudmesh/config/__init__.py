@@ -5,7 +5,7 @@ is passed over; all faults are told at once, each with its place; the public ori
 """
 
 from opencloudmesh.config.origin import parse_origin
-from opencloudmesh.config.reading import ConfigError, SettingFault, load_settings
+from opencloudmesh.config.reading import ConfigError, SettingFault, load_settings, parse_settings
 from opencloudmesh.config.rendering import render_default
 from opencloudmesh.config.settings import CONFIG_FILE, RouteSettings, Settings
 
@@ -17,5 +17,6 @@ __all__ = [
     "Settings",
     "load_settings",
     "parse_origin",
+    "parse_settings",
     "render_default",
 ]

@@ -61,7 +61,12 @@ def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Set
         raise ConfigError((SettingFault(str(file), "there is no such file; `ocm init` writes one"),)) from None
     except (OSError, UnicodeDecodeError):
         raise ConfigError((SettingFault(str(file), "cannot be read as text"),)) from None
-    return _Reader(folder.absolute(), file, text).read(os.environ if environ is None else environ)
+    return parse_settings(folder, text, environ)
+
+
+def parse_settings(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the text of a file that stands, or will stand, in `folder`. Raises `ConfigError` with all faults."""
+    return _Reader(folder.absolute(), folder / CONFIG_FILE, text).read(os.environ if environ is None else environ)
 
 
 class _Reader:
