@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from opencloudmesh.adapters.passwords import Argon2Hasher
+from opencloudmesh.protocol.errors import TemporarilyUnavailable
 from opencloudmesh.services.ports import PasswordHasher
 from opencloudmesh.services.records import Secret
 
@@ -72,3 +73,19 @@ async def test_no_more_than_so_many_hash_at_a_time_and_the_loop_goes_on(monkeypa
     hasher.close()
     assert most == 2
     assert all(name.startswith("argon2") for name in threads)
+
+
+async def test_so_many_wait_and_more_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher = Argon2Hasher(1, queue=2)
+    gate = threading.Event()
+    monkeypatch.setattr(hasher._hasher, "hash", lambda octets: str(gate.wait(30)))
+    waiting = [asyncio.create_task(hasher.hash(PASSWORD)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for _ in range(2):
+        with pytest.raises(TemporarilyUnavailable) as refusal:
+            await hasher.hash(PASSWORD)
+        assert (refusal.value.status, refusal.value.code, refusal.value.retry_after) == (503, "too-many-at-once", 2)
+    gate.set()
+    assert await asyncio.gather(*waiting) == ["True"] * 3
+    assert await hasher.hash(PASSWORD) == "True", "there is room again"
+    hasher.close()

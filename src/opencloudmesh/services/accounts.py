@@ -1,7 +1,7 @@
 """Accounts, logins and sessions of our own users.
 
 Rules kept here: passwords only as argon2id hashes, sessions only as SHA-256 of their token; an unknown name and a wrong password
-cost and say the same; a disabled account loses its sessions at once.
+cost and say the same; guessing is slowed (`login_limits`); a disabled account loses its sessions at once.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.errors import InvalidInput, NotFound, Unauthorized
+from opencloudmesh.services.login_limits import LoginLimits
 from opencloudmesh.services.ports import Clock, Database, NewToken, PasswordHasher, Transaction
 from opencloudmesh.services.records import Secret, Session, User
 
@@ -42,7 +43,9 @@ class Accounts:
         clock: Clock,
         new_token: NewToken,
         session_seconds: float = 30 * 86400,
+        limits: LoginLimits | None = None,
     ) -> None:
+        self._limits = limits or LoginLimits(clock=clock)
         self._db = database
         self._hasher = hasher
         self._clock = clock
@@ -117,7 +120,10 @@ class Accounts:
 
     # ------------------------------------------------------------ the user's side
     async def login(self, name: str, password: Secret) -> tuple[User, Secret, float]:
-        """Open a session: the user, its token (shown once), when it ends; raises `Unauthorized` (wrong-password)."""
+        """Open a session: the user, its token (shown once), when it ends.
+
+        Raises `Unauthorized` (wrong-password), `RateLimited` (login-throttled), `TemporarilyUnavailable` (too-many-at-once).
+        """
         user = await self._verified(name, password)
         token = Secret(self._new_token())
         now = self._clock()
@@ -165,6 +171,10 @@ class Accounts:
         return user
 
     async def _verified(self, name: str, password: Secret) -> User:
+        with self._limits.attempt(name):
+            return await self._looked_at(name, password)
+
+    async def _looked_at(self, name: str, password: Secret) -> User:
         user = await self._db.read(lambda tx: tx.users.by_name(name))
         if len(password.reveal()) > _MAX_PASSWORD:
             raise _wrong_password()
