@@ -9,6 +9,7 @@ from opencloudmesh.protocol import admission
 from opencloudmesh.protocol.admission import ACCEPT, Accept, Arrival, Discard, decide, default_policies
 from opencloudmesh.protocol.errors import Forbidden, InvalidMessage, SignatureRefused, Unsupported
 from opencloudmesh.protocol.share_creation import parse_share_creation
+from opencloudmesh.protocol.trust import Allowed, Denied
 
 NOW = 1_800_000_000.0
 EXCHANGE = ["must-exchange-token"]
@@ -28,7 +29,8 @@ MESSAGE = {
 
 def arrival(message: dict[str, Any] | None = None, **facts: Any) -> Arrival:
     notification = parse_share_creation(json.dumps({**MESSAGE, **(message or {})}).encode())
-    return Arrival(notification=notification, **{"now": NOW, "signed": True, "signer_host": "a.example", **facts})
+    given = {"now": NOW, "trust": Allowed("mode-open", "Yes."), "signed": True, "signer_host": "a.example", **facts}
+    return Arrival(notification=notification, **given)
 
 
 def refused(decision: Accept | Discard, reason: str, kind: type[Exception], status: int) -> None:
@@ -41,11 +43,13 @@ def refused(decision: Accept | Discard, reason: str, kind: type[Exception], stat
 def test_a_good_share_is_taken() -> None:
     assert decide(arrival(), default_policies()) is ACCEPT
     assert decide(arrival(), default_policies(must_exchange_token=True)) is ACCEPT
-    strictest = default_policies(must_exchange_token=True, allowlist_only=True, known_senders_only=True)
-    assert decide(arrival(allowlisted=True, sender_known=True), strictest) is ACCEPT
-    assert decide(arrival(denylisted=True, signed=False), ()) is ACCEPT
+    strictest = default_policies(must_exchange_token=True)
+    assert decide(arrival(trust=KNOWN_ONLY, sender_known=True), strictest) is ACCEPT
+    assert decide(arrival(trust=DENIED, signed=False), ()) is ACCEPT
 
 
+KNOWN_ONLY = Allowed("mode-invite-only", "Of known people.", only_known=True)
+DENIED = Denied("denylisted", "No.")
 UNSIGNED = {"signed": False, "signer_host": None}
 
 
@@ -53,8 +57,8 @@ UNSIGNED = {"signed": False, "signer_host": None}
 @pytest.mark.parametrize(
     ("facts", "options", "reason", "kind", "status"),
     [
-        ({"denylisted": True}, {}, "denylisted", Forbidden, 403),
-        ({}, {"allowlist_only": True}, "not-allowlisted", Forbidden, 403),
+        ({"trust": DENIED}, {}, "denylisted", Forbidden, 403),
+        ({"trust": Denied("not-allowlisted", "No.")}, {}, "not-allowlisted", Forbidden, 403),
         (UNSIGNED, {}, "sig-missing", SignatureRefused, 401),
         ({**UNSIGNED, "sender_publishes_keys": True}, {"require_signature": False}, "sig-missing", SignatureRefused, 401),
         ({**UNSIGNED, "signature_fault": SignatureRefused("x", code="sig-mismatch")}, {}, "sig-mismatch", SignatureRefused, 401),
@@ -67,7 +71,7 @@ UNSIGNED = {"signed": False, "signer_host": None}
         ),
         ({"signer_host": "evil.example"}, {}, "sender-not-signer", Forbidden, 403),
         ({"signer_host": "a.example:8443"}, {}, "sender-not-signer", Forbidden, 403),
-        ({}, {"known_senders_only": True}, "sender-unknown", Forbidden, 403),
+        ({"trust": KNOWN_ONLY}, {}, "sender-unknown", Forbidden, 403),
         ({"access_refused": True}, {}, "access-check-failed", InvalidMessage, 400),
     ],
 )
@@ -83,8 +87,8 @@ def test_a_reason_to_discard(
     [
         (UNSIGNED, {"require_signature": False}),
         ({"sender_publishes_keys": True}, {"require_signature": False}),
-        ({"allowlisted": True}, {"allowlist_only": True}),
-        ({"sender_known": True}, {"known_senders_only": True}),
+        ({"trust": KNOWN_ONLY, "sender_known": True}, {}),
+        ({"trust": Allowed("mode-open", "Yes.", quarantine=True)}, {}),
     ],
 )
 def test_a_reason_that_is_off_or_does_not_hold(facts: dict[str, Any], options: dict[str, Any]) -> None:
@@ -152,6 +156,6 @@ def test_a_share_that_has_expired_on_arrival() -> None:
 
 
 def test_who_sends_is_judged_before_what_is_sent() -> None:
-    share = arrival({"shareType": "group", "expiration": 1}, denylisted=True, **UNSIGNED)
+    share = arrival({"shareType": "group", "expiration": 1}, trust=DENIED, **UNSIGNED)
     refused(decide(share, default_policies()), "denylisted", Forbidden, 403)
-    assert default_policies()[0] is admission.not_denylisted
+    assert default_policies()[0] is admission.trusted_server

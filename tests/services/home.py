@@ -9,7 +9,7 @@ from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.delivery import Deliveries, RetryPolicy
 from opencloudmesh.services.notifications import Notifications
-from opencloudmesh.services.peers import Peers, TrustPolicy
+from opencloudmesh.services.peers import Peers, TrustBook
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShare
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
@@ -26,14 +26,14 @@ from tests.services.world import (
 )
 
 
-def make_peers(database: Database, network: SimulatedNetwork, time: SimulatedTime, trust: TrustPolicy | None = None) -> Peers:
+def make_peers(database: Database, network: SimulatedNetwork, time: SimulatedTime, trust: TrustBook | None = None) -> Peers:
     return Peers(
         database=database,
         http=network,
         signer=SigningKey(Ed25519PrivateKey.generate(), host=HOST),
         clock=time,
         new_token=new_token,
-        trust=trust or TrustPolicy(),
+        trust=trust or TrustBook(),
     )
 
 
@@ -99,7 +99,7 @@ def make_home(
     time: SimulatedTime,
     *,
     policy: RetryPolicy | None = None,
-    trust: TrustPolicy | None = None,
+    trust: TrustBook | None = None,
     wait: float = 0.0,
     require_signature: bool = True,
 ) -> Home:
@@ -125,7 +125,7 @@ def make_home(
         deliveries=deliveries,
         clock=time,
         own_host=HOST,
-        policies=default_policies(require_signature=require_signature, allowlist_only=bool(trust and trust.allowlist)),
+        policies=default_policies(require_signature=require_signature),
         require_signature=require_signature,
     )
     code_flow = CodeFlow(

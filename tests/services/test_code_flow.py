@@ -8,7 +8,7 @@ import pytest
 from opencloudmesh.protocol.errors import PeerRefused, PeerUnreachable, TokenRefused
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.services.code_flow import CodeFlow
-from opencloudmesh.services.peers import TrustPolicy
+from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.records import OutgoingShare, Secret, User
 from tests.services.home import Home, make_home
 from tests.services.world import (
@@ -110,7 +110,7 @@ async def test_requests_that_cannot_be_read(home: Home, away: SimulatedServer) -
 async def test_a_denylisted_server_is_not_even_asked(
     home: Home, away: SimulatedServer, share: OutgoingShare, network: SimulatedNetwork, time: SimulatedTime
 ) -> None:
-    strict = make_home(home.database, network, time, trust=TrustPolicy(denylist=("away.example",)))
+    strict = make_home(home.database, network, time, trust=TrustBook.configured(denylist=("away.example",)))
     network.asked.clear()
     assert (await refusal(strict.code_flow, away.token_request(share.secret.reveal())))[0] == "unauthorized_client"
     assert network.asked == []

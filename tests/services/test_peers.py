@@ -10,7 +10,7 @@ import pytest
 from opencloudmesh.protocol.errors import Forbidden, PeerRefused, PeerUnreachable, SignatureRefused, TemporarilyUnavailable
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, verify
 from opencloudmesh.protocol.jwks import parse_key_set
-from opencloudmesh.services.peers import Peers, TrustPolicy
+from opencloudmesh.services.peers import Peers, TrustBook
 from opencloudmesh.services.peers.fetched import Fetched
 from opencloudmesh.services.peers.seen_signatures import SeenSignatures
 from opencloudmesh.services.ports import Database, HttpAnswer
@@ -31,23 +31,23 @@ async def noted(database: Database, host: str = "away.example") -> PeerRecord | 
 @pytest.mark.parametrize(
     ("trust", "host", "is_allowed"),
     [
-        (TrustPolicy(), "a.example", True),
-        (TrustPolicy(denylist=("a.example",)), "a.example", False),
-        (TrustPolicy(denylist=("a.example",)), "a.example:8443", False),
-        (TrustPolicy(denylist=("[2001:db8::1]",)), "[2001:db8::1]:8443", False),
-        (TrustPolicy(denylist=("a.example:8443",)), "a.example", True),
-        (TrustPolicy(denylist=("a.example",)), "b.a.example", True),
-        (TrustPolicy(denylist=(".a.example",)), "b.a.example:8443", False),
-        (TrustPolicy(denylist=(".a.example",)), "ba.example", True),
-        (TrustPolicy(allowlist=("a.example",)), "a.example", True),
-        (TrustPolicy(allowlist=("a.example",)), "a.example:8443", False),
-        (TrustPolicy(allowlist=(".a.example",)), "b.a.example", True),
-        (TrustPolicy(allowlist=("a.example",)), "b.example", False),
-        (TrustPolicy(allowlist=("a.example",), denylist=("a.example",)), "a.example", False),
+        (TrustBook(), "a.example", True),
+        (TrustBook.configured(denylist=("a.example",)), "a.example", False),
+        (TrustBook.configured(denylist=("a.example",)), "a.example:8443", False),
+        (TrustBook.configured(denylist=("[2001:db8::1]",)), "[2001:db8::1]:8443", False),
+        (TrustBook.configured(denylist=("a.example:8443",)), "a.example", True),
+        (TrustBook.configured(denylist=("a.example",)), "b.a.example", True),
+        (TrustBook.configured(denylist=(".a.example",)), "b.a.example:8443", False),
+        (TrustBook.configured(denylist=(".a.example",)), "ba.example", True),
+        (TrustBook.configured(allowlist=("a.example",)), "a.example", True),
+        (TrustBook.configured(allowlist=("a.example",)), "a.example:8443", False),
+        (TrustBook.configured(allowlist=(".a.example",)), "b.a.example", True),
+        (TrustBook.configured(allowlist=("a.example",)), "b.example", False),
+        (TrustBook.configured(allowlist=("a.example",), denylist=("a.example",)), "a.example", False),
     ],
 )
 async def test_lists_come_before_any_request(
-    database: Database, network: SimulatedNetwork, time: SimulatedTime, trust: TrustPolicy, host: str, is_allowed: bool
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, trust: TrustBook, host: str, is_allowed: bool
 ) -> None:
     server = SimulatedServer(network, host)
     peers = make_peers(database, network, time, trust)

@@ -8,7 +8,7 @@ import pytest
 from opencloudmesh.protocol.discovery import parse_discovery
 from opencloudmesh.protocol.errors import Conflict, Forbidden, InvalidInput, NotFound
 from opencloudmesh.services.delivery import Overtaken
-from opencloudmesh.services.peers import TrustPolicy
+from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.records import OutgoingShare, User
 from tests.services.home import Home, make_home
 from tests.services.world import HOST, NOW, ORIGIN, Asked, SimulatedNetwork, SimulatedServer, SimulatedTime, answer
@@ -184,7 +184,7 @@ async def test_what_was_received_is_not_shared_again(home: Home, alice: User, pa
 async def test_a_denylisted_server_gets_nothing(
     home: Home, alice: User, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer
 ) -> None:
-    strict = make_home(home.database, network, time, trust=TrustPolicy(denylist=("away.example",)))
+    strict = make_home(home.database, network, time, trust=TrustBook.configured(denylist=("away.example",)))
     with pytest.raises(Forbidden):
         await give(strict, alice)
     assert network.asked == []

@@ -6,7 +6,7 @@ import pytest
 
 from opencloudmesh.protocol.errors import Conflict, Forbidden, InvalidMessage, NotFound, SignatureRefused, Unsupported
 from opencloudmesh.protocol.http_signatures import Request
-from opencloudmesh.services.peers import TrustPolicy
+from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.records import IncomingShare, User
 from tests.services.home import Home, make_home
 from tests.services.world import HOST, NOW, SimulatedNetwork, SimulatedServer, SimulatedTime, answer
@@ -121,9 +121,11 @@ async def test_where_signatures_are_not_required_who_has_keys_signs_all_the_same
 
 
 @pytest.mark.spec("TRUST-1")
-@pytest.mark.parametrize("trust", [TrustPolicy(denylist=("away.example",)), TrustPolicy(allowlist=("friend.example",))])
+@pytest.mark.parametrize(
+    "trust", [TrustBook.configured(denylist=("away.example",)), TrustBook.configured(allowlist=("friend.example",))]
+)
 async def test_who_is_not_trusted_is_not_even_asked_for_keys(
-    home: Home, away: SimulatedServer, alice: User, network: SimulatedNetwork, time: SimulatedTime, trust: TrustPolicy
+    home: Home, away: SimulatedServer, alice: User, network: SimulatedNetwork, time: SimulatedTime, trust: TrustBook
 ) -> None:
     strict = make_home(home.database, network, time, trust=trust)
     with pytest.raises(Forbidden):

@@ -31,8 +31,6 @@ from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
 from opencloudmesh.protocol.jwks import parse_key_set
 from opencloudmesh.protocol.registries import (
-    ALLOWLIST,
-    DENYLIST,
     EXCHANGE_TOKEN,
     HTTP_SIG,
     MUST_EXCHANGE_TOKEN,
@@ -50,7 +48,7 @@ from opencloudmesh.services.doctor.self_check import SELF_CHECK, SELF_CHECK_BYTE
 from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.measures import NO_MEASURES, Measures
 from opencloudmesh.services.notifications import Notifications
-from opencloudmesh.services.peers import Peers, TrustPolicy
+from opencloudmesh.services.peers import Peers, TrustBook
 from opencloudmesh.services.ports import Database, HttpClient, Storage
 from opencloudmesh.services.records import User
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
@@ -181,15 +179,23 @@ class Wiring:
         )
 
     @cached_property
+    def configured_trust(self) -> TrustBook:
+        """What the configuration decides about other servers; what operators decided at run time is added when it is loaded."""
+        trust = self.settings.trust
+        return TrustBook.configured(
+            mode=trust.mode, allowlist=trust.allowlist, denylist=trust.denylist, quarantine=trust.quarantine
+        )
+
+    @cached_property
     def peers(self) -> Peers:
-        trust, signatures = self.settings.trust, self.settings.signatures
+        signatures = self.settings.signatures
         peers = Peers(
             database=self.database,
             http=self.http,
             signer=self.signer,
             clock=self.clock,
             new_token=new_token,
-            trust=TrustPolicy(trust.allowlist, trust.denylist),
+            trust=self.configured_trust,
             freshness=signatures.freshness_seconds,
             skew=signatures.skew_seconds,
         )
@@ -222,7 +228,6 @@ class Wiring:
             policies=default_policies(
                 require_signature=signatures.required,
                 must_exchange_token=self.settings.sharing.must_exchange_token,
-                allowlist_only=bool(self.settings.trust.allowlist),
             ),
             require_signature=signatures.required,
         )
@@ -274,20 +279,18 @@ class Wiring:
         return Sweeper(database=self.database, clock=self.clock)
 
     # ------------------------------------------------------------ the app
-    @cached_property
+    @property
     def offer(self) -> OwnOffer:
-        """What discovery says of us: just what is switched on."""
+        """What discovery says of us: just what is switched on now."""
         criteria = {
             MUST_USE_HTTP_SIG: self.settings.signatures.required,
             MUST_EXCHANGE_TOKEN: self.settings.sharing.must_exchange_token,
-            DENYLIST: bool(self.settings.trust.denylist),
-            ALLOWLIST: bool(self.settings.trust.allowlist),
         }
         return OwnOffer(
             origin=self.settings.origin,
             provider=self.settings.provider,
             capabilities=(EXCHANGE_TOKEN, HTTP_SIG, NOTIFICATIONS, PROTOCOL_OBJECT),
-            criteria=tuple(word for word, on in criteria.items() if on),
+            criteria=(*(word for word, on in criteria.items() if on), *self.peers.trust.criteria),
         )
 
     @cached_property

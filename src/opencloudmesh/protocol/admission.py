@@ -13,24 +13,25 @@ from opencloudmesh.protocol import registries
 from opencloudmesh.protocol.errors import FieldFault, Forbidden, InvalidMessage, PeerFault, SignatureRefused, Unsupported
 from opencloudmesh.protocol.share_creation import ShareCreationNotification
 from opencloudmesh.protocol.share_protocols import ShareProtocols
+from opencloudmesh.protocol.trust import Allowed, Denied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """The facts about a notification. `signed` means a signature that was verified, by a key of `signer_host`.
 
-    `signature_fault` is the error of a signature that did not verify; `access_refused` says that a first access to the Resource
-    was tried and failed; `sender_known` that the recipient has the sender in the address book or by an invite.
+    `trust` is what was decided about the sender's server; `signature_fault` is the error of a signature that did not verify;
+    `access_refused` says that a first access to the Resource was tried and failed; `sender_known` that the recipient has dealt
+    with the sender before (it is looked up where `trust` asks for it).
     """
 
     notification: ShareCreationNotification
     now: float
+    trust: Allowed | Denied
     signed: bool = False
     signer_host: str | None = None
     signature_fault: SignatureRefused | None = None
     sender_publishes_keys: bool = False
-    denylisted: bool = False
-    allowlisted: bool = False
     sender_known: bool = False
     access_refused: bool = False
 
@@ -65,8 +66,6 @@ def default_policies(
     *,
     require_signature: bool = True,
     must_exchange_token: bool = False,
-    allowlist_only: bool = False,
-    known_senders_only: bool = False,
     share_types: Iterable[str] = (registries.USER,),
     resource_types: Iterable[str] = (registries.FILE, registries.FOLDER),
     protocols: Iterable[str] = (registries.WEBDAV,),
@@ -74,8 +73,7 @@ def default_policies(
 ) -> tuple[Policy, ...]:
     """The policies of a server: who may send first, what may be sent after. `requirements` are those we can meet."""
     return (
-        not_denylisted,
-        *((only_allowlisted,) if allowlist_only else ()),
+        trusted_server,
         signature_holds,
         *((signature_required,) if require_signature else (signature_where_keys_are_published,)),
         sender_at_signer,
@@ -85,20 +83,16 @@ def default_policies(
         RequirementsMet(frozenset(requirements)),
         *((exchange_required,) if must_exchange_token else ()),
         not_expired,
-        *((only_known_senders,) if known_senders_only else ()),
+        only_known_senders,
         first_access_works,
     )
 
 
 # ---------------------------------------------------------------- who sends
-def not_denylisted(arrival: Arrival) -> Discard | None:
-    """The Sending Server is denylisted."""
-    return _forbid("denylisted", "This server does not take shares from yours.") if arrival.denylisted else None
-
-
-def only_allowlisted(arrival: Arrival) -> Discard | None:
-    """The Sending Server is not allowlisted."""
-    return None if arrival.allowlisted else _forbid("not-allowlisted", "This server takes shares from listed servers only.")
+def trusted_server(arrival: Arrival) -> Discard | None:
+    """The Sending Server is denylisted, or not allowlisted, or whatever else the trust mode asks for (`decide_trust`)."""
+    trust = arrival.trust
+    return _forbid(trust.reason, trust.sentence) if isinstance(trust, Denied) else None
 
 
 def signature_holds(arrival: Arrival) -> Discard | None:
@@ -134,8 +128,11 @@ def owner_at_signer(arrival: Arrival) -> Discard | None:
 
 
 def only_known_senders(arrival: Arrival) -> Discard | None:
-    """The Sending Party is not trusted by the Receiving Party."""
-    return None if arrival.sender_known else _forbid("sender-unknown", "The recipient takes shares from known senders only.")
+    """The Sending Party is not trusted by the Receiving Party; so is everybody by a recipient who does not exist."""
+    trust = arrival.trust
+    if arrival.sender_known or isinstance(trust, Denied) or not trust.only_known:
+        return None
+    return _forbid("sender-unknown", "The recipient takes shares from known senders only.")
 
 
 # ---------------------------------------------------------------- what is sent

@@ -62,6 +62,9 @@ class OutgoingShareStore(Protocol):
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[OutgoingShare]:
         """Newest first is not promised: ascending ids greater than `after_id`."""
 
+    def has_given_to(self, user_id: int, share_with: str) -> bool:
+        """Whether the user ever gave a share to this address."""
+
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None: ...
     def set_requirements(self, share_id: int, requirements: tuple[str, ...]) -> None: ...
     def expire(self, now: float, limit: int) -> int:
@@ -81,6 +84,9 @@ class IncomingShareStore(Protocol):
 
     def peers_of(self, provider_id: str, *, limit: int) -> Sequence[str]:
         """The peers, at most so many, that gave one of our users a share with this providerId."""
+
+    def has_accepted_from(self, user_id: int, sender: str) -> bool:
+        """Whether the user ever accepted a share of this sender."""
 
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None: ...
     def set_unavailable_since(self, share_id: int, at: float | None) -> None: ...

@@ -31,8 +31,10 @@ from opencloudmesh.protocol.share_creation import (
 )
 from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.peers import Peers
+from opencloudmesh.protocol.trust import Allowed
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery, IncomingShare, NewIncomingShare, User
+from opencloudmesh.services.peers.known_senders import knows_sender
 
 
 class ShareReception:
@@ -77,11 +79,11 @@ class ShareReception:
         return answer | ({"recipientPublicKeys": []} if message.protocol.ssh is not None else {})
 
     async def _arrival(self, request: Request, message: ShareCreationNotification, sender: str) -> Arrival:
-        """Gather the facts; a denylisted or not allowlisted server is not even asked for its keys (TRUST-1)."""
-        trust = self._peers.trust
+        """Gather the facts; a server that we do not deal with is not even asked for its keys (TRUST-1)."""
+        trust = self._peers.trust.decide(sender)
         fault: SignatureRefused | None = None
-        signed = publishes_keys = False
-        if not trust.is_denylisted(sender) and trust.is_allowlisted(sender):
+        signed = publishes_keys = known = False
+        if isinstance(trust, Allowed):
             try:
                 await self._peers.verify(request, sender)
                 signed = True
@@ -90,13 +92,15 @@ class ShareReception:
                 publishes_keys = fault is None and not self._require_signature and await self._peers.publishes_keys(sender)
         return Arrival(
             notification=message,
+            if trust.asks_for_sender and (signed or not self._require_signature):
+                known = await self._db.read(lambda tx: knows_sender(tx, message.recipient, message.sender_address))
             now=self._clock(),
             signed=signed,
             signer_host=sender if signed else None,
+            trust=trust,
             signature_fault=fault,
             sender_publishes_keys=publishes_keys,
-            denylisted=trust.is_denylisted(sender),
-            allowlisted=trust.is_allowlisted(sender),
+            sender_known=known,
         )
 
     def _store(self, tx: Transaction, message: ShareCreationNotification, sender: str, now: float) -> User:

@@ -61,7 +61,9 @@ _COLUMNS = (
 )
 _SELECT = select(*_COLUMNS)
 _MOST = bindparam("most", type_=Integer)
-_NOT_AT_FIRST = frozenset({"id", "unavailable_since", "refusals", "refused_since", "seen_size", "seen_modified_at", "seen_etag"})
+_NOT_AT_FIRST = frozenset(
+    {"id", "unavailable_since", "refusals", "refused_since", "seen_size", "seen_modified_at", "seen_etag", "accepted_at"}
+)
 _ADD = Statement(
     insert(incoming_shares).on_conflict_do_nothing().returning(_TABLE.id),
     columns=[column.name for column in _TABLE if column.name not in _NOT_AT_FIRST],
@@ -91,6 +93,12 @@ _PEERS_OF = Statement(select(_TABLE.peer).where(_TABLE.provider_id == bindparam(
 _LAST = Statement(_SELECT.order_by(_TABLE.id.desc()).limit(_MOST))
 _UPDATE = update(incoming_shares).where(_TABLE.id == bindparam("which"))
 _SET_STATE = Statement(_UPDATE, columns=["state", "reason", "changed_at"])
+_SET_ACCEPTED_AT = Statement(_UPDATE.where(_TABLE.accepted_at.is_(None)), columns=["accepted_at"])
+_ACCEPTED_FROM = Statement(
+    select(_TABLE.id)
+    .where(_TABLE.user_id == bindparam("user_id"), _TABLE.sender == bindparam("sender"), _TABLE.accepted_at.is_not(None))
+    .limit(1)
+)
 _SET_UNAVAILABLE_SINCE = Statement(_UPDATE, columns=["unavailable_since"])
 _EXPIRE = Statement(
     update(incoming_shares)
@@ -255,6 +263,10 @@ class IncomingShares:
         """The peers, at most so many, that gave one of our users a share with this providerId."""
         return [row[0] for row in self._connection.rows(_PEERS_OF, provider_id=provider_id, most=limit)]
 
+    def has_accepted_from(self, user_id: int, sender: str) -> bool:
+        """Whether the user ever accepted a share of this sender."""
+        return self._connection.row(_ACCEPTED_FROM, user_id=user_id, sender=sender) is not None
+
     def last(self, limit: int) -> Sequence[IncomingShare]:
         """The shares that came last."""
         return [self._share(row) for row in self._connection.rows(_LAST, most=limit)]
@@ -262,6 +274,8 @@ class IncomingShares:
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None:
         """Change the state; which changes are allowed is the lifecycle's business."""
         self._connection.change(_SET_STATE, which=share_id, state=state, reason=reason, changed_at=at)
+        if state == "accepted":
+            self._connection.change(_SET_ACCEPTED_AT, which=share_id, accepted_at=at)
 
     def set_unavailable_since(self, share_id: int, at: float | None) -> None:
         """Note since when the share cannot be reached, or that it can (None)."""

@@ -43,6 +43,9 @@ _BY_SECRET = Statement(_SELECT.where(_TABLE.secret_hash == bindparam("secret_has
 _OF_USER = Statement(
     _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST)
 )
+_GIVEN_TO = Statement(
+    select(_TABLE.id).where(_TABLE.user_id == bindparam("user_id"), _TABLE.share_with == bindparam("share_with")).limit(1)
+)
 _LAST = Statement(_SELECT.order_by(_TABLE.id.desc()).limit(_MOST))
 _UPDATE = update(outgoing_shares).where(_TABLE.id == bindparam("which"))
 _SET_STATE = Statement(_UPDATE, columns=["state", "reason", "changed_at"])
@@ -137,6 +140,10 @@ class OutgoingShares:
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[OutgoingShare]:
         """Ascending ids greater than `after_id`."""
         return [self._share(row) for row in self._connection.rows(_OF_USER, user_id=user_id, after=after_id, most=limit)]
+
+    def has_given_to(self, user_id: int, share_with: str) -> bool:
+        """Whether the user ever gave a share to this address."""
+        return self._connection.row(_GIVEN_TO, user_id=user_id, share_with=share_with) is not None
 
     def last(self, limit: int) -> Sequence[OutgoingShare]:
         """The shares that were made last."""

@@ -145,6 +145,7 @@ incoming_shares = Table(
     Column("seen_size", BigInteger),  # the root as it was last seen, for listings that ask nobody
     _time("seen_modified_at", nullable=True),
     Column("seen_etag", Text),
+    _time("accepted_at", nullable=True),  # kept whatever becomes of the share: its sender is known to the recipient
     UniqueConstraint("peer", "provider_id", "user_id", "secret_hash"),
     Index(None, "provider_id"),
     Index(None, "user_id", "id"),

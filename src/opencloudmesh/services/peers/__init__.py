@@ -2,7 +2,7 @@
 
 Sections "OCM API Discovery" and "Appendix B". Rules kept here:
 
-- denylist and allowlist come before any request to a server (TRUST-1);
+- what was decided about a server comes before any request to it (TRUST-1);
 - documents and keys are fetched once for many waiters and cached for a bounded time; those of servers that we have dealt with
   are kept in the database, a stranger that somebody names leaves nothing there;
 - a failed fetch is remembered for some seconds, or until the server is heard of; an unknown kid makes us fetch a key set again
@@ -12,6 +12,6 @@ Sections "OCM API Discovery" and "Appendix B". Rules kept here:
 """
 
 from opencloudmesh.services.peers.peers import GONE, Peers
-from opencloudmesh.services.peers.trust import TrustPolicy
+from opencloudmesh.services.peers.trust import FederationMembers, TrustBook
 
-__all__ = ["GONE", "Peers", "TrustPolicy"]
+__all__ = ["GONE", "FederationMembers", "Peers", "TrustBook"]

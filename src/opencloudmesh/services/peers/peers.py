@@ -10,9 +10,10 @@ from opencloudmesh.protocol.discovery import Discovery, parse_discovery, well_kn
 from opencloudmesh.protocol.errors import Forbidden, OCMError, PeerRefused, PeerUnreachable, SignatureRefused
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid, read_signature, sign, verify
 from opencloudmesh.protocol.jwks import KeySet, parse_key_set
+from opencloudmesh.protocol.trust import Allowed
 from opencloudmesh.services.peers.fetched import FRESH_SECONDS, Fetched
 from opencloudmesh.services.peers.seen_signatures import SeenSignatures
-from opencloudmesh.services.peers.trust import TrustPolicy
+from opencloudmesh.services.peers.trust import TrustBook
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, HttpClient, NewToken, Signer, Transaction
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class Peers:
         signer: Signer,
         clock: Clock,
         new_token: NewToken,
-        trust: TrustPolicy,
+        trust: TrustBook,
         freshness: float = 300.0,
         skew: float = 60.0,
     ) -> None:
@@ -57,13 +58,18 @@ class Peers:
         self.on_contact: Callable[[str], None] = lambda host: None
 
     def is_allowed(self, host: str) -> bool:
-        """False for a server that is denylisted, or missing from the allowlist where there is one."""
-        return not self.trust.is_denylisted(host) and self.trust.is_allowlisted(host)
+        """Whether we deal with that server at all (`trust.explain` says why)."""
+        return isinstance(self.trust.decide(host), Allowed)
 
     def check_allowed(self, host: str) -> None:
-        """Raise `Forbidden` (policy-denied) for a server we do not talk to (TRUST-1)."""
-        if not self.is_allowed(host):
-            raise Forbidden(f"This server does not federate with {host}.", code="policy-denied")
+        """Raise `Forbidden` (policy-denied) for a server we do not deal with (TRUST-1)."""
+        decision = self.trust.decide(host)
+        if not isinstance(decision, Allowed):
+            raise Forbidden(
+                f"This server does not federate with {host}: {decision.sentence}",
+                code="policy-denied",
+                hint=f"The operator decides: ocm peer show {host}",
+            )
 
     # ------------------------------------------------------------ discovery
     async def discover(self, host: str, *, fresh: bool = False) -> Discovery:
