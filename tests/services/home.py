@@ -106,7 +106,7 @@ def make_home(
     """Wire a server of ours; `start` begins to deliver."""
     peers = make_peers(database, network, time, trust)
     deliveries = Deliveries(database=database, clock=time, new_token=new_token, policy=policy or RetryPolicy(), wait=time.wait)
-    peers.on_contact = deliveries.peer_seen
+    peers.on_contact.append(deliveries.peer_seen)
     homes, issuer = MemoryHomes(), MemoryIssuer()
     creation = ShareCreation(
         database=database,

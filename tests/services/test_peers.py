@@ -231,7 +231,7 @@ async def test_switched_off_is_no_answer_for_an_hour(peers: Peers, away: Simulat
 @pytest.mark.spec("SIG-8")
 async def test_a_signature_is_verified_with_the_keys_of_the_server_that_is_named(peers: Peers, away: SimulatedServer) -> None:
     seen: list[str] = []
-    peers.on_contact = seen.append
+    peers.on_contact.append(seen.append)
     for _ in range(3):
         verified = await peers.verify(away.share(), away.host)
         assert verified.keyid == away.kid

@@ -199,7 +199,7 @@ class Wiring:
             freshness=signatures.freshness_seconds,
             skew=signatures.skew_seconds,
         )
-        peers.on_contact = self.deliveries.peer_seen
+        peers.on_contact.append(self.deliveries.peer_seen)
         return peers
 
     @cached_property

@@ -55,7 +55,10 @@ class Peers:
         self._seen = SeenSignatures(freshness + skew)
         self._contacts: dict[str, float] = {}
         self._failing: set[str] = set()
-        self.on_contact: Callable[[str], None] = lambda host: None
+        self.on_contact: list[Callable[[str], None]] = []
+        """Called with the host after each verified message from it."""
+        self.on_exchange: list[Callable[[str, bool], None]] = []
+        """Called with the host after each exchange that we began, and whether it answered (5xx is no answer)."""
 
     def is_allowed(self, host: str) -> bool:
         """Whether we deal with that server at all (`trust.explain` says why)."""
@@ -130,7 +133,8 @@ class Peers:
             raise SignatureRefused("This signature was used before.", code="sig-replay")
         self._documents.forgive(host)
         await self._contacted(host)
-        self.on_contact(host)
+        for listener in self.on_contact:
+            listener(host)
         return verified
 
     async def _other_keys(self, host: str, keyid: str) -> KeySet:
@@ -198,11 +202,17 @@ class Peers:
         try:
             answer = await exchange
         except PeerUnreachable as error:
+            self._tell(host, False)
             await self._failed(host, error.code)
             raise
+        self._tell(host, answer.status < 500)
         if answer.status < 500 and (by_us or host in self._failing):
             await self._contacted(host)
         return answer
+
+    def _tell(self, host: str, answered: bool) -> None:
+        for listener in self.on_exchange:
+            listener(host, answered)
 
     # ------------------------------------------------------------ what we note
     async def _contacted(self, host: str) -> None:
