@@ -94,6 +94,16 @@ def parse_token_answer(body: bytes) -> TokenAnswer:
     return TokenAnswer(token, min(expires_in, LONGEST_LIFETIME))
 
 
+def is_invalid_grant(status: int, body: bytes) -> bool:
+    """Whether a refusal says that the code is not, or no longer, valid; deployed servers say it with 401 too."""
+    if status not in (400, 401):
+        return False
+    try:
+        return read_object(body).get("error") == INVALID_GRANT
+    except InvalidMessage:
+        return False
+
+
 def check_grant(
     *,
     state: str | None,

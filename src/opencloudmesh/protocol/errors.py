@@ -11,10 +11,13 @@
     │   │   └── RateLimited       429 with Retry-After
     │   └── TokenRefused          400 with an OAuth error word (Code Flow: Error Responses)
     ├── PeerUnreachable           no answer from a peer: dns, tcp-refused, tls-name, idle-timeout, ...
+    │   └── PeerDown              it did not answer before, and was not asked
     ├── PeerRefused               a peer answered and said no: http-403, ...
+    │   └── GrantRefused          its token endpoint knows no such secret
     └── LocalFault                we, or our user, were about to break the rules
         ├── InvalidInput          a value the user typed
         ├── NotFound, Conflict, AccessDenied, Unauthorized, StorageFull
+        └── MissingAtPeer, ForbiddenByPeer: NotFound and AccessDenied that a peer's WebDAV answered with
 
 `code` is a stable reason code: a lower-case word with hyphens, listed in docs/reason-codes.md. Nothing ever looks into the
 text of an exception. No secret stands in any of them.
@@ -128,6 +131,18 @@ class PeerUnreachable(OCMError):
     code = "unreachable"
 
 
+class PeerDown(PeerUnreachable):
+    """A peer that is known not to answer was not asked; `code` is why it did not answer, `since` when it first did not.
+
+    `retry_after` in seconds.
+    """
+
+    def __init__(self, sentence: str, *, code: str, since: float, retry_after: float) -> None:
+        super().__init__(sentence, code=code)
+        self.since = since
+        self.retry_after = retry_after
+
+
 class PeerRefused(OCMError):
     """A peer answered, and the answer is no, or no valid answer; `status` is its HTTP status.
 
@@ -142,6 +157,12 @@ class PeerRefused(OCMError):
         super().__init__(sentence, code=code, hint=hint)
         self.status = status
         self.retry_after = retry_after
+
+
+class GrantRefused(PeerRefused):
+    """The token endpoint says that the shared secret is none that it knows: `invalid_grant` (Code Flow: Error Responses)."""
+
+    code = "token-refused"
 
 
 class LocalFault(OCMError):
@@ -174,6 +195,23 @@ class NotFound(LocalFault):
 
     status = 404
     code = "not-found"
+
+
+class _SaidByPeer(OCMError):
+    """What a peer's WebDAV answered with `peer_status`; `by_application`: not by a proxy, nor without a word."""
+
+    def __init__(self, sentence: str, *, code: str | None, peer_status: int, by_application: bool) -> None:
+        super().__init__(sentence, code=code)
+        self.peer_status = peer_status
+        self.by_application = by_application
+
+
+class MissingAtPeer(_SaidByPeer, NotFound):
+    """A peer says that it has no such file or folder (404, 410)."""
+
+
+class ForbiddenByPeer(_SaidByPeer, AccessDenied):
+    """A peer does not allow it (403)."""
 
 
 class Conflict(LocalFault):

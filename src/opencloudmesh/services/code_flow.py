@@ -15,10 +15,11 @@ from opencloudmesh.protocol.code_flow import (
     build_token_answer,
     build_token_request,
     check_grant,
+    is_invalid_grant,
     parse_token_answer,
     parse_token_request,
 )
-from opencloudmesh.protocol.errors import Forbidden, PeerRefused, SignatureRefused, TokenRefused
+from opencloudmesh.protocol.errors import Forbidden, GrantRefused, PeerRefused, SignatureRefused, TokenRefused
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, NewToken, TokenIssuer
@@ -135,7 +136,8 @@ class CodeFlow:
         body = build_token_request(code.reveal(), self._own_host)
         answer = await self._peers.post_signed(host, token_end_point, content_type=FORM, body=body)
         if answer.status != 200:
-            raise PeerRefused(f"{host} gives no access token (HTTP {answer.status}).", code="token-refused", status=answer.status)
+            refusal = GrantRefused if is_invalid_grant(answer.status, answer.body) else PeerRefused
+            raise refusal(f"{host} gives no access token (HTTP {answer.status}).", code="token-refused", status=answer.status)
         granted = parse_token_answer(answer.body)
         now = self._clock()
         held = _Held(Secret(granted.access_token), now + granted.expires_in * _RENEW_AT, now + granted.expires_in)

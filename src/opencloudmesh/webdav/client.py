@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
-from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, OCMError, PeerRefused
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, OCMError, PeerRefused
 from opencloudmesh.services.ports import Entry, HttpClient, HttpStream
 from opencloudmesh.webdav.client_answers import (
     PROPERTIES,
@@ -18,6 +18,7 @@ from opencloudmesh.webdav.client_answers import (
     file_entry_of,
     http_refusal,
     invalid_answer,
+    said_of,
 )
 from opencloudmesh.webdav.client_file import RemoteFile
 from opencloudmesh.webdav.elements import (
@@ -65,7 +66,7 @@ class RemoteStorage:
                 async for response in responses:
                     if 200 <= response.status < 300:
                         return entry_of(response, path)
-                    raise NotFound("The other server has no such file or folder.")
+                    raise said_of(response)
         raise invalid_answer("it describes nothing")
 
     async def list(self, path: str) -> AsyncIterator[Entry]:

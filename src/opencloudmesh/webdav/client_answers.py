@@ -10,8 +10,9 @@ from typing import Final
 from opencloudmesh.protocol.errors import (
     AccessDenied,
     Conflict,
+    ForbiddenByPeer,
     InvalidInput,
-    NotFound,
+    MissingAtPeer,
     OCMError,
     PeerRefused,
     StorageFull,
@@ -29,6 +30,7 @@ PROPERTIES: Final = (
     Name(OC, "size"),
 )
 _SHORT: Final = re.compile(r"[\x20-\x7e]{1,256}")
+_WEB_PAGE: Final = frozenset({"text/html", "application/xhtml+xml"})
 _NUMBER: Final = re.compile(r"\d{1,18}")
 _CONTENT_RANGE: Final = re.compile(r"bytes \d{1,18}-\d{1,18}/(\d{1,18})")
 
@@ -94,13 +96,22 @@ def check_changed(responses: Sequence[DavResponse]) -> None:
 def http_refusal(status: int, headers: Mapping[str, str], body: bytes, *, makes: bool) -> OCMError:
     """The error for a status that is no success; `makes`: it was to make something, so its place may be at fault."""
     code = parse_error_code(body) or None
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    said = bool(body) and (kind.endswith(("/xml", "+xml")) or kind == "application/json")
     match status:
+        case 403 | 404 | 405 | 410 if kind in _WEB_PAGE:
+            return PeerRefused(
+                f"The other server answered {status} with a web page, which is most often a proxy's.",
+                code=f"http-{status}",
+                status=status,
+            )
         case 400:
             return InvalidInput("The other server did not understand this request.", code=code)
         case 403:
-            return AccessDenied("The other server does not allow this.", code=code)
+            return ForbiddenByPeer("The other server does not allow this.", code=code, peer_status=status, by_application=said)
         case 404 | 410:
-            return NotFound("The other server has no such file or folder.", code=code)
+            sentence = "The other server has no such file or folder."
+            return MissingAtPeer(sentence, code=code, peer_status=status, by_application=said)
         case 409 if makes:
             return Conflict("The other server has no folder that this could stand in.", code=code or "parent-missing")
         case 405 | 412:
@@ -112,3 +123,8 @@ def http_refusal(status: int, headers: Mapping[str, str], body: bytes, *, makes:
     retry_after = headers.get("retry-after", "")
     wait = float(retry_after) if _NUMBER.fullmatch(retry_after) else None
     return PeerRefused(f"The other server answered {status}.", code=f"http-{status}", status=status, retry_after=wait)
+
+
+def said_of(response: DavResponse) -> OCMError:
+    """The error for one response of a multistatus that is no success."""
+    return http_refusal(response.status, {"content-type": "application/xml"}, b"<response/>", makes=False)
