@@ -78,7 +78,7 @@ async def test_no_more_than_so_many_hash_at_a_time_and_the_loop_goes_on(monkeypa
 async def test_so_many_wait_and_more_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     hasher = Argon2Hasher(1, queue=2)
     gate = threading.Event()
-    monkeypatch.setattr(hasher._hasher, "hash", lambda octets: str(gate.wait(30)))
+    monkeypatch.setattr(hasher, "_hasher", type("SimulatedHasher", (), {"hash": staticmethod(lambda _: str(gate.wait(30)))}))
     waiting = [asyncio.create_task(hasher.hash(PASSWORD)) for _ in range(3)]
     await asyncio.sleep(0)
     for _ in range(2):

@@ -25,6 +25,7 @@ from opencloudmesh.web.answers import (
     send_answer,
 )
 from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_INTERNAL, USER_METHOD_REFUSED, USER_NOT_FOUND
+from opencloudmesh.web.limiting import AddressLimits
 from opencloudmesh.web.measuring import measured, route_class
 from opencloudmesh.web.ocm_api import BODY_IDLE_SECONDS, MESSAGE_BYTES, OcmServices, ocm_routes
 from opencloudmesh.web.user_api import UserServices, build_user_api
@@ -50,13 +51,15 @@ def build_app(
     body_idle_seconds: float = BODY_IDLE_SECONDS,
     measures: Measures = NO_MEASURES,
     metrics: ASGIApp | None = None,
+    limits: AddressLimits | None = None,
 ) -> ASGIApp:
     """Build the server's ASGI app.
 
     `origin` is the public origin (no trailing slash); `discovery` and `jwks` are the documents that peers read; `mounts` are
     (prefix, app), for WebDAV; `ready` says whether the server can work (database open), for `/readyz`; requests are counted in
-    `measures`, and `metrics` answers `/metrics`.
+    `measures`, and `metrics` answers `/metrics`; `limits` by source address are those of the defaults if not given.
     """
+    limits = limits or AddressLimits(measures=measures)
     routes = ocm_routes(
         ocm,
         origin=origin,
@@ -65,13 +68,20 @@ def build_app(
         message_bytes=message_bytes,
         body_idle_seconds=body_idle_seconds,
         measures=measures,
+        limits=limits,
     )
     routes["/healthz"] = _Probe(None)
     routes["/readyz"] = _Probe(ready)
     user_api = build_user_api(users, origin=origin, body_bytes=message_bytes, body_idle_seconds=body_idle_seconds)
     if metrics is not None:
         routes["/metrics"] = metrics
-    return _Dispatcher(routes, [*mounts, ("/api/v1", user_api)], measures)
+    limited = [(prefix, _limited(prefix, app, limits)) for prefix, app in (*mounts, ("/api/v1", user_api))]
+    return _Dispatcher(routes, limited, measures, not_found=limits.around_document(_NotFound(PEER_NOT_FOUND)))
+
+
+def _limited(prefix: str, app: ASGIApp, limits: AddressLimits) -> ASGIApp:
+    """What peers use is limited by source address; what users use only hears of it."""
+    return limits.around_shared(app) if prefix == "/dav/ocm" else limits.with_caller(app)
 
 
 class _Probe:
@@ -98,11 +108,13 @@ class _Probe:
 class _Dispatcher:
     """Exact paths first, then mounts by the longest prefix, then 404; each app is timed by itself."""
 
-    def __init__(self, routes: Mapping[str, ASGIApp], mounts: Sequence[tuple[str, ASGIApp]], measures: Measures) -> None:
+    def __init__(
+        self, routes: Mapping[str, ASGIApp], mounts: Sequence[tuple[str, ASGIApp]], measures: Measures, *, not_found: ASGIApp
+    ) -> None:
         self._routes = {path: measured(app, route_class(path), measures) for path, app in routes.items()}
         timed = ((prefix.rstrip("/"), measured(app, route_class(prefix), measures)) for prefix, app in mounts)
         self._mounts = sorted(timed, key=lambda mount: -len(mount[0]))
-        self._peer_not_found = measured(_NotFound(PEER_NOT_FOUND), OCM_OTHER, measures)
+        self._peer_not_found = measured(not_found, OCM_OTHER, measures)
         self._user_not_found = measured(_NotFound(USER_NOT_FOUND), OTHER, measures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

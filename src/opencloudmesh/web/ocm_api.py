@@ -18,8 +18,9 @@ from urllib.parse import quote
 
 import structlog
 
-from opencloudmesh.protocol.errors import OCMError, SignatureRefused
+from opencloudmesh.protocol.errors import OCMError, SignatureRefused, TokenRefused
 from opencloudmesh.protocol.http_signatures import Request
+from opencloudmesh.services.callers import current_caller
 from opencloudmesh.services.measures import NO_MEASURES, OCM_NOTIFICATIONS, OCM_SHARES, OCM_TOKEN, Measures
 from opencloudmesh.web.answers import (
     ANY_ORIGIN,
@@ -45,6 +46,8 @@ from opencloudmesh.web.errors import (
     answer_to_peer,
     answer_to_token_request,
 )
+from opencloudmesh.web.limiting import AddressLimits
+from opencloudmesh.web.refusal_log import RefusalLog
 
 log = structlog.get_logger(__name__)
 
@@ -168,8 +171,10 @@ class MessageEndpoint:
         origin: str,
         limit: int,
         idle_seconds: float,
+        refusals: RefusalLog,
         measures: Measures = NO_MEASURES,
     ) -> None:
+        self._refusals = refusals
         self._measures = measures
         self._take = take
         self._kind = kind
@@ -199,10 +204,14 @@ class MessageEndpoint:
         except OCMError as error:
             refusal = kind.refusal(error)
             self._measures.message_refused(kind.route, error.code)
+            caller = current_caller.get()
             if isinstance(error, SignatureRefused) or error.code.startswith("sig-"):
                 self._measures.signature_refused(error.code)
+                caller.failed = True
+            elif isinstance(error, TokenRefused) or error.code == "sender-not-signer":
+                caller.failed = True
             if refusal is not None:
-                log.info("request refused", path=scope["path"], status=refusal.status, reason=error.code)
+                self._refusals.note(address=caller.address, path=scope["path"], status=refusal.status, reason=error.code)
                 return refusal
             log.exception("request failed", path=scope["path"])
         except Exception:
@@ -238,20 +247,31 @@ def ocm_routes(
     body_idle_seconds: float = BODY_IDLE_SECONDS,
     document_seconds: int = 300,
     measures: Measures = NO_MEASURES,
+    limits: AddressLimits,
 ) -> dict[str, ASGIApp]:
     """The apps for peers by exact path. `discovery` and `jwks` are the documents; `origin` has no trailing slash."""
 
-    def endpoint(take: Callable[[Request], Awaitable[Mapping[str, Any]]], kind: _MessageKind) -> MessageEndpoint:
-        return MessageEndpoint(
-            take, kind=kind, origin=origin, limit=message_bytes, idle_seconds=body_idle_seconds, measures=measures
+    def endpoint(take: Callable[[Request], Awaitable[Mapping[str, Any]]], kind: _MessageKind) -> ASGIApp:
+        return limits.around_messages(
+            MessageEndpoint(
+                take,
+                kind=kind,
+                origin=origin,
+                limit=message_bytes,
+                idle_seconds=body_idle_seconds,
+                refusals=limits.refusals,
+                measures=measures,
+            )
         )
 
-    document = CachedDocument(discovery, max_age=document_seconds, for_nextcloud=_for_nextcloud(discovery))
+    document = limits.around_document(
+        CachedDocument(discovery, max_age=document_seconds, for_nextcloud=_for_nextcloud(discovery))
+    )
     return {
         "/.well-known/ocm": document,
         "/ocm-provider": document,
         "/ocm-provider/": document,
-        "/.well-known/jwks.json": CachedDocument(jwks, max_age=document_seconds),
+        "/.well-known/jwks.json": limits.around_document(CachedDocument(jwks, max_age=document_seconds)),
         "/ocm/shares": endpoint(services.share_reception.receive, _SHARE),
         "/ocm/notifications": endpoint(services.notifications.receive, _NOTIFICATION),
         "/ocm/token": endpoint(services.code_flow.issue, _TOKEN_REQUEST),

@@ -1,0 +1,93 @@
+"""How many shares may come for one recipient, and from people whom nobody knows.
+
+Rules kept here:
+
+- one server gives one recipient so many new shares an hour, counted before it is looked up whether there is such a recipient; the
+  same share once more is not counted;
+- shares of unknown senders are counted for their server, and for the address that they came from, whatever domains it has;
+- an inbox holds so many unanswered shares; senders whom the recipient knows are still let in when strangers have filled it.
+"""
+
+from dataclasses import dataclass
+
+from opencloudmesh.protocol.errors import RateLimited, TemporarilyUnavailable
+from opencloudmesh.services.callers import CurrentCaller, current_caller
+from opencloudmesh.services.limits import RateLimiter, retry_after
+from opencloudmesh.services.measures import NO_MEASURES, Measures
+from opencloudmesh.services.ports import Clock, Transaction
+
+_HOUR = 3600.0
+_COUNTED_FOR = 60.0
+_MOST_USERS = 10_000
+_TRY_AGAIN_WHEN_FULL = 3600
+
+
+@dataclass(slots=True)
+class _Counted:
+    """The unanswered shares of one inbox as they were counted, and those added since."""
+
+    number: int
+    until: float
+
+
+class InboxLimits:
+    """Asked for every new share."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        per_recipient: int = 600,
+        of_unknown: int = 5000,
+        pending: int = 10_000,
+        caller: CurrentCaller = current_caller.get,
+        measures: Measures = NO_MEASURES,
+    ) -> None:
+        self._clock = clock
+        self._caller = caller
+        self._measures = measures
+        self._pending = pending
+        self._for_recipient = RateLimiter(per_recipient / _HOUR, per_recipient)
+        self._of_unknown = RateLimiter(of_unknown / _HOUR, of_unknown)
+        self._counted: dict[int, _Counted] = {}
+
+    def offer(self, peer: str, recipient: str) -> None:
+        """A server offers a share to a recipient, who may not exist; raises `RateLimited` (rate-limited)."""
+        if wait := self._for_recipient.take((peer, recipient), self._clock()):
+            self._measures.rate_limited("shares-for-recipient")
+            raise RateLimited("Too many shares from your server for this recipient.", retry_after=retry_after(wait))
+
+    def repeated(self, peer: str, recipient: str) -> None:
+        """The share was not new."""
+        self._for_recipient.give_back((peer, recipient), self._clock())
+
+    def admit(self, tx: Transaction, *, peer: str, user_id: int, known: bool) -> None:
+        """A share was stored in this transaction, which is given up where this raises `RateLimited` or
+        `TemporarilyUnavailable` (inbox-full)."""
+        now = self._clock()
+        if not known:
+            self._admit_stranger(peer, now)
+        most = self._pending * 2 if known else self._pending
+        counted = self._counted.get(user_id)
+        if counted is None or counted.until <= now or counted.number >= most:
+            counted = self._count(tx, user_id, now)
+        else:
+            counted.number += 1
+        if counted.number > most:
+            self._measures.rate_limited("inbox-full")
+            raise TemporarilyUnavailable(
+                "The recipient has too many unanswered shares.", retry_after=_TRY_AGAIN_WHEN_FULL, code="inbox-full"
+            )
+
+    def _admit_stranger(self, peer: str, now: float) -> None:
+        for key in (("server", peer), ("address", self._caller().address)):
+            if wait := self._of_unknown.take(key, now):
+                self._measures.rate_limited("shares-of-unknown")
+                raise RateLimited("Too many shares of unknown senders.", retry_after=retry_after(wait))
+
+    def _count(self, tx: Transaction, user_id: int, now: float) -> _Counted:
+        if len(self._counted) >= _MOST_USERS:
+            self._counted.clear()
+        number = tx.incoming_shares.pending_of(user_id, most=self._pending * 2 + 1)
+        counted = self._counted[user_id] = _Counted(number, now + _COUNTED_FOR)
+        return counted
