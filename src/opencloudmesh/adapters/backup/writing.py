@@ -60,11 +60,13 @@ class HashingReader:
         self.size = 0
 
     def read(self, count: int = BLOCK) -> bytes:
-        """The next bytes."""
+        """The next `count` bytes, or all that are left."""
         wanted = min(count, self._left)
         found = self._source.read(wanted) if wanted else b""
-        if self._padded and wanted and not found:
-            found = bytes(wanted)
+        while 0 < len(found) < wanted and (more := self._source.read(wanted - len(found))):
+            found += more
+        if self._padded:
+            found = found.ljust(wanted, b"\0")
         self._left -= len(found)
         self._hash.update(found)
         self.size += len(found)
@@ -130,16 +132,12 @@ class TarTarget:
         self._place = place
         self.work, self._lock = _begin(place)
         self._made = self.work / "backup.tar"
-        try:
-            self._file = os.fdopen(os.open(self._made, _NEW, 0o600), "wb")
-            tar: Any = tarfile.TarFile(
-                fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
-            )
-            tar.copybufsize = BLOCK
-            self._tar = tar
-        except BaseException:
-            self.abandon()
-            raise
+        self._file = os.fdopen(os.open(self._made, _NEW, 0o600), "wb")
+        tar: Any = tarfile.TarFile(
+            fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
+        )
+        tar.copybufsize = BLOCK
+        self._tar = tar
 
     def add(self, path: str, source: IO[bytes], size: int, mtime_ns: int) -> Entry:
         reader = HashingReader(source, size, padded=True)
@@ -173,6 +171,7 @@ class TarTarget:
         return self._place
 
     def abandon(self) -> None:
+        self._file.close()
         shutil.rmtree(self.work, ignore_errors=True)
         with suppress(OSError):
             os.close(self._lock)
