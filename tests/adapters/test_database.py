@@ -619,11 +619,12 @@ async def test_a_database_of_a_newer_version_is_left_alone(database_url: str, bo
 def statements() -> Iterator[tuple[str, Statement]]:
     for module in (users, sessions, outgoing_shares, incoming_shares, deliveries, peers):
         for name, value in vars(module).items():
-            if isinstance(value, Statement):
-                yield f"{module.__name__.rpartition('.')[2]}{name}", value
+            for statement in value.values() if isinstance(value, dict) else [value]:
+                if isinstance(statement, Statement):
+                    yield f"{module.__name__.rpartition('.')[2]}{name}", statement
 
 
-READS_ALL = {"users_ALL", "peers_ALL", "deliveries_HASTEN"}
+READS_ALL = {"users_ALL", "peers_ALL", "deliveries_HASTEN", "deliveries_PEERS_GIVEN_UP", "deliveries_DEAD_BEYOND"}
 READS_A_FEW = {"outgoing_shares_LAST", "incoming_shares_LAST"}
 """They walk back from the newest row, and stop at their limit."""
 PARENTS_ADD = {"users_ADD", "outgoing_shares_ADD", "incoming_shares_ADD"}

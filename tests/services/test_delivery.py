@@ -17,7 +17,7 @@ from opencloudmesh.protocol.errors import (
     TemporarilyUnavailable,
 )
 from opencloudmesh.services.delivery import Deliveries, Overtaken, RetryPolicy
-from opencloudmesh.services.delivery.deliveries import wait_for
+from opencloudmesh.services.delivery.worker import wait_for
 from opencloudmesh.services.ports import Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery, NewOutgoingShare, Secret, User
 from tests.services.world import NOW, SimulatedTime, answer, new_token, settle
@@ -36,6 +36,7 @@ class MemoryHandler:
         self.gates: dict[int | str, asyncio.Event] = {}
         self.told: list[tuple[str, int]] = []
         self.fault: Exception | None = None
+        self.moot: set[int] = set()
 
     async def send(self, delivery: Delivery) -> HttpAnswer:
         self.sent.append(delivery.id)
@@ -49,6 +50,9 @@ class MemoryHandler:
         if isinstance(told, Exception):
             raise told
         return told
+
+    def is_moot(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
+        return delivery.id in self.moot
 
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         if self.fault is not None:
@@ -165,7 +169,7 @@ async def test_nothing_is_sent_before_the_worker_runs_or_after_it_stopped(queue:
 
 async def test_the_end_and_what_it_means_are_one_transaction(queue: Queue) -> None:
     await queue.start()
-    queue.handler.fault = RuntimeError("this transaction does not happen")
+    queue.handler.fault = TemporarilyUnavailable("this transaction does not happen")
     one = await queue.add()
     await queue.settle()
     assert (await queue.get(one)).state == "leased"
@@ -256,24 +260,38 @@ async def test_places_are_shared_and_failing_peers_have_their_own(queue: Queue) 
     assert Counter(queue.handler.peers)["down19.example"] == 2
 
 
-async def test_who_waits_for_a_place_looks_again(queue: Queue) -> None:
+async def test_who_waits_for_a_place_looks_again(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opencloudmesh.services.delivery.worker._AT_ONCE", 1)
+    queue.worker = queue.new_worker()
     await queue.start()
-    names = [f"peer{number}.example" for number in range(64)]
-    for peer in names:
-        queue.handler.gate(peer)
-        await queue.add(peer)
-    queue.handler.script["late.example"] = [DOWN, DOWN]
+    busy = queue.handler.gate("busy.example")
+    for _ in range(2):
+        await queue.add("busy.example")
+    await queue.settle()
+    queue.handler.script["late.example"] = [DOWN]
     late = [await queue.add("late.example") for _ in range(3)]
+    gate = queue.handler.gate(late[0])
     await queue.settle()
-    assert not set(late) & set(queue.handler.sent)
-    queue.handler.gates[names[0]].set()
+    assert late[0] in queue.handler.sent, "the first waits for nobody"
+    assert not set(late[1:]) & set(queue.handler.sent)
+    gate.set()
     await queue.settle()
-    assert queue.handler.sent.count(late[0]) == 1
     assert (await queue.get(late[0])).reason == "tcp-refused"
-    for gate in queue.handler.gates.values():
-        gate.set()
+    busy.set()
     await queue.settle()
     assert not set(late[1:]) & set(queue.handler.sent), "the breaker opened while they waited"
+
+
+async def test_hanging_peers_do_not_delay_the_first_try_of_another(queue: Queue) -> None:
+    await queue.start()
+    for number in range(40):
+        queue.handler.gate(f"hangs{number}.example")
+        for _ in range(3):
+            await queue.add(f"hangs{number}.example")
+    healthy = await queue.add("healthy.example")
+    await queue.settle()
+    assert len(queue.handler.sent) > 64, "all common places are taken"
+    assert await queue.state(healthy) == "done"
 
 
 # ---------------------------------------------------------------- back-off
@@ -421,9 +439,12 @@ async def test_the_last_try_is_not_put_behind_the_end(queue: Queue) -> None:
     one = await queue.add(wake=False)
     await queue.advance(POLICY.time_to_live - 10)
     assert (await queue.get(one)).due_at == NOW + POLICY.time_to_live
+    queue.handler.script["away.example"] = [answer(408)]
     await queue.advance(10)
-    assert (await queue.get(one)).reason == "time-to-live"
-    assert len(queue.handler.sent) == 1
+    dead = await queue.get(one)
+    assert (dead.reason, dead.detail, dead.http_status) == ("time-to-live", "At last: http-408 {}", 408)
+    assert len(queue.handler.sent) == 2
+    assert [attempt.reason for attempt in await queue.worker.attempts(queue.user, one)] == ["http-429", "http-408"]
 
 
 # ---------------------------------------------------------------- breaker
@@ -766,7 +787,7 @@ async def test_what_another_process_has_leased_meanwhile_is_its_own(queue: Queue
 
 async def test_what_another_process_queued_is_found(queue: Queue) -> None:
     await queue.start()
-    later = await queue.after_one_try(answer(429, retry_after="3000"))
+    later = await queue.after_one_try(answer(408, retry_after="3000"))
     one = await queue.add(wake=False)
     await queue.settle()
     assert one not in queue.handler.sent
@@ -815,7 +836,7 @@ async def test_an_outage_does_not_lose_that_the_peer_is_back(queue: Queue) -> No
     outage = SimulatedOutage(queue.database)
     queue.worker = Deliveries(database=outage, clock=queue.time, new_token=new_token, policy=POLICY, wait=queue.time.wait)
     await queue.start()
-    later = await queue.after_one_try(answer(429, retry_after="3000"))
+    later = await queue.after_one_try(answer(408, retry_after="3000"))
     outage.is_out = True
     queue.worker.peer_seen("away.example")
     await queue.settle()

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from opencloudmesh.protocol.errors import TemporarilyUnavailable
 from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import Session, User
@@ -60,14 +59,13 @@ async def test_it_goes_on_at_once_while_there_is_more(
     pause = SimulatedPause(4)
     with pytest.raises(asyncio.CancelledError):
         await Sweeper(database=database, clock=time, every=30.0, pause=pause).run()
-    assert pause.seconds == [0.0, 0.0, 30.0, 30.0]
+    assert pause.seconds == [0.05, 0.05, 30.0, 30.0]
 
 
 async def test_a_sweep_that_fails_is_not_the_last(database: Database, time: SimulatedTime) -> None:
     await database.aclose()
     sweeper = Sweeper(database=database, clock=time, pause=(pause := SimulatedPause(3)))
-    with pytest.raises(TemporarilyUnavailable):
-        await sweeper.sweep()
+    assert await sweeper.sweep() == 0
     with pytest.raises(asyncio.CancelledError):
         await sweeper.run()
     assert pause.seconds == [30.0, 30.0, 30.0]

@@ -110,7 +110,11 @@ class DeliveryStore(Protocol):
         """Queue one (state queued)."""
 
     def by_id(self, delivery_id: int) -> Delivery | None: ...
-    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[Delivery]: ...
+    def of_user(
+        self, user_id: int, *, peer: str | None = None, failed: bool = False, after_id: int = 0, limit: int = 1000
+    ) -> Sequence[Delivery]:
+        """Ascending ids greater than `after_id`; with `failed` those given up, or waiting after a failed try."""
+
     def of_outgoing_share(self, share_id: int) -> Sequence[Delivery]: ...
     def of_incoming_share(self, share_id: int) -> Sequence[Delivery]: ...
     def peers_with_work(self) -> Sequence[tuple[str, float]]:
@@ -121,7 +125,7 @@ class DeliveryStore(Protocol):
 
     def lease(self, peer: str, *, holder: str, now: float, until: float, limit: int) -> Sequence[Delivery]:
         """Lease up to `limit` due deliveries of a peer, oldest first; one is held back while an older one of the same share
-        is queued or leased. Leases that ran out (lease_until < now) count as queued, and as tried."""
+        is queued or leased. Leases that ran out, or end later than one given now could, count as queued, and as tried."""
 
     def complete(self, delivery_id: int, *, holder: str, at: float, http_status: int) -> bool:
         """leased -> done; False if the lease is not ours any more."""
@@ -145,8 +149,24 @@ class DeliveryStore(Protocol):
     def waiting_for(self, peer: str) -> WaitingDeliveries:
         """What this peer must still be told (queued or leased)."""
 
-    def remove_ended(self, before: float, limit: int) -> int:
-        """Delete done deliveries (with their attempts) that changed before `before`."""
+    def keep_attempts(self, delivery_id: int, kept: int) -> None:
+        """Forget all tries but the last `kept`."""
+
+    def remove_done(self, before: float, limit: int) -> int:
+        """Delete up to `limit` done deliveries (with their attempts) that changed before `before`; returns how many."""
+
+    def remove_dead(self, before: float, limit: int) -> int:
+        """Delete up to `limit` dead deliveries (with their attempts) that died before `before`; returns how many."""
+
+    def dead_beyond(self, newest: int) -> float | None:
+        """When the newest dead delivery died that is not among so many newest ones; None where there are not more."""
+
+    def unreached(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
+        """Dead deliveries whose peer was not reached until their end, or which a fault of ours ended: ascending ids."""
+
+    def peers_given_up(self) -> Sequence[str]:
+        """The peers that a dead delivery was for."""
+
 
 
 class PeerStore(Protocol):

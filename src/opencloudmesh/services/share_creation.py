@@ -12,8 +12,8 @@ from opencloudmesh.protocol.address import OCMAddress, parse_address
 from opencloudmesh.protocol.discovery import Discovery
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, OCMError
 from opencloudmesh.protocol.lifecycle import (
-    DEAD,
     DELIVER,
+    DONE,
     EXPIRED,
     FAIL,
     FAILED,
@@ -35,7 +35,7 @@ from opencloudmesh.protocol.registries import (
 )
 from opencloudmesh.protocol.share_creation import LAST_EXPIRATION, build_share_creation, choose_requirements
 from opencloudmesh.protocol.share_protocols import WebdavProtocol, build_protocols
-from opencloudmesh.services.delivery import Deliveries, Overtaken
+from opencloudmesh.services.delivery import Deliveries, Overtaken, may_have_arrived
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, NewToken, StorageFor, Transaction
 from opencloudmesh.services.records import Delivery, NewOutgoingShare, OutgoingShare, Secret, User
@@ -43,6 +43,8 @@ from opencloudmesh.services.records import Delivery, NewOutgoingShare, OutgoingS
 SHARE_CREATION = "SHARE_CREATION"
 RECEIVED_FOLDER = "Shared with me"
 _OVER = frozenset({REVOKED, EXPIRED, FAILED})
+_UNKNOWN_THERE = frozenset({400, 403, 404, 410})
+"""What servers answer to a notification about a share that they do not have."""
 
 
 class ShareCreation:
@@ -141,7 +143,7 @@ class ShareCreation:
     async def unshare(self, user: User, share_id: int) -> OutgoingShare:
         """Take a share back: access ends with this transaction, the Receiving Server is told when it can be reached.
 
-        A notification that was never tried is withdrawn, and then nothing is sent at all. Raises `NotFound`.
+        A notification that waits is withdrawn; where no try of it can have arrived, nothing is sent at all. Raises `NotFound`.
         """
         now = self._clock()
 
@@ -151,25 +153,13 @@ class ShareCreation:
             if state == share.state:
                 return share
             tx.outgoing_shares.set_state(share_id, state, "", now)
-            if self._may_be_known(tx, share_id, now):
+            if _withdraw_creation(tx, share_id, now):
                 self._deliveries.queue(tx, peer=share.peer, kind=SHARE_UNSHARED, user_id=user.id, outgoing=share_id)
             return _owned(tx, user, share_id)
 
         share = await self._db.write(work)
         self._deliveries.wake(share.peer)
         return share
-
-    def _may_be_known(self, tx: Transaction, share_id: int, now: float) -> bool:
-        """Whether the peer may have heard of the share; a notification that was never tried is withdrawn."""
-        known = True
-        creations = [delivery for delivery in tx.deliveries.of_outgoing_share(share_id) if delivery.kind == SHARE_CREATION]
-        for delivery in creations:
-            if delivery.state == QUEUED and delivery.attempts == 0:
-                tx.deliveries.bury(delivery.id, reason=Overtaken.code, detail="", http_status=0, at=now)
-                known = False
-            elif delivery.state == DEAD:  # untried, or refused at the only try; of any other try nobody knows what came of it
-                known = delivery.attempts > (1 if delivery.reason.startswith("http-") else 0)
-        return known
 
     # ------------------------------------------------------------ delivery handler
     async def send(self, delivery: Delivery) -> HttpAnswer:
@@ -179,9 +169,17 @@ class ShareCreation:
             raise Overtaken("The share is gone.")
         if delivery.kind == SHARE_UNSHARED:
             return await self._send_unshared(share)
-        if share.state in _OVER or (share.expires_at is not None and share.expires_at <= self._clock()):
+        if self._is_over(share):
             raise Overtaken("The share ended before the other server heard of it.")
         return await self._send_creation(share)
+
+    def _is_over(self, share: OutgoingShare) -> bool:
+        return share.state in _OVER or (share.expires_at is not None and share.expires_at <= self._clock())
+
+    def is_moot(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
+        """A share that has ended is not announced any more."""
+        share = tx.outgoing_shares.by_id(delivery.outgoing_share_id or 0)
+        return share is None or (delivery.kind == SHARE_CREATION and self._is_over(share))
 
     async def _send_creation(self, share: OutgoingShare) -> HttpAnswer:
         receiver = await self._peers.discover(share.peer)
@@ -238,7 +236,10 @@ class ShareCreation:
         body = build_notification(
             SHARE_UNSHARED, share.provider_id, share.resource_type, {"message": "The share was taken back."}
         )
-        return await self._peers.post_message(share.peer, "/notifications", body)
+        answer = await self._peers.post_message(share.peer, "/notifications", body)
+        if answer.status in _UNKNOWN_THERE and await self._db.read(lambda tx: _was_never_taken(tx, share.id)):
+            raise Overtaken("The other server does not know the share.")
+        return answer
 
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """The Receiving Server took it: pending -> sent, unless an answer of the recipient came first."""
@@ -254,6 +255,25 @@ class ShareCreation:
         """The user has a failed Share Creation Notification sent again: failed -> pending."""
         if delivery.kind == SHARE_CREATION:
             _advance(tx, delivery, RETRY, "", at)
+
+
+def _withdraw_creation(tx: Transaction, share_id: int, now: float) -> bool:
+    """Withdraw the notification of a share where it waits; True where the peer may have heard of the share."""
+    creations = _creations(tx, share_id)
+    for delivery in creations:
+        if delivery.state == QUEUED:
+            tx.deliveries.bury(delivery.id, reason=Overtaken.code, detail="", http_status=delivery.http_status, at=now)
+    return not creations or any(may_have_arrived(each, tx.deliveries.attempts(each.id)) for each in creations)
+
+
+def _creations(tx: Transaction, share_id: int) -> Sequence[Delivery]:
+    """The deliveries of its Share Creation Notification; none where that was long ago."""
+    return [delivery for delivery in tx.deliveries.of_outgoing_share(share_id) if delivery.kind == SHARE_CREATION]
+
+
+def _was_never_taken(tx: Transaction, share_id: int) -> bool:
+    creations = _creations(tx, share_id)
+    return bool(creations) and not any(delivery.state == DONE for delivery in creations)
 
 
 def _advance(tx: Transaction, delivery: Delivery, event: str, reason: str, at: float) -> None:

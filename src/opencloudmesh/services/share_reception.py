@@ -14,11 +14,13 @@ from opencloudmesh.protocol.lifecycle import (
     ACCEPT,
     ACCEPTED,
     DECLINE,
+    DECLINED,
     EXPIRED,
     INCOMING_SHARE,
     LEAVE,
+    LEFT,
     PENDING,
-    REVOKED,
+    QUEUED,
     InvalidTransition,
     next_state,
 )
@@ -29,12 +31,12 @@ from opencloudmesh.protocol.share_creation import (
     build_share_creation_answer,
     parse_share_creation,
 )
+from opencloudmesh.protocol.trust import Allowed
 from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.peers import Peers
-from opencloudmesh.protocol.trust import Allowed
+from opencloudmesh.services.peers.known_senders import knows_sender
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery, IncomingShare, NewIncomingShare, User
-from opencloudmesh.services.peers.known_senders import knows_sender
 
 
 class ShareReception:
@@ -90,14 +92,14 @@ class ShareReception:
             except SignatureRefused as refusal:
                 fault = None if refusal.code == "sig-missing" else refusal
                 publishes_keys = fault is None and not self._require_signature and await self._peers.publishes_keys(sender)
-        return Arrival(
-            notification=message,
             if trust.asks_for_sender and (signed or not self._require_signature):
                 known = await self._db.read(lambda tx: knows_sender(tx, message.recipient, message.sender_address))
+        return Arrival(
+            notification=message,
             now=self._clock(),
+            trust=trust,
             signed=signed,
             signer_host=sender if signed else None,
-            trust=trust,
             signature_fault=fault,
             sender_publishes_keys=publishes_keys,
             sender_known=known,
@@ -163,6 +165,8 @@ class ShareReception:
             if state == share.state:
                 return share
             tx.incoming_shares.set_state(share_id, state, "", now)
+            if event != ACCEPT:
+                _withdraw_acceptance(tx, share_id, now)
             if share.state in (PENDING, ACCEPTED):  # of others the sender has heard, or told us
                 self._deliveries.queue(tx, peer=share.peer, kind=kind, user_id=user.id, incoming=share_id)
             return _owned(tx, user, share_id)
@@ -175,10 +179,15 @@ class ShareReception:
     async def send(self, delivery: Delivery) -> HttpAnswer:
         """One try to tell the Sending Server the recipient's answer (see `delivery.Handler`)."""
         share = await self._db.read(lambda tx: tx.incoming_shares.by_id(delivery.incoming_share_id or 0))
-        if share is None or share.state in (REVOKED, EXPIRED):
-            raise Overtaken("The share is gone.")
+        if share is None or not _is_true(share, delivery.kind):
+            raise Overtaken("The share is gone, or the recipient has changed his mind.")
         body = build_notification(delivery.kind, share.provider_id, share.resource_type, {"message": "The recipient answered."})
         return await self._peers.post_message(share.peer, "/notifications", body)
+
+    def is_moot(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
+        """Only the recipient's last answer is told, of a share that is there."""
+        share = tx.incoming_shares.by_id(delivery.incoming_share_id or 0)
+        return share is None or not _is_true(share, delivery.kind)
 
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """Nothing changes here: the answer was the recipient's."""
@@ -188,6 +197,17 @@ class ShareReception:
 
     def retried(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """Nothing changes here."""
+
+
+def _is_true(share: IncomingShare, kind: str) -> bool:
+    """Whether this still is the recipient's answer."""
+    return share.state == ACCEPTED if kind == SHARE_ACCEPTED else share.state in (DECLINED, LEFT)
+
+
+def _withdraw_acceptance(tx: Transaction, share_id: int, now: float) -> None:
+    for delivery in tx.deliveries.of_incoming_share(share_id):
+        if delivery.kind == SHARE_ACCEPTED and delivery.state == QUEUED:
+            tx.deliveries.bury(delivery.id, reason=Overtaken.code, detail="", http_status=delivery.http_status, at=now)
 
 
 def _owned(tx: Transaction, user: User, share_id: int) -> IncomingShare:

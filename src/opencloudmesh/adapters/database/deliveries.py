@@ -7,13 +7,33 @@ may be sent, whatever number of others is queued.
 
 from collections.abc import Sequence
 
-from sqlalchemy import Integer, Update, and_, bindparam, case, delete, exists, func, insert, not_, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
 
 from opencloudmesh.adapters.database.connection import Connection, Statement
 from opencloudmesh.adapters.database.schema import (
     deliveries,
     delivery_attempts,
+    delivery_dead,
     delivery_done,
+    delivery_failed,
     delivery_leased,
     delivery_open,
     delivery_queued,
@@ -57,9 +77,14 @@ _ADD = Statement(
     columns=[column.name for column in _TABLE if column.name not in ("id", "first")],
 )
 _BY_ID = Statement(_SELECT.where(_WHICH))
-_OF_USER = Statement(
-    _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST)
-)
+_page = _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST)
+_OF_USER = {
+    (False, False): Statement(_page),
+    (True, False): Statement(_page.where(_PEER)),
+    (False, True): Statement(_page.where(delivery_failed)),
+    (True, True): Statement(_page.where(_PEER, delivery_failed)),
+}
+"""By (of one peer, failed)."""
 _OF_SHARE = Statement(_SELECT.where(_TABLE.share_key == bindparam("share")).order_by(_TABLE.id))
 
 _waiting = select(_TABLE.peer.label("peer"), func.min(_TABLE.due_at).label("due")).where(_WAITING).group_by(_TABLE.peer)
@@ -68,12 +93,16 @@ _leased = (
 )
 _work = union_all(_waiting, _leased).subquery()
 _PEERS_WITH_WORK = Statement(select(_work.c.peer, func.min(_work.c.due)).group_by(_work.c.peer).order_by(_work.c.peer))
-_OPEN_OF_PEER = Statement(
-    select(func.count(), func.min(_TABLE.created_at), func.min(case((_WAITING, _TABLE.due_at)))).where(_PEER, delivery_open)
-)
-_LAST_REASON = Statement(
-    select(_TABLE.reason).where(_PEER, delivery_open, _TABLE.reason != word("")).order_by(_TABLE.changed_at.desc()).limit(1)
-)
+_open = union_all(
+    *(
+        select(
+            _TABLE.created_at, _TABLE.changed_at, _TABLE.reason, case((_TABLE.first & is_queued, _TABLE.due_at)).label("due")
+        ).where(_PEER, state)
+        for state, is_queued in ((delivery_queued, true()), (delivery_leased, false()))
+    )
+).subquery()
+_OPEN_OF_PEER = Statement(select(func.count(), func.min(_open.c.created_at), func.min(_open.c.due)))
+_LAST_REASON = Statement(select(_open.c.reason).where(_open.c.reason != word("")).order_by(_open.c.changed_at.desc()).limit(1))
 _NEXT_DUE = Statement(select(_TABLE.due_at).where(_PEER, _WAITING).order_by(_TABLE.due_at).limit(1))
 
 
@@ -82,7 +111,10 @@ def _release() -> Update:
     return update(deliveries).values(state=word("queued"), attempts=_TABLE.attempts + 1, lease="", lease_until=0.0)
 
 
-_RELEASE_RUN_OUT = Statement(_release().where(_PEER, delivery_leased, _TABLE.lease_until < bindparam("now")))
+# a lease that ends later than any is one of a clock that was set back
+_RELEASE_RUN_OUT = Statement(
+    _release().where(_PEER, delivery_leased, or_(_TABLE.lease_until < bindparam("now"), _TABLE.lease_until > bindparam("latest")))
+)
 _RELEASE_ALL = Statement(_release().where(delivery_leased), columns=["changed_at"])
 _LEASE = Statement(
     update(deliveries)
@@ -159,16 +191,36 @@ _ATTEMPTS = Statement(
     .where(_ATTEMPT.delivery_id == bindparam("which"))
     .order_by(_ATTEMPT.id)
 )
-_REMOVE_ENDED = Statement(
-    delete(deliveries).where(
-        _TABLE.id.in_(
-            select(_TABLE.id)
-            .where(delivery_done, _TABLE.changed_at < bindparam("before"))
-            .order_by(_TABLE.changed_at)
-            .limit(_MOST)
-        )
+_KEEP_ATTEMPTS = Statement(
+    delete(delivery_attempts).where(
+        _ATTEMPT.delivery_id == bindparam("which"),
+        _ATTEMPT.id
+        <= select(_ATTEMPT.id)
+        .where(_ATTEMPT.delivery_id == bindparam("which"))
+        .order_by(_ATTEMPT.id.desc())
+        .limit(1)
+        .offset(bindparam("kept", type_=Integer))
+        .scalar_subquery(),
     )
 )
+
+
+def _remove(ended: ColumnElement[bool]) -> Statement:
+    oldest = select(_TABLE.id).where(ended, _TABLE.changed_at < bindparam("before")).order_by(_TABLE.changed_at).limit(_MOST)
+    return Statement(delete(deliveries).where(_TABLE.id.in_(oldest)))
+
+
+_REMOVE_DONE = _remove(delivery_done)
+_REMOVE_DEAD = _remove(delivery_dead)
+_DEAD_BEYOND = Statement(select(_TABLE.changed_at).where(delivery_dead).order_by(_TABLE.changed_at.desc()).limit(1).offset(_MOST))
+_UNREACHED = Statement(
+    _SELECT.where(
+        delivery_dead, _PEER, _TABLE.id > bindparam("after"), _TABLE.reason.in_([word("time-to-live"), word("internal")])
+    )
+    .order_by(_TABLE.id)
+    .limit(_MOST)
+)
+_PEERS_GIVEN_UP = Statement(select(_TABLE.peer).where(delivery_dead).distinct().order_by(_TABLE.peer))
 
 
 class Deliveries:
@@ -222,9 +274,12 @@ class Deliveries:
         row = self._connection.row(_BY_ID, which=delivery_id)
         return Delivery(*row) if row else None
 
-    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[Delivery]:
-        """Ascending ids greater than `after_id`."""
-        return [Delivery(*row) for row in self._connection.rows(_OF_USER, user_id=user_id, after=after_id, most=limit)]
+    def of_user(
+        self, user_id: int, *, peer: str | None = None, failed: bool = False, after_id: int = 0, limit: int = 1000
+    ) -> Sequence[Delivery]:
+        """Ascending ids greater than `after_id`; with `failed` those given up, or waiting after a failed try."""
+        values = {"user_id": user_id, "after": after_id, "most": limit} | ({} if peer is None else {"which_peer": peer})
+        return [Delivery(*row) for row in self._connection.rows(_OF_USER[peer is not None, failed], **values)]
 
     def of_outgoing_share(self, share_id: int) -> Sequence[Delivery]:
         """All of this share, oldest first."""
@@ -245,8 +300,8 @@ class Deliveries:
 
     def lease(self, peer: str, *, holder: str, now: float, until: float, limit: int) -> Sequence[Delivery]:
         """Lease up to `limit` due deliveries of a peer, those due longest first, that no older open one of the same share
-        holds back. Leases that ran out (lease_until < now) count as queued, and as tried."""
-        self._connection.change(_RELEASE_RUN_OUT, which_peer=peer, now=now)
+        holds back. Leases that ran out, or end later than one given now could, count as queued, and as tried."""
+        self._connection.change(_RELEASE_RUN_OUT, which_peer=peer, now=now, latest=until + (until - now))
         rows = self._connection.rows(
             _LEASE, which_peer=peer, now=now, most=limit, lease=holder, lease_until=until, changed_at=now
         )
@@ -324,9 +379,31 @@ class Deliveries:
         """Every try, oldest first."""
         return [DeliveryAttempt(*row) for row in self._connection.rows(_ATTEMPTS, which=delivery_id)]
 
-    def remove_ended(self, before: float, limit: int) -> int:
+    def keep_attempts(self, delivery_id: int, kept: int) -> None:
+        """Forget all tries but the last `kept`."""
+        self._connection.change(_KEEP_ATTEMPTS, which=delivery_id, kept=kept)
+
+    def remove_done(self, before: float, limit: int) -> int:
         """Delete up to `limit` done deliveries (with their attempts) that changed before `before`; returns how many."""
-        return self._connection.change(_REMOVE_ENDED, before=before, most=limit)
+        return self._connection.change(_REMOVE_DONE, before=before, most=limit)
+
+    def remove_dead(self, before: float, limit: int) -> int:
+        """Delete up to `limit` dead deliveries (with their attempts) that died before `before`; returns how many."""
+        return self._connection.change(_REMOVE_DEAD, before=before, most=limit)
+
+    def dead_beyond(self, newest: int) -> float | None:
+        """When the newest dead delivery died that is not among so many newest ones; None where there are not more."""
+        row = self._connection.row(_DEAD_BEYOND, most=newest)
+        return row[0] if row else None
+
+    def unreached(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
+        """Dead deliveries whose peer was not reached until their end, or which a fault of ours ended: ascending ids."""
+        rows = self._connection.rows(_UNREACHED, which_peer=peer, after=after_id, most=limit)
+        return [Delivery(*row) for row in rows]
+
+    def peers_given_up(self) -> Sequence[str]:
+        """The peers that a dead delivery was for."""
+        return [row[0] for row in self._connection.rows(_PEERS_GIVEN_UP)]
 
 
 def _share_key(outgoing_share_id: int | None, incoming_share_id: int | None) -> int:

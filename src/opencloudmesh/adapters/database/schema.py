@@ -215,11 +215,15 @@ Index(
     deliveries.c.first,
     deliveries.c.due_at,
     deliveries.c.id,
+    Index(None, "user_id", "peer", "id"),
     sqlite_where=delivery_queued,
     postgresql_where=delivery_queued,
 )
 Index(
+delivery_dead = deliveries.c.state == word("dead")
     "ix_deliveries_leased",
+delivery_failed = and_(deliveries.c.state != word("done"), deliveries.c.reason.not_in([word(""), word("overtaken")]))
+"""Given up, or waiting after a failed try."""
     deliveries.c.peer,
     deliveries.c.lease_until,
     sqlite_where=delivery_leased,
@@ -237,6 +241,21 @@ delivery_attempts = Table(
     _text("reason"),
     _text("detail"),
     Column("http_status", Integer, nullable=False),
+Index("ix_deliveries_dead", deliveries.c.changed_at, sqlite_where=delivery_dead, postgresql_where=delivery_dead)
+Index(
+    "ix_deliveries_dead_peer",
+    deliveries.c.peer,
+    deliveries.c.id,
+    sqlite_where=delivery_dead,
+    postgresql_where=delivery_dead,
+)
+Index(
+    "ix_deliveries_failed",
+    deliveries.c.user_id,
+    deliveries.c.id,
+    sqlite_where=delivery_failed,
+    postgresql_where=delivery_failed,
+)
     Index(None, "delivery_id", "id"),
 )
 

@@ -5,21 +5,39 @@ How it works (design decision 5)
 - A use case writes its state and a delivery row in one transaction, then calls `wake(peer)`. Nothing is sent before COMMIT.
 - One task per peer that has work leases due rows (oldest first, a few at a time) and sends each in a task of its own. A row is
   held back while an older open row of the same share exists, so that one share's messages arrive in order; different shares and
-  different peers do not wait for each other. Peers that fail share a smaller number of places than those that do not.
+  different peers do not wait for each other. A peer's first message never waits for a place that another peer's messages have,
+  and peers that fail share a smaller number of places than those that do not.
 - The message is built from the share at each try; its providerId never changes, so that the peer can recognise a repeat.
 - The share's new state and the end of the delivery are written in one transaction.
-- A lease carries the holder's word. After kill -9 the only process of a SQLite database releases all leases at its start; with
-  several processes a lease that ran out counts as queued. Either counts as a try: the message may have been sent.
+- A lease carries the holder's word; every try ends before its lease does. After kill -9 the only process of a SQLite database
+  releases all leases at its start; with several processes a lease that ran out counts as queued. Either counts as a try: the
+  message may have been sent.
+- What became pointless is not sent: an unshare overtakes the share that was not delivered, a decline the acceptance. Where an
+  earlier try may have reached the peer (`arrival`), the newer message is sent after it, in any case.
 - A peer that cannot be reached, or answers 5xx, opens its breaker: nothing is sent to it until the back-off has passed, then one
   message tries (half-open). An answer closes it and makes the waiting rows due at once. A verified message from the peer does
-  not wait for the back-off: it makes the rows due and lets one try.
-- Answers: 2xx is success. 400, 403, 404, 405, 410, 413, 415, 422 and 501 are final. Everything else, every network fault and
-  every fault of our own database is tried again with back-off and jitter, `Retry-After` honoured, until the row's time to live
-  has passed.
+  not wait for the back-off: it makes the rows due and lets one try. `Retry-After` of a 429 or 503 holds the whole peer back, at
+  most for the longest pause; that of a 429 holds also when the peer calls us.
+- A handler that raises is a fault of ours: that row is tried again with back-off, and buried at the end of its time.
+- Time to live: a row whose time is over is tried once more, unless the peer's breaker is open, and then is dead with the reason
+  of the last try. Times that lie further ahead than any pause are those of a clock that was set back, and count as now.
+
+Which answers are final
+
+- 2xx is success. 400, 403, 404, 405, 410, 413, 415, 422 and 501 are final, where an Open Cloud Mesh server says them.
+- A web page (HTML) is never the word of such a server, but that of a proxy, a portal or a maintenance page: whatever its status,
+  the message is tried again.
+- 404, 405 and 410 are what a proxy or a router answers while the application behind it is being upgraded, some of them in plain
+  text or without a word. They are final with a body of JSON only, which every server that we know sends.
+- 401 is tried again: the peer may be without our keys for a while. So are 407, 408, 409, 421, 423, 425, 429, redirects, 5xx but
+  501, every network fault, and every fault of our own database.
+- 409 in answer to the repeat of a message whose earlier try may have arrived means that the peer has it: that is success.
+- All of this with back-off and jitter, `Retry-After` honoured, until the row's time to live has passed.
 """
 
+from opencloudmesh.services.delivery.arrival import may_have_arrived
 from opencloudmesh.services.delivery.deliveries import Deliveries
 from opencloudmesh.services.delivery.messages import Handler, Overtaken
 from opencloudmesh.services.delivery.peer_queue import RetryPolicy
 
-__all__ = ["Deliveries", "Handler", "Overtaken", "RetryPolicy"]
+__all__ = ["Deliveries", "Handler", "Overtaken", "RetryPolicy", "may_have_arrived"]

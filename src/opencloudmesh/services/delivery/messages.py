@@ -1,6 +1,7 @@
 """What a kind of message must be able to do, and what one try of it came to."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from opencloudmesh.protocol.errors import InvalidMessage, OCMError, PeerRefused
@@ -9,6 +10,9 @@ from opencloudmesh.services.ports import HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery
 
 _FINAL = frozenset({400, 403, 404, 405, 410, 413, 415, 422, 501})
+_OF_A_ROUTER = frozenset({404, 405, 410})
+"""What a proxy answers, too, while there is no application behind it."""
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 
 
 class Overtaken(OCMError):
@@ -23,6 +27,9 @@ class Handler(Protocol):
     async def send(self, delivery: Delivery) -> HttpAnswer:
         """One try; raises `PeerUnreachable`, `PeerRefused`, `LocalFault` (final), `Overtaken`."""
 
+    def is_moot(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
+        """Whether there is nothing to tell any more, so that a try that failed is the last."""
+
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """Write what the success means, in the transaction that ends the delivery; it may come twice, and after `failed`."""
 
@@ -35,7 +42,10 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one try came to: done, final refusal, or to be tried again. `is_answered`: the peer is there, and in order."""
+    """What one try came to: done, final refusal, or to be tried again. `is_answered`: the peer is there, and in order.
+
+    `end` is the reason that the delivery ends with, where that is not the reason of this try.
+    """
 
     done: bool = False
     final: bool = False
@@ -45,6 +55,7 @@ class Outcome:
     retry_after: float | None = None
     is_answered: bool = False
     is_down: bool = False
+    end: str = ""
 
     def measured(self) -> tuple[str, str]:
         """What it counts as (`services.measures`): the outcome in a word, and the reason."""
@@ -52,7 +63,11 @@ class Outcome:
             return "delivered", ""
         if not self.final:
             return "again", self.reason
-        return ("overtaken" if self.reason == Overtaken.code else "dead"), self.reason
+        return ("overtaken" if self.reason == Overtaken.code else "dead"), self.end or self.reason
+
+    def at_the_end(self) -> "Outcome":
+        """The same of a delivery whose time to live is over: whatever is not done is final."""
+        return self if self.done or self.final else replace(self, final=True, end="time-to-live")
 
 
 def of_refusal(error: PeerRefused) -> Outcome:
@@ -72,16 +87,33 @@ def of_answer(answer: HttpAnswer, now: float) -> Outcome:
     """What a peer's answer means for the delivery."""
     if 200 <= answer.status < 300:
         return Outcome(done=True, status=answer.status, is_answered=True)
-    is_down = answer.status >= 500 and answer.status not in _FINAL
+    page = _is_page(answer)
+    is_final = answer.status in _FINAL and not page and (answer.status not in _OF_A_ROUTER or _is_json(answer.body))
+    is_down = answer.status >= 500 and not is_final
     return Outcome(
-        final=answer.status in _FINAL,
+        final=is_final,
         reason=f"http-{answer.status}",
-        detail=_said(answer.body),
+        detail=_title(answer.body) if page else _said(answer.body),
         status=answer.status,
         retry_after=answer.retry_after(now),
         is_down=is_down,
-        is_answered=not is_down,
+        is_answered=not is_down and not page,
     )
+
+
+def _is_page(answer: HttpAnswer) -> bool:
+    return answer.headers.get("content-type", "").lower().startswith("text/html") or answer.body[:64].lstrip().startswith(b"<")
+
+
+def _is_json(body: bytes) -> bool:
+    start = body[:64].lstrip()
+    return start.startswith((b"{", b"["))
+
+
+def _title(body: bytes) -> str:
+    found = _TITLE.search(body[:4096])
+    title = f" ({found[1].decode('utf-8', 'replace').strip()})" if found else ""
+    return f"a web page{title} in place of an answer: see to the proxy of that server"
 
 
 def _said(body: bytes) -> str:

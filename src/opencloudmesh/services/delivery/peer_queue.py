@@ -9,6 +9,8 @@ from opencloudmesh.services.delivery.messages import Outcome
 from opencloudmesh.services.records import Delivery
 
 _AT_ONCE = 8
+_FIRST_AFTER_CONTACT = 1.0
+_TOO_MANY = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,10 @@ class RetryPolicy:
         step = min(self.longest, self.first * 2.0 ** min(attempts - 1, 30))
         return step * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
+    def is_beyond(self, at: float, now: float) -> bool:
+        """Whether a moment is further ahead than any pause of ours: the clock was set back since it was written."""
+        return math.isfinite(at) and at > now + max(self.longest, self.first) + 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
@@ -38,8 +44,9 @@ class Breaker:
 class PeerQueue:
     """A peer's queue in this process: its task, its breaker, and the event that wakes it.
 
-    The breaker is open until `open_until`, half-open from then on while there are `failures`. At `back_at` the waiting rows
-    become due, because the peer was heard of.
+    The breaker is open until `open_until`, half-open from then on while there are `failures`. Until `held_until` the peer wants
+    nothing more (429). At `back_at` the waiting rows become due, because the peer was heard of; `fruitless` counts how often
+    that led to nothing.
     """
 
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -48,10 +55,13 @@ class PeerQueue:
     first_tries: dict[int, asyncio.Event] = field(default_factory=dict)
     failures: int = 0
     open_until: float = 0.0
+    held_until: float = 0.0
+    last_fault: str = ""
     is_waiting: bool = False
     seen_at: float = -math.inf
     back_at: float = math.inf
     hastened_at: float = -math.inf
+    fruitless: int = 0
 
     def breaker(self, now: float) -> str:
         """The state of the breaker: closed, open or half-open."""
@@ -60,38 +70,69 @@ class PeerQueue:
         return "open" if self.open_until > now else "half-open"
 
     @property
+    def paused_until(self) -> float:
+        """Until when nothing is sent."""
+        return max(self.open_until, self.held_until)
+
+    @property
     def at_once(self) -> int:
         """How many messages may be under way."""
         return 1 if self.failures else _AT_ONCE
 
+    def keep_to_clock(self, now: float, policy: RetryPolicy) -> None:
+        """Forget the times that a clock left behind which was set back."""
+        if policy.is_beyond(self.open_until, now):
+            self.open_until = now
+        if policy.is_beyond(self.held_until, now):
+            self.held_until = now
+        if self.seen_at > now:
+            self.seen_at = now
+        if self.hastened_at > now:
+            self.hastened_at = -math.inf
+            self.back_at = min(self.back_at, now) if math.isfinite(self.back_at) else math.inf
+
     def heard_of(self, now: float, policy: RetryPolicy) -> None:
-        """The peer called us: what waits is tried again, not more often than `RetryPolicy.first` says."""
+        """The peer called us: what waits is tried again at once; after that led to nothing, a little later each time."""
         self.seen_at = now
         if self.failures or self.is_waiting:
-            self.back_at = min(self.back_at, max(now, self.hastened_at + policy.first))
+            pause = min(policy.first, _FIRST_AFTER_CONTACT * 2.0 ** min(self.fruitless, 30) if self.fruitless else 0.0)
+            self.back_at = min(self.back_at, max(now, self.hastened_at + pause))
             self.wake.set()
 
     def hastened(self, now: float) -> None:
         """The waiting rows are due: let one try."""
         self.hastened_at = now
         self.open_until = 0.0
+        self.fruitless += 1
+
+    def pushed(self) -> None:
+        """A user wants a try now."""
+        self.open_until = self.held_until = 0.0
 
     def retry_at(self, delivery: Delivery, outcome: Outcome, started: float, now: float, policy: RetryPolicy) -> float:
         """When to try a delivery again, or to bury it because its time to live is over."""
         # a try that began before the peer was heard of again says nothing of the time since
         attempts = 1 if self.seen_at > started else delivery.attempts + 1
         pause = max(policy.delay(attempts), min(outcome.retry_after or 0.0, policy.longest))
-        return min(now + pause, delivery.expires_at)
+        return max(min(now + pause, delivery.expires_at), now)
 
     def judge(self, outcome: Outcome, started: float, now: float, policy: RetryPolicy) -> bool:
         """Open or close the breaker; True when the peer is back. Of tries under way together only the first failure counts."""
+        asked = min(outcome.retry_after or 0.0, policy.longest)
+        if outcome.status == _TOO_MANY and asked:
+            self.held_until = max(self.held_until, now + asked)
+            self.let_go()
+        if outcome.is_down:
+            self.last_fault = f"{outcome.reason} {outcome.detail}".rstrip()
         if outcome.is_down and self.open_until <= started and self.seen_at <= started:
             self.failures += 1
-            pause = max(policy.delay(self.failures), outcome.retry_after or 0.0)
-            self.open_until = now + min(pause, policy.longest)
+            self.open_until = now + max(policy.delay(self.failures), asked)
             self.let_go()
             return False
-        if not outcome.is_answered or not self.failures:
+        if not outcome.is_answered:
+            return False
+        self.fruitless = 0
+        if not self.failures:
             return False
         self.failures, self.open_until, self.back_at = 0, 0.0, now
         self.wake.set()

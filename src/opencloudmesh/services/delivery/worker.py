@@ -1,0 +1,303 @@
+"""The worker that empties the queue (see the package)."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+import structlog
+
+from opencloudmesh.protocol.errors import LocalFault, PeerFault, PeerRefused, PeerUnreachable, TemporarilyUnavailable
+from opencloudmesh.services.delivery.arrival import is_open_question
+from opencloudmesh.services.delivery.messages import Handler, Outcome, Overtaken, of_answer, of_refusal
+from opencloudmesh.services.delivery.peer_queue import Breaker, PeerQueue, RetryPolicy
+from opencloudmesh.services.delivery.settling import Try
+from opencloudmesh.services.measures import Measures
+from opencloudmesh.services.ports import Clock, Database
+from opencloudmesh.services.records import Delivery
+from opencloudmesh.services.tracing import leave_trace, resume_trace
+
+_log = structlog.get_logger(__name__)
+
+Wait = Callable[[asyncio.Event, float], Awaitable[None]]
+"""Wait for an event, at most so many seconds."""
+
+_LEASE_SECONDS = 180.0
+_TRY_SECONDS = 150.0  # shorter than its lease; longer than discovery and the message, each asked for twice
+_FIRST_AT_ONCE = 256
+_AT_ONCE = 64
+_AT_ONCE_FAILING = 16
+_IDLE_CHECK = 30.0
+_AFTER_FAULT = 5.0
+_FORBIDDEN_HERE = frozenset({"address-refused", "scheme-refused"})
+"""What this server's own configuration does not allow: no later try could do better."""
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, at most so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+class Worker:
+    """Leases, sends and settles, one task for each peer that something waits for."""
+
+    def __init__(
+        self, *, database: Database, clock: Clock, holder: str, policy: RetryPolicy, wait: Wait, measures: Measures
+    ) -> None:
+        self._db = database
+        self._clock = clock
+        self._holder = holder
+        self._policy = policy
+        self._wait = wait
+        self._measures = measures
+        self._peers: dict[str, PeerQueue] = {}
+        self._first_places = asyncio.Semaphore(_FIRST_AT_ONCE)
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._places_of_failing = asyncio.Semaphore(_AT_ONCE_FAILING)
+        self._running = False
+        self._watch: asyncio.Task[None] | None = None
+        self.handlers: Mapping[str, Handler] = {}
+
+    # ------------------------------------------------------------ what it is told
+    def wake(self, peer: str) -> None:
+        """There is work for this peer."""
+        if not self._running:
+            return
+        state = self._peers.setdefault(peer, PeerQueue())
+        state.wake.set()
+        if state.task is None:
+            state.task = asyncio.create_task(self._work(peer, state), name=f"delivery to {peer}")
+
+    async def first_try(self, delivery: Delivery, seconds: float) -> None:
+        """Wait until this delivery was tried once, at most `seconds`; not at all where its peer is left alone, or then is."""
+        self.wake(delivery.peer)
+        state = self._peers.get(delivery.peer)
+        if state is None or state.paused_until > self._clock() or seconds <= 0:
+            return
+        tried = state.first_tries.setdefault(delivery.id, asyncio.Event())
+        try:
+            await self._wait(tried, seconds)
+        finally:
+            state.first_tries.pop(delivery.id, None)
+
+    def peer_seen(self, peer: str) -> None:
+        """The peer called us: if something waits for it, try again now."""
+        state = self._peers.get(peer)
+        if state is not None:
+            state.heard_of(self._clock(), self._policy)
+
+    def push(self, peer: str) -> None:
+        """A user wants something for this peer tried now, whatever the breaker says."""
+        state = self._peers.get(peer)
+        if state is not None:
+            state.pushed()
+        self.wake(peer)
+
+    def breakers(self) -> Sequence[Breaker]:
+        """The breakers of the peers that something waits for."""
+        now = self._clock()
+        return [Breaker(peer, state.breaker(now), state.failures) for peer, state in self._peers.items()]
+
+    # ------------------------------------------------------------ start and end
+    async def start(self, handlers: Mapping[str, Handler], *, sole_process: bool) -> None:
+        """Begin to deliver; with `sole_process` the leases of an earlier, killed process are released first."""
+        self.handlers = handlers
+        self._running = True
+        if sole_process:
+            now = self._clock()
+            await self._db.write(lambda tx: tx.deliveries.release_all(now))
+        self._watch = asyncio.create_task(self._look_for_work(), name="delivery watch")
+
+    async def stop(self) -> None:
+        """Stop sending; what was leased by us is tried again by the next process."""
+        self._running = False
+        tasks = [self._watch] if self._watch else []
+        for state in self._peers.values():
+            tasks += [*([state.task] if state.task else []), *state.sending.values()]
+            state.let_go()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._peers.clear()
+
+    # ------------------------------------------------------------ finding work
+    async def _look_for_work(self) -> None:
+        """Find peers with work at the start, and what other processes queued, or left, now and then."""
+        never = asyncio.Event()
+        while True:
+            try:
+                for peer, due in await self._db.read(lambda tx: tx.deliveries.peers_with_work()):
+                    now = self._clock()
+                    if peer not in self._peers or due <= now or self._policy.is_beyond(due, now):
+                        self.wake(peer)
+            except Exception:
+                _log.exception("delivery-watch-failed")
+            await self._wait(never, _IDLE_CHECK)
+
+    async def _work(self, peer: str, state: PeerQueue) -> None:
+        """Empty one peer's queue, then end."""
+        leave_trace()  # of the request that woke it
+        while True:
+            state.wake.clear()
+            try:
+                pause = await self._round(peer, state)
+            except Exception:
+                _log.exception("delivery-round-failed", peer=peer)
+                pause = _AFTER_FAULT
+            if pause is None:
+                if state.wake.is_set():
+                    continue
+                del self._peers[peer]
+                return
+            if pause > 0:
+                await self._wait(state.wake, pause)
+
+    async def _round(self, peer: str, state: PeerQueue) -> float | None:
+        """Begin to send what is due; the seconds until there may be more, or None when the queue is empty."""
+        now = self._clock()
+        state.keep_to_clock(now, self._policy)
+        if state.back_at <= now:
+            await self._make_due(peer, state, now)
+        if state.paused_until > now:
+            return min(state.paused_until, state.back_at) - now
+        if len(state.sending) >= state.at_once:
+            return _IDLE_CHECK
+        if await self._begin(peer, state):
+            return 0.0
+        due = await self._db.read(lambda tx: tx.deliveries.next_due(peer))
+        now = self._clock()
+        state.is_waiting = due is not None and due > now
+        if due is None:
+            return _IDLE_CHECK if state.sending else None
+        if self._policy.is_beyond(due, now):
+            state.back_at = now
+        return max(0.05, min(due, state.back_at) - now)
+
+    async def _make_due(self, peer: str, state: PeerQueue, now: float) -> None:
+        back_at, state.back_at = state.back_at, math.inf
+        try:
+            await self._db.write(lambda tx: tx.deliveries.hasten(peer=peer, at=now))
+        except BaseException:
+            state.back_at = back_at
+            raise
+        state.hastened(now)
+
+    # ------------------------------------------------------------ sending
+    def _places_for(self, state: PeerQueue) -> tuple[asyncio.Semaphore, int]:
+        """Where messages of this peer get a place now, and how many of them: the first one waits for no other peer's."""
+        if state.failures:
+            return self._places_of_failing, 1
+        if not state.sending:
+            return self._first_places, 1
+        return self._places, state.at_once - len(state.sending)
+
+    async def _begin(self, peer: str, state: PeerQueue) -> bool:
+        """Lease what there are places for, and send it; False when nothing is due."""
+        places, most = self._places_for(state)
+        await places.acquire()
+        taken = 1
+        while taken < most and not places.locked():
+            await places.acquire()
+            taken += 1
+        try:
+            now = self._clock()
+            if state.paused_until > now:  # it failed while this waited for a place
+                return True
+            leased = await self._db.write(
+                lambda tx: tx.deliveries.lease(peer, holder=self._holder, now=now, until=now + _LEASE_SECONDS, limit=taken)
+            )
+            for delivery in leased:
+                if delivery.id not in state.sending:
+                    taken -= 1
+                    self._send(state, delivery, places)
+            return bool(leased)
+        finally:
+            for _ in range(taken):
+                places.release()
+
+    def _send(self, state: PeerQueue, delivery: Delivery, place: asyncio.Semaphore) -> None:
+        def ended(_: "asyncio.Task[None]") -> None:
+            del state.sending[delivery.id]
+            place.release()
+            state.wake.set()
+
+        task = asyncio.create_task(self._try(state, delivery), name=f"delivery {delivery.id}")
+        state.sending[delivery.id] = task
+        task.add_done_callback(ended)
+
+    async def _try(self, state: PeerQueue, delivery: Delivery) -> None:
+        resume_trace(delivery.trace_id)
+        started = self._clock()
+        outcome = await self._outcome(state, delivery, started)
+        self._measures.delivery_tried(*outcome.measured())
+        now = self._clock()
+        tried = Try(
+            delivery=delivery,
+            outcome=outcome,
+            holder=self._holder,
+            started=started,
+            ended=now,
+            due_at=state.retry_at(delivery, outcome, started, now, self._policy),
+        )
+        try:
+            await self._settle(tried)
+        except Exception:  # its lease runs out, and then it is tried again
+            _log.exception("delivery-not-recorded", delivery=delivery.id, peer=delivery.peer)
+        if state.judge(outcome, started, self._clock(), self._policy):
+            _log.info("peer-back", peer=delivery.peer)
+        state.tried(delivery.id)
+
+    async def _outcome(self, state: PeerQueue, delivery: Delivery, now: float) -> Outcome:
+        is_over = delivery.expires_at <= now
+        if is_over and state.failures:  # no use to ask
+            fault = state.last_fault or f"{delivery.reason} {delivery.detail}".rstrip()
+            return Outcome(final=True, reason="time-to-live", detail=f"At last: {fault}")
+        try:
+            async with asyncio.timeout(_TRY_SECONDS):
+                outcome = await self._sent(delivery)
+                if outcome.status == 409 and delivery.attempts:
+                    outcome = await self._known_already(delivery, outcome)
+        except TimeoutError:
+            outcome = Outcome(reason="idle-timeout", detail="The try took longer than a try may.")
+        except Exception as error:
+            _log.exception("delivery-failed", delivery=delivery.id, peer=delivery.peer)
+            outcome = Outcome(reason="internal", detail=type(error).__name__)
+        return outcome.at_the_end() if is_over else outcome
+
+    async def _sent(self, delivery: Delivery) -> Outcome:
+        try:
+            answer = await self.handlers[delivery.kind].send(delivery)
+        except Overtaken as end:
+            return Outcome(final=True, reason=end.code, detail=end.sentence)
+        except PeerUnreachable as error:
+            forbidden = error.code in _FORBIDDEN_HERE
+            return Outcome(final=forbidden, reason=error.code, detail=error.sentence, is_down=not forbidden)
+        except PeerRefused as error:
+            return of_refusal(error)
+        except TemporarilyUnavailable as error:  # our own database: no fault of the message
+            return Outcome(reason=error.code, detail=error.sentence, retry_after=error.retry_after)
+        except (LocalFault, PeerFault) as error:
+            return Outcome(final=True, reason=error.code, detail=error.sentence)
+        return of_answer(answer, self._clock())
+
+    async def _known_already(self, delivery: Delivery, outcome: Outcome) -> Outcome:
+        tries = await self._db.read(lambda tx: tx.deliveries.attempts(delivery.id))
+        return replace(outcome, done=True) if is_open_question(tries) else outcome
+
+    async def _settle(self, tried: Try) -> None:
+        """Write what a try came to; a handler that fails at it makes it a fault of ours, which is tried again later."""
+        handler = self.handlers.get(tried.delivery.kind)
+        try:
+            await self._db.write(lambda tx: tried.settle(tx, handler))
+        except TemporarilyUnavailable:
+            raise
+        except Exception as error:
+            _log.exception("delivery-not-settled", delivery=tried.delivery.id, peer=tried.delivery.peer)
+            fault = Outcome(reason="internal", detail=type(error).__name__)
+            is_over = tried.delivery.expires_at <= tried.ended
+            again = replace(tried, outcome=fault.at_the_end() if is_over else fault)
+            await self._db.write(lambda tx: again.settle(tx, None))
