@@ -204,43 +204,32 @@ deliveries = Table(
     CheckConstraint("(outgoing_share_id IS NULL) <> (incoming_share_id IS NULL)", name="one_share"),
     Index(None, "share_key", "id"),
     Index(None, "user_id", "id"),
+    Index(None, "user_id", "peer", "id"),
 )
 delivery_queued = deliveries.c.state == word("queued")
 delivery_leased = deliveries.c.state == word("leased")
 delivery_done = deliveries.c.state == word("done")
+delivery_dead = deliveries.c.state == word("dead")
 delivery_open = deliveries.c.state.in_([word("queued"), word("leased")])
+delivery_failed = and_(deliveries.c.state != word("done"), deliveries.c.reason.not_in([word(""), word("overtaken")]))
+"""Given up, or waiting after a failed try."""
 Index(
     "ix_deliveries_queued",
     deliveries.c.peer,
     deliveries.c.first,
     deliveries.c.due_at,
     deliveries.c.id,
-    Index(None, "user_id", "peer", "id"),
     sqlite_where=delivery_queued,
     postgresql_where=delivery_queued,
 )
 Index(
-delivery_dead = deliveries.c.state == word("dead")
     "ix_deliveries_leased",
-delivery_failed = and_(deliveries.c.state != word("done"), deliveries.c.reason.not_in([word(""), word("overtaken")]))
-"""Given up, or waiting after a failed try."""
     deliveries.c.peer,
     deliveries.c.lease_until,
     sqlite_where=delivery_leased,
     postgresql_where=delivery_leased,
 )
 Index("ix_deliveries_done", deliveries.c.changed_at, sqlite_where=delivery_done, postgresql_where=delivery_done)
-
-delivery_attempts = Table(
-    "delivery_attempts",
-    metadata,
-    Column("id", Identifier, primary_key=True),
-    Column("delivery_id", Identifier, ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False),
-    _time("at"),
-    _time("duration"),
-    _text("reason"),
-    _text("detail"),
-    Column("http_status", Integer, nullable=False),
 Index("ix_deliveries_dead", deliveries.c.changed_at, sqlite_where=delivery_dead, postgresql_where=delivery_dead)
 Index(
     "ix_deliveries_dead_peer",
@@ -256,6 +245,17 @@ Index(
     sqlite_where=delivery_failed,
     postgresql_where=delivery_failed,
 )
+
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("delivery_id", Identifier, ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False),
+    _time("at"),
+    _time("duration"),
+    _text("reason"),
+    _text("detail"),
+    Column("http_status", Integer, nullable=False),
     Index(None, "delivery_id", "id"),
 )
 
