@@ -14,9 +14,11 @@ from opencloudmesh.config.origin import holds, parse_origin
 from opencloudmesh.config.places import line_that_breaks, lines_of_keys
 from opencloudmesh.config.settings import (
     CONFIG_FILE,
+    FORWARDED_HEADERS,
     LOG_LEVELS,
     SECTIONS,
     TRUST_MODES,
+    UNIX_SOCKET,
     DirectorySettings,
     RouteSettings,
     Settings,
@@ -212,8 +214,13 @@ class _Reader:
             self._fault(self._places["trust.mode"], f"`{settings.trust.mode}` is none of {', '.join(TRUST_MODES)}")
         if settings.logs.level not in LOG_LEVELS:
             self._fault(self._places["logs.level"], f"`{settings.logs.level}` is none of {', '.join(LOG_LEVELS)}")
+        if settings.limits.forwarded_header not in FORWARDED_HEADERS:
+            self._fault(
+                self._places["limits.forwarded_header"],
+                f"`{settings.limits.forwarded_header}` is none of {', '.join(FORWARDED_HEADERS)}",
+            )
         for network in settings.limits.trusted_proxies:
-            if not holds(ip_network, network):
+            if network != UNIX_SOCKET and not holds(ip_network, network):
                 self._fault(self._places["limits.trusted_proxies"], f"`{network}` is not a network such as 10.0.0.0/8")
 
     def _unknown(self, place: str, name: str, known: list[str], full_name: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 CONFIG_FILE = "opencloudmesh.toml"
 TRUST_MODES = ("open", "invite-only", "allowlist", "federation")
+FORWARDED_HEADERS = ("x-forwarded-for", "forwarded")
+UNIX_SOCKET = "unix"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -105,21 +107,39 @@ class LimitSettings:
     header_bytes: int = _setting(1 << 16, "Largest request head, in bytes.", least=1024)
     header_seconds: float = _setting(20.0, "Seconds in which a request head has to be complete.", least=0.01)
     password_concurrency: int = _setting(2, "Passwords checked at the same time; each takes a core and 64 MiB.", least=1)
-    password_queue: int = _setting(64, "Passwords waiting to be checked; more are answered 503.", least=1)
+    password_queue: int = _setting(64, "Passwords waiting to be checked; more are answered 503.", least=4)
+    connections: int = _setting(4096, "Open connections; more are answered 503.", least=16)
+    connections_per_address: int = _setting(1024, "Open connections of one address; not counted for trusted proxies.", least=1)
     trusted_proxies: tuple[str, ...] = _setting(
         (),
-        "Networks of reverse proxies whose X-Forwarded-For is believed, for the limits by address.",
+        "Networks of reverse proxies whose header is believed, for the limits by address; `unix` for a Unix socket.",
         example='["127.0.0.1/32"]',
+    )
+    forwarded_header: str = _setting(
+        "x-forwarded-for", "The header that these proxies write: x-forwarded-for or forwarded. The other one is not read."
     )
     requests_per_address: int = _setting(12_000, "Requests to the endpoints for servers, a minute and address.", least=1)
     at_once_per_address: int = _setting(256, "Requests to the endpoints for servers at the same time, by address.", least=1)
-    failures_per_address: int = _setting(60, "Refused signatures, tokens and secrets, a minute and address.", least=1)
+    dav_requests_per_address: int = _setting(60_000, "WebDAV requests for shares (/dav/ocm), a minute and address.", least=1)
+    dav_at_once_per_address: int = _setting(512, "WebDAV requests for shares at the same time, by address.", least=1)
+    failures_per_address: int = _setting(
+        60, "Refused signatures, tokens and secrets, a minute and address, at each endpoint.", least=1
+    )
+    fetches_per_address: int = _setting(
+        60, "Keys and documents of other servers that requests of one address make us fetch, a minute.", least=1
+    )
+    fetches_at_once: int = _setting(32, "Such fetches at the same time, for strangers; one address has a quarter.", least=4)
     logins_per_address: int = _setting(30, "Failed logins, a minute and address.", least=1)
     logins_per_user: int = _setting(10, "Failed logins, a minute and user name.", least=1)
     messages_per_peer: int = _setting(6_000, "Messages of one server, a minute.", least=1)
     at_once_per_peer: int = _setting(64, "Messages of one server at the same time.", least=1)
     shares_per_recipient: int = _setting(600, "New shares of one server for one recipient, an hour.", least=1)
-    pending_per_recipient: int = _setting(10_000, "Unanswered shares in one inbox; more are answered 503.", least=1)
+    unknown_shares_per_peer: int = _setting(
+        5_000, "New shares of senders whom the recipients do not know, an hour, by server and by address.", least=1
+    )
+    pending_per_recipient: int = _setting(
+        10_000, "Unanswered shares in one inbox; more are answered 503, twice as many for known senders.", least=1
+    )
 
 
 @dataclass(frozen=True, slots=True)

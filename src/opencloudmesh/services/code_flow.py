@@ -21,6 +21,7 @@ from opencloudmesh.protocol.code_flow import (
 )
 from opencloudmesh.protocol.errors import Forbidden, GrantRefused, PeerRefused, SignatureRefused, TokenRefused
 from opencloudmesh.protocol.http_signatures import Request
+from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, NewToken, TokenIssuer
 from opencloudmesh.services.records import OutgoingShare, Secret
@@ -53,7 +54,9 @@ class CodeFlow:
         origin: str,
         own_host: str,
         token_seconds: int = 300,
+        limits: PeerLimits | None = None,
     ) -> None:
+        self._limits = limits or PeerLimits(clock=clock)
         self._db = database
         self._peers = peers
         self._issuer = issuer
@@ -68,7 +71,7 @@ class CodeFlow:
 
     # ------------------------------------------------------------ as Sending Server
     async def issue(self, request: Request) -> dict[str, object]:
-        """Answer a token request; raises `TokenRefused` (always 400) and nothing else."""
+        """Answer a token request; raises `TokenRefused` (always 400), and what `PeerLimits` raises."""
         asked = parse_token_request(request.body, dict(request.headers).get("content-type", ""))
         client = asked.client_id
         allowed = self._peers.is_allowed(client)
@@ -77,7 +80,7 @@ class CodeFlow:
                 await self._peers.verify(request, client)
             except (SignatureRefused, Forbidden) as error:
                 raise TokenRefused(INVALID_CLIENT, error.sentence, code=error.code) from error
-        share = await self._db.read(lambda tx: tx.outgoing_shares.by_secret(asked.code))
+        share = await self._shared_by(asked.code, client) if allowed else None
         now = self._clock()
         check_grant(
             state=share.state if share else None,
@@ -90,6 +93,10 @@ class CodeFlow:
         )
         assert share is not None  # noqa: S101 - check_grant refuses state None
         return build_token_answer(self._issuer.issue(self._claims(share, client, now)), self._token_seconds)
+
+    async def _shared_by(self, code: str, client: str) -> OutgoingShare | None:
+        with self._limits.message(client):
+            return await self._db.read(lambda tx: tx.outgoing_shares.by_secret(code))
 
     def _claims(self, share: OutgoingShare, client: str, now: float) -> dict[str, object]:
         issued = int(now)

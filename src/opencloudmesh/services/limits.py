@@ -9,7 +9,7 @@ Rules kept here:
   has emptied: to be forgotten, an attacker needs 15 other keys with more debt in the same row;
 - whoever is told to wait has nothing taken; the wait is exact, and ends however the clock jumps.
 
-Keys are texts, or tuples of texts: their hashes differ from process to process. Instances are used by one event loop; `wait` and
+Keys are texts, tuples of texts, or hashes of these: they differ from process to process. Instances are used by one event loop; `wait` and
 `take` may be called from the threads of the database too, where a race costs a count and nothing else.
 """
 
@@ -18,7 +18,7 @@ from collections import OrderedDict
 from operator import itemgetter
 from typing import Final
 
-Key = str | bytes | tuple[str, ...]
+Key = str | int | tuple[str, ...]
 
 MOST_KEYS: Final = 16_384
 """About 3 MB for each limiter at the most."""
@@ -136,6 +136,8 @@ class Lately:
 
     def add(self, key: Key, now: float) -> None:
         """Remember the key from now on."""
+        if self._until.get(key, 0.0) - now > self._seconds * 0.9:
+            return  # as good as now, and quicker
         self._until[key] = now + self._seconds
         self._until.move_to_end(key)
         if len(self._until) > self._most:

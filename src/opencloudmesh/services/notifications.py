@@ -14,6 +14,7 @@ from opencloudmesh.protocol.lifecycle import ACCEPT, DECLINE, INCOMING_SHARE, OU
 from opencloudmesh.protocol.notifications import Notification, parse_notification
 from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED
 from opencloudmesh.protocol.share_protocols import parse_protocols
+from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, Transaction
 from opencloudmesh.services.records import IncomingShare
@@ -25,7 +26,8 @@ _EVENTS = {SHARE_ACCEPTED: ACCEPT, SHARE_DECLINED: DECLINE}
 class Notifications:
     """Take notifications in."""
 
-    def __init__(self, *, database: Database, peers: Peers, clock: Clock) -> None:
+    def __init__(self, *, database: Database, peers: Peers, clock: Clock, limits: PeerLimits | None = None) -> None:
+        self._limits = limits or PeerLimits(clock=clock)
         self._db = database
         self._peers = peers
         self._clock = clock
@@ -33,12 +35,13 @@ class Notifications:
     async def receive(self, request: Request) -> dict[str, object]:
         """Apply a notification and return the body of the 201.
 
-        Raises `InvalidMessage` (400), `SignatureRefused` (401), `Forbidden` (403, not-a-party), `Unsupported` (501).
+        Raises `InvalidMessage` (400), `SignatureRefused` (401), `Forbidden` (403, not-a-party), `Unsupported` (501), and what
+        `PeerLimits` raises.
         """
         message = parse_notification(request.body)
         host = await self._signer(request, message)
-        apply = self._handler(message, host)
-        await self._db.write(apply)
+        with self._limits.message(host):
+            await self._db.write(self._handler(message, host))
         return {}
 
     async def _signer(self, request: Request, message: Notification) -> str:

@@ -10,7 +10,6 @@ Rules kept here:
 - each endpoint has its own count of refusals, all of them share the rate.
 """
 
-import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -28,7 +27,8 @@ from opencloudmesh.web.source_address import SourceAddresses
 
 _RIGHT_SECONDS: Final = 3600.0
 _SMALL_BODY: Final = 1 << 16
-_KEY_ID: Final = re.compile(rb'keyid="([^"]{1,1024})"')
+_KEY_ID: Final = b'keyid="'
+_LONGEST_KEY_ID: Final = 1024
 _LONGEST_CREDENTIAL: Final = 8192
 
 
@@ -111,13 +111,15 @@ class _Limited:
             await self._refuse(scope, send, address, _too_many_failures(wait), "failures")
         elif not self._at_once.enter(address):
             await self._refuse(scope, send, address, _too_many_at_once(), "requests-at-once")
-        else:
+        elif refused is None:
             try:
-                await self._pass(scope, receive, send, caller, now)
+                await self._app(scope, receive, send)
             finally:
                 self._at_once.leave(address)
+        else:
+            await self._pass(scope, receive, send, caller, refused, now)
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send, caller: Caller, now: float) -> None:
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, caller: Caller, refused: "_Refused", now: float) -> None:
         status = 0
 
         def sending(message: Message) -> Awaitable[None]:
@@ -128,12 +130,12 @@ class _Limited:
 
         token = current_caller.set(caller)
         try:
-            await self._app(scope, receive, sending if self._refused is not None else send)
+            await self._app(scope, receive, sending)
         finally:
+            self._at_once.leave(caller.address)
             caller.active = False
             current_caller.reset(token)
-            if self._refused is not None:
-                self._refused.count(scope, caller, status, now)
+            refused.count(scope, caller, status, now)
 
     async def _refuse(self, scope: Scope, send: Send, address: str, error: TemporarilyUnavailable, rule: str) -> None:
         limits = self._limits
@@ -182,9 +184,9 @@ class _Refused:
             self._right.add(_key(caller.address, credential), now)
 
 
-def _key(address: str, credential: bytes) -> tuple[str, str]:
+def _key(address: str, credential: bytes) -> int:
     """Of a secret only a number that says nothing outside of this process."""
-    return address, str(hash(credential))
+    return hash((address, credential))
 
 
 def _too_often(wait: float) -> RateLimited:
@@ -203,8 +205,8 @@ def _key_id(scope: Scope) -> bytes:
     """The key id that a request says it is signed with."""
     for name, value in scope["headers"]:
         if name == b"signature-input":
-            found = _KEY_ID.search(value, 0, _LONGEST_CREDENTIAL)
-            return found[1] if found else b""
+            start = value.find(_KEY_ID) + len(_KEY_ID)
+            return bytes(value[start : value.find(b'"', start, start + _LONGEST_KEY_ID)]) if start >= len(_KEY_ID) else b""
     return b""
 
 

@@ -1,0 +1,59 @@
+"""The limits of one server, made of its settings; they count by a clock that nobody sets."""
+
+import time
+from dataclasses import dataclass
+
+from opencloudmesh.config.settings import LimitSettings
+from opencloudmesh.services.inbox_limits import InboxLimits
+from opencloudmesh.services.login_limits import LoginLimits
+from opencloudmesh.services.measures import Measures
+from opencloudmesh.services.peer_limits import PeerLimits
+from opencloudmesh.web.limiting import AddressLimits, EndpointLimits
+from opencloudmesh.web.refusal_log import RefusalLog
+from opencloudmesh.web.source_address import SourceAddresses
+
+_clock = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """One of each kind."""
+
+    addresses: AddressLimits
+    logins: LoginLimits
+    peers: PeerLimits
+    inboxes: InboxLimits
+
+    @classmethod
+    def of(cls, settings: LimitSettings, measures: Measures) -> "Limits":
+        return cls(
+            AddressLimits(
+                messages=EndpointLimits.of(settings.requests_per_address, settings.at_once_per_address),
+                shared=EndpointLimits.of(settings.dav_requests_per_address, settings.dav_at_once_per_address),
+                failures_a_minute=settings.failures_per_address,
+                addresses=SourceAddresses(settings.trusted_proxies, settings.forwarded_header),
+                clock=_clock,
+                refusals=RefusalLog(_clock),
+                measures=measures,
+            ),
+            LoginLimits(
+                clock=_clock,
+                per_address=settings.logins_per_address,
+                per_user=settings.logins_per_user,
+                queue=settings.password_queue,
+                measures=measures,
+            ),
+            PeerLimits(
+                clock=_clock,
+                messages_a_minute=settings.messages_per_peer,
+                at_once=settings.at_once_per_peer,
+                measures=measures,
+            ),
+            InboxLimits(
+                clock=_clock,
+                per_recipient=settings.shares_per_recipient,
+                of_unknown=settings.unknown_shares_per_peer,
+                pending=settings.pending_per_recipient,
+                measures=measures,
+            ),
+        )
