@@ -53,3 +53,6 @@ class Connection(Protocol):
 
     def change(self, statement: Statement, /, **values: Any) -> int:
         """Run it and return how many rows it changed."""
+
+    def change_all(self, statement: Statement, rows: Sequence[dict[str, Any]], /) -> None:
+        """Run it once for each of the rows."""

@@ -7,7 +7,7 @@ failure or deadlock runs it again. Reads are REPEATABLE READ, READ ONLY: one sna
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -46,6 +46,12 @@ class PostgresConnection:
     def change(self, statement: Statement, /, **values: Any) -> int:
         """Run it and return how many rows it changed."""
         return self._run(statement, values).rowcount
+
+    def change_all(self, statement: Statement, rows: Sequence[dict[str, Any]], /) -> None:
+        """Run it once for each of the rows."""
+        text, fixed = statement.postgres
+        with self.raw.cursor() as cursor:
+            cursor.executemany(text.encode(), [row | fixed for row in rows])
 
     def _run(self, statement: Statement, values: dict[str, Any]) -> "psycopg.Cursor[Row]":
         text, fixed = statement.postgres

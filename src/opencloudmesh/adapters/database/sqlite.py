@@ -14,7 +14,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -57,6 +57,11 @@ class SqliteConnection:
         if fixed:
             values.update(fixed)
         return self.raw.execute(text, values).rowcount
+
+    def change_all(self, statement: Statement, rows: Sequence[dict[str, Any]], /) -> None:
+        """Run it once for each of the rows."""
+        text, fixed = statement.sqlite
+        self.raw.executemany(text, [row | fixed for row in rows] if fixed else rows)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

@@ -1,0 +1,118 @@
+"""The store of the exchange log.
+
+Rules: rows are added many at a time; a search compiles one statement for each set of filters that is ever used; where there are
+too many rows, those of strangers who were refused go first, and then those of the peer that has most: nobody's flood drives out
+what others said.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Integer, Text, bindparam, delete, func, insert, or_, select
+
+from opencloudmesh.adapters.database.connection import Connection, Statement
+from opencloudmesh.adapters.database.schema import exchange_of_stranger, exchanges
+from opencloudmesh.services.records import Exchange, ExchangeFilter
+
+_TABLE = exchanges.c
+_FIELDS = (
+    "at", "direction", "peer", "method", "url", "status", "duration", "reason", "detail", "trace_id", "request_headers",
+    "request_body", "answer_headers", "answer_body", "verified", "source",
+)  # fmt: skip
+_SELECT = select(*(_TABLE[name] for name in _FIELDS), _TABLE.id)
+_MOST = bindparam("most", type_=Integer)
+
+_ADD = Statement(insert(exchanges), columns=list(_FIELDS))
+_BY_ID = Statement(_SELECT.where(_TABLE.id == bindparam("which")))
+_COUNT = Statement(select(func.count()).select_from(exchanges))
+_AT_MOST = Statement(select(func.coalesce(func.max(_TABLE.id) - func.min(_TABLE.id) + 1, 0)))
+_LARGEST = Statement(select(_TABLE.peer).group_by(_TABLE.peer).order_by(func.count().desc()).limit(1))
+
+
+def _remove(*conditions: ColumnElement[bool], first: Any = _TABLE.id) -> Statement:
+    oldest = select(_TABLE.id).where(*conditions).order_by(first).limit(_MOST)
+    return Statement(delete(exchanges).where(_TABLE.id.in_(oldest)))
+
+
+_REMOVE_BEFORE = _remove(_TABLE.at < bindparam("before"), first=_TABLE.at)
+_REMOVE_OF_STRANGERS = _remove(exchange_of_stranger)
+_REMOVE_OF_PEER = _remove(_TABLE.peer == bindparam("whose", type_=Text))
+
+_CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
+    "peer": _TABLE.peer == bindparam("peer"),
+    "since": _TABLE.at >= bindparam("since"),
+    "until": _TABLE.at < bindparam("until"),
+    "trace_id": _TABLE.trace_id == bindparam("trace_id"),
+    "direction": _TABLE.direction == bindparam("direction"),
+    "reason": _TABLE.reason == bindparam("reason"),
+    "failed": or_(_TABLE.reason != "", _TABLE.status == 0, _TABLE.status >= 400),
+    "before_id": _TABLE.id < bindparam("before_id"),
+    "after_id": _TABLE.id > bindparam("after_id"),
+}
+
+
+@lru_cache(maxsize=512)
+def _find(filters: frozenset[str]) -> Statement:
+    order = _TABLE.id if "after_id" in filters else _TABLE.id.desc()
+    return Statement(_SELECT.where(*(_CONDITIONS[name] for name in sorted(filters))).order_by(order).limit(_MOST))
+
+
+class Exchanges:
+    """Implements `ports.ExchangeStore`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, exchanges: Sequence[Exchange]) -> None:
+        """Add all of them."""
+        self._connection.change_all(_ADD, [{name: getattr(exchange, name) for name in _FIELDS} for exchange in exchanges])
+
+    def by_id(self, exchange_id: int) -> Exchange | None:
+        """One of them."""
+        row = self._connection.row(_BY_ID, which=exchange_id)
+        return _exchange(row) if row else None
+
+    def find(self, wanted: ExchangeFilter, *, limit: int) -> Sequence[Exchange]:
+        """Newest first; with `after_id` the oldest of them, still newest first."""
+        values: dict[str, Any] = {
+            name: value
+            for name in _CONDITIONS
+            if (value := getattr(wanted, name)) is not None and value is not False and value != ""
+        }
+        statement = _find(frozenset(values))
+        values.pop("failed", None)
+        found = [_exchange(row) for row in self._connection.rows(statement, most=limit, **values)]
+        return found[::-1] if "after_id" in values else found
+
+    def count(self) -> int:
+        """How many there are."""
+        return self._number(_COUNT)
+
+    def remove_before(self, at: float, limit: int) -> int:
+        """Delete up to `limit` exchanges older than that; returns how many."""
+        return self._connection.change(_REMOVE_BEFORE, before=at, most=limit)
+
+    def remove_beyond(self, kept: int, limit: int) -> int:
+        """Delete up to `limit` where there are more than `kept`: refused ones of unverified senders first, the oldest of them,
+        then the oldest of the peer that has most. Returns how many."""
+        if self._number(_AT_MOST) <= kept:
+            return 0
+        surplus = min(self.count() - kept, limit)
+        if surplus <= 0:
+            return 0
+        removed = self._connection.change(_REMOVE_OF_STRANGERS, most=surplus)
+        if removed:
+            return removed
+        largest = self._connection.row(_LARGEST)
+        return self._connection.change(_REMOVE_OF_PEER, whose=largest[0], most=surplus) if largest else 0
+
+    def _number(self, statement: Statement) -> int:
+        row = self._connection.row(statement)
+        return int(row[0]) if row else 0
+
+
+def _exchange(row: Sequence[Any]) -> Exchange:
+    values = dict(zip(_FIELDS, row[:-1], strict=True))
+    values["verified"] = bool(values["verified"])
+    return Exchange(**values, id=row[-1])
