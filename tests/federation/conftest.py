@@ -38,10 +38,12 @@ def start_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
 def _is_error(line: str) -> bool:
     try:
-        return json.loads(line)["level"] in ("error", "critical")
+        found = json.loads(line)
     except ValueError:
-        # A traceback, or a warning of the interpreter; not so the HTTP server's word on an answer that we broke off on purpose.
-        return line != "ASGI callable returned without completing response."
+        return True  # a traceback, or a warning of the interpreter
+    # The HTTP server's word on an answer that we broke off on purpose is none.
+    is_broken_off = found["event"] == "ASGI callable returned without completing response."
+    return found["level"] in ("error", "critical") and not is_broken_off
 
 
 @pytest.fixture(scope="session")
