@@ -3,13 +3,14 @@
 Stores are plain synchronous functions; they run inside `Database.read` and `Database.write`, never on the event loop.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
 
+from opencloudmesh.protocol.availability import Availability
 from opencloudmesh.services.records import (
     Delivery,
     DeliveryAttempt,
@@ -91,6 +92,31 @@ class IncomingShareStore(Protocol):
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None: ...
     def set_unavailable_since(self, share_id: int, at: float | None) -> None: ...
     def expire(self, now: float, limit: int) -> int: ...
+
+
+class AvailabilityStore(Protocol):
+    def set(self, share_id: int, known: Availability) -> None:
+        """Remember this of a received share."""
+
+    def set_seen(self, share_id: int, size: int, modified_at: float, etag: str) -> None:
+        """Remember the root of a received share as it was last seen."""
+
+    def away(self, peer: str, *, at: float, reason: str, limit: int) -> int:
+        """Mark up to `limit` available, accepted shares of a peer as unavailable; returns how many."""
+
+    def back(self, peer: str, *, besides: Set[int], after_id: int, limit: int) -> int | None:
+        """Mark unavailable shares of a peer as available, but for those that were refused and those `besides`.
+
+        Returns the id to go on after, or None at the end.
+        """
+
+    def peers(self) -> Sequence[tuple[str, float]]:
+        """The peers with unavailable, accepted shares, and since when there are some."""
+
+    def of_peer(self, peer: str, *, after_id: int = 0, limit: int = 100) -> Sequence[int]:
+        """Unavailable, accepted shares of a peer: ascending ids greater than `after_id`."""
+
+    def has_accepted(self, peer: str) -> bool: ...
 
 
 class DeliveryStore(Protocol):
@@ -192,6 +218,8 @@ class Transaction(Protocol):
     def outgoing_shares(self) -> OutgoingShareStore: ...
     @property
     def incoming_shares(self) -> IncomingShareStore: ...
+    @property
+    def availability(self) -> AvailabilityStore: ...
     @property
     def deliveries(self) -> DeliveryStore: ...
     @property

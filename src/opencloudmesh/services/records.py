@@ -120,8 +120,8 @@ class IncomingShare:
     `peer` is the host of `sender`. `protocol` is the notification's `protocol` object as received (secrets included: sealed at
     rest). `mount_name` is the name of its folder or file under "Shared with me", unique per user. `recipient` is our user's
     identifier as the sender wrote it (left of the last "@"). `quarantined`: the sender was unknown to the recipient on
-    arrival, and the share was not announced. `refusals` counts the authoritative refusals (404, 403) in a row since
-    `refused_since`.
+    arrival, and the share was not announced. `refusals` counts the authoritative refusals (404, 403) in a row from
+    `refused_since` to `refused_at`. `seen_*`: its root as it was last seen, None where it was not.
     """
 
     id: int
@@ -149,6 +149,11 @@ class IncomingShare:
     quarantined: bool = False
     refusals: int = 0
     refused_since: float | None = None
+    unavailable_reason: str = ""
+    refused_at: float | None = None
+    seen_size: int | None = None
+    seen_modified_at: float | None = None
+    seen_etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

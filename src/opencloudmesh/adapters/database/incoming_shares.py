@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, select, update
+from sqlalchemy import Integer, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from opencloudmesh.adapters.database.connection import Connection, Row, Statement
@@ -58,11 +58,27 @@ _COLUMNS = (
     _TABLE.refusals,
     _TABLE.refused_since,
     _TABLE.secret_hash,
+    _TABLE.unavailable_reason,
+    _TABLE.refused_at,
+    _TABLE.seen_size,
+    _TABLE.seen_modified_at,
+    _TABLE.seen_etag,
 )
 _SELECT = select(*_COLUMNS)
 _MOST = bindparam("most", type_=Integer)
 _NOT_AT_FIRST = frozenset(
-    {"id", "unavailable_since", "refusals", "refused_since", "seen_size", "seen_modified_at", "seen_etag", "accepted_at"}
+    {
+        "id",
+        "unavailable_since",
+        "refusals",
+        "unavailable_reason",
+        "refused_at",
+        "refused_since",
+        "seen_size",
+        "seen_modified_at",
+        "seen_etag",
+        "accepted_at",
+    }
 )
 _ADD = Statement(
     insert(incoming_shares).on_conflict_do_nothing().returning(_TABLE.id),
@@ -83,8 +99,20 @@ _BY_PROVIDER_ID = Statement(
 _OF_MOUNT = (_TABLE.user_id == bindparam("user_id"), _TABLE.mount_name == bindparam("mount_name"), incoming_living)
 _BY_MOUNT_NAME = Statement(_SELECT.where(*_OF_MOUNT))
 _MOUNT_TAKEN = Statement(select(_TABLE.id).where(*_OF_MOUNT))
-_OF_USER = Statement(
-    _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST)
+_PAGE_OF_USER = _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id)
+_OF_USER = {
+    quarantined: Statement(_PAGE_OF_USER.where(_TABLE.quarantined.is_(quarantined)).limit(_MOST)) for quarantined in (False, True)
+}
+_PENDING = (_TABLE.user_id == bindparam("user_id"), _TABLE.state == word("pending"))
+_NUMBER_PENDING = Statement(
+    select(func.count()).select_from(select(_TABLE.id).where(*_PENDING).limit(_MOST).subquery())
+)
+_NUMBER_QUARANTINED = Statement(select(func.count()).where(*_PENDING, _TABLE.quarantined.is_(True)))
+_RELEASE = Statement(
+    update(incoming_shares).where(
+        _TABLE.user_id == bindparam("which_user"), _TABLE.sender == bindparam("which_sender"), _TABLE.quarantined.is_(True)
+    ),
+    columns=["quarantined"],
 )
 _ACCEPTED = Statement(
     _SELECT.where(_TABLE.user_id == bindparam("user_id"), incoming_accepted).order_by(_TABLE.mount_name, _TABLE.id)
@@ -153,7 +181,7 @@ class IncomingShares:
 
     def _share(self, row: Row) -> IncomingShare:
         protocol = SealedObject(self._box, row[15], incoming_protocol_context(row[2], row[3], row[25]))
-        return IncomingShare(*(*row[:14], words_of_text(row[14]), protocol, *row[16:22], bool(row[22]), *row[23:25]))
+        return IncomingShare(*(*row[:14], words_of_text(row[14]), protocol, *row[16:22], bool(row[22]), *row[23:25], *row[26:31]))
 
     def add(self, share: NewIncomingShare) -> tuple[IncomingShare, bool]:
         """Insert, or return the row that is there already for (user, peer, provider_id, secret); the flag says "new".
@@ -251,9 +279,26 @@ class IncomingShares:
         row = self._connection.row(_BY_MOUNT_NAME, user_id=user_id, mount_name=mount_name)
         return self._share(row) if row else None
 
-    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[IncomingShare]:
-        """Ascending ids greater than `after_id`, tombstones included."""
-        return [self._share(row) for row in self._connection.rows(_OF_USER, user_id=user_id, after=after_id, most=limit)]
+    def of_user(
+        self, user_id: int, *, after_id: int = 0, limit: int = 1000, quarantined: bool = False
+    ) -> Sequence[IncomingShare]:
+        """Ascending ids greater than `after_id`, tombstones included: those that were announced, or those in quarantine."""
+        rows = self._connection.rows(_OF_USER[quarantined], user_id=user_id, after=after_id, most=limit)
+        return [self._share(row) for row in rows]
+
+    def pending_of(self, user_id: int, *, most: int) -> int:
+        """How many shares wait for the user's answer, counted up to `most`."""
+        row = self._connection.row(_NUMBER_PENDING, user_id=user_id, most=most)
+        return row[0] if row else 0
+
+    def quarantined_of(self, user_id: int) -> int:
+        """How many of them are in quarantine."""
+        row = self._connection.row(_NUMBER_QUARANTINED, user_id=user_id)
+        return row[0] if row else 0
+
+    def release(self, user_id: int, sender: str) -> None:
+        """Let all shares of this sender out of quarantine."""
+        self._connection.change(_RELEASE, which_user=user_id, which_sender=sender, quarantined=False)
 
     def accepted(self, user_id: int) -> Sequence[IncomingShare]:
         """All that the user has accepted and not lost since, by mount name."""

@@ -145,6 +145,8 @@ incoming_shares = Table(
     Column("seen_size", BigInteger),  # the root as it was last seen, for listings that ask nobody
     _time("seen_modified_at", nullable=True),
     Column("seen_etag", Text),
+    Column("unavailable_reason", Text, nullable=False, server_default=""),
+    _time("refused_at", nullable=True),  # when the last refusal was counted
     _time("accepted_at", nullable=True),  # kept whatever becomes of the share: its sender is known to the recipient
     UniqueConstraint("peer", "provider_id", "user_id", "secret_hash"),
     Index(None, "provider_id"),
@@ -155,6 +157,7 @@ incoming_shares = Table(
 incoming_living = incoming_shares.c.state.in_([word("pending"), word("accepted")])
 """Only living shares hold their mount name; what was declined, left, revoked or has expired gives it back."""
 incoming_accepted = incoming_shares.c.state == word("accepted")
+incoming_unavailable = and_(incoming_accepted, incoming_shares.c.unavailable_since.is_not(None))
 incoming_expirable = and_(incoming_shares.c.expires_at.is_not(None), incoming_living)
 Index(
     "uq_incoming_shares_mount",
@@ -170,6 +173,13 @@ Index(
     incoming_shares.c.mount_name,
     sqlite_where=incoming_accepted,
     postgresql_where=incoming_accepted,
+)
+Index(
+    "ix_incoming_shares_unavailable",
+    incoming_shares.c.peer,
+    incoming_shares.c.id,
+    sqlite_where=incoming_unavailable,
+    postgresql_where=incoming_unavailable,
 )
 Index(
     "ix_incoming_shares_expirable",

@@ -1,5 +1,6 @@
 """The stores over one connection (design decision 6)."""
 
+from opencloudmesh.adapters.database.availability import AvailabilityMarks
 from opencloudmesh.adapters.database.connection import Connection
 from opencloudmesh.adapters.database.deliveries import Deliveries
 from opencloudmesh.adapters.database.incoming_shares import IncomingShares
@@ -16,13 +17,14 @@ _SAMPLE = 8
 class StoreTransaction:
     """Implements `ports.Transaction`; one per connection, used for every transaction on it."""
 
-    __slots__ = ("deliveries", "incoming_shares", "outgoing_shares", "peers", "sessions", "users")
+    __slots__ = ("availability", "deliveries", "incoming_shares", "outgoing_shares", "peers", "sessions", "users")
 
     def __init__(self, connection: Connection, box: SecretBox) -> None:
         self.users = Users(connection)
         self.sessions = Sessions(connection)
         self.outgoing_shares = OutgoingShares(connection, box)
         self.incoming_shares = IncomingShares(connection, box)
+        self.availability = AvailabilityMarks(connection)
         self.deliveries = Deliveries(connection)
         self.peers = Peers(connection)
 
