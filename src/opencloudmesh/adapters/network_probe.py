@@ -167,7 +167,10 @@ def _no_connection(error: OSError, address: HostAddress) -> PeerUnreachable:
 
 
 def _no_tls(error: Exception, address: HostAddress) -> PeerUnreachable:
-    return error if isinstance(error, PeerUnreachable) else unreachable(code_of(error), address.text)
+    if isinstance(error, PeerUnreachable):
+        return error
+    code = code_of(error)
+    return unreachable("tls" if code == "connection-lost" else code, address.text)  # many servers break off without a word
 
 
 # ---------------------------------------------------------------- certificates

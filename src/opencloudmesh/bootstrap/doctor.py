@@ -13,7 +13,6 @@ from typing import Final
 from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
 from opencloudmesh.adapters.keys import load_secret_box
 from opencloudmesh.adapters.keys.signing_key import SigningKey
-from opencloudmesh.adapters.logs import configure_logs
 from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.adapters.tokens import JwtIssuer
@@ -35,7 +34,6 @@ _TIMEX_BYTES: Final = 512
 @asynccontextmanager
 async def peer_doctor(folder: Path) -> AsyncIterator[PeerDoctor]:
     """The doctor for other servers, with the key and the database of the server in `folder`. Raises `LocalFault`."""
-    configure_logs("error")
     async with AsyncExitStack() as stack:
         wiring = Wiring(load_settings(folder), stack, exclusive=False)
         yield PeerDoctor(
@@ -46,7 +44,6 @@ async def peer_doctor(folder: Path) -> AsyncIterator[PeerDoctor]:
 @asynccontextmanager
 async def own_doctor(folder: Path) -> AsyncIterator[OwnDoctor]:
     """The doctor for the server in `folder`. Raises `ConfigError`."""
-    configure_logs("error")
     async with AsyncExitStack() as stack:
         settings = load_settings(folder)
         wiring = Wiring(settings, stack, exclusive=False)

@@ -37,7 +37,9 @@ async def doctor(
     fails. The server may be running or not.
     """
     from opencloudmesh import bootstrap
+    from opencloudmesh.adapters.logs import configure_logs
 
+    configure_logs("error")
     if peer is None:
         async with bootstrap.own_doctor(folder) as own:
             report = await own.examine()

@@ -46,7 +46,7 @@ async def look_at_discovery(visit: Visit) -> Seen:
 
 def _read(visit: Visit, seen: Look) -> tuple[Discovery | None, Finding | None]:
     """The document in an answer; with it, or in place of it, the worst that is to be said of the answer."""
-    if fault := unreached(seen) or in_the_way(seen, ours=visit.ours):
+    if fault := unreached(seen, ours=visit.ours) or in_the_way(seen, ours=visit.ours):
         if seen.status == 200 and seen.is_web_page:
             fault = Finding(fault.outcome, "discovery-not-json", fault.sentence, fault.us, fault.them)
         return None, fault

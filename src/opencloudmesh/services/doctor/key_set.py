@@ -44,7 +44,7 @@ async def _fetch(visit: Visit, url: str) -> Look:
 
 
 def _read(visit: Visit, seen: Look) -> tuple[KeySet | None, Finding | None]:
-    if fault := unreached(seen) or in_the_way(seen, ours=visit.ours):
+    if fault := unreached(seen, ours=visit.ours) or in_the_way(seen, ours=visit.ours):
         return None, fault
     if seen.status != 200:
         what = f"Publish the public keys at {PATH}, or let the reverse proxy pass it on."

@@ -52,6 +52,8 @@ def _is_reva(found: Discovery) -> bool:
     return _provider(found, "reva", "cernbox")
 
 
+_ONE_WAY: Final = "Share from there to here: that works. Shares of this server are not understood there."
+
 KNOWN: Final = (
     KnownServer(
         "Nextcloud up to 30",
@@ -72,12 +74,14 @@ KNOWN: Final = (
         _is_owncloud_10,
         Outcome.WARN,
         "This looks like ownCloud 10: it takes shares only in the older form (protocol name webdav), and only files.",
+        us=_ONE_WAY,
     ),
     KnownServer(
         "Seafile",
         _is_seafile,
         Outcome.WARN,
         "This looks like Seafile: it takes only the older form of shares, only files, and answers 500 to what it misses.",
+        us=_ONE_WAY,
     ),
     KnownServer(
         "oCIS",

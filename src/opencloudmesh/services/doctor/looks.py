@@ -20,6 +20,12 @@ ANSWER_BYTES: Final = 256 * 1024
 LOOK_SECONDS: Final = 8.0
 _HTML: Final = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _SSO: Final = re.compile(r"login|signin|sso|saml|oauth|authorize|auth/realms|idp", re.IGNORECASE)
+_WHAT_HELPS: Final = {
+    "idle-timeout": "Look why the server takes so long: an overloaded machine, a database that is locked, a proxy that waits.",
+    "answer-too-large": "Answer with the document only: what came is larger than any valid one.",
+    "scheme-refused": "Offer https, and name it in the discovery document.",
+    "address-refused": "Give that host a public address, or name another one in the discovery document.",
+}
 _WORDY: Final = ("message", "code", "error")
 
 
@@ -119,11 +125,15 @@ def shown(url: str) -> str:
     return short(f"{parts.scheme}://{host}{parts.path}" if host else parts.path)
 
 
-def unreached(seen: Look) -> Finding | None:
-    """A finding where no answer came."""
+def unreached(seen: Look, *, ours: bool) -> Finding | None:
+    """A finding where no answer came; `ours`: the server that was asked is our own."""
     if seen.error is None:
         return None
-    return fail(seen.error.code, f"{seen.method} {shown(seen.url)}: {seen.error.sentence}", us=seen.error.hint)
+    sentence = f"{seen.method} {shown(seen.url)}: {seen.error.sentence.rstrip('.')}."
+    what = _WHAT_HELPS.get(seen.error.code, "Look whether the server behind the reverse proxy runs, and into the logs of both.")
+    if ours:
+        return fail(seen.error.code, sentence, us=seen.error.hint or what)
+    return fail(seen.error.code, sentence, us=seen.error.hint, them=what)
 
 
 def in_the_way(seen: Look, *, ours: bool) -> Finding | None:

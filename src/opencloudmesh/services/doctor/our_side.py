@@ -4,11 +4,10 @@ Rules kept here: nothing is asked of anybody, nothing is written; of deliveries 
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from opencloudmesh.protocol.errors import Forbidden
 from opencloudmesh.services.doctor.findings import Seen, fail, note, warn
-from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database
 from opencloudmesh.services.records import PeerRecord
 
@@ -27,10 +26,16 @@ def ago(seconds: float) -> str:
     return f"{max(0, int(seconds))} seconds"
 
 
+class Decides(Protocol):
+    """`services.peers.Peers`, as far as it is needed here."""
+
+    def check_allowed(self, host: str) -> None: ...
+
+
 class OurSide:
     """Looks at what our server knows of `host`."""
 
-    def __init__(self, *, host: str, peers: Peers, database: Database, clock: Clock) -> None:
+    def __init__(self, *, host: str, peers: Decides, database: Database, clock: Clock) -> None:
         self._host = host
         self._peers = peers
         self._db = database

@@ -10,13 +10,12 @@ from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.services.doctor.discovery import look_at_clock, look_at_discovery, look_at_legacy
 from opencloudmesh.services.doctor.findings import Seen
 from opencloudmesh.services.doctor.key_set import look_at_keys
-from opencloudmesh.services.doctor.our_side import OurSide
+from opencloudmesh.services.doctor.our_side import Decides, OurSide
 from opencloudmesh.services.doctor.reaching import look_at_dns, look_at_tcp, look_at_tls
 from opencloudmesh.services.doctor.signed_message import look_at_signed
 from opencloudmesh.services.doctor.visit import Instruments, Visit
 from opencloudmesh.services.doctor.walk import WALK_SECONDS, Report, Step, walk
 from opencloudmesh.services.doctor.webdav_root import look_at_webdav
-from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Database, Signer
 
 _NETWORK: Final[tuple[Step[Visit], ...]] = (
@@ -47,7 +46,7 @@ def read_peer(text: str) -> str:
 class PeerDoctor:
     """Looks at one other server."""
 
-    def __init__(self, *, instruments: Instruments, peers: Peers, database: Database, signer: Signer) -> None:
+    def __init__(self, *, instruments: Instruments, peers: Decides, database: Database, signer: Signer) -> None:
         self._instruments = instruments
         self._peers = peers
         self._db = database

@@ -29,7 +29,7 @@ async def look_at_signed(visit: Visit) -> Seen:
     """Send the message and read the answer."""
     assert visit.discovery is not None  # noqa: S101 - needs discovery
     seen = await _post(visit, f"{visit.discovery.end_point}/notifications")
-    if fault := unreached(seen) or in_the_way(seen, ours=visit.ours):
+    if fault := unreached(seen, ours=visit.ours) or in_the_way(seen, ours=visit.ours):
         return Seen(fault.sentence, {"asked": seen.facts()}, (fault,))
     finding = _judge(visit, seen)
     summary = f"read, and refused for its content ({seen.status}), as it should be" if finding is None else finding.sentence

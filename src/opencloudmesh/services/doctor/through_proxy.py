@@ -43,7 +43,7 @@ async def _message(visit: OwnVisit, path: str, content_type: str, body: bytes) -
 
 
 def _judge_message(seen: Look) -> Finding | None:
-    if fault := unreached(seen) or in_the_way(seen, ours=True):
+    if fault := unreached(seen, ours=True) or in_the_way(seen, ours=True):
         return fault
     if seen.status == 429:
         us = "Wait a minute. If other servers meet this too: limits.trusted_proxies must name your proxy."
@@ -103,7 +103,9 @@ def _lost_methods(lost: Mapping[str, list[Look]]) -> Iterator[Finding]:
 # ---------------------------------------------------------------- the self-check
 async def look_at_signature(visit: OwnVisit) -> Seen:
     """A small signed message, and an odd path: does what was signed arrive as it was?"""
-    small, odd = await asyncio.gather(_signed(visit, b'{"check":"signature"}'), _asked(visit, "PROPFIND", ODD_TARGET, b"", {"depth": "0"}))
+    small, odd = await asyncio.gather(
+        _signed(visit, b'{"check":"signature"}'), _asked(visit, "PROPFIND", ODD_TARGET, b"", {"depth": "0"})
+    )
     findings = [*_judge_arrival(small, b'{"check":"signature"}'), *_judge_signature(small)]
     if not findings:
         findings = [*_judge_target(odd), *_judge_forwarding(visit, small)]
@@ -176,7 +178,7 @@ def _judge_arrival(seen: Look, body: bytes) -> Iterator[Finding]:
             return
         us = "Raise the reverse proxy's limit for bodies (nginx: client_max_body_size 0; Apache: LimitRequestBody 0)."
         yield fail("proxy-body-limit", f"A body of {len(body)} bytes is refused on the way (413).", us=us)
-    elif fault := unreached(seen) or in_the_way(seen, ours=True):
+    elif fault := unreached(seen, ours=True) or in_the_way(seen, ours=True):
         yield fault
     elif seen.status == 404 and seen.word in ("not-found", ""):
         us = (

@@ -95,7 +95,7 @@ async def _look(step: Step[V], visit: V, seconds: float) -> Seen:
         async with asyncio.timeout(seconds) as limit:
             return await step.look(visit)
     except OCMError as error:
-        return failed(fail(error.code, error.sentence, us=error.hint))
+        return failed(fail(error.code, error.sentence, us=error.hint or "See docs/reason-codes.md for this code."))
     except Exception as error:
         if isinstance(error, TimeoutError) and limit.expired():
             us = "Try again; if it stays, something on the way drops packets (a firewall, a tunnel with a small MTU)."

@@ -33,7 +33,7 @@ async def look_at_webdav(visit: Visit) -> Seen:
 
 def _judge(visit: Visit, seen: Look, challenge: str) -> Iterator[Finding]:
     where = f"PROPFIND {shown(seen.url)}"
-    if fault := unreached(seen) or (in_the_way(seen, ours=visit.ours) if seen.status != 401 else None):
+    if fault := unreached(seen, ours=visit.ours) or (in_the_way(seen, ours=visit.ours) if seen.status != 401 else None):
         yield fault
     elif seen.status == 401:
         if not challenge:
