@@ -110,6 +110,14 @@ _VERIFY: Final[Mapping[str, Callable[[Any, bytes, bytes], None]]] = {
 
 # ---------------------------------------------------------------- a set of keys
 @dataclass(frozen=True, slots=True)
+class PublishedKey:
+    """A key as it is remembered: by its kid and its thumbprint."""
+
+    kid: str
+    thumbprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeySet:
     """A peer's keys by kid; `refused` says of each published kid that we do not use why not."""
 
@@ -126,6 +134,42 @@ class KeySet:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def published(self) -> frozenset[PublishedKey]:
+        """All usable keys as they are remembered."""
+        return frozenset(PublishedKey(kid, thumbprint(key.public_key)) for kid, key in self.keys.items())
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """What differs between two looks at a peer's keys; `replaced` are kids that now stand for another key."""
+
+    added: frozenset[PublishedKey]
+    gone: frozenset[PublishedKey]
+    replaced: frozenset[str]
+    all_at_once: bool
+
+    @property
+    def alert(self) -> tuple[str, str] | None:
+        """A reason code and a sentence where this is more than a rotation with an overlap."""
+        if self.replaced:
+            return "key-changed", f"The key id {min(self.replaced)} stands for another key than before."
+        if self.all_at_once:
+            return "keys-replaced", "All former keys are gone, and others are there: without an overlap."
+        return None
+
+
+def compare_keys(known: Iterable[PublishedKey], published: Iterable[PublishedKey]) -> KeyChange:
+    """Compare what was published at the last look with what is now. A key set that is empty for a while says nothing."""
+    before, now = frozenset(known), frozenset(published)
+    if not now:
+        return KeyChange(now, now, frozenset(), False)
+    added, gone = now - before, before - now
+    kids_before = {key.kid: key.thumbprint for key in before}
+    replaced = frozenset(key.kid for key in added if kids_before.get(key.kid, key.thumbprint) != key.thumbprint)
+    stayed = {key.thumbprint for key in before} & {key.thumbprint for key in now}
+    return KeyChange(added, gone, replaced, bool(before) and not stayed)
 
 
 class _Unusable(Exception):

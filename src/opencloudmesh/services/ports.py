@@ -12,15 +12,19 @@ from typing import Any, Protocol, TypeVar
 
 from opencloudmesh.protocol.availability import Availability
 from opencloudmesh.services.records import (
+    AuditEntry,
     Delivery,
     DeliveryAttempt,
     IncomingShare,
     NewIncomingShare,
     NewOutgoingShare,
     OutgoingShare,
+    PeerCounts,
+    PeerKey,
     PeerRecord,
     Secret,
     Session,
+    TrustRow,
     User,
     WaitingDeliveries,
 )
@@ -206,6 +210,58 @@ class PeerStore(Protocol):
     def set_failing(self, host: str, at: float, reason: str) -> None:
         """The peer failed: failing_since is kept if set already."""
 
+    def page(self, *, after: str = "", limit: int = 1000) -> Sequence[PeerRecord]:
+        """Peers whose host comes after `after`, by host, without patterns."""
+
+    def hosts(self) -> Sequence[str]: ...
+    def trusted(self) -> Sequence[TrustRow]:
+        """All hosts and patterns with a decision or a pin."""
+
+    def set_decision(self, host: str, decision: str, reason: str, at: float | None) -> None:
+        """Keep what was decided about a host or pattern; empty for no decision."""
+
+    def set_pinned(self, host: str, pinned: bool) -> None: ...
+    def set_alert(self, host: str, alert: str) -> None: ...
+    def remove(self, host: str) -> None: ...
+
+
+class PeerKeyStore(Protocol):
+    def of(self, host: str) -> Sequence[PeerKey]:
+        """All keys of a host, those first seen first."""
+
+    def saw(self, key: PeerKey) -> None:
+        """The host publishes this key: insert it, or note when it was last seen."""
+
+    def set_gone(self, key: PeerKey, at: float) -> None: ...
+    def pin(self, host: str, thumbprints: Sequence[str]) -> None:
+        """Pin these keys of a host, and no others."""
+
+    def forget_old(self, host: str, kept: int) -> None:
+        """Forget keys that are gone and not pinned, but for the `kept` that went last."""
+
+    def remove(self, host: str) -> None: ...
+
+
+class PeerCountStore(Protocol):
+    def of(self, host: str) -> PeerCounts: ...
+
+
+class AuditStore(Protocol):
+    def add(self, entry: AuditEntry) -> None: ...
+    def find(
+        self, *, subject: str | None = None, since: float = 0.0, before_id: int | None = None, limit: int = 1000
+    ) -> Sequence[AuditEntry]:
+        """The newest acts, newest first."""
+
+
+class RuntimeSettingStore(Protocol):
+    def get(self, name: str) -> str | None:
+        """The value, or None where it was never changed at run time."""
+
+    def set(self, name: str, value: str, at: float) -> None: ...
+    def remove(self, name: str) -> None: ...
+
+
 
 class Transaction(Protocol):
     """The stores over one connection; valid only inside the function handed to `Database`."""
@@ -224,6 +280,14 @@ class Transaction(Protocol):
     def deliveries(self) -> DeliveryStore: ...
     @property
     def peers(self) -> PeerStore: ...
+    @property
+    def peer_keys(self) -> PeerKeyStore: ...
+    @property
+    def peer_counts(self) -> PeerCountStore: ...
+    @property
+    def audit(self) -> AuditStore: ...
+    @property
+    def runtime_settings(self) -> RuntimeSettingStore: ...
     def check_secrets(self) -> None:
         """Raise `LocalFault` (seal-broken) where stored secrets do not open with the key of this server."""
 

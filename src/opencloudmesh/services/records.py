@@ -257,6 +257,27 @@ class PeerRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustRow:
+    """What was decided at run time about a host, or about a pattern such as ".example.org"."""
+
+    host: str
+    decision: str
+    reason: str
+    decided_at: float | None
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCounts:
+    """How much there is with one peer: shares by state, messages that wait for it, messages that were given up."""
+
+    given: Mapping[str, int]
+    received: Mapping[str, int]
+    waiting: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
 class PeerKey:
     """A public key that a peer publishes, or published until `gone_at`; `thumbprint` as RFC 7638 makes it, `jwk` its JSON
     text."""

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, null, select
+from sqlalchemy import Integer, bindparam, case, delete, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from opencloudmesh.adapters.database.connection import Connection, Statement
-from opencloudmesh.adapters.database.schema import peers
-from opencloudmesh.services.records import PeerRecord
+from opencloudmesh.adapters.database.connection import Connection, Row, Statement
+from opencloudmesh.adapters.database.schema import peers, peers_trusted, word
+from opencloudmesh.services.records import PeerRecord, TrustRow
 
 _COLUMNS = (
     peers.c.host,
@@ -29,6 +29,20 @@ _COLUMNS = (
 _NAMES = [column.name for column in _COLUMNS]
 _GET = Statement(select(*_COLUMNS).where(peers.c.host == bindparam("host")))
 _ALL = Statement(select(*_COLUMNS).order_by(peers.c.host))
+_PAGE = Statement(
+    select(*_COLUMNS)
+    .where(peers.c.host > bindparam("after"), peers.c.host.not_like(word(".%")))
+    .order_by(peers.c.host)
+    .limit(bindparam("most", type_=Integer))
+)
+_HOSTS = Statement(select(peers.c.host).order_by(peers.c.host))
+_TRUSTED = Statement(
+    select(peers.c.host, peers.c.decision, peers.c.decision_reason, peers.c.decided_at, peers.c.pinned)
+    .where(peers_trusted)
+    .order_by(peers.c.host)
+)
+_REMOVE = Statement(delete(peers).where(peers.c.host == bindparam("which")))
+_SET_ALERT = Statement(update(peers).where(peers.c.host == bindparam("which")), columns=["alert"])
 _INSERT = insert(peers)
 _NEW = _INSERT.excluded
 
@@ -39,7 +53,12 @@ def _insert_or_set(**values: Any) -> Statement:
 
 _SET_DISCOVERY = _insert_or_set(discovery=_NEW.discovery, discovered_at=_NEW.discovered_at)
 _SET_KEY_SET = _insert_or_set(key_set=_NEW.key_set, key_set_at=_NEW.key_set_at)
-_SET_CONTACT = _insert_or_set(last_contact=_NEW.last_contact, failing_since=null(), last_reason=_NEW.last_reason)
+_FIRST = case((peers.c.first_contact == 0.0, _NEW.first_contact), else_=peers.c.first_contact)
+_SET_CONTACT = _insert_or_set(
+    first_contact=_FIRST, last_contact=_NEW.last_contact, failing_since=null(), last_reason=_NEW.last_reason
+)
+_SET_DECISION = _insert_or_set(decision=_NEW.decision, decision_reason=_NEW.decision_reason, decided_at=_NEW.decided_at)
+_SET_PINNED = _insert_or_set(pinned=_NEW.pinned)
 _SET_FAILING = _insert_or_set(
     failing_since=func.coalesce(peers.c.failing_since, _NEW.failing_since), last_reason=_NEW.last_reason
 )
@@ -54,11 +73,39 @@ class Peers:
     def get(self, host: str) -> PeerRecord | None:
         """What is known of this host."""
         row = self._connection.row(_GET, host=host)
-        return PeerRecord(*row) if row else None
+        return _record(row) if row else None
 
     def all(self) -> Sequence[PeerRecord]:
         """All known peers, by host."""
-        return [PeerRecord(*row) for row in self._connection.rows(_ALL)]
+        return [_record(row) for row in self._connection.rows(_ALL)]
+
+    def page(self, *, after: str = "", limit: int = 1000) -> Sequence[PeerRecord]:
+        """Peers whose host comes after `after`, by host, without patterns."""
+        return [_record(row) for row in self._connection.rows(_PAGE, after=after, most=limit)]
+
+    def hosts(self) -> Sequence[str]:
+        """All known hosts and patterns."""
+        return [row[0] for row in self._connection.rows(_HOSTS)]
+
+    def trusted(self) -> Sequence[TrustRow]:
+        """All hosts and patterns with a decision or a pin."""
+        return [TrustRow(*(*row[:4], bool(row[4]))) for row in self._connection.rows(_TRUSTED)]
+
+    def set_decision(self, host: str, decision: str, reason: str, at: float | None) -> None:
+        """Keep what was decided about a host or pattern; empty for no decision."""
+        self._set(_SET_DECISION, host, 0.0, decision=decision, decision_reason=reason, decided_at=at)
+
+    def set_pinned(self, host: str, pinned: bool) -> None:
+        """Whether only pinned keys are taken."""
+        self._set(_SET_PINNED, host, 0.0, pinned=pinned)
+
+    def set_alert(self, host: str, alert: str) -> None:
+        """What the operator should look at; empty for nothing."""
+        self._connection.change(_SET_ALERT, which=host, alert=alert)
+
+    def remove(self, host: str) -> None:
+        """Forget this host."""
+        self._connection.change(_REMOVE, which=host)
 
     def set_discovery(self, host: str, document: str, at: float) -> None:
         """Keep the discovery document last received."""
@@ -93,3 +140,7 @@ class Peers:
             "alert": "",
         }
         self._connection.change(statement, **(row | values), host=host)
+
+
+def _record(row: Row) -> PeerRecord:
+    return PeerRecord(*(*row[:12], bool(row[12]), row[13]))

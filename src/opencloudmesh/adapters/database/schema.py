@@ -25,6 +25,7 @@ from sqlalchemy import (
     and_,
     false,
     literal_column,
+    or_,
 )
 
 metadata = MetaData(
@@ -287,6 +288,9 @@ peers = Table(
     Column("pinned", Boolean, nullable=False, server_default=false()),  # only its pinned keys are taken
     Column("alert", Text, nullable=False, server_default=""),  # what the operator should look at, such as a changed key
 )
+peers_trusted = or_(peers.c.decision != word(""), peers.c.pinned)
+"""Hosts and patterns with a decision or a pin: the trust book is read from them."""
+Index("ix_peers_trusted", peers.c.host, sqlite_where=peers_trusted, postgresql_where=peers_trusted)
 
 peer_keys = Table(
     "peer_keys",

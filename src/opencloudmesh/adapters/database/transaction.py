@@ -1,11 +1,15 @@
 """The stores over one connection (design decision 6)."""
 
+from opencloudmesh.adapters.database.audit import Audit
 from opencloudmesh.adapters.database.availability import AvailabilityMarks
 from opencloudmesh.adapters.database.connection import Connection
 from opencloudmesh.adapters.database.deliveries import Deliveries
 from opencloudmesh.adapters.database.incoming_shares import IncomingShares
 from opencloudmesh.adapters.database.outgoing_shares import OutgoingShares
+from opencloudmesh.adapters.database.peer_counts import PeerCounts
+from opencloudmesh.adapters.database.peer_keys import PeerKeys
 from opencloudmesh.adapters.database.peers import Peers
+from opencloudmesh.adapters.database.runtime_settings import RuntimeSettings
 from opencloudmesh.adapters.database.sealing import SecretBox
 from opencloudmesh.adapters.database.sessions import Sessions
 from opencloudmesh.adapters.database.users import Users
@@ -17,7 +21,19 @@ _SAMPLE = 8
 class StoreTransaction:
     """Implements `ports.Transaction`; one per connection, used for every transaction on it."""
 
-    __slots__ = ("availability", "deliveries", "incoming_shares", "outgoing_shares", "peers", "sessions", "users")
+    __slots__ = (
+        "audit",
+        "availability",
+        "deliveries",
+        "incoming_shares",
+        "outgoing_shares",
+        "peer_counts",
+        "peer_keys",
+        "peers",
+        "runtime_settings",
+        "sessions",
+        "users",
+    )
 
     def __init__(self, connection: Connection, box: SecretBox) -> None:
         self.users = Users(connection)
@@ -27,6 +43,10 @@ class StoreTransaction:
         self.availability = AvailabilityMarks(connection)
         self.deliveries = Deliveries(connection)
         self.peers = Peers(connection)
+        self.peer_keys = PeerKeys(connection)
+        self.peer_counts = PeerCounts(connection)
+        self.audit = Audit(connection)
+        self.runtime_settings = RuntimeSettings(connection)
 
     def check_secrets(self) -> None:
         """Open the newest sealed values; raises what the box raises where there are some and none of them opens."""

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from opencloudmesh.protocol.errors import OCMError
+from opencloudmesh.protocol.errors import OCMError, TemporarilyUnavailable
 from opencloudmesh.services.ports import Clock
 
 V = TypeVar("V")
@@ -46,6 +46,8 @@ class Fetched(Generic[V]):
     async def _run(self, host: str) -> V:
         try:
             value = await self._fetch(host)
+        except TemporarilyUnavailable:  # we had no time: that is nothing to hold against the server
+            raise
         except OCMError as error:
             _put(self._failures, host, (copy.copy(error), self._clock()))
             raise
@@ -57,6 +59,11 @@ class Fetched(Generic[V]):
         self._running.pop(host, None)
         if not task.cancelled():
             task.exception()  # seen: every waiter may have been cancelled
+
+    def held(self, host: str) -> V | None:
+        """What was fetched last, however old; nothing is asked."""
+        found = self._values.get(host)
+        return found[0] if found is not None else None
 
     def forgive(self, host: str) -> None:
         """The server was heard of: do not hold its last failure against it."""

@@ -1,5 +1,6 @@
 """`Peers` (see the package)."""
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -9,9 +10,10 @@ from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.discovery import Discovery, parse_discovery, well_known_urls
 from opencloudmesh.protocol.errors import Forbidden, OCMError, PeerRefused, PeerUnreachable, SignatureRefused
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid, read_signature, sign, verify
-from opencloudmesh.protocol.jwks import KeySet, parse_key_set
+from opencloudmesh.protocol.jwks import KeyChange, KeySet, build_jwk, build_key_set, parse_key_set, thumbprint
 from opencloudmesh.protocol.trust import Allowed
 from opencloudmesh.services.peers.fetched import FRESH_SECONDS, Fetched
+from opencloudmesh.services.peers.key_history import note_keys
 from opencloudmesh.services.peers.seen_signatures import SeenSignatures
 from opencloudmesh.services.peers.trust import TrustBook
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, HttpClient, NewToken, Signer, Transaction
@@ -56,6 +58,7 @@ class Peers:
         self._contacts: dict[str, float] = {}
         self._failing: set[str] = set()
         self.on_contact: list[Callable[[str], None]] = []
+        self.on_alert: Callable[[str], None] = lambda code: None
         """Called with the host after each verified message from it."""
         self.on_exchange: list[Callable[[str, bool], None]] = []
         """Called with the host after each exchange that we began, and whether it answered (5xx is no answer)."""
@@ -115,8 +118,8 @@ class Peers:
     async def verify(self, request: Request, host: str) -> VerifiedSignature:
         """Verify that `host` signed `request` (Appendix B: Verifying a Signature).
 
-        Raises `SignatureRefused` (401), `Forbidden` (403: policy-denied, or sender-not-signer where the keyid names another
-        server).
+        Raises `SignatureRefused` (401; sig-key-not-pinned for a key beside those that an operator pinned), `Forbidden` (403:
+        policy-denied, or sender-not-signer where the keyid names another server).
         """
         self.check_allowed(host)
         received = read_signature(request)
@@ -127,6 +130,7 @@ class Peers:
                 keys = await self._other_keys(host, keyid)
         except (PeerUnreachable, PeerRefused) as error:
             raise SignatureRefused(f"The keys of {host} cannot be had: {error.sentence}", code="sig-keys-unavailable") from error
+        self._check_pinned(host, keys, keyid)
         now = self._clock()
         verified = verify(request, keys, now=now, freshness=self._freshness, skew=self._skew, received=received)
         if not self._seen.add(verified, now):
@@ -136,6 +140,12 @@ class Peers:
         for listener in self.on_contact:
             listener(host)
         return verified
+
+    def _check_pinned(self, host: str, keys: KeySet, keyid: str) -> None:
+        pinned = self.trust.pinned_keys(host)
+        key = keys.get(keyid)
+        if pinned is not None and key is not None and thumbprint(key.public_key) not in pinned:
+            raise SignatureRefused(f"The keys of {host} are pinned, and this is another one.", code="sig-key-not-pinned")
 
     async def _other_keys(self, host: str, keyid: str) -> KeySet:
         """The key is not in the cached set: it is another server's, or a new one."""
@@ -157,8 +167,24 @@ class Peers:
     async def _fetch_key_set(self, host: str, url: str) -> KeySet:
         answer = await self._fetch_json(host, url)
         keys = parse_key_set(answer.body)
-        await self._keep(host, answer.body, lambda tx, text, now: tx.peers.set_key_set(host, text, now))
+
+        def keep(tx: Transaction, text: str, now: float) -> KeyChange | None:
+            tx.peers.set_key_set(host, text, now)
+            return note_keys(tx, host, keys, now)
+
+        self._watch_keys(host, await self._keep(host, answer.body, keep))
         return keys
+
+    def _watch_keys(self, host: str, change: KeyChange | None) -> None:
+        if change is not None and change.alert is not None:
+            code, sentence = change.alert
+            _log.warning("peer-key-alert", peer=host, reason=code, detail=sentence)
+            self.on_alert(code)
+
+    async def key_set(self, host: str, *, fresh: bool = False) -> KeySet:
+        """The keys that a server publishes; raises `Forbidden` (policy-denied), `PeerUnreachable`, `PeerRefused`."""
+        self.check_allowed(host)
+        return await self._keys.get(host, max_age=0.0 if fresh else FRESH_SECONDS)
 
     async def publishes_keys(self, host: str) -> bool:
         """False where `host` answers that there are no keys that we can use; a server that cannot be asked may have some."""
@@ -223,7 +249,24 @@ class Peers:
         if len(self._contacts) >= _MAX_HOSTS:
             self._contacts.clear()
         self._contacts[host] = now
-        await self._note(lambda tx: tx.peers.set_contact(host, now))
+
+        def work(tx: Transaction) -> None:
+            is_new = tx.peers.get(host) is None
+            tx.peers.set_contact(host, now)
+            if is_new:
+                self._keep_held(tx, host, now)
+
+        await self._note(work)
+
+    def _keep_held(self, tx: Transaction, host: str, now: float) -> None:
+        """Keep what was fetched from a server before we dealt with it."""
+        document, keys = self._documents.held(host), self._keys.held(host)
+        if document is not None:
+            tx.peers.set_discovery(host, json.dumps(document.raw, default=dict), now)
+        if keys is not None:
+            known = (build_jwk(key.public_key, kid=kid, algorithm=key.algorithms[0]) for kid, key in keys.keys.items())
+            tx.peers.set_key_set(host, json.dumps(build_key_set(known)), now)
+            note_keys(tx, host, keys, now)
 
     async def _failed(self, host: str, reason: str) -> None:
         now = self._clock()
@@ -239,15 +282,11 @@ class Peers:
         if await self._note(work):
             self._failing.add(host)
 
-    async def _keep(self, host: str, document: bytes, keep: Callable[[Transaction, str, float], None]) -> None:
+    async def _keep(self, host: str, document: bytes, keep: Callable[[Transaction, str, float], T]) -> T | None:
         """Keep what a server published, if we have dealt with it: anybody can name a server, or a thousand of them."""
         text, now = document.decode("utf-8", "replace"), self._clock()
 
-        def work(tx: Transaction) -> None:
-            if tx.peers.get(host) is not None:
-                keep(tx, text, now)
-
-        await self._note(work)
+        return await self._note(lambda tx: keep(tx, text, now) if tx.peers.get(host) is not None else None)
 
     async def _note(self, work: Callable[[Transaction], T]) -> T | None:
         try:

@@ -145,6 +145,10 @@ class TrustBook:
     def _allowing(self, host: str) -> TrustEntry | None:
         return _first(self.allows, subjects_allowing(host)) if self.allows else None
 
+    def denying(self, subject: str) -> TrustEntry | None:
+        """The entry that denies a host or a whole pattern, if there is one."""
+        return self._denying(subject)
+
     def pinned_keys(self, host: str) -> frozenset[str] | None:
         """The thumbprints of the only keys that are taken from `host`; None where any key that it publishes is."""
         return self.pins.get(host)

@@ -1,0 +1,70 @@
+"""The registry of servers, for operators to read: what is known of each, what was decided and why, and who decided."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from opencloudmesh.protocol.address import parse_host
+from opencloudmesh.protocol.errors import NotFound
+from opencloudmesh.services.peers.peers import Peers
+from opencloudmesh.services.peers.trust import Explanation, TrustBook
+from opencloudmesh.services.ports import Database, Transaction
+from opencloudmesh.services.records import AuditEntry, PeerCounts, PeerKey, PeerRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One server: what is stored of it, the decision about it, how much there is with it; `keys` where one was asked for."""
+
+    record: PeerRecord
+    trust: Explanation
+    counts: PeerCounts
+    keys: Sequence[PeerKey] = ()
+
+
+class PeerRegistry:
+    """Reads what operators are shown; `TrustDecisions` changes it."""
+
+    def __init__(self, *, database: Database, peers: Peers) -> None:
+        self._db = database
+        self._peers = peers
+
+    @property
+    def trust(self) -> TrustBook:
+        """The trust book in use."""
+        return self._peers.trust
+
+    async def page(self, *, after: str = "", limit: int = 1000) -> Sequence[Peer]:
+        """Servers whose host comes after `after`, by host, without patterns."""
+
+        def work(tx: Transaction) -> list[Peer]:
+            return [self._peer(tx, record) for record in tx.peers.page(after=after, limit=limit)]
+
+        return await self._db.read(work)
+
+    async def peer(self, host: str) -> Peer:
+        """One server with its keys. A host that only the trust book names is shown too. Raises `NotFound` (peer-unknown)."""
+        canonical = parse_host(host)
+
+        def work(tx: Transaction) -> Peer:
+            record = tx.peers.get(canonical)
+            if record is None and self.trust.explain(canonical).entry is None:
+                raise NotFound(
+                    f"Nothing is known of {canonical}.", code="peer-unknown", hint="ocm peer list shows what is known."
+                )
+            keys = tx.peer_keys.of(canonical)
+            return self._peer(tx, record or _unmet(canonical), keys)
+
+        return await self._db.read(work)
+
+    def _peer(self, tx: Transaction, record: PeerRecord, keys: Sequence[PeerKey] = ()) -> Peer:
+        return Peer(record, self.trust.explain(record.host), tx.peer_counts.of(record.host), keys)
+
+    async def audit(
+        self, *, subject: str | None = None, since: float = 0.0, before_id: int | None = None, limit: int = 1000
+    ) -> Sequence[AuditEntry]:
+        """What was done, newest first."""
+        return await self._db.read(lambda tx: tx.audit.find(subject=subject, since=since, before_id=before_id, limit=limit))
+
+
+def _unmet(host: str) -> PeerRecord:
+    return PeerRecord(host, "", 0.0, "", 0.0, 0.0, 0.0, None, "")
