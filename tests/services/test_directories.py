@@ -1,0 +1,146 @@
+"""Directories that are signed by joserfc and fetched over a simulated network."""
+
+import json
+from typing import Any
+
+import pytest
+from joserfc import jws
+from joserfc.jwk import ECKey
+
+from opencloudmesh.protocol.jwks import KeySet, parse_key_set
+from opencloudmesh.services.directories import REFRESH_SECONDS, Directories, DirectorySource
+from opencloudmesh.services.ports import Database, HttpAnswer
+from tests.services.world import SimulatedNetwork, SimulatedTime
+
+URL = "https://directory.example.org/servers.json"
+KEY = ECKey.generate_key("P-256", {"kid": "directory"})
+OTHER = ECKey.generate_key("P-256", {"kid": "other"})
+
+
+def keys_of(key: ECKey) -> KeySet:
+    return parse_key_set(json.dumps({"keys": [key.as_dict(private=False)]}).encode())
+
+
+def signed(*hosts: str, key: ECKey = KEY, path: str = "") -> bytes:
+    servers = [{"url": f"https://{host}{path}", "displayName": host} for host in hosts]
+    payload = json.dumps({"federation": "Test", "servers": servers}).encode()
+    return json.dumps(jws.serialize_json({"protected": {"alg": "ES256"}}, payload, key)).encode()
+
+
+class TimeOver(Exception):
+    """The test has seen enough."""
+
+
+class DirectoryService:
+    """Answers with what it is told to."""
+
+    def __init__(self, network: SimulatedNetwork) -> None:
+        self.body = signed("one.example.org")
+        self.status = 200
+        network.routes["GET", URL] = lambda _: HttpAnswer(self.status, {}, self.body)
+
+
+@pytest.fixture
+def network() -> SimulatedNetwork:
+    return SimulatedNetwork()
+
+
+@pytest.fixture
+def service(network: SimulatedNetwork) -> DirectoryService:
+    return DirectoryService(network)
+
+
+@pytest.fixture
+def time() -> SimulatedTime:
+    return SimulatedTime()
+
+
+def directories(database: Database, network: SimulatedNetwork, time: SimulatedTime, key: ECKey = KEY) -> Directories:
+    return Directories([DirectorySource(URL, keys_of(key))], database=database, http=network, clock=time)
+
+
+@pytest.mark.spec("DIR-3")
+async def test_members_are_those_of_a_verified_list(
+    database: Database, network: SimulatedNetwork, service: DirectoryService, time: SimulatedTime
+) -> None:
+    found = directories(database, network, time)
+    assert not found.is_member("one.example.org")
+    (status,) = await found.refresh_all()
+    assert (status.reason, status.fetched_at) == ("", time.now)
+    assert found.is_member("one.example.org")
+    assert not found.is_member("two.example.org")
+    assert [server.display_name for server in found.members()] == ["one.example.org"]
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "directory-signature": {"body": signed("two.example.org", key=OTHER)},
+    "directory-not-jws": {"body": signed("two.example.org")[:-9]},
+    "directory-invalid": {"body": signed("two.example.org", path="/ocm")},
+    "http-404": {"status": 404},
+    "tcp-refused": {},
+}
+
+
+@pytest.mark.spec("DIR-3")
+@pytest.mark.parametrize("reason", FAULTS)
+async def test_a_fault_leaves_the_last_good_list_and_is_told(
+    database: Database, network: SimulatedNetwork, service: DirectoryService, time: SimulatedTime, reason: str
+) -> None:
+    found = directories(database, network, time)
+    await found.refresh_all()
+    at = time.now
+    time.advance(REFRESH_SECONDS)
+    for name, value in FAULTS[reason].items():
+        setattr(service, name, value)
+    if not FAULTS[reason]:
+        network.down.add("directory.example.org")
+    (status,) = await found.refresh_all()
+    assert (status.reason, status.fetched_at, status.checked_at) == (reason, at, time.now)
+    assert status.detail
+    assert found.is_member("one.example.org")
+    after_restart = directories(database, network, time)
+    await after_restart.load()
+    assert after_restart.status() == found.status()
+    assert after_restart.is_member("one.example.org")
+    network.down.clear()
+    service.status, service.body = 200, signed("three.example.org")
+    (status,) = await after_restart.refresh_all()
+    assert status.reason == ""
+    assert [server.host for server in after_restart.members()] == ["three.example.org"]
+
+
+async def test_a_stored_list_counts_under_the_present_key_only(
+    database: Database, network: SimulatedNetwork, service: DirectoryService, time: SimulatedTime
+) -> None:
+    await directories(database, network, time).refresh_all()
+    with_new_key = directories(database, network, time, OTHER)
+    await with_new_key.load()
+    assert not with_new_key.is_member("one.example.org")
+    (status,) = with_new_key.status()
+    assert (status.reason, status.checked_at) == ("directory-signature", 0.0)
+
+
+async def test_the_timer_asks_hourly_and_sooner_after_a_fault(
+    database: Database, network: SimulatedNetwork, service: DirectoryService, time: SimulatedTime
+) -> None:
+    asked: list[float] = []
+    start = time.now
+
+    async def pause(seconds: float) -> None:
+        asked.append(len(network.asked))
+        time.advance(seconds)
+        if time.now >= start + REFRESH_SECONDS:
+            network.down.add("directory.example.org")
+        if time.now >= start + REFRESH_SECONDS + 900:
+            raise TimeOver
+
+    found = Directories([DirectorySource(URL, keys_of(KEY))], database=database, http=network, clock=time, pause=pause)
+    with pytest.raises(TimeOver):
+        await found.run()
+    assert asked[0] == asked[11] == 1
+    assert asked[12:] == [2, 3, 4]
+
+
+async def test_without_directories_nothing_runs(database: Database, network: SimulatedNetwork, time: SimulatedTime) -> None:
+    await Directories([], database=database, http=network, clock=time).run()
+    assert network.asked == []
