@@ -624,7 +624,14 @@ def statements() -> Iterator[tuple[str, Statement]]:
                     yield f"{module.__name__.rpartition('.')[2]}{name}", statement
 
 
-READS_ALL = {"users_ALL", "peers_ALL", "deliveries_HASTEN", "deliveries_PEERS_GIVEN_UP", "deliveries_DEAD_BEYOND"}
+READS_ALL = {
+    "users_ALL",
+    "peers_ALL",
+    "deliveries_HASTEN",
+    "deliveries_PEERS_GIVEN_UP",
+    "deliveries_DEAD_BEYOND",
+    "incoming_shares_PEERS_OF_ACCEPTED",
+}
 READS_A_FEW = {"outgoing_shares_LAST", "incoming_shares_LAST"}
 """They walk back from the newest row, and stop at their limit."""
 PARENTS_ADD = {"users_ADD", "outgoing_shares_ADD", "incoming_shares_ADD"}

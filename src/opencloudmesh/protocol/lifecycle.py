@@ -46,7 +46,8 @@ _END: Final[Mapping[str, str]] = {REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: FAILED
 OUTGOING_SHARE: Final[Table] = {
     # Acceptance may overtake the answer to our own notification.
     PENDING: {DELIVER: SENT, ACCEPT: ACCEPTED, DECLINE: DECLINED, **_END},
-    SENT: {DELIVER: SENT, ACCEPT: ACCEPTED, DECLINE: DECLINED, **_END},
+    # What was taken once is taken, also where a repeat of the notification is refused.
+    SENT: {DELIVER: SENT, ACCEPT: ACCEPTED, DECLINE: DECLINED, **_END, FAIL: SENT},
     # An answer proves the delivery, whatever became of our own tries.
     ACCEPTED: {DELIVER: ACCEPTED, ACCEPT: ACCEPTED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: ACCEPTED},
     DECLINED: {DELIVER: DECLINED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: DECLINED},

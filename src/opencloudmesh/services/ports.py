@@ -87,6 +87,12 @@ class IncomingShareStore(Protocol):
     def accepted(self, user_id: int) -> Sequence[IncomingShare]:
         """All that the user has accepted and not lost since, by mount name."""
 
+    def peers_of_accepted(self) -> Sequence[str]:
+        """The peers of all accepted shares."""
+
+    def accepted_of_peer(self, peer: str, *, after_id: int = 0, limit: int = 100) -> Sequence[IncomingShare]:
+        """Accepted shares of a peer, of all users: ascending ids greater than `after_id`."""
+
     def peers_of(self, provider_id: str, *, limit: int) -> Sequence[str]:
         """The peers, at most so many, that gave one of our users a share with this providerId."""
 

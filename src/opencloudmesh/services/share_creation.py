@@ -12,6 +12,8 @@ from opencloudmesh.protocol.address import OCMAddress, parse_address
 from opencloudmesh.protocol.discovery import Discovery
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, OCMError
 from opencloudmesh.protocol.lifecycle import (
+    ACCEPTED,
+    DECLINED,
     DELIVER,
     DONE,
     EXPIRED,
@@ -22,6 +24,7 @@ from opencloudmesh.protocol.lifecycle import (
     RETRY,
     REVOKE,
     REVOKED,
+    SENT,
     next_state,
 )
 from opencloudmesh.protocol.notifications import build_notification
@@ -43,6 +46,7 @@ from opencloudmesh.services.records import Delivery, NewOutgoingShare, OutgoingS
 SHARE_CREATION = "SHARE_CREATION"
 RECEIVED_FOLDER = "Shared with me"
 _OVER = frozenset({REVOKED, EXPIRED, FAILED})
+_TAKEN = frozenset({SENT, ACCEPTED, DECLINED})
 _UNKNOWN_THERE = frozenset({400, 403, 404, 410})
 """What servers answer to a notification about a share that they do not have."""
 
@@ -153,7 +157,8 @@ class ShareCreation:
             if state == share.state:
                 return share
             tx.outgoing_shares.set_state(share_id, state, "", now)
-            if _withdraw_creation(tx, share_id, now):
+            may_be_known = _withdraw_creation(tx, share_id, now)
+            if may_be_known or share.state in _TAKEN:
                 self._deliveries.queue(tx, peer=share.peer, kind=SHARE_UNSHARED, user_id=user.id, outgoing=share_id)
             return _owned(tx, user, share_id)
 

@@ -117,6 +117,12 @@ _RELEASE = Statement(
 _ACCEPTED = Statement(
     _SELECT.where(_TABLE.user_id == bindparam("user_id"), incoming_accepted).order_by(_TABLE.mount_name, _TABLE.id)
 )
+_PEERS_OF_ACCEPTED = Statement(select(_TABLE.peer).where(incoming_accepted).distinct().order_by(_TABLE.peer))
+_ACCEPTED_OF_PEER = Statement(
+    _SELECT.where(_TABLE.peer == bindparam("peer"), incoming_accepted, _TABLE.id > bindparam("after"))
+    .order_by(_TABLE.id)
+    .limit(_MOST)
+)
 _PEERS_OF = Statement(select(_TABLE.peer).where(_TABLE.provider_id == bindparam("provider_id")).distinct().limit(_MOST))
 _LAST = Statement(_SELECT.order_by(_TABLE.id.desc()).limit(_MOST))
 _UPDATE = update(incoming_shares).where(_TABLE.id == bindparam("which"))
@@ -311,6 +317,15 @@ class IncomingShares:
     def has_accepted_from(self, user_id: int, sender: str) -> bool:
         """Whether the user ever accepted a share of this sender."""
         return self._connection.row(_ACCEPTED_FROM, user_id=user_id, sender=sender) is not None
+
+    def peers_of_accepted(self) -> Sequence[str]:
+        """The peers of all accepted shares."""
+        return [row[0] for row in self._connection.rows(_PEERS_OF_ACCEPTED)]
+
+    def accepted_of_peer(self, peer: str, *, after_id: int = 0, limit: int = 100) -> Sequence[IncomingShare]:
+        """Accepted shares of a peer, of all users: ascending ids greater than `after_id`."""
+        rows = self._connection.rows(_ACCEPTED_OF_PEER, peer=peer, after=after_id, most=limit)
+        return [self._share(row) for row in rows]
 
     def last(self, limit: int) -> Sequence[IncomingShare]:
         """The shares that came last."""

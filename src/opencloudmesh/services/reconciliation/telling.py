@@ -1,0 +1,69 @@
+"""Which messages about a share the other side should have had and has not, and sending them again."""
+
+from collections.abc import Sequence
+
+from opencloudmesh.protocol.lifecycle import ACCEPTED, DEAD, DECLINED, DONE, FAILED, LEFT, PENDING, REVOKED, SENT
+from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED
+from opencloudmesh.services.delivery import Overtaken
+from opencloudmesh.services.ports import Transaction
+from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShare
+from opencloudmesh.services.share_creation import SHARE_CREATION
+
+_OPEN = frozenset({"queued", "leased"})
+_LIVING = frozenset({SENT, ACCEPTED})
+_ANSWERS = {ACCEPTED: SHARE_ACCEPTED, DECLINED: SHARE_DECLINED, LEFT: SHARE_DECLINED}
+
+
+def untold_end(tx: Transaction, share: OutgoingShare) -> Delivery | None:
+    """The dead message that this share was taken back."""
+    return _given_up(tx.deliveries.of_outgoing_share(share.id), SHARE_UNSHARED) if share.state == REVOKED else None
+
+
+def untold_answer(tx: Transaction, share: IncomingShare) -> Delivery | None:
+    """The dead message with the recipient's answer, as it is now."""
+    kind = _ANSWERS.get(share.state)
+    return _given_up(tx.deliveries.of_incoming_share(share.id), kind) if kind else None
+
+
+def _given_up(deliveries: Sequence[Delivery], kind: str) -> Delivery | None:
+    """The last message of this kind, where it was given up."""
+    if any(delivery.state in _OPEN for delivery in deliveries):
+        return None
+    last = next((delivery for delivery in reversed(deliveries) if delivery.kind == kind), None)
+    return last if last is not None and last.state == DEAD and last.reason != Overtaken.code else None
+
+
+def is_still_true(tx: Transaction, delivery: Delivery) -> bool:
+    """Whether a dead message is what the other side should know now; never so for a Share Creation Notification."""
+    meant = None
+    if delivery.outgoing_share_id is not None:
+        given = tx.outgoing_shares.by_id(delivery.outgoing_share_id)
+        meant = untold_end(tx, given) if given else None
+    elif delivery.incoming_share_id is not None:
+        received = tx.incoming_shares.by_id(delivery.incoming_share_id)
+        meant = untold_answer(tx, received) if received else None
+    return meant is not None and meant.id == delivery.id
+
+
+def creations(tx: Transaction, share: OutgoingShare) -> Sequence[Delivery]:
+    """The deliveries of its Share Creation Notification, oldest first."""
+    return [delivery for delivery in tx.deliveries.of_outgoing_share(share.id) if delivery.kind == SHARE_CREATION]
+
+
+def may_be_announced(share: OutgoingShare, announced: Sequence[Delivery], now: float) -> bool:
+    """Whether its Share Creation Notification can be sent again: it gives access, or failed, and none is under way."""
+    is_over = share.expires_at is not None and share.expires_at <= now
+    waits = any(delivery.state in _OPEN for delivery in announced)
+    return share.state in (_LIVING | {PENDING, FAILED}) and not is_over and not waits
+
+
+def last_word(share: OutgoingShare, told: Sequence[Delivery]) -> str:
+    """What the other side said last about a share of ours."""
+    if share.state in (ACCEPTED, DECLINED):
+        return share.state
+    last = told[-1] if told else None
+    if last is None:
+        return "taken" if share.state == SENT else share.reason
+    if last.state == DONE:
+        return "taken"
+    return last.reason or ("waiting" if last.state in _OPEN else "")
