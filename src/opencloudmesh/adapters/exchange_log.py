@@ -1,21 +1,36 @@
-"""Every exchange with another server as one line of the log: method, URL, status, who signed, how authorised; never a secret."""
+"""Every exchange that we begin with another server: one line of the log, one row of the exchange log, and our trace id with it.
 
-from collections.abc import AsyncIterator, Mapping
+Rules kept here: neither holds a secret; of what is streamed (files, WebDAV listings) no body is kept, and its time runs until the
+end of the answer; what the other server is sent is what the caller said, with `traceparent`.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import structlog
 
-from opencloudmesh.protocol.errors import PeerUnreachable
+from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
+from opencloudmesh.protocol.redaction import NO_BODY, Body, Wire, redact_url
+from opencloudmesh.protocol.trace_context import TRACEPARENT
+from opencloudmesh.services.exchanges import NO_EXCHANGES, NotesExchanges, Seen
+from opencloudmesh.services.exchanges.seen import peer_of
 from opencloudmesh.services.ports import HttpAnswer, HttpClient, HttpStream
+from opencloudmesh.services.tracing import current_trace, outgoing_traceparent
 
 _log = structlog.get_logger("exchange")
+_BROKEN_OFF = "broken-off"
 
 
 class LoggedHttpClient:
-    """`HttpClient` that logs what passes through another one."""
+    """`HttpClient` that notes what passes through another one."""
 
-    def __init__(self, http: HttpClient) -> None:
+    def __init__(
+        self, http: HttpClient, exchanges: NotesExchanges = NO_EXCHANGES, clock: Callable[[], float] = time.time
+    ) -> None:
         self._http = http
+        self._exchanges = exchanges
+        self._clock = clock
 
     async def fetch(
         self,
@@ -27,14 +42,20 @@ class LoggedHttpClient:
         max_bytes: int = 1 << 20,
         total_timeout: float = 20.0,
     ) -> HttpAnswer:
+        sent = _with_trace(headers)
+        noting = _Noting(self._exchanges, self._clock(), method, url, sent, body)
         try:
             answer = await self._http.fetch(
-                method, url, headers=headers, body=body, max_bytes=max_bytes, total_timeout=total_timeout
+                method, url, headers=sent, body=body, max_bytes=max_bytes, total_timeout=total_timeout
             )
         except PeerUnreachable as error:
-            _note(method, url, headers, 0, error.code)
+            noting.failed(error)
             raise
-        _note(method, url, headers, answer.status, "")
+        except BaseException:
+            noting.broken_off()
+            raise
+        noting.status, noting.answer_headers, noting.answer_body = answer.status, answer.headers, Body.of(answer.body)
+        noting.done()
         return answer
 
     def stream(
@@ -45,36 +66,121 @@ class LoggedHttpClient:
         headers: Mapping[str, str] | None = None,
         body: bytes | AsyncIterator[bytes] = b"",
     ) -> AbstractAsyncContextManager[HttpStream]:
-        return self._stream(method, url, headers, body)
+        return self._stream(method, url, _with_trace(headers), body)
 
     @asynccontextmanager
     async def _stream(
-        self, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | AsyncIterator[bytes]
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | AsyncIterator[bytes]
     ) -> AsyncIterator[HttpStream]:
+        noting = _Noting(self._exchanges, self._clock(), method, url, headers, None)
         try:
             async with self._http.stream(method, url, headers=headers, body=body) as answer:
-                _note(method, url, headers, answer.status, "")
-                yield answer
+                noting.status, noting.answer_headers = answer.status, answer.headers
+                counted = _Counted(answer)
+                try:
+                    yield counted
+                finally:
+                    noting.answer_body = Body(None, counted.received)
         except PeerUnreachable as error:
-            _note(method, url, headers, 0, error.code)
+            noting.failed(error)
             raise
+        except BaseException:
+            noting.broken_off()
+            raise
+        noting.done()
 
     def origin_of(self, host: str) -> str:
         return self._http.origin_of(host)
 
 
-def _note(method: str, url: str, headers: Mapping[str, str] | None, status: int, reason: str) -> None:
-    sent = headers or {}
-    _log.info(
-        "exchange",
-        direction="out",
-        method=method,
-        url=url,
-        status=status,
-        reason=reason,
-        signed_by=_keyid(sent.get("signature-input", "")),
-        authorization=sent.get("authorization", "").partition(" ")[0],
-    )
+class _Counted:
+    """An answer whose bytes are counted while they are read."""
+
+    __slots__ = ("_answer", "headers", "received", "status")
+
+    def __init__(self, answer: HttpStream) -> None:
+        self._answer = answer
+        self.status = answer.status
+        self.headers = answer.headers
+        self.received = 0
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._answer.chunks():
+            self.received += len(chunk)
+            yield chunk
+
+
+class _Noting:
+    """One exchange under way; it is noted once, by the first of `done`, `failed` and `broken_off`."""
+
+    def __init__(
+        self,
+        exchanges: NotesExchanges,
+        at: float,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+    ) -> None:
+        self._exchanges = exchanges
+        self._at = at
+        self._begun = time.perf_counter()
+        self._method = method
+        self._url = url
+        self._headers = headers
+        self._body = NO_BODY if body is None else Body.of(body)
+        self._is_stream = body is None
+        self.status = 0
+        self.answer_headers: Mapping[str, str] = {}
+        self.answer_body = NO_BODY
+
+    def done(self) -> None:
+        """The answer is there."""
+        self._note("", "")
+
+    def failed(self, error: OCMError) -> None:
+        """The peer was not reached, or broke off."""
+        self._note(error.code, error.sentence)
+
+    def broken_off(self) -> None:
+        """We did not wait for the end: somebody went away, or had enough."""
+        self._note("" if self.status else _BROKEN_OFF, "We broke it off.")
+
+    def _note(self, reason: str, detail: str) -> None:
+        _log.info(
+            "exchange",
+            direction="out",
+            method=self._method,
+            url=redact_url(self._url),
+            status=self.status,
+            reason=reason,
+            signed_by=_keyid(self._headers.get("signature-input", "")),
+            authorization=self._headers.get("authorization", "").partition(" ")[0],
+        )
+        self._exchanges.note(
+            Seen(
+                at=self._at,
+                direction="out",
+                peer=peer_of(self._url),
+                method=self._method,
+                status=self.status,
+                duration=time.perf_counter() - self._begun,
+                wire=self._wire,
+                reason=reason,
+                detail=detail,
+                trace_id=current_trace(),
+                verified=self.status > 0,
+                is_webdav=self._is_stream,
+                size=len(self._body.content or b"") + len(self.answer_body.content or b""),
+            )
+        )
+
+    def _wire(self) -> Wire:
+        return Wire(self._url, list(self._headers.items()), self._body, list(self.answer_headers.items()), self.answer_body)
+
+
+def _with_trace(headers: Mapping[str, str] | None) -> dict[str, str]:
+    return {**(headers or {}), TRACEPARENT: outgoing_traceparent()}
 
 
 def _keyid(signature_input: str) -> str:

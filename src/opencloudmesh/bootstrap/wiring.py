@@ -52,6 +52,7 @@ from opencloudmesh.services.peers import Peers, TrustBook
 from opencloudmesh.services.ports import Database, HttpClient, Storage
 from opencloudmesh.services.records import User
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
+from opencloudmesh.services.exchanges import Exchanges
 from opencloudmesh.services.resource_access.received import Authorize
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
@@ -65,6 +66,7 @@ from opencloudmesh.webdav.server import WebDavServer
 
 _log = structlog.get_logger(__name__)
 
+from opencloudmesh.web.exchanges import Recorder
 
 def new_token() -> str:
     """32 letters and digits: 128 bits."""
@@ -134,7 +136,7 @@ class Wiring:
     def http(self) -> HttpClient:
         guarded = GuardedHttpClient(self.routes)
         self._stack.push_async_callback(guarded.aclose)
-        return LoggedHttpClient(guarded)
+        return LoggedHttpClient(guarded, self.exchanges, self.clock) if self._exclusive else LoggedHttpClient(guarded)
 
     @cached_property
     def routes(self) -> list[RoutePolicy]:
@@ -276,7 +278,12 @@ class Wiring:
 
     @cached_property
     def sweeper(self) -> Sweeper:
-        return Sweeper(database=self.database, clock=self.clock)
+        return Sweeper(database=self.database, clock=self.clock, also={"exchanges": self.exchanges.sweep})
+
+    @cached_property
+    def exchanges(self) -> Exchanges:
+        log = self.settings.exchange_log
+        return Exchanges(database=self.database, clock=self.clock, body_bytes=log.body_bytes, days=log.days, rows=log.rows)
 
     # ------------------------------------------------------------ the app
     @property
@@ -360,3 +367,7 @@ class Wiring:
             await asyncio.gather(task, return_exceptions=True)
 
         self._stack.push_async_callback(end)
+            limits=self.limits.addresses,
+            recorder=Recorder(self.exchanges, origin, self.limits.addresses.addresses, self.clock),
+        await self._start_trust()
+        self._run_beside(self.exchanges.run(), "exchange log")  # first, so that it ends last

@@ -7,7 +7,7 @@ kind of things is said in the log and does not keep the others from being swept.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -44,7 +44,10 @@ class Sweeper:
         clock: Clock,
         every: float = 30.0,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        also: Mapping[str, Sweep] | None = None,
     ) -> None:
+        """`also`: what else is swept, by kind."""
+        self._sweeps = SWEEPS | dict(also or {})
         self._db = database
         self._clock = clock
         self._every = every
@@ -60,7 +63,7 @@ class Sweeper:
         """One batch of each kind; returns the size of the largest."""
         now = self._clock()
         largest = 0
-        for kind, sweep in SWEEPS.items():
+        for kind, sweep in self._sweeps.items():
             largest = max(largest, await self._swept(kind, sweep, now))
         return max(largest, await self._swept_dead_beyond(now))
 

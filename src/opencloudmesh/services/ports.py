@@ -15,6 +15,9 @@ from opencloudmesh.services.records import (
     AuditEntry,
     Delivery,
     DeliveryAttempt,
+    DirectoryRecord,
+    Exchange,
+    ExchangeFilter,
     IncomingShare,
     NewIncomingShare,
     NewOutgoingShare,
@@ -279,6 +282,26 @@ class Transaction(Protocol):
     @property
     def outgoing_shares(self) -> OutgoingShareStore: ...
     @property
+class DirectoryStore(Protocol):
+    def get(self, url: str) -> DirectoryRecord | None: ...
+    def set(self, url: str, *, document: str, checked_at: float, reason: str, detail: str) -> None:
+        """Note how a look ended; an empty document leaves the last good one."""
+
+
+class ExchangeStore(Protocol):
+    def add(self, exchanges: Sequence[Exchange]) -> None: ...
+    def by_id(self, exchange_id: int) -> Exchange | None: ...
+    def find(self, wanted: ExchangeFilter, *, limit: int) -> Sequence[Exchange]:
+        """Newest first; with `after_id` the oldest of them, still newest first."""
+
+    def count(self) -> int: ...
+    def remove_before(self, at: float, limit: int) -> int:
+        """Delete up to `limit` exchanges older than that; returns how many."""
+
+    def remove_beyond(self, kept: int, limit: int) -> int:
+        """Delete up to `limit` where there are more than `kept`: refused ones of unverified senders first, the oldest of them,
+        then the oldest of the peer that has most. Returns how many."""
+
     def incoming_shares(self) -> IncomingShareStore: ...
     @property
     def availability(self) -> AvailabilityStore: ...
@@ -298,6 +321,8 @@ class Transaction(Protocol):
         """Raise `LocalFault` (seal-broken) where stored secrets do not open with the key of this server."""
 
 
+    def exchanges(self) -> ExchangeStore: ...
+    @property
 class Database(Protocol):
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a thread over a consistent snapshot; its exceptions come through."""

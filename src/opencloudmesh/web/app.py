@@ -25,9 +25,10 @@ from opencloudmesh.web.answers import (
     send_answer,
 )
 from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_INTERNAL, USER_METHOD_REFUSED, USER_NOT_FOUND
+from opencloudmesh.web.exchanges import Recorder, traced
 from opencloudmesh.web.limiting import AddressLimits
 from opencloudmesh.web.measuring import measured, route_class
-from opencloudmesh.web.ocm_api import BODY_IDLE_SECONDS, MESSAGE_BYTES, OcmServices, ocm_routes
+from opencloudmesh.web.ocm_api import BODY_IDLE_SECONDS, MESSAGE_BYTES, DiscoveryDocument, OcmServices, ocm_routes
 from opencloudmesh.web.user_api import UserServices, build_user_api
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,7 @@ def build_app(
     users: UserServices,
     mounts: Sequence[tuple[str, ASGIApp]],
     origin: str,
-    discovery: Mapping[str, Any],
+    discovery: DiscoveryDocument,
     jwks: Mapping[str, Any],
     ready: Check,
     message_bytes: int = MESSAGE_BYTES,
@@ -52,14 +53,17 @@ def build_app(
     measures: Measures = NO_MEASURES,
     metrics: ASGIApp | None = None,
     limits: AddressLimits | None = None,
+    recorder: Recorder | None = None,
 ) -> ASGIApp:
     """Build the server's ASGI app.
 
-    `origin` is the public origin (no trailing slash); `discovery` and `jwks` are the documents that peers read; `mounts` are
+    `origin` is the public origin (no trailing slash); `discovery` and `jwks` are what peers read; `mounts` are
     (prefix, app), for WebDAV; `ready` says whether the server can work (database open), for `/readyz`; requests are counted in
-    `measures`, and `metrics` answers `/metrics`; `limits` by source address are those of the defaults if not given.
+    `measures`, and `metrics` answers `/metrics`; `limits` by source address are those of the defaults if not given;
+    `recorder` notes the requests of peers.
     """
     limits = limits or AddressLimits(measures=measures)
+    recorder = recorder or Recorder(origin=origin)
     routes = ocm_routes(
         ocm,
         origin=origin,
@@ -69,19 +73,22 @@ def build_app(
         body_idle_seconds=body_idle_seconds,
         measures=measures,
         limits=limits,
+        recorder=recorder,
     )
     routes["/healthz"] = _Probe(None)
     routes["/readyz"] = _Probe(ready)
     user_api = build_user_api(users, origin=origin, body_bytes=message_bytes, body_idle_seconds=body_idle_seconds)
     if metrics is not None:
         routes["/metrics"] = metrics
-    limited = [(prefix, _limited(prefix, app, limits)) for prefix, app in (*mounts, ("/api/v1", user_api))]
+    limited = [(prefix, _limited(prefix, app, limits, recorder)) for prefix, app in (*mounts, ("/api/v1", user_api))]
     return _Dispatcher(routes, limited, measures, not_found=limits.around_document(_NotFound(PEER_NOT_FOUND)))
 
 
-def _limited(prefix: str, app: ASGIApp, limits: AddressLimits) -> ASGIApp:
-    """What peers use is limited by source address; what users use only hears of it."""
-    return limits.around_shared(app) if prefix == "/dav/ocm" else limits.with_caller(app)
+def _limited(prefix: str, app: ASGIApp, limits: AddressLimits, recorder: Recorder) -> ASGIApp:
+    """What peers use is limited by source address, and noted; what users use only hears of it."""
+    if prefix == "/dav/ocm":
+        return recorder.around_shared(limits.around_shared(app))
+    return traced(limits.with_caller(app))
 
 
 class _Probe:

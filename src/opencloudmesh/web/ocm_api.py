@@ -3,7 +3,7 @@
 Sections "OCM API Discovery", "Appendix B: JWKS Endpoint", "Share Creation Notification", "Share Acceptance Notification", "Code
 Flow". Rules kept here:
 
-- documents are 200 without redirect, `application/json`, bytes built once (DISC-1);
+- documents are 200 without redirect, `application/json`, bytes built once, and again where what they tell has changed (DISC-1);
 - a request is handed on as it came: the configured origin with the raw path and query is its `@target-uri`, never a Host header;
 - bodies are bounded while they are read, the media type is checked before;
 - Cache-Control: no-store on every answer to a token request (CODE-5).
@@ -14,13 +14,13 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
-from urllib.parse import quote
 
 import structlog
 
-from opencloudmesh.protocol.errors import OCMError, SignatureRefused, TokenRefused
+from opencloudmesh.protocol.errors import InvalidMessage, OCMError, SignatureRefused, TokenRefused
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.services.callers import current_caller
+from opencloudmesh.services.exchanges import holds, refused_with
 from opencloudmesh.services.measures import NO_MEASURES, OCM_NOTIFICATIONS, OCM_SHARES, OCM_TOKEN, Measures
 from opencloudmesh.web.answers import (
     ANY_ORIGIN,
@@ -46,6 +46,7 @@ from opencloudmesh.web.errors import (
     answer_to_peer,
     answer_to_token_request,
 )
+from opencloudmesh.web.exchanges import Recorder, target_of
 from opencloudmesh.web.limiting import AddressLimits
 from opencloudmesh.web.refusal_log import RefusalLog
 
@@ -55,6 +56,7 @@ _NEXTCLOUD: Final = b"Nextcloud Server Crawler"
 _NEXTCLOUD_API_VERSION: Final = "1.1"
 MESSAGE_BYTES: Final = 1 << 20
 BODY_IDLE_SECONDS: Final = 20.0
+DOCUMENT_SECONDS: Final = 300
 
 
 class ReceivesMessages(Protocol):
@@ -92,18 +94,19 @@ class _Variant:
 
 
 class CachedDocument:
-    """A public JSON document as an ASGI app: GET and HEAD from bytes built once, 304 to a matching If-None-Match.
+    """A public JSON document as an ASGI app: GET and HEAD from bytes built once, 304 to a matching If-None-Match."""
 
-    `for_nextcloud`: the text for user agents that start with "Nextcloud Server Crawler", whose versions up to 30 refuse every
-    `apiVersion` above 1.1.
-    """
+    def __init__(self, document: Mapping[str, Any], *, max_age: int = DOCUMENT_SECONDS) -> None:
+        self._shared: tuple[Header, ...] = (
+            (b"cache-control", f"public, max-age={max_age}".encode()),
+            ANY_ORIGIN,
+            *SECURITY_HEADERS,
+        )
+        self.publish(document)
 
-    def __init__(self, document: Mapping[str, Any], *, max_age: int, for_nextcloud: Mapping[str, Any] | None = None) -> None:
-        shared: tuple[Header, ...] = ((b"cache-control", f"public, max-age={max_age}".encode()), ANY_ORIGIN, *SECURITY_HEADERS)
-        if for_nextcloud is not None:
-            shared = ((b"vary", b"user-agent"), *shared)
-        self._plain = _variant(document, shared)
-        self._nextcloud = self._plain if for_nextcloud is None else _variant(for_nextcloud, shared)
+    def publish(self, document: Mapping[str, Any]) -> None:
+        """Answer with this document from now on."""
+        self._plain = self._nextcloud = _variant(document, self._shared)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
@@ -122,6 +125,16 @@ class CachedDocument:
             return
         await send({"type": "http.response.start", "status": 200, "headers": list(variant.found)})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else variant.body})
+
+
+class DiscoveryDocument(CachedDocument):
+    """Our discovery document; user agents that start with "Nextcloud Server Crawler" get another text, because their versions up
+    to 30 refuse every `apiVersion` above 1.1."""
+
+    def publish(self, document: Mapping[str, Any]) -> None:
+        """Answer with this document from now on."""
+        shared: tuple[Header, ...] = ((b"vary", b"user-agent"), *self._shared)
+        self._plain, self._nextcloud = _variant(document, shared), _variant(_for_nextcloud(document), shared)
 
 
 def _variant(document: Mapping[str, Any], shared: tuple[Header, ...]) -> _Variant:
@@ -184,6 +197,7 @@ class MessageEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
+            refused_with("method-not-allowed", "Only POST is taken here.")
             await send_answer(
                 send, refuse_method(scope, ("POST",), PEER_METHOD_REFUSED, *self._kind.headers), head=scope["method"] == "HEAD"
             )
@@ -203,6 +217,7 @@ class MessageEndpoint:
             raise
         except OCMError as error:
             refusal = kind.refusal(error)
+            refused_with(error.code, _whole_sentence(error))
             self._measures.message_refused(kind.route, error.code)
             caller = current_caller.get()
             if isinstance(error, SignatureRefused) or error.code.startswith("sig-"):
@@ -214,7 +229,8 @@ class MessageEndpoint:
                 self._refusals.note(address=caller.address, path=scope["path"], status=refusal.status, reason=error.code)
                 return refusal
             log.exception("request failed", path=scope["path"])
-        except Exception:
+        except Exception as error:
+            refused_with("internal", type(error).__name__)
             log.exception("request failed", path=scope["path"])
         return kind.internal
 
@@ -226,52 +242,47 @@ class MessageEndpoint:
         if len(given) != 1 or given[0].partition(";")[0].strip().lower() != expected:
             raise WrongContentType(f"The body must be {expected}.")
         body = await read_body(scope, receive, self._limit, self._idle_seconds)
-        return Request("POST", self._origin + _target(scope), headers, body)
+        holds(body)
+        return Request("POST", self._origin + target_of(scope), headers, body)
 
 
-def _target(scope: Scope) -> str:
-    """Path and query as they stood in the request line."""
-    raw: bytes | None = scope.get("raw_path")
-    path = raw.decode("latin-1") if raw else quote(scope["path"])
-    query: bytes = scope.get("query_string", b"")
-    return f"{path}?{query.decode('latin-1')}" if query else path
+def _whole_sentence(error: OCMError) -> str:
+    faults = error.validation_errors if isinstance(error, InvalidMessage) else ()
+    return "; ".join((error.sentence, *(f"{fault.name}: {fault.message}" for fault in faults)))
 
 
 def ocm_routes(
     services: OcmServices,
     *,
     origin: str,
-    discovery: Mapping[str, Any],
+    discovery: DiscoveryDocument,
     jwks: Mapping[str, Any],
     message_bytes: int = MESSAGE_BYTES,
     body_idle_seconds: float = BODY_IDLE_SECONDS,
-    document_seconds: int = 300,
     measures: Measures = NO_MEASURES,
     limits: AddressLimits,
+    recorder: Recorder,
 ) -> dict[str, ASGIApp]:
-    """The apps for peers by exact path. `discovery` and `jwks` are the documents; `origin` has no trailing slash."""
+    """The apps for peers by exact path. `jwks` is our key set; `origin` has no trailing slash."""
 
     def endpoint(take: Callable[[Request], Awaitable[Mapping[str, Any]]], kind: _MessageKind) -> ASGIApp:
-        return limits.around_messages(
-            MessageEndpoint(
-                take,
-                kind=kind,
-                origin=origin,
-                limit=message_bytes,
-                idle_seconds=body_idle_seconds,
-                refusals=limits.refusals,
-                measures=measures,
-            )
+        taking = MessageEndpoint(
+            take,
+            kind=kind,
+            origin=origin,
+            limit=message_bytes,
+            idle_seconds=body_idle_seconds,
+            refusals=limits.refusals,
+            measures=measures,
         )
+        return recorder.around_messages(limits.around_messages(taking))
 
-    document = limits.around_document(
-        CachedDocument(discovery, max_age=document_seconds, for_nextcloud=_for_nextcloud(discovery))
-    )
+    document = limits.around_document(discovery)
     return {
         "/.well-known/ocm": document,
         "/ocm-provider": document,
         "/ocm-provider/": document,
-        "/.well-known/jwks.json": limits.around_document(CachedDocument(jwks, max_age=document_seconds)),
+        "/.well-known/jwks.json": limits.around_document(CachedDocument(jwks)),
         "/ocm/shares": endpoint(services.share_reception.receive, _SHARE),
         "/ocm/notifications": endpoint(services.notifications.receive, _NOTIFICATION),
         "/ocm/token": endpoint(services.code_flow.issue, _TOKEN_REQUEST),

@@ -10,6 +10,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from opencloudmesh.protocol.errors import OCMError
+from opencloudmesh.services.exchanges import refused_with
 from opencloudmesh.services.ports import DavTree, Entry
 from opencloudmesh.webdav import reading, writing
 from opencloudmesh.webdav.answers import XML, Answer, DavRefusal, answer_of, raw_headers, send_answer
@@ -63,6 +64,7 @@ class WebDavServer:
         except OCMError as error:
             if started:
                 raise  # the server breaks the connection off, so that nobody takes a part for the whole
+            refused_with(error.code, error.sentence)
             await send_answer(send, answer_of(error))
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:

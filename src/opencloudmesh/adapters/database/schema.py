@@ -351,3 +351,13 @@ exchanges = Table(
     Index(None, "peer", "id"),
     Index(None, "trace_id"),
 )
+    Column("verified", Boolean, nullable=False, server_default=false()),  # the peer has shown that it is the one
+    Column("source", Text, nullable=False, server_default=""),  # the address that a request came from
+exchange_of_stranger = literal_column("(direction = 'in' AND NOT verified AND status >= 400)", Boolean)
+"""Refused, and nobody knows whose it was."""
+Index(
+    "ix_exchanges_strangers",
+    exchanges.c.id,
+    sqlite_where=exchange_of_stranger,
+    postgresql_where=exchange_of_stranger,
+)

@@ -4,6 +4,8 @@ from opencloudmesh.adapters.database.audit import Audit
 from opencloudmesh.adapters.database.availability import AvailabilityMarks
 from opencloudmesh.adapters.database.connection import Connection
 from opencloudmesh.adapters.database.deliveries import Deliveries
+from opencloudmesh.adapters.database.directories import Directories
+from opencloudmesh.adapters.database.exchanges import Exchanges
 from opencloudmesh.adapters.database.incoming_shares import IncomingShares
 from opencloudmesh.adapters.database.outgoing_shares import OutgoingShares
 from opencloudmesh.adapters.database.peer_counts import PeerCounts
@@ -25,6 +27,8 @@ class StoreTransaction:
         "audit",
         "availability",
         "deliveries",
+        "directories",
+        "exchanges",
         "incoming_shares",
         "outgoing_shares",
         "peer_counts",
@@ -43,6 +47,7 @@ class StoreTransaction:
         self.availability = AvailabilityMarks(connection)
         self.deliveries = Deliveries(connection)
         self.peers = Peers(connection)
+        self.exchanges = Exchanges(connection)
         self.peer_keys = PeerKeys(connection)
         self.peer_counts = PeerCounts(connection)
         self.audit = Audit(connection)

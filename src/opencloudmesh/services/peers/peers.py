@@ -12,6 +12,7 @@ from opencloudmesh.protocol.errors import Forbidden, OCMError, PeerRefused, Peer
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid, read_signature, sign, verify
 from opencloudmesh.protocol.jwks import KeyChange, KeySet, build_jwk, build_key_set, parse_key_set, thumbprint
 from opencloudmesh.protocol.trust import Allowed
+from opencloudmesh.services.exchanges import sender_is
 from opencloudmesh.services.peers.fetched import FRESH_SECONDS, Fetched
 from opencloudmesh.services.peers.key_history import note_keys
 from opencloudmesh.services.peers.seen_signatures import SeenSignatures
@@ -137,6 +138,7 @@ class Peers:
             raise SignatureRefused("This signature was used before.", code="sig-replay")
         self._documents.forgive(host)
         await self._contacted(host)
+        sender_is(host, verified=True)
         for listener in self.on_contact:
             listener(host)
         return verified

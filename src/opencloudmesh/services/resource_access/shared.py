@@ -10,6 +10,7 @@ from opencloudmesh.protocol.errors import Unauthorized
 from opencloudmesh.protocol.registries import FOLDER, MUST_EXCHANGE_TOKEN
 from opencloudmesh.protocol.resource_access import ShareAccess, may
 from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.exchanges import because, sender_is
 from opencloudmesh.services.ports import Clock, Database, DavTree, StorageFor, Transaction
 from opencloudmesh.services.records import OutgoingShare, User
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
@@ -33,9 +34,16 @@ class SharedTrees:
         """
         credentials = parse_authorization(authorization)
         if credentials is None:
+            because("No credentials were sent.")
             raise _unauthorized()
         share, owner = await self._db.read(lambda tx: _with_owner(tx, provider_id))
-        if share is None or owner is None or owner.disabled or not self._opens(share, credentials):
+        if share is None or owner is None or owner.disabled:
+            because("There is no such share." if share is None else "The account of the share's owner is disabled.")
+            raise _unauthorized()
+        opens = self._opens(share, credentials)
+        sender_is(share.peer, verified=opens)
+        if not opens:
+            because(_why_not(share, credentials))
             raise _unauthorized()
         access = ShareAccess(
             state=share.state,
@@ -56,6 +64,14 @@ class SharedTrees:
         if share.requirements is None or MUST_EXCHANGE_TOKEN in share.requirements:
             return False
         return hmac.compare_digest(presented.encode("utf-8", "replace"), share.secret.reveal().encode())
+
+
+def _why_not(share: OutgoingShare, credentials: Bearer | Basic) -> str:
+    if isinstance(credentials, Bearer) and credentials.token.reveal().count(".") == 2:
+        return "The access token is not for this share, or has ended."
+    if share.requirements is None or MUST_EXCHANGE_TOKEN in share.requirements:
+        return "The shared secret itself was sent, where an access token is required."
+    return "The shared secret is wrong."
 
 
 def _with_owner(tx: Transaction, provider_id: str) -> tuple[OutgoingShare | None, User | None]:

@@ -1,0 +1,108 @@
+"""An exchange as it was seen, and the row of the log that is made of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from opencloudmesh.protocol.address import host_of_url, parse_address, parse_host
+from opencloudmesh.protocol.errors import OCMError
+from opencloudmesh.protocol.http_signatures import host_of_keyid
+from opencloudmesh.protocol.redaction import Wire, redact
+from opencloudmesh.protocol.redaction.bodies import read_body
+from opencloudmesh.services.records import Exchange
+
+_KEYID = 'keyid="'
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An exchange, with its secrets: `wire` makes them up from what is at hand. Kept in memory until it is written.
+
+    `is_webdav`: one of many requests that belong to one act of a person. `size`: about how many bytes it keeps in memory.
+    """
+
+    at: float
+    direction: str
+    peer: str
+    method: str
+    status: int
+    duration: float
+    wire: Callable[[], Wire] = field(repr=False)
+    reason: str = ""
+    detail: str = field(default="", repr=False)
+    trace_id: str = ""
+    verified: bool = False
+    source: str = ""
+    is_webdav: bool = False
+    size: int = 0
+
+    @property
+    def is_refused_stranger(self) -> bool:
+        return self.direction == "in" and not self.verified and self.status >= 400
+
+
+def row_of(seen: Seen, body_bytes: int) -> Exchange:
+    """The row of the log."""
+    wire = seen.wire()
+    shown = redact(wire, body_bytes=body_bytes, detail=seen.detail)
+    return Exchange(
+        at=seen.at,
+        direction=seen.direction,
+        peer=seen.peer or (claimed_sender(wire) if seen.direction == "in" else ""),
+        method=seen.method[:20],
+        url=shown.url,
+        status=seen.status,
+        duration=seen.duration,
+        reason=seen.reason or _reason_of(seen, shown.said),
+        detail=shown.detail or (shown.said if seen.status >= 400 else ""),
+        trace_id=seen.trace_id,
+        request_headers=shown.request_headers,
+        request_body=shown.request_body,
+        answer_headers=shown.answer_headers,
+        answer_body=shown.answer_body,
+        verified=seen.verified,
+        source=seen.source,
+    )
+
+
+def _reason_of(seen: Seen, said: str) -> str:
+    """An answer of ours names its reason code; of a peer's answer the status is the reason."""
+    if seen.status < 400:
+        return ""
+    word = said.partition(";")[0]
+    is_code = seen.direction == "in" and word.replace("-", "").isalnum() and word.islower() and len(word) < 40
+    return word if is_code else f"http-{seen.status}"
+
+
+def claimed_sender(wire: Wire) -> str:
+    """The server that a request says it comes from: that of its key, else of its sender; empty where it says nothing."""
+    signed = next((value for name, value in wire.request_headers if name.lower() == "signature-input"), "")
+    if _KEYID in signed:
+        named = host_of_keyid(signed.partition(_KEYID)[2].partition('"')[0])
+        if named:
+            return named
+    body = read_body(wire.request_headers, wire.request_body)
+    return _host_in(body) if isinstance(body, dict) else ""
+
+
+def _host_in(message: dict[str, Any]) -> str:
+    for name, read in (("sender", _host_of_address), ("owner", _host_of_address), ("client_id", parse_host)):
+        value = message.get(name)
+        if isinstance(value, str):
+            try:
+                return read(value)
+            except OCMError:
+                continue
+    return ""
+
+
+def _host_of_address(text: str) -> str:
+    return parse_address(text).host
+
+
+def peer_of(url: str) -> str:
+    """The server that a URL leads to; empty for what is no URL."""
+    try:
+        return host_of_url(url)
+    except OCMError:
+        return ""
