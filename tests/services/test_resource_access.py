@@ -1,5 +1,6 @@
 """Access to what was shared, from both sides, and the user's tree of own and received files."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -16,6 +17,7 @@ from opencloudmesh.protocol.errors import (
     Unauthorized,
 )
 from opencloudmesh.services.accounts import Accounts
+from opencloudmesh.services.availability import Marks, SeenRoots
 from opencloudmesh.services.ports import DavTree, Entry, OpenFile, Storage
 from opencloudmesh.services.records import IncomingShare, OutgoingShare, Secret, User
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
@@ -248,6 +250,7 @@ class SimulatedRemote:
         self.urls: list[str] = []
         self.sent: list[str] = []
         self.refuses: set[str] = set()
+        self.gate: asyncio.Event | None = None
         self.authorize: Callable[[bool], Awaitable[str]]
 
     def __call__(self, root_url: str, authorize: Callable[[bool], Awaitable[str]]) -> Storage:
@@ -258,6 +261,8 @@ class SimulatedRemote:
     async def ask(self) -> MemoryStorage:
         for renew in (False, True):
             self.sent.append(await self.authorize(renew))
+            if self.gate is not None:
+                await self.gate.wait()
             if self.sent[-1] not in self.refuses:
                 return self.storage
         raise PeerRefused("The other server answered 401.", code="http-401", status=401)
@@ -307,7 +312,8 @@ def remote() -> SimulatedRemote:
 @pytest.fixture
 def received(home: Home, remote: SimulatedRemote, network: SimulatedNetwork) -> ReceivedShares:
     return ReceivedShares(
-        database=home.database,
+        marks=Marks(database=home.database, clock=home.time),
+        seen=SeenRoots(home.database),
         peers=home.peers,
         code_flow=home.code_flow,
         remote_storage_for=remote,
@@ -449,7 +455,7 @@ async def test_what_is_remembered_is_bounded(
     monkeypatch.setattr("opencloudmesh.services.resource_access.received._MAX_PLANS", 2)
     for number in range(4):
         await (await received.open(await got(home, away, alice, provider_id=f"q{number}"))).entry("")
-    assert len(received._plans) == len(received._seen) == 2
+    assert len(received._plans) == 2
 
 
 # ---------------------------------------------------------------- unavailable
@@ -661,27 +667,42 @@ async def test_a_file_of_untold_size_is_asked_for_and_not_waited_for(
     trees: UserTrees,
     carol: User,
     remote: SimulatedRemote,
+    received: ReceivedShares,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    share = await mounted(home, away, carol, "old.txt", resource_type="file")
+    """The sizes that nobody told are looked up in the background, a few of each server at once."""
+    monkeypatch.setattr("opencloudmesh.services.resource_access.user_tree._LEARN_SECONDS", 0.0)
+    for number in range(6):
+        await mounted(home, away, carol, f"{number}.txt", resource_type="file")
     remote.storage.nodes[""] = b"eleven char"
+    remote.gate = asyncio.Event()
 
-    async def listed() -> Entry:
-        (entry,) = [entry async for entry in (await of_carol(trees)).storage.list("Shared with me")]
-        return entry
+    async def listed() -> list[tuple[int, bool]]:
+        found = [entry async for entry in (await of_carol(trees)).storage.list("Shared with me")]
+        return [(entry.size, entry.unavailable) for entry in found]
 
-    with monkeypatch.context() as patient:
-        patient.setattr("opencloudmesh.services.resource_access.user_tree._ASK_SECONDS", 0.0)
-        assert ((await listed()).unavailable, remote.sent) == (True, [])
-        assert (await home.incoming(share.id)).unavailable_since == NOW
-    assert ((await listed()).unavailable, remote.sent) == (True, []), "asked once, and not again in every listing"
-    await home.database.write(lambda tx: tx.incoming_shares.set_unavailable_since(share.id, None))
+    for _ in range(2):
+        assert await listed() == [(0, False)] * 6
+        await home.settle()
+        assert len(remote.sent) == 4, "not asked again for the next listing"
+    remote.gate.set()
+    await home.settle()
+    assert await listed() == [(11, False)] * 6
+    assert len(remote.sent) == 6
+    await received.aclose()
+
+
+async def test_a_file_of_untold_size_of_a_server_that_is_down_is_unavailable(
+    home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
+) -> None:
+    share = await mounted(home, away, carol, "old.txt", resource_type="file")
     remote.storage.fault = DOWN
-    assert (await listed()).unavailable
-    remote.storage.fault = None
-    await home.database.write(lambda tx: tx.incoming_shares.set_unavailable_since(share.id, None))
-    found = await listed()
-    assert (found.path, found.size, found.unavailable) == ("Shared with me/old.txt", 11, False)
+    for _ in range(2):
+        (entry,) = [entry async for entry in (await of_carol(trees)).storage.list("Shared with me")]
+        assert entry.unavailable
+    assert len(remote.sent) == 1
+    found = await home.incoming(share.id)
+    assert (found.unavailable_since, found.unavailable_reason) == (NOW, "idle-timeout")
 
 
 async def test_what_was_seen_of_a_share_is_listed(

@@ -553,8 +553,9 @@ async def test_credentials_come_first(site: Any, method: str) -> None:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (NotFound("x"), 404), (AccessDenied("x"), 403), (StorageFull("x"), 507), (PeerUnreachable("x", code="dns"), 502),
-        (PeerUnreachable("x", code="idle-timeout"), 504), (PeerRefused("x", code="http-500", status=500), 502),
+        (NotFound("x"), 404), (AccessDenied("x"), 403), (StorageFull("x"), 507), (PeerUnreachable("x", code="dns"), 503),
+        (PeerUnreachable("x", code="idle-timeout"), 503), (PeerRefused("x", code="http-500", status=500), 503),
+        (PeerRefused("x", code="http-401", status=401), 503), (PeerRefused("x", code="answer-invalid", status=207), 502),
         (PeerRefused("x", code="http-503", status=503, retry_after=7.5), 503), (OCMError("x", code="storage-failed"), 500),
     ],
 )  # fmt: skip

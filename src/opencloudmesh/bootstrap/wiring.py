@@ -28,6 +28,7 @@ from opencloudmesh.adapters.tokens import JwtIssuer
 from opencloudmesh.config import Settings
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.admission import default_policies
+from opencloudmesh.protocol.availability import RefusalRule
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
 from opencloudmesh.protocol.jwks import parse_key_set
 from opencloudmesh.protocol.registries import (
@@ -42,8 +43,10 @@ from opencloudmesh.protocol.registries import (
     SHARE_UNSHARED,
 )
 from opencloudmesh.services.accounts import Accounts
+from opencloudmesh.services.availability import Marks, Prober, SeenRoots
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.delivery import Deliveries, RetryPolicy
+from opencloudmesh.services.delivery.worker import wait_for
 from opencloudmesh.services.doctor.self_check import SELF_CHECK, SELF_CHECK_BYTES, SelfCheck
 from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.measures import NO_MEASURES, Measures
@@ -253,14 +256,39 @@ class Wiring:
 
     @cached_property
     def received(self) -> ReceivedShares:
-        return ReceivedShares(
-            database=self.database,
+        received = ReceivedShares(
+            marks=self.marks,
+            seen=SeenRoots(self.database),
             peers=self.peers,
             code_flow=self.code_flow,
             remote_storage_for=self._remote_storage_for,
             clock=self.clock,
             origin_of=self.http.origin_of,
         )
+        self._stack.push_async_callback(received.aclose)
+        return received
+
+    @cached_property
+    def marks(self) -> Marks:
+        rule = RefusalRule(self.settings.availability.refusals, self.settings.availability.refusal_seconds)
+        return Marks(database=self.database, clock=self.clock, rule=rule)
+
+    @cached_property
+    def prober(self) -> Prober:
+        availability = self.settings.availability
+        prober = Prober(
+            database=self.database,
+            peers=self.peers,
+            marks=self.marks,
+            look=self.received.look,
+            clock=self.clock,
+            policy=RetryPolicy(first=availability.probe_first, longest=availability.probe_max),
+            wait=wait_for,
+        )
+        prober.on_back = self.deliveries.peer_seen
+        self.peers.on_contact.append(prober.heard_of)
+        self.peers.on_exchange.append(prober.exchanged)
+        return prober
 
     @cached_property
     def shared_trees(self) -> SharedTrees:
@@ -355,6 +383,7 @@ class Wiring:
         )
         self._stack.push_async_callback(self.deliveries.stop)
         self._run_beside(self.sweeper.run(), "sweeper")
+        self._run_beside(self.prober.run(), "prober")
         self._run_beside(watch_event_loop(self.measures), "event loop watch")
         self.metrics.samples.breakers = self.deliveries.breakers
 

@@ -6,12 +6,14 @@ from typing import Final
 
 from starlette.types import Send
 
-from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerFault, PeerRefused, PeerUnreachable, Unauthorized
+from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerDown, PeerFault, PeerRefused, PeerUnreachable, Unauthorized
 from opencloudmesh.webdav.elements import build_error
 
 XML: Final = "application/xml; charset=utf-8"
 _CHALLENGES: Final = (("www-authenticate", "Bearer"), ("www-authenticate", 'Basic realm="opencloudmesh", charset="UTF-8"'))
-_TIMED_OUT: Final = frozenset({"tcp-timeout", "idle-timeout"})
+_NOT_NOW: Final = frozenset({401, 407, 408, 425, 429})
+_RETRY_SECONDS: Final = 30
+"""Where nobody knows when another server will be back."""
 
 Headers = Iterable[tuple[str, str]]
 
@@ -58,9 +60,10 @@ def _status_of(error: OCMError) -> int:
         case DavRefusal() | LocalFault() | PeerFault():
             return error.status
         case PeerUnreachable():
-            return 504 if error.code in _TIMED_OUT else 502
+            # not 502 or 504: for sync clients 503 is this folder's own trouble, the others that of the whole server
+            return 503
         case PeerRefused():
-            return 503 if error.status in (429, 503) else 502
+            return 503 if error.status >= 500 or error.status in _NOT_NOW else 502
         case _:
             return 500
 
@@ -74,6 +77,16 @@ def answer_of(error: OCMError) -> Answer:
     if isinstance(error, DavRefusal):
         headers += error.headers
         precondition = error.precondition
+    status = _status_of(error)
+    wait = _retry_after(error, status)
+    if wait is not None:
+        headers.append(("retry-after", str(max(0, int(wait)))))
+    return Answer(status, tuple(headers), build_error(error.code, error.sentence, precondition))
+
+
+def _retry_after(error: OCMError, status: int) -> float | None:
+    if isinstance(error, PeerDown):
+        return error.retry_after
     if isinstance(error, PeerRefused) and error.retry_after is not None:
-        headers.append(("retry-after", str(max(0, int(error.retry_after)))))
-    return Answer(_status_of(error), tuple(headers), build_error(error.code, error.sentence, precondition))
+        return error.retry_after
+    return _RETRY_SECONDS if status == 503 and isinstance(error, PeerUnreachable | PeerRefused) else None

@@ -2,30 +2,34 @@
 
 Rules kept here: only our own plan decides which credentials go where (ACC-1..6); a peer that is not there, or refuses us as a
 whole, marks the share unavailable and never removes it (design decision 14), whether it breaks off at once, in a listing or in
-the middle of a file; plan, token and a fruitless exchange are remembered, so that in the steady state a request costs no other.
+the middle of a file; what is known to be away is not asked; plan, token and a fruitless exchange are remembered, so that in the
+steady state a request costs no other.
 """
 
+import asyncio
 import base64
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
 
-import structlog
-
+from opencloudmesh.protocol.availability import Answered, Finding, finding_of
 from opencloudmesh.protocol.discovery import Discovery
-from opencloudmesh.protocol.errors import AccessDenied, OCMError, PeerRefused, PeerUnreachable
+from opencloudmesh.protocol.errors import AccessDenied, GrantRefused, OCMError, PeerDown, PeerRefused, PeerUnreachable
 from opencloudmesh.protocol.resource_access import AccessPlan, Exchange, Scheme, plan_access
 from opencloudmesh.protocol.share_protocols import parse_protocols
+from opencloudmesh.services.availability import Marks, SeenRoots
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.peers import GONE, Peers
-from opencloudmesh.services.ports import Clock, Database, Entry, OpenFile, Storage, Transaction
+from opencloudmesh.services.ports import Clock, Entry, OpenFile, Storage
 from opencloudmesh.services.records import IncomingShare, Secret
 from opencloudmesh.services.resource_access.closing import closing
 
-_log = structlog.get_logger(__name__)
 _MAX_PLANS = 10_000
 _FRUITLESS_SECONDS = 60.0
+_LEARNING = 256
+_LEARNING_OF_PEER = 4
 _AWAY = (PeerUnreachable, PeerRefused)
 
 T = TypeVar("T")
@@ -44,14 +48,16 @@ class ReceivedShares:
     def __init__(
         self,
         *,
-        database: Database,
+        marks: Marks,
+        seen: SeenRoots,
         peers: Peers,
         code_flow: CodeFlow,
         remote_storage_for: RemoteStorageFor,
         clock: Clock,
         origin_of: Callable[[str], str],
     ) -> None:
-        self._db = database
+        self.marks = marks
+        self.seen = seen
         self._peers = peers
         self._code_flow = code_flow
         self._remote_storage_for = remote_storage_for
@@ -59,30 +65,61 @@ class ReceivedShares:
         self._origin_of = origin_of
         self._plans: OrderedDict[int, tuple[Discovery, AccessPlan]] = OrderedDict()
         self._fruitless: OrderedDict[int, float] = OrderedDict()
-        self._seen: OrderedDict[int, Entry] = OrderedDict()
+        self._learning: dict[int, asyncio.Task[None]] = {}
+        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def open(self, share: IncomingShare) -> Storage:
-        """The shared resource as a tree; raises `PeerUnreachable`, `PeerRefused`, `AccessDenied` (mfa-required)."""
+        """The shared resource as a tree.
+
+        Raises `PeerDown` at once where it is known to be unavailable, `PeerUnreachable`, `PeerRefused`, `AccessDenied`
+        (mfa-required).
+        """
+        self.marks.check(share)
+        watch = _Watch(self.marks, share)
+        storage = await watch.asked(self._storage(share))
+        return _Watched(storage, watch, lambda root: self.seen.saw(share, root))
+
+    async def look(self, share: IncomingShare) -> Finding | None:
+        """Ask for the root of a share, whatever is known of it; None where the outcome says nothing of the share."""
         try:
-            plan = await self._plan(share)
-        except _AWAY:
-            await self.mark(share, available=False)
-            raise
+            root = await (await self._storage(share)).entry("")
+        except OCMError as error:
+            return finding_of(error, at_root=True)
+        self.seen.saw(share, root)
+        return Answered()
+
+    def learn(self, share: IncomingShare) -> "asyncio.Task[None] | None":
+        """Look at a share in the background, a few of each server at once; None where that has begun, or there are too many."""
+        if share.id in self._learning or len(self._learning) >= _LEARNING:
+            return None
+        task = self._learning[share.id] = asyncio.create_task(self._learn(share), name=f"look at share {share.id}")
+        return task
+
+    async def _learn(self, share: IncomingShare) -> None:
+        places = self._places.get(share.peer)
+        if places is None:
+            places = self._places[share.peer] = asyncio.Semaphore(_LEARNING_OF_PEER)
+        try:
+            async with places:
+                finding = await self.look(share) if self.marks.outage(share) is None else None
+            if finding is not None:
+                await self.marks.note(share, finding)
+        finally:
+            del self._learning[share.id]
+
+    async def aclose(self) -> None:
+        """Look no more; write what was seen."""
+        learning = list(self._learning.values())
+        for task in learning:
+            task.cancel()
+        await asyncio.gather(*learning, return_exceptions=True)
+        await self.seen.aclose()
+
+    async def _storage(self, share: IncomingShare) -> Storage:
+        plan = await self._plan(share)
         if plan.needs_mfa:
             raise AccessDenied("This share asks for a second factor, which this server cannot ask for yet.", code="mfa-required")
-        return _Watched(
-            self._remote_storage_for(plan.url, self._authorize(share, plan)),
-            _Watch(self, share),
-            lambda root: self.saw(share, root),
-        )
-
-    def seen(self, share: IncomingShare) -> Entry | None:
-        """What the root of the share was when it was last looked at, since this server was started."""
-        return self._seen.get(share.id)
-
-    def saw(self, share: IncomingShare, root: Entry) -> None:
-        """Remember the root of a share for listings, which ask no other server."""
-        _put(self._seen, share.id, root)
+        return self._remote_storage_for(plan.url, self._authorize(share, plan))
 
     async def _plan(self, share: IncomingShare) -> AccessPlan:
         # (1) discover the server of the sender
@@ -103,9 +140,11 @@ class ReceivedShares:
 
     def _authorize(self, share: IncomingShare, plan: AccessPlan) -> Authorize:
         given: Secret | None = None
+        secret_sent = False
 
         async def authorize(renew: bool) -> str:
-            nonlocal given
+            nonlocal given, secret_sent
+            secret_refused, secret_sent = renew and secret_sent, True
             if plan.exchange is Exchange.TRIED and not renew and self._fruitless.get(share.id, 0.0) > self._clock():
                 return _with_secret(plan)
             if plan.exchange is Exchange.NONE or plan.token_end_point is None:
@@ -113,11 +152,12 @@ class ReceivedShares:
             try:
                 given = await self._token(share, plan, given if renew else None)
             except _AWAY as error:
-                if plan.exchange is Exchange.REQUIRED:
-                    raise
+                if plan.exchange is Exchange.REQUIRED or (secret_refused and isinstance(error, GrantRefused)):
+                    raise  # in the latter case both doors are closed, and this one says why
                 if isinstance(error, PeerRefused):
                     _put(self._fruitless, share.id, self._clock() + _FRUITLESS_SECONDS)
                 return _with_secret(plan)
+            secret_sent = False
             return f"Bearer {given.reveal()}"
 
         return authorize
@@ -132,22 +172,6 @@ class ReceivedShares:
             if moved is None or moved == end_point:
                 raise
             return await self._code_flow.access_token(host=share.peer, token_end_point=moved, code=code, refused=refused)
-
-    async def mark(self, share: IncomingShare, *, available: bool) -> None:
-        """Record that the share's server was (not) reached; "since" is the first time of it."""
-        if available == (share.unavailable_since is None):
-            return
-        since = None if available else self._clock()
-
-        def work(tx: Transaction) -> None:
-            current = tx.incoming_shares.by_id(share.id)
-            if current is not None and available != (current.unavailable_since is None):
-                tx.incoming_shares.set_unavailable_since(share.id, since)
-
-        try:
-            await self._db.write(work)
-        except OCMError as error:  # what the peer answered is worth more than our note of it
-            _log.warning("share-not-marked", share=share.id, reason=error.code)
 
 
 def _put(cache: "OrderedDict[int, T]", key: int, value: T) -> None:
@@ -164,34 +188,58 @@ def _with_secret(plan: AccessPlan) -> str:
 
 
 class _Watch:
-    """Notes whether the server of a share answers. Within one request the note may change, so the last one is kept."""
+    """Notes whether a share can be reached. Within one request the note may change, so the last one is kept."""
 
-    def __init__(self, shares: ReceivedShares, share: IncomingShare) -> None:
-        self._shares = shares
+    def __init__(self, marks: Marks, share: IncomingShare) -> None:
+        self._marks = marks
         self._share = share
 
-    async def note(self, *, available: bool) -> None:
-        if available == (self._share.unavailable_since is None):
+    async def note(self, finding: Finding) -> None:
+        since = self._share.unavailable_since
+        if isinstance(finding, Answered) and since is None:
             return
-        await self._shares.mark(self._share, available=available)
-        self._share = replace(self._share, unavailable_since=None if available else 0.0)
+        await self._marks.note(self._share, finding)
+        self._share = replace(self._share, unavailable_since=None if isinstance(finding, Answered) else since or 0.0)
 
-    async def over(self, work: Awaitable[T]) -> T:
+    async def fault(self, error: OCMError, *, at_root: bool = False) -> None:
+        finding = finding_of(error, at_root=at_root)
+        if finding is not None and not isinstance(error, PeerDown):
+            await self.note(finding)
+
+    async def over(self, work: Awaitable[T], *, at_root: bool = False) -> T:
         try:
             value = await work
-        except _AWAY:
-            await self.note(available=False)
+        except OCMError as error:
+            await self.fault(error, at_root=at_root)
             raise
-        await self.note(available=True)
+        await self.note(Answered())
         return value
 
-    async def through(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
+    async def asked(self, work: Awaitable[T]) -> T:
+        """Something that comes before any word with the share itself: its success says nothing of it."""
+        try:
+            async with self._marks.asking(self._share):
+                return await work
+        except OCMError as error:
+            await self.fault(error)
+            raise
+
+    async def read(self, work: Awaitable[T], *, at_root: bool) -> T:
+        """A question that is not waited for any longer when the server turns out to be away."""
+
+        async def ask() -> T:
+            async with self._marks.asking(self._share):
+                return await work
+
+        return await self.over(ask(), at_root=at_root)
+
+    async def through(self, items: AsyncIterator[T], *, at_root: bool = False) -> AsyncIterator[T]:
         try:
             async with closing(items):
                 async for item in items:
                     yield item
-        except _AWAY:
-            await self.note(available=False)
+        except OCMError as error:
+            await self.fault(error, at_root=at_root)
             raise
 
 
@@ -238,19 +286,19 @@ class _Watched:
         self._saw = saw
 
     async def entry(self, path: str) -> Entry:
-        found = await self._watch.over(self._storage.entry(path))
+        found = await self._watch.read(self._storage.entry(path), at_root=not path)
         if not path:
             self._saw(found)
         return found
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
-        async with closing(self._watch.through(self._storage.list(path))) as entries:
+        async with closing(self._watch.through(self._storage.list(path), at_root=not path)) as entries:
             async for entry in entries:
                 yield entry
-        await self._watch.note(available=True)
+        await self._watch.note(Answered())
 
     async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
-        opened = await self._watch.over(self._storage.open(path, start, length))
+        opened = await self._watch.read(self._storage.open(path, start, length), at_root=not path)
         if not path:
             self._saw(opened.entry)
         return _WatchedFile(opened, self._watch)
@@ -261,11 +309,11 @@ class _Watched:
         source = _Source(chunks)
         try:
             written = await self._storage.write(path, source.chunks(), size=size, modified_at=modified_at)
-        except _AWAY as error:
+        except OCMError as error:
             if error is not source.fault:
-                await self._watch.note(available=False)
+                await self._watch.fault(error)
             raise
-        await self._watch.note(available=True)
+        await self._watch.note(Answered())
         if not path:
             self._saw(written[0])
         return written

@@ -1,8 +1,9 @@
 """A user's whole tree: the own files, and what was received under "Shared with me".
 
-Rules kept here: listing asks no other server, but shortly and all at once for files whose size nobody told yet; a received
-share's place cannot be removed, moved or written over by a file operation (leaving a share is an act of its own); rights shown
-by the sender are checked here too, so that a refusal comes at once and with a reason.
+Rules kept here: listing shows what is remembered, and waits for no other server, but once and shortly for files whose size
+nobody told yet; what is known to be unavailable fails at once when it is opened; a received share's place cannot be removed,
+moved or written over by a file operation (leaving a share is an act of its own); rights shown by the sender are checked here
+too, so that a refusal comes at once and with a reason.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from opencloudmesh.services.resource_access.received import ReceivedShares
 from opencloudmesh.services.share_creation import RECEIVED_FOLDER
 
 _PREFIX = RECEIVED_FOLDER + "/"
-_ASK_SECONDS = 1.0
+_LEARN_SECONDS = 0.5
 
 
 class UserTrees:
@@ -108,8 +109,9 @@ class _UserTree:
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         if path == RECEIVED_FOLDER:
-            for entry in await asyncio.gather(*(self._mounted(share) for share in self._shares.values())):
-                yield entry
+            await self._learn()
+            for share in self._shares.values():
+                yield self._mounted(share)
             return
         storage, prefix, inside = await self._place(path)
         async with closing(storage.list(inside)) as entries:
@@ -119,23 +121,24 @@ class _UserTree:
         if not path and self._shares:
             yield _received_folder(self._shares)
 
-    async def _mounted(self, share: IncomingShare) -> Entry:
-        """A received share as the list of them shows it: as last seen, else as announced.
+    async def _learn(self) -> None:
+        """Look at files whose size nobody told: one of 0 would be taken for an empty file. What takes long goes on by itself."""
+        received = self._received
+        unknown = [share for share in self._shares.values() if not self._is_known(share) and received.marks.outage(share) is None]
+        looking = [task for share in unknown if (task := received.learn(share)) is not None]
+        if looking:
+            await asyncio.wait(looking, timeout=_LEARN_SECONDS)
 
-        Only a file whose size nobody told yet is asked for, shortly: a size of 0 would be taken for an empty file.
-        """
-        entry = _announced(share, self._received.seen(share))
-        if entry is not None:
-            return entry
-        try:
-            async with asyncio.timeout(_ASK_SECONDS):
-                root = await (await self._received.open(share)).entry("")
-        except TimeoutError:
-            await self._received.mark(share, available=False)
-            return _as_announced(share, 0, unavailable=True)
-        except OCMError:
-            return _as_announced(share, 0, unavailable=True)
-        return replace(root, path=_PREFIX + share.mount_name)
+    def _is_known(self, share: IncomingShare) -> bool:
+        return share.resource_type == FOLDER or self._received.seen.of(share) is not None or _announced_size(share) is not None
+
+    def _mounted(self, share: IncomingShare) -> Entry:
+        """A received share as the list of them shows it: as last seen, else as announced."""
+        is_away = self._received.marks.outage(share) is not None
+        seen = self._received.seen.of(share)
+        if seen is not None:
+            return replace(seen, path=_PREFIX + share.mount_name, unavailable=is_away)
+        return _as_announced(share, _announced_size(share) or 0, unavailable=is_away)
 
     async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
         storage, prefix, inside = await self._place(path)
@@ -213,17 +216,6 @@ def _below(prefix: str, entry: Entry) -> Entry:
 def _received_folder(shares: dict[str, IncomingShare]) -> Entry:
     latest = max((share.changed_at for share in shares.values()), default=0.0)
     return Entry(RECEIVED_FOLDER, True, 0, latest, f'"received-{len(shares)}-{int(latest * 1000)}"')
-
-
-def _announced(share: IncomingShare, seen: Entry | None) -> Entry | None:
-    """What is known of a share without asking its server; None for a file of unknown size, if its server may be asked."""
-    away = share.unavailable_since is not None
-    if seen is not None:
-        return replace(seen, path=_PREFIX + share.mount_name, unavailable=away)
-    size = 0 if share.resource_type == FOLDER else _announced_size(share)
-    if size is None and not away:
-        return None
-    return _as_announced(share, size or 0, unavailable=away)
 
 
 def _as_announced(share: IncomingShare, size: int, *, unavailable: bool) -> Entry:
