@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.chaos.surroundings import Surroundings, dying_with_us, module_command
 
 _FAULTS_SHARE = 0.7
 """Of all the time; the rest is for coming to rest."""
+_NO_SPACE = "no space"
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -88,9 +90,9 @@ def _inside(chosen: argparse.Namespace) -> int:
         print(f"NOT HERE: {missing}", flush=True)
     run = Run(plan, around, disk_of=chosen.servers - 1, postgres_of=0)
     violations = asyncio.run(run.run())
+    violations += _complaints(run)
     for title, counts in run.tables:
         _print_table(title, counts)
-    violations += _complaints(run)
     for violation in violations[:40]:
         print(f"NOT OK: {violation}")
     if violations:
@@ -105,13 +107,24 @@ def _inside(chosen: argparse.Namespace) -> int:
 
 
 def _complaints(run: Run) -> list[str]:
-    """Lines of the servers' logs that tell of a defect."""
+    """Lines of the servers' logs that tell of a defect; that a full disk is full is none."""
     found: Counter[str] = Counter()
     for server in run.servers:
         for line in server.log.read_text(errors="replace").splitlines():
-            if '"level": "error"' in line or '"level": "critical"' in line or line.startswith("Traceback"):
-                found[line[:60] if line.startswith("Traceback") else line[:300]] += 1
-    return [f"log: {line} ({number} times)" for line, number in found.most_common(10)]
+            if line.startswith("Traceback"):
+                found[line] += 1
+            elif '"level": "error"' in line or '"level": "critical"' in line:
+                found[_complaint(line)] += 1
+    run.tables.append(("errors in logs for want of space", Counter({w: n for w, n in found.items() if _NO_SPACE in w})))
+    return [f"log: {what} ({number} times)" for what, number in found.most_common(10) if _NO_SPACE not in what]
+
+
+def _complaint(line: str) -> str:
+    event = json.loads(line)
+    trace = str(event.get("exception", ""))
+    if "database or disk is full" in trace or "No space left on device" in trace:
+        return f"{event['event']}: {_NO_SPACE}"
+    return f"{event['event']} {event.get('path', '')} {trace.strip().rpartition(chr(10))[2]}"
 
 
 def _print_table(title: str, counts: Counter[str]) -> None:

@@ -1,6 +1,7 @@
 """What 200 users do: each share's life as the plan has it, repeated by a patient user until the server acknowledges it."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.chaos.behind import rows
 from tests.chaos.plan import Life, Plan
 from tests.chaos.server import ChaosServer
 from tests.crash.api import Api
@@ -18,6 +20,9 @@ _NO_ANSWER = (aiohttp.ClientError, TimeoutError, ConnectionError)
 _AGAIN = frozenset({408, 429, 503, 507})
 """A user tries later: too much at once, the server stops, its database has no space."""
 _ARRIVES_SECONDS = 15.0
+_LOOK_EVERY = 0.5
+_COMMITTED_LATE = 50
+"""Ids may be committed in another order than they were given."""
 COMMON = "data.txt"
 
 
@@ -40,6 +45,37 @@ class Record:
     log: list[str] = field(default_factory=list)
 
 
+class Arrivals:
+    """What has arrived at a server, looked up for all who wait at once: 200 users asking for their inbox are too much load."""
+
+    def __init__(self, server: ChaosServer) -> None:
+        self.ids: dict[str, int] = {}
+        """Of incoming shares, by providerId."""
+        self._server = server
+        self._looked = asyncio.Condition()
+        self._last = 0
+
+    async def run(self) -> None:
+        """Look again and again."""
+        while True:
+            with contextlib.suppress(Exception):  # the database is busy, or being recovered: next time
+                await self._look()
+            async with self._looked:
+                self._looked.notify_all()
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _look(self) -> None:
+        sql = "select id, provider_id from incoming_shares where id > ?"
+        for row in await asyncio.to_thread(rows, self._server, sql, self._last - _COMMITTED_LATE):
+            self.ids[row["provider_id"]] = row["id"]
+            self._last = max(self._last, row["id"])
+
+    async def next(self) -> None:
+        """Until the next look."""
+        async with self._looked:
+            await self._looked.wait()
+
+
 class Acting:
     """All lives, and what was acknowledged of them."""
 
@@ -55,6 +91,7 @@ class Acting:
         self.records = [Record(life, _name(life)) for life in plan.lives]
         self.counts: Counter[str] = Counter()
         self.violations: list[str] = []
+        self._arrivals = [Arrivals(server) for server in servers]
         self.over = asyncio.Event()
         """Nobody waits any longer for what has not come by now."""
 
@@ -71,7 +108,13 @@ class Acting:
 
     async def run(self) -> None:
         """Live all lives."""
-        await asyncio.gather(*(self._live(record) for record in self.records))
+        watching = [asyncio.create_task(arrivals.run()) for arrivals in self._arrivals]
+        try:
+            await asyncio.gather(*(self._live(record) for record in self.records))
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
 
     async def _live(self, record: Record) -> None:
         try:
@@ -94,15 +137,13 @@ class Acting:
     async def _share(self, record: Record) -> bool:
         life = record.life
         (server, user), (other, recipient) = life.giver, life.receiver
-        giver = self.users[server][user]
-        if record.name != COMMON and not await self._insist_on_file(
-            giver, record.name, content_of(record.name, server, giver.name)
-        ):
+        content = content_of(record.name, server, f"u{user}")
+        if record.name != COMMON and not await self._insist_on_file(life.giver, record.name, content):
             return False
         body = {"path": record.name, "share_with": f"u{recipient}@{self._servers[other].host}", "permissions": ["read"]}
         if life.expires_after is not None:
             record.expires_at = float(int(time.time() + self._servers[server].offset + life.expires_after))
-        answer = await self._insist(record, giver, "/shares", {**body, "expires_at": record.expires_at})
+        answer = await self._insist(record, life.giver, "/shares", {**body, "expires_at": record.expires_at})
         if answer is None:
             return False
         status, share = answer
@@ -115,8 +156,7 @@ class Acting:
         return True
 
     async def _unshare(self, record: Record) -> None:
-        server, user = record.life.giver
-        answer = await self._insist(record, self.users[server][user], f"/shares/{record.id}/unshare")
+        answer = await self._insist(record, record.life.giver, f"/shares/{record.id}/unshare")
         if answer is None:
             return
         status, share = answer
@@ -133,9 +173,7 @@ class Acting:
         if not await self._arrived(record):
             self.counts["not answered: it did not arrive"] += 1
             return
-        server, user = life.receiver
-        receiver = self.users[server][user]
-        answer = await self._insist(record, receiver, f"/inbox/{record.incoming_id}/{life.answer}")
+        answer = await self._insist(record, life.receiver, f"/inbox/{record.incoming_id}/{life.answer}")
         if answer is None or answer[0] == 409:
             self.counts["not answered: it was over"] += 1
             return
@@ -145,37 +183,31 @@ class Acting:
         self.counts["accepted" if life.answer == "accept" else "declined"] += 1
         if life.left_after is not None:
             await self._until(self.now + life.left_after)
-            await self._leave(record, receiver)
+            await self._leave(record)
 
-    async def _leave(self, record: Record, receiver: Api) -> None:
-        answer = await self._insist(record, receiver, f"/inbox/{record.incoming_id}/leave")
+    async def _leave(self, record: Record) -> None:
+        answer = await self._insist(record, record.life.receiver, f"/inbox/{record.incoming_id}/leave")
         if answer is not None:
             assert answer[0] == 200, f"leaving was answered {answer}"
             record.left = True
             self.counts["left"] += 1
 
     async def _arrived(self, record: Record) -> bool:
-        """Wait for it in the inbox; a share that was taken back may never come."""
-        server, user = record.life.receiver
-        receiver, pause = self.users[server][user], 0.5
-        while True:
-            try:
-                status, page = await receiver.ask("GET", "/inbox?limit=500")
-            except _NO_ANSWER:
-                status, page = 0, {}
-            for item in page["items"] if status == 200 else ():
-                if item["provider_id"] == record.provider_id:
-                    record.incoming_id = item["id"]
-                    return True
+        """Wait until it is in the inbox; a share that was taken back may never come."""
+        server, _ = record.life.receiver
+        arrivals = self._arrivals[server]
+        while record.provider_id not in arrivals.ids:
             gone = record.unshared_at is not None and time.monotonic() > record.unshared_at + _ARRIVES_SECONDS
             if gone or self.over.is_set():
                 return False
-            pause = min(5.0, pause * 1.5)
-            await asyncio.sleep(pause)
+            await arrivals.next()
+        record.incoming_id = arrivals.ids[record.provider_id]
+        return True
 
     # ------------------------------------------------------------ patience
-    async def _insist(self, record: Record, user: Api, path: str, body: Any = None) -> tuple[int, Any] | None:
+    async def _insist(self, record: Record, party: tuple[int, int], path: str, body: Any = None) -> tuple[int, Any] | None:
         """POST until the server answers; None where it never did."""
+        user = self.users[party[0]][party[1]]
         while not self.over.is_set():
             try:
                 status, answer = await user.ask("POST", path, body)
@@ -187,21 +219,31 @@ class Acting:
                 if status not in _AGAIN:
                     return status, answer
                 self.counts[f"acts answered {status}"] += 1
-            await asyncio.sleep(self._chance.uniform(0.2, 1.0))
+            await self._pause(party[0])
         return None
 
-    async def _insist_on_file(self, user: Api, name: str, content: bytes) -> bool:
+    async def _insist_on_file(self, party: tuple[int, int], name: str, content: bytes) -> bool:
+        user = self.users[party[0]][party[1]]
         while not self.over.is_set():
             try:
                 status, _ = await user.file("PUT", name, content)
             except _NO_ANSWER:
-                status = 503
+                status = 0
             if status in (201, 204):
                 return True
-            assert status in _AGAIN, f"PUT was answered {status}"
-            self.counts[f"uploads answered {status} or not"] += 1
-            await asyncio.sleep(self._chance.uniform(0.2, 1.0))
+            assert status in (0, *_AGAIN), f"PUT was answered {status}"
+            self.counts[f"uploads answered {status}" if status else "uploads without an answer"] += 1
+            await self._pause(party[0])
         return False
+
+    async def _pause(self, server: int) -> None:
+        """Until another try may do better: where the server was killed, until it is there again."""
+        await asyncio.sleep(self._chance.uniform(0.2, 1.0))
+        try:
+            async with asyncio.timeout(5):
+                await self._servers[server].serving.wait()
+        except TimeoutError:
+            pass
 
 
 def _name(life: Life) -> str:

@@ -46,7 +46,8 @@ class Breaking:
             return
         if fault.kind == KILL:
             await self._kill(server, pause)
-        elif fault.kind in (CLOCK, CLOCK_FAR):
+            return
+        if fault.kind in (CLOCK, CLOCK_FAR):
             await self._skew(server, fault.amount, pause)
         elif fault.kind == DISK:
             await self._fill(server, pause)
@@ -56,11 +57,15 @@ class Breaking:
 
     async def _kill(self, server: ChaosServer, pause: float) -> None:
         async with server.lock:
+            if time.monotonic() > self._began + self._plan.size.seconds:
+                self.counts["kill -9: left out, the server took long to start before"] += 1
+                return
             server.kill()
             await self._tell(server, up=False)
             await asyncio.sleep(pause)
             await server.start_and_wait()
             await self._tell(server, up=True)
+            self.counts[KILL] += 1
 
     async def _tell(self, server: ChaosServer, *, up: bool) -> None:
         for (_, called), path in self._paths.items():

@@ -114,7 +114,7 @@ def _times(chance: random.Random, size: Size, gap: float) -> Iterator[float]:
 
 def _kills(chance: random.Random, size: Size) -> Iterator[Fault]:
     for server in range(size.servers):
-        for at in _times(chance, size, max(5.0, size.seconds / 9)):
+        for at in _times(chance, size, max(8.0, min(45.0, size.seconds / 5))):
             seconds = chance.uniform(0.1, 4.0) if chance.random() < 0.85 else chance.uniform(0.05, 0.1) * size.seconds
             yield Fault(at, KILL, (server,), seconds)
 

@@ -59,6 +59,7 @@ class ChaosServer(ServerProcess):
         self._offsets: list[tuple[float, float]] = [(0.0, 0.0)]
         self.lock = asyncio.Lock()
         """Held by who kills it and starts it again."""
+        self.serving = asyncio.Event()
         self._filler = self.folder / "data" / "filler"
 
     # ------------------------------------------------------------ before the start
@@ -103,6 +104,12 @@ class ChaosServer(ServerProcess):
                 raise RuntimeError(f"{self.name} did not start: {self.log.read_text()[-2000:]}")
             await asyncio.sleep(0.5)
         self.starts += 1
+        self.serving.set()
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash."""
+        self.serving.clear()
+        super().kill()
 
     async def _started(self, deadline: float) -> bool:
         command = self._around.command(self.hosts, [OCM, "serve", str(self.folder)], self._clock)

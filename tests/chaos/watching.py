@@ -22,7 +22,7 @@ from tests.chaos.server import ChaosServer
 
 _EVERY = 3
 """Of so many shares one is watched."""
-_PAUSE = 0.02
+_PAUSE = 0.03
 _NO_ANSWER = (aiohttp.ClientError, TimeoutError, ConnectionError)
 
 
