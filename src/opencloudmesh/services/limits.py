@@ -7,7 +7,7 @@ Rules kept here:
 - memory is bounded: keys are kept in rows of 16, chosen by a hash that nobody outside can foresee. A full row forgets the key
   with the least debt. So a flood of fresh keys, each with little debt, drives out its own kind and never a bucket that somebody
   has emptied: to be forgotten, an attacker needs 15 other keys with more debt in the same row;
-- whoever is told to wait has nothing taken; the wait is exact, and ends however the clock jumps.
+- whoever is told to wait has nothing taken; the wait is exact; a clock that goes back shuts nobody out.
 
 Keys are texts, tuples of texts, or hashes of these: they differ from process to process. Instances are used by one event loop; `wait` and
 `take` may be called from the threads of the database too, where a race costs a count and nothing else.
@@ -23,28 +23,27 @@ Key = str | int | tuple[str, ...]
 MOST_KEYS: Final = 16_384
 """About 3 MB for each limiter at the most."""
 _ROW: Final = 16
-_NOTHING: Final = 1e-9
+_NOTHING: Final = 1e-6
 _paid_at: Final = itemgetter(1)
 
 
 class RateLimiter:
     """`rate` a second in the long run, and up to `burst` at once, for each key."""
 
-    __slots__ = ("_depth", "_interval", "_rows")
+    __slots__ = ("_depth", "_interval", "_most", "_rows")
 
     def __init__(self, rate: float, burst: float, most_keys: int = MOST_KEYS) -> None:
         self._interval = 1.0 / rate
         self._depth = burst * self._interval
+        self._most = self._depth * 2  # who owes more was counted by a clock that has gone back far: that is forgotten
         self._rows: list[dict[Key, float]] = [{} for _ in range(max(1, most_keys // _ROW))]
 
     def take(self, key: Key, now: float) -> float:
         """Take one, and return 0; or take nothing, and return the seconds until there is one."""
         row = self._rows[hash(key) % len(self._rows)]
         debt = row.get(key, now) - now
-        if debt < 0.0:
+        if debt < 0.0 or debt > self._most:
             debt = 0.0
-        elif debt > self._depth:
-            debt = self._after_a_leap(row, key, now)
         debt += self._interval
         if debt - self._depth > _NOTHING:
             return debt - self._depth
@@ -76,14 +75,8 @@ class RateLimiter:
             row.pop(key, None)
 
     def _debt(self, key: Key, now: float) -> float:
-        row = self._rows[hash(key) % len(self._rows)]
-        debt = row.get(key, now) - now
-        return self._after_a_leap(row, key, now) if debt > self._depth else max(debt, 0.0)
-
-    def _after_a_leap(self, row: dict[Key, float], key: Key, now: float) -> float:
-        """The clock went back: what is owed is no more than ever can be, and counts from now."""
-        row[key] = now + self._depth
-        return self._depth
+        debt = self._rows[hash(key) % len(self._rows)].get(key, now) - now
+        return debt if 0.0 < debt <= self._most else 0.0
 
     def __len__(self) -> int:
         """How many keys are in memory."""

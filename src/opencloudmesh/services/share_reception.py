@@ -2,10 +2,15 @@
 
 Sections "Share Creation Notification: Response", "Decision to Discard", "Receiving Party Notification", "Share Acceptance
 Notification". Rules kept here: nothing is stored of what is refused; the same notification twice is one share (RECV-12); an
-answer and its delivery are one transaction; leaving is local and always works (design decision 14).
+answer and its delivery are one transaction; leaving is local and always works (design decision 14); in quarantine mode shares of
+senders whom the recipient does not know are kept apart until one of them is accepted, and the sender is told the same in both
+cases; texts of strangers are cut, a protocol object that is no use but to fill the disk is refused.
 """
 
+import json
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 from opencloudmesh.protocol.admission import Arrival, Discard, Policy, decide
 from opencloudmesh.protocol.errors import FieldFault, InvalidMessage, NotFound, SignatureRefused
@@ -33,10 +38,24 @@ from opencloudmesh.protocol.share_creation import (
 )
 from opencloudmesh.protocol.trust import Allowed
 from opencloudmesh.services.delivery import Deliveries, Overtaken
+from opencloudmesh.services.inbox_limits import InboxLimits
+from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
-from opencloudmesh.services.peers.known_senders import knows_sender
+from opencloudmesh.services.peers.known_senders import is_known, knows_sender
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery, IncomingShare, NewIncomingShare, User
+
+_LARGEST_PROTOCOL = 16 * 1024
+_LONGEST_NAME = 255
+_LONGEST_DESCRIPTION = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Senders:
+    """Of some shares the senders that the recipient knows; and how many shares wait in quarantine."""
+
+    known: frozenset[str]
+    quarantined: int
 
 
 class ShareReception:
@@ -52,7 +71,11 @@ class ShareReception:
         own_host: str,
         policies: Sequence[Policy],
         require_signature: bool = True,
+        peer_limits: PeerLimits | None = None,
+        inbox_limits: InboxLimits | None = None,
     ) -> None:
+        self._peer_limits = peer_limits or PeerLimits(clock=clock)
+        self._inbox_limits = inbox_limits or InboxLimits(clock=clock)
         self._db = database
         self._peers = peers
         self._deliveries = deliveries
@@ -65,17 +88,20 @@ class ShareReception:
     async def receive(self, request: Request) -> dict[str, object]:
         """Admit a Share Creation Notification and return the body of the 201.
 
-        Raises `InvalidMessage` (400), `SignatureRefused` (401), `Forbidden` (403), `Unsupported` (501); then nothing is stored.
+        Raises `InvalidMessage` (400), `SignatureRefused` (401), `Forbidden` (403), `RateLimited` (429), `Unsupported` (501),
+        `TemporarilyUnavailable` (503); then nothing is stored.
         """
         message = parse_share_creation(request.body)
         sender = message.sender_address.host
-        decision = decide(await self._arrival(request, message, sender), self._policies)
-        if isinstance(decision, Discard):
-            raise decision.error
-        if message.recipient.host != self._own_host:
-            raise _unknown_recipient()
-        now = self._clock()
-        user = await self._db.write(lambda tx: self._store(tx, message, sender, now))
+        arrival = await self._arrival(request, message, sender)
+        with self._peer_limits.message(sender) if arrival.signed else nullcontext():
+            decision = decide(arrival, self._policies)
+            if isinstance(decision, Discard):
+                raise decision.error
+            if message.recipient.host != self._own_host:
+                raise _unknown_recipient()
+            _check_size(message, len(request.body))
+            user = await self._stored(arrival, sender)
         answer = build_share_creation_answer(user.display_name, user.name)
         # "This property MUST be returned when the protocol of the incoming share was ssh": we have no key for it yet
         return answer | ({"recipientPublicKeys": []} if message.protocol.ssh is not None else {})
@@ -105,45 +131,75 @@ class ShareReception:
             sender_known=known,
         )
 
-    def _store(self, tx: Transaction, message: ShareCreationNotification, sender: str, now: float) -> User:
+    async def _stored(self, arrival: Arrival, sender: str) -> User:
+        """Store the share unless it is there already, and return its recipient."""
+        recipient = arrival.notification.recipient.identifier
+        self._inbox_limits.offer(sender, recipient)
+        user, is_new = await self._db.write(lambda tx: self._store(tx, arrival, sender))
+        if not is_new:
+            self._inbox_limits.repeated(sender, recipient)
+        return user
+
+    def _store(self, tx: Transaction, arrival: Arrival, sender: str) -> tuple[User, bool]:
+        message = arrival.notification
         user = tx.users.by_name(message.recipient.identifier)
         if user is None or user.disabled:
             raise _unknown_recipient()
-        tx.incoming_shares.add(
+        address = str(message.sender_address)
+        _, is_new = tx.incoming_shares.add(
             NewIncomingShare(
                 user_id=user.id,
                 peer=sender,
                 provider_id=message.provider_id,
                 owner=str(message.owner_address),
-                sender=str(message.sender_address),
-                owner_display_name=message.owner_display_name,
-                sender_display_name=message.sender_display_name,
+                sender=address,
+                owner_display_name=message.owner_display_name[:_LONGEST_NAME],
+                sender_display_name=message.sender_display_name[:_LONGEST_NAME],
                 recipient=message.recipient.identifier,
                 share_type=message.share_type,
                 resource_type=message.resource_type,
                 name=message.name,
-                description=message.description,
+                description=message.description[:_LONGEST_DESCRIPTION],
                 permissions=message.protocol.permissions,
                 protocol=message.protocol.raw,
                 secret=message.protocol.shared_secret or "",
                 expires_at=None if message.expiration is None else float(message.expiration),
-                created_at=now,
+                created_at=arrival.now,
+                quarantined=isinstance(arrival.trust, Allowed) and arrival.trust.quarantine and not arrival.sender_known,
             )
         )
-        return user
+        if is_new:
+            known = arrival.sender_known or is_known(tx, user.id, address)
+            self._inbox_limits.admit(tx, peer=sender, user_id=user.id, known=known)
+        return user, is_new
 
     # ------------------------------------------------------------ for the recipient
-    async def inbox(self, user: User, *, after_id: int = 0, limit: int = 1000) -> Sequence[IncomingShare]:
-        """All shares that the user was given, by id, ended ones too."""
-        return await self._db.read(lambda tx: tx.incoming_shares.of_user(user.id, after_id=after_id, limit=limit))
+    async def inbox(self, user: User, *, unknown: bool = False, after_id: int = 0, limit: int = 1000) -> Sequence[IncomingShare]:
+        """The shares that the user was given, by id, ended ones too: those that were announced, or with `unknown` those of
+        unknown senders that are kept apart."""
+        return await self._db.read(
+            lambda tx: tx.incoming_shares.of_user(user.id, after_id=after_id, limit=limit, quarantined=unknown)
+        )
+
+    async def senders(self, user: User, shares: Sequence[IncomingShare]) -> Senders:
+        """Who of these senders is known to the user, and how many shares of others wait apart."""
+
+        def work(tx: Transaction) -> Senders:
+            known = (sender for sender in {share.sender for share in shares} if is_known(tx, user.id, sender))
+            return Senders(frozenset(known), tx.incoming_shares.quarantined_of(user.id))
+
+        return await self._db.read(work)
 
     async def incoming(self, user: User, share_id: int) -> IncomingShare:
         """One of them; raises `NotFound` (share-unknown)."""
         return await self._db.read(lambda tx: _owned(tx, user, share_id))
 
     async def accept(self, user: User, share_id: int) -> IncomingShare:
-        """Accept: the share appears under "Shared with me" and the sender is told. Again is no error. Raises `NotFound`,
-        `Conflict` for a share that has ended."""
+        """Accept: the share appears under "Shared with me" and the sender is told. Again is no error.
+
+        The sender is known to the user from now on: other shares of the same sender are kept apart no longer. Raises `NotFound`,
+        `Conflict` for a share that has ended.
+        """
         return await self._answer(user, share_id, ACCEPT, SHARE_ACCEPTED)
 
     async def decline(self, user: User, share_id: int) -> IncomingShare:
@@ -165,6 +221,8 @@ class ShareReception:
             if state == share.state:
                 return share
             tx.incoming_shares.set_state(share_id, state, "", now)
+            if event == ACCEPT:
+                tx.incoming_shares.release(user.id, share.sender)
             if event != ACCEPT:
                 _withdraw_acceptance(tx, share_id, now)
             if share.state in (PENDING, ACCEPTED):  # of others the sender has heard, or told us
@@ -215,6 +273,12 @@ def _owned(tx: Transaction, user: User, share_id: int) -> IncomingShare:
     if share is None or share.user_id != user.id:
         raise NotFound("There is no such share.", code="share-unknown")
     return share
+
+
+def _check_size(message: ShareCreationNotification, size: int) -> None:
+    """What is stored of a share as it came is small; only a large message is worth a look."""
+    if size > _LARGEST_PROTOCOL and len(json.dumps(message.protocol.raw, default=dict)) > _LARGEST_PROTOCOL:
+        raise InvalidMessage((FieldFault("protocol", f"is over {_LARGEST_PROTOCOL} bytes"),))
 
 
 def _unknown_recipient() -> InvalidMessage:
