@@ -96,7 +96,7 @@ class ApiClient:
         if status == 401 and self._token is not None:
             return NotLoggedIn(sentence, code=code, hint=f"Log in again with: ocm login {self._server} USER")
         hint = str(error.get("hint") or ("" if error else "Is this an opencloudmesh server, and is its address right?"))
-        return ServerRefused(sentence, code=code, hint=hint, status=status)
+        return ServerRefused(sentence, code=code, hint=hint, status=status, trace_id=str(error.get("trace_id") or ""))
 
 
 def item_path(*parts: str) -> str:

@@ -54,6 +54,7 @@ async def show(delivery: DeliveryId, /, *, output: Output = Output()) -> None:
         item,
         f"{text_of(item, 'kind')} to {text_of(item, 'peer')}: {text_of(item, 'state')}",
         *(f"{format_time(attempt.get('at'))}  {_reason_of(attempt) or 'delivered'}" for attempt in tries),
+        *([f"Trace id, for the servers' operators: {item['trace_id']}"] if item.get("trace_id") else []),
     )
 
 

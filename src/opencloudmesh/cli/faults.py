@@ -32,13 +32,17 @@ class NotLoggedIn(Unauthorized):
 
 
 class ServerRefused(OCMError):
-    """The user's own server answered, and the answer is no (`status` is its HTTP status) or not understandable."""
+    """The user's own server answered, and the answer is no (`status` is its HTTP status) or not understandable.
+
+    `trace_id`: under which the server's operator finds it.
+    """
 
     code = "server-refused"
 
-    def __init__(self, sentence: str, *, code: str | None = None, hint: str = "", status: int = 0) -> None:
+    def __init__(self, sentence: str, *, code: str | None = None, hint: str = "", status: int = 0, trace_id: str = "") -> None:
         super().__init__(sentence, code=code, hint=hint)
         self.status = status
+        self.trace_id = trace_id
 
 
 class Failures(OCMError):

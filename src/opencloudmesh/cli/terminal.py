@@ -94,8 +94,11 @@ class Terminal:
     def error(self, error: OCMError) -> None:
         """Print an error: a sentence, its reason code, what to do."""
         failed: Sequence[Mapping[str, Any]] = getattr(error, "failed", ())
+        trace_id: str = getattr(error, "trace_id", "")
         if self.json:
             entry: dict[str, Any] = {"code": error.code, "message": error.sentence, "hint": error.hint}
+            if trace_id:
+                entry["trace_id"] = trace_id
             if failed:
                 entry["failed"] = [dict(item) for item in failed]
             print(to_json({"error": entry}))
@@ -106,6 +109,8 @@ class Terminal:
             print(clean(line), file=sys.stderr)
         if error.hint:
             print(clean(f"What to do: {error.hint}"), file=sys.stderr)
+        if trace_id:
+            print(clean(f"Trace id, for your server's operator: {trace_id}"), file=sys.stderr)
 
 
 @Parameter(name="*", group=Group("Output", sort_key=90))

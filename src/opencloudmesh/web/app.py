@@ -24,7 +24,7 @@ from opencloudmesh.web.answers import (
     refuse_method,
     send_answer,
 )
-from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_INTERNAL, USER_METHOD_REFUSED, USER_NOT_FOUND
+from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_METHOD_REFUSED, USER_NOT_FOUND, user_internal
 from opencloudmesh.web.exchanges import Recorder, traced
 from opencloudmesh.web.limiting import AddressLimits
 from opencloudmesh.web.measuring import measured, route_class
@@ -183,7 +183,7 @@ async def _guarded(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
             return
         log.exception("request failed", path=scope["path"], method=scope["method"])
         if not begun:
-            await send_answer(send, USER_INTERNAL, head=scope["method"] == "HEAD")
+            await send_answer(send, user_internal(), head=scope["method"] == "HEAD")
 
 
 async def _other_protocol(scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,7 +4,7 @@ Sections "Share Creation Notification: Response" and "Code Flow: Error Responses
 
 - a peer reads `{"message": CODE, "validationErrors": [...]}` with the status of the error's class; Retry-After where it has one;
 - a refused token request is always 400 with `{"error": WORD}`, and never stored;
-- a user reads a sentence, a reason code and what to do;
+- a user reads a sentence, a reason code, what to do, and the trace id under which the operator finds it in the logs;
 - whatever we did not expect is 500 `internal`: never a detail of it.
 """
 
@@ -26,6 +26,7 @@ from opencloudmesh.protocol.errors import (
     Unauthorized,
     UnknownResource,
 )
+from opencloudmesh.services.tracing import current_trace
 from opencloudmesh.web.answers import CLOSE, NO_STORE, Answer, Header, json_answer
 
 _PEER_RETRY_SECONDS = 60
@@ -116,16 +117,21 @@ def user_answer(
 ) -> Answer:
     """The one shape of an error that a user's program reads."""
     error: dict[str, Any] = {"code": code, "message": sentence, "hint": hint}
+    if trace_id := current_trace():
+        error["trace_id"] = trace_id
     if faults:
         error["details"] = [{"name": fault.name, "message": fault.message} for fault in faults]
     return json_answer(status, {"error": error}, NO_STORE, *headers)
 
 
-USER_INTERNAL: Final = user_answer(
-    500, "internal", "Something went wrong on the server.", hint="Try again; the operator finds the cause in the server's log."
-)
 USER_NOT_FOUND: Final = user_answer(404, "not-found", "There is nothing at this address.")
 USER_METHOD_REFUSED: Final = user_answer(405, "method-not-allowed", "This address does not take this method.")
+
+
+def user_internal() -> Answer:
+    """Something that we did not expect; the trace id leads the operator to it."""
+    hint = "Try again; the operator finds the cause in the server's log, by the trace id."
+    return user_answer(500, "internal", "Something went wrong on the server.", hint=hint)
 
 
 def answer_to_user(error: OCMError) -> Answer | None:

@@ -21,12 +21,12 @@ from opencloudmesh.web.answers import (
 )
 from opencloudmesh.web.bodies import ClientGone, read_body
 from opencloudmesh.web.errors import (
-    USER_INTERNAL,
     USER_METHOD_REFUSED,
     USER_NOT_FOUND,
     answer_to_invalid_input,
     answer_to_user,
     user_answer,
+    user_internal,
 )
 from opencloudmesh.web.user_api import deliveries, inbox, peers, sessions, shares
 from opencloudmesh.web.user_api.services import UserServices
@@ -78,7 +78,7 @@ class _Bounded:
         except ClientGone:
             return
         except OCMError as error:
-            await send_answer(send, answer_to_user(error) or USER_INTERNAL)
+            await send_answer(send, answer_to_user(error) or user_internal())
             return
         rest = iter([{"type": "http.request", "body": body, "more_body": False}])
 
@@ -103,7 +103,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
     answer = answer_to_user(error) if isinstance(error, OCMError) else None
     if answer is None:
         log.error("request failed", path=request.url.path, exc_info=error)
-        answer = USER_INTERNAL
+        answer = user_internal()
     return _response(answer)
 
 
@@ -126,7 +126,7 @@ async def _refuse_http(request: Request, error: Exception) -> Response:
 
 async def _refuse_unexpected(request: Request, error: Exception) -> Response:
     """The exception goes on to the caller of the app, who logs it."""
-    return _response(USER_INTERNAL)
+    return _response(user_internal())
 
 
 def _methods_at(request: Request) -> list[str]:

@@ -28,6 +28,7 @@ class _DeliveryFields(BaseModel):
 
 
 class DeliveryAnswer(_DeliveryFields):
+    trace_id: str = Field(description="Under which the operators of both servers find every try in their logs.")
     """A message to another server; `attempts` counts the tries."""
 
     attempts: int

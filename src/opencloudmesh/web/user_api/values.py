@@ -74,12 +74,16 @@ class Fault(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """A stable reason code, a sentence, what to do; `details` where several fields are at fault."""
+    """A stable reason code, a sentence, what to do; `details` where several fields are at fault.
+
+    `trace_id`: under which the operator finds the request in the logs.
+    """
 
     code: str = Field(examples=["not-found"])
     message: str = Field(examples=["There is no such share."])
     hint: str = Field(examples=[""])
     details: list[Fault] | None = None
+    trace_id: str | None = Field(default=None, examples=["4bf92f3577b34da6a3ce929d0e0e4736"])
 
 
 class ErrorAnswer(BaseModel):

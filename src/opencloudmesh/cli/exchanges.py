@@ -1,0 +1,221 @@
+"""`ocm log`: every exchange with other servers, in and out: what was asked, what was answered, and why something failed."""
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from cyclopts import App, Group, Parameter, validators
+
+from opencloudmesh.cli.faults import UsageFault
+from opencloudmesh.cli.operator import HERE, Folder
+from opencloudmesh.cli.terminal import PARAMETERS, Output, Terminal, clean
+
+if TYPE_CHECKING:
+    from opencloudmesh.services.exchanges import Exchanges
+    from opencloudmesh.services.records import Exchange, ExchangeFilter
+
+Time = Annotated[str | None, Parameter(help="A span such as 30m, 1h or 2d, or a time such as 2030-12-31T14:00.")]
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SPAN = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
+_TRACE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_COLUMNS = ("ID", "TIME", "", "PEER", "REQUEST", "STATUS", "SECONDS", "REASON")
+_FOLLOW_SECONDS = 1.0
+_FOLLOWED = 500
+
+
+def register(app: App, group: Group) -> None:
+    """Add the commands of this module."""
+    commands = App(name="log", group=group, default_parameter=PARAMETERS)
+    commands.default(log)
+    commands.command(show)
+    app.command(commands)
+
+
+async def log(
+    *,
+    peer: str | None = None,
+    since: Time = None,
+    until: Time = None,
+    trace: str | None = None,
+    direction: Literal["in", "out"] | None = None,
+    failed: bool = False,
+    reason: str | None = None,
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))] = 50,
+    follow: bool = False,
+    folder: Folder = HERE,
+    output: Output = Output(),
+) -> None:
+    """List what this server and others asked of each other, the newest last. The server may be running.
+
+    A peer with a question mark is what a request said of itself, and did not prove.
+
+    Parameters
+    ----------
+    peer
+        Only exchanges with this server.
+    since
+        Only those since then.
+    until
+        Only those before then.
+    trace
+        Only those of one trace: all that one act caused.
+    direction
+        Only those that others began (in), or that we began (out).
+    failed
+        Only those that failed.
+    reason
+        Only those that ended with this reason code.
+    limit
+        The most to list; the newest are.
+    follow
+        Go on and print what comes, until Ctrl-C.
+    """
+    from opencloudmesh import bootstrap
+    from opencloudmesh.services.records import ExchangeFilter
+
+    now = time.time()
+    wanted = ExchangeFilter(
+        peer=(peer or "").strip().lower(),
+        since=_moment(since, now),
+        until=_moment(until, now),
+        trace_id=_trace_id(trace),
+        direction=direction or "",
+        failed=failed,
+        reason=reason or "",
+    )
+    terminal = output.terminal()
+    async with bootstrap.beside(folder) as wiring:
+        found = (await wiring.exchanges.find(wanted, limit=limit))[::-1]
+        if follow:
+            await _follow(terminal, wiring.exchanges, wanted, found)
+            return
+    rows = [_row(exchange) for exchange in found]
+    terminal.table({"items": [describe(exchange) for exchange in found]}, _COLUMNS, rows, empty="There are no such exchanges.")
+    if any(exchange.failed for exchange in found):
+        terminal.note("Why one of them failed, and what to do: ocm log show ID")
+
+
+async def show(
+    exchange: Annotated[int, Parameter(name="ID", help="The id of the exchange (see: ocm log).")],
+    /,
+    *,
+    folder: Folder = HERE,
+    output: Output = Output(),
+) -> None:
+    """Show one exchange: headers and bodies without secrets, why it failed, and what to do."""
+    from opencloudmesh import bootstrap
+
+    async with bootstrap.beside(folder) as wiring:
+        found = await wiring.exchanges.of_id(exchange)
+    output.terminal().show(describe(found), *_lines(found))
+
+
+async def _follow(terminal: Terminal, log: "Exchanges", wanted: "ExchangeFilter", found: Sequence["Exchange"]) -> None:
+    """Print what is there, and then what comes."""
+    import asyncio
+    from dataclasses import replace
+
+    newest = max((exchange.id for exchange in await log.find(type(wanted)(), limit=1)), default=0)
+    while True:
+        for exchange in found:
+            print(json.dumps(describe(exchange)) if terminal.json else "  ".join(map(clean, _row(exchange))).rstrip(), flush=True)
+            newest = max(newest, exchange.id)
+        await asyncio.sleep(_FOLLOW_SECONDS)
+        found = (await log.find(replace(wanted, after_id=newest), limit=_FOLLOWED))[::-1]
+
+
+def describe(exchange: "Exchange") -> dict[str, Any]:
+    """The exchange as JSON."""
+    return asdict(exchange) | {"failed": exchange.failed}
+
+
+def _row(exchange: "Exchange") -> tuple[str, ...]:
+    return (
+        str(exchange.id),
+        datetime.fromtimestamp(exchange.at).strftime("%m-%d %H:%M:%S"),
+        {"in": "<-", "out": "->"}.get(exchange.direction, exchange.direction),
+        _peer(exchange),
+        f"{exchange.method} {_target(exchange.url)}".strip(),
+        str(exchange.status or "none"),
+        f"{exchange.duration:.3f}",
+        _why(exchange),
+    )
+
+
+def _peer(exchange: "Exchange") -> str:
+    if exchange.direction == "out" or exchange.verified:
+        return exchange.peer
+    return f"{exchange.peer}?" if exchange.peer else exchange.source
+
+
+def _target(url: str) -> str:
+    """Path and query: which server it is stands beside it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "") if parts.netloc else url
+
+
+def _why(exchange: "Exchange") -> str:
+    return ": ".join(part for part in (exchange.reason, exchange.detail) if part)
+
+
+def _lines(exchange: "Exchange") -> list[str]:
+    from opencloudmesh.cli.advice import advice_for
+
+    arrow = "from" if exchange.direction == "in" else "to"
+    who = exchange.peer or "an unknown server"
+    proof = " (not proved)" if exchange.direction == "in" and exchange.peer and not exchange.verified else ""
+    source = f", address {exchange.source}" if exchange.source else ""
+    lines = [
+        f"{exchange.method} {exchange.url}",
+        f"{arrow} {who}{proof}{source}, {datetime.fromtimestamp(exchange.at).isoformat(' ', 'milliseconds')}, "
+        f"{exchange.duration:.3f} seconds",
+        f"Answer: {exchange.status or 'none'}",
+    ]
+    if why := _why(exchange):
+        lines.append(f"Reason: {why}" if exchange.reason else f"Detail: {why}")
+    if exchange.reason and (advice := advice_for(exchange.reason)):
+        lines += [f"Meaning: {advice.means}", f"What to do: {advice.what_to_do}"]
+    for title, text in (
+        ("Request headers", exchange.request_headers),
+        ("Request body", _indented(exchange.request_body)),
+        ("Answer headers", exchange.answer_headers),
+        ("Answer body", _indented(exchange.answer_body)),
+    ):
+        if text:
+            lines += ["", f"{title}:", *(f"  {line}" for line in text.splitlines())]
+    return [*lines, "", f"All of this trace: ocm log --trace {exchange.trace_id}"] if exchange.trace_id else lines
+
+
+def _indented(body: str) -> str:
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body
+
+
+def _moment(text: str | None, now: float) -> float | None:
+    """The time that a span before now, or a date with or without a time, means."""
+    if text is None:
+        return None
+    if found := _SPAN.fullmatch(text.strip().lower()):
+        return now - int(found[1]) * _SECONDS[found[2]]
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        hint = "Give a span such as 30m, 1h or 2d, or a time such as 2030-12-31T14:00."
+        raise UsageFault(f'"{text}" is no span and no time.', code="time-invalid", hint=hint) from None
+
+
+def _trace_id(text: str | None) -> str:
+    trace_id = (text or "").strip().lower()
+    if trace_id and not _TRACE_ID.fullmatch(trace_id):
+        raise UsageFault(f'"{text}" is no trace id.', code="trace-invalid", hint="It has 32 digits 0-9 and a-f.")
+    return trace_id
