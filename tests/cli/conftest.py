@@ -189,7 +189,8 @@ def incoming(**fields: Any) -> dict[str, Any]:
     return {
         "id": 1, "provider_id": "p1", "name": "Reports", "owner": "bob@b.example.org", "sender": "bob@b.example.org",
         "sender_display_name": "Bob", "description": "", "resource_type": "folder", "permissions": ["read"],
-        "state": "pending", "reason": "", "unavailable_since": None, "expires_at": None, "created_at": 1e9, "path": None,
+        "state": "pending", "reason": "", "unavailable_since": None, "unavailable_reason": "", "expires_at": None,
+        "created_at": 1e9, "path": None,
         **fields,
     }  # fmt: skip
 

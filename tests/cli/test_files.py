@@ -34,6 +34,25 @@ def test_ls_of_an_empty_folder(logged_in: Any, server: Any) -> None:
     assert "empty" in logged_in("ls").out
 
 
+def test_ls_of_received_shares_says_which_are_unavailable(logged_in: Any, server: Any, make_incoming: Any) -> None:
+    (server.root / "Shared with me" / "Plans").mkdir(parents=True)
+    (server.root / "Shared with me" / "song.ogg").write_text("la")
+    server.inbox = [
+        make_incoming(state="accepted", path="Shared with me/Plans", unavailable_since=1e9, unavailable_reason="dns"),
+        make_incoming(id=2, state="accepted", path="Shared with me/song.ogg"),
+    ]
+    lines = logged_in("ls", "Shared with me").out.splitlines()
+    assert [("unavailable since 2001-09-" in line, line.endswith("(dns)")) for line in lines] == [
+        (False, False),
+        (True, True),
+        (False, False),
+    ]
+    items = logged_in("ls", "Shared with me", "--json").document["items"]
+    assert [(item["unavailable_since"], item["unavailable_reason"]) for item in items] == [(1e9, "dns"), (None, "")]
+    server.inbox = server.inbox[1:]
+    assert "STATE" not in logged_in("ls", "Shared with me").out
+
+
 def test_ls_of_what_is_not_there_names_it(logged_in: Any, server: Any) -> None:
     result = logged_in("ls", "nothing")
     assert result.status == 1

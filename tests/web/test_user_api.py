@@ -42,6 +42,7 @@ INCOMING = {
     "state": "pending",
     "reason": "",
     "unavailable_since": None,
+    "unavailable_reason": "",
     "expires_at": None,
     "created_at": 1_800_000_000.0,
     "path": None,

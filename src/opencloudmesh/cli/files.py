@@ -1,12 +1,13 @@
 """`ocm ls|get|put|mkdir|rm`: the user's own files, and received shares under "Shared with me", by WebDAV (/dav/files/<user>/)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.faults import Failures, UsageFault
-from opencloudmesh.cli.formats import format_size, format_time, remote_path
+from opencloudmesh.cli.formats import format_size, format_time, remote_path, unavailability_of
 from opencloudmesh.cli.terminal import Output, Terminal
 from opencloudmesh.protocol.errors import AccessDenied, InvalidInput, NotFound
 from opencloudmesh.services.ports import Entry
@@ -14,6 +15,9 @@ from opencloudmesh.services.ports import Entry
 if TYPE_CHECKING:
     from opencloudmesh.cli.own_files import OwnFiles
     from opencloudmesh.cli.transfers import Report
+
+
+_RECEIVED_FOLDER = "Shared with me"
 
 
 def register(app: App, group: Group) -> None:
@@ -36,17 +40,35 @@ async def ls(path: str = "", /, *, output: Output = Output()) -> None:
     async with own_files() as files:
         entry = await files.entry(wanted)
         found = [item async for item in files.list(wanted)] if entry.is_folder else [entry]
+        marks = await _marks() if wanted == _RECEIVED_FOLDER else {}
     found.sort(key=lambda item: (not item.is_folder, item.name.casefold(), item.name))
     rows = (
-        ("" if item.is_folder else format_size(item.size), format_time(item.modified_at), item.name + "/" * item.is_folder)
+        (
+            "" if item.is_folder else format_size(item.size),
+            format_time(item.modified_at),
+            item.name + "/" * item.is_folder,
+            *((unavailability_of(marks.get(item.path, {})),) if marks else ()),
+        )
         for item in found
     )
-    document = {"path": wanted, "items": [_describe(item) for item in found]}
-    output.terminal().table(document, ("SIZE", "CHANGED", "NAME"), rows, empty="The folder is empty.")
+    document = {"path": wanted, "items": [_describe(item, marks.get(item.path, {})) for item in found]}
+    columns = ("SIZE", "CHANGED", "NAME", *(("STATE",) if marks else ()))
+    output.terminal().table(document, columns, rows, empty="The folder is empty.")
 
 
-def _describe(item: Entry) -> dict[str, Any]:
+async def _marks() -> dict[str, Mapping[str, Any]]:
+    """Received shares that are unavailable, by their path."""
+    from opencloudmesh.cli.client import signed_in
+
+    async with signed_in() as (api, _):
+        items = await api.items("/inbox")
+    return {str(item.get("path")): item for item in items if item.get("unavailable_since") is not None and item.get("path")}
+
+
+def _describe(item: Entry, marked: Mapping[str, Any]) -> dict[str, Any]:
     return {
+        "unavailable_since": marked.get("unavailable_since"),
+        "unavailable_reason": marked.get("unavailable_reason", ""),
         "path": item.path,
         "name": item.name,
         "is_folder": item.is_folder,

@@ -39,6 +39,14 @@ def format_time(at: Any) -> str:
         return str(at)
 
 
+def unavailability_of(item: Mapping[str, Any]) -> str:
+    """Say since when and why a received share is unavailable; nothing where it is not."""
+    if item.get("unavailable_since") is None:
+        return ""
+    reason = text_of(item, "unavailable_reason")
+    return f"unavailable since {format_time(item['unavailable_since'])}{f' ({reason})' if reason else ''}"
+
+
 def format_size(size: float) -> str:
     """Return a size in bytes as a person reads it."""
     for unit in ("B", "kB", "MB", "GB", "TB"):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
-from opencloudmesh.cli.formats import format_time, parse_expiry, remote_path, text_of, words_of
+from opencloudmesh.cli.formats import format_time, parse_expiry, remote_path, text_of, unavailability_of, words_of
 from opencloudmesh.cli.terminal import Output
 from opencloudmesh.protocol.errors import PeerRefused
 
@@ -213,6 +213,6 @@ def _fields(item: Item, *fields: str) -> tuple[str, ...]:
 
 def _state_of(item: Item) -> str:
     state = text_of(item, "state")
-    if item.get("unavailable_since") is not None:
-        return f"{state}, unavailable since {format_time(item['unavailable_since'])}"
+    if item.get("state") == "accepted" and item.get("unavailable_since") is not None:
+        return f"{state}, {unavailability_of(item)}"
     return f"{state} ({text_of(item, 'reason')})" if item.get("reason") else state

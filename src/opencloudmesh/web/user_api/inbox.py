@@ -26,7 +26,8 @@ class IncomingShareAnswer(BaseModel):
     permissions: list[str]
     state: str = Field(description="pending, accepted, declined, revoked, expired or left")
     reason: str = Field(description="The reason code of the state, or empty.")
-    unavailable_since: Time | None = Field(description="Since when the sender's server does not answer.")
+    unavailable_since: Time | None = Field(description="Since when the sender's server gives no access; the share stays.")
+    unavailable_reason: str = Field(description="The reason code of that, or empty.")
     expires_at: Time | None
     created_at: Time
     path: str | None
@@ -46,6 +47,7 @@ class IncomingShareAnswer(BaseModel):
             state=share.state,
             reason=share.reason,
             unavailable_since=share.unavailable_since,
+            unavailable_reason=share.unavailable_reason,
             expires_at=share.expires_at,
             created_at=share.created_at,
             path=f"Shared with me/{share.mount_name}" if share.state == "accepted" else None,
