@@ -84,7 +84,9 @@ def test_credentials_are_not_shown() -> None:
 # ---------------------------------------------------------------- what we shared
 @pytest.fixture
 def shared(home: Home) -> SharedTrees:
-    return SharedTrees(database=home.database, code_flow=home.code_flow, storage_for=home.homes, clock=home.time)
+    return SharedTrees(
+        database=home.database, peers=home.peers, code_flow=home.code_flow, storage_for=home.homes, clock=home.time
+    )
 
 
 @pytest.fixture

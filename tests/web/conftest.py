@@ -16,6 +16,7 @@ from opencloudmesh.protocol.share_creation import build_share_creation_answer, p
 from opencloudmesh.services.records import Delivery, DeliveryAttempt, IncomingShare, OutgoingShare, Secret, User
 from opencloudmesh.web.app import build_app
 
+from opencloudmesh.web.ocm_api import DiscoveryDocument
 ORIGIN = "https://cloud.example.org"
 DISCOVERY = build_discovery(OwnOffer(origin=ORIGIN, provider="test"))
 JWKS = {"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "cloud.example.org#1", "x": "AA", "alg": "EdDSA", "use": "sig"}]}
@@ -350,7 +351,7 @@ class MemoryServer:
             users=self,
             mounts=[("/dav/ocm", self._dav), ("/dav/files", self._dav)],
             origin=ORIGIN,
-            discovery=DISCOVERY,
+            discovery=DiscoveryDocument(DISCOVERY),
             jwks=JWKS,
             ready=self._ready,
             **options,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import secrets
 import time
 from collections.abc import Callable, Coroutine
@@ -19,12 +20,14 @@ from opencloudmesh.adapters.database.state_counts import state_counter
 from opencloudmesh.adapters.exchange_log import LoggedHttpClient
 from opencloudmesh.adapters.http_client import GuardedHttpClient
 from opencloudmesh.adapters.keys import KeyUnusable, load_metrics_token, load_secret_box, load_signing_key
+from opencloudmesh.adapters.keys.directory_keys import load_directory_keys
 from opencloudmesh.adapters.keys.signing_key import SigningKey
 from opencloudmesh.adapters.metrics import MAX_PEERS, ServerMetrics, watch_event_loop
 from opencloudmesh.adapters.passwords import Argon2Hasher
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.adapters.storage.local import LocalStorage
 from opencloudmesh.adapters.tokens import JwtIssuer
+from opencloudmesh.bootstrap.limiting import Limits
 from opencloudmesh.config import Settings
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.admission import default_policies
@@ -44,32 +47,36 @@ from opencloudmesh.protocol.registries import (
 )
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.availability import Marks, Prober, SeenRoots
+from opencloudmesh.services.caused_fetches import CausedFetches
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.delivery import Deliveries, RetryPolicy
 from opencloudmesh.services.delivery.worker import wait_for
+from opencloudmesh.services.directories import Directories, DirectorySource
 from opencloudmesh.services.doctor.self_check import SELF_CHECK, SELF_CHECK_BYTES, SelfCheck
+from opencloudmesh.services.exchanges import Exchanges
 from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.measures import NO_MEASURES, Measures
 from opencloudmesh.services.notifications import Notifications
-from opencloudmesh.services.peers import Peers, TrustBook
+from opencloudmesh.services.peers import PeerRegistry, Peers, TrustBook, TrustDecisions, TrustWatch
 from opencloudmesh.services.ports import Database, HttpClient, Storage
+from opencloudmesh.services.reconciliation import Reconciler, Repair
 from opencloudmesh.services.records import User
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
-from opencloudmesh.services.exchanges import Exchanges
 from opencloudmesh.services.resource_access.received import Authorize
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
 from opencloudmesh.web.answers import ASGIApp
 from opencloudmesh.web.app import build_app
 from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_NOT_FOUND
+from opencloudmesh.web.exchanges import Recorder
 from opencloudmesh.web.metrics import MetricsEndpoint
+from opencloudmesh.web.ocm_api import DiscoveryDocument
 from opencloudmesh.web.self_check import SelfCheckEndpoint
 from opencloudmesh.webdav.client import RemoteStorage
 from opencloudmesh.webdav.server import WebDavServer
 
 _log = structlog.get_logger(__name__)
 
-from opencloudmesh.web.exchanges import Recorder
 
 def new_token() -> str:
     """32 letters and digits: 128 bits."""
@@ -90,6 +97,7 @@ class _UserServices:
     share_reception: ShareReception
     deliveries: Deliveries
     peers: Peers
+    repair: Repair
 
 
 class Wiring:
@@ -131,7 +139,8 @@ class Wiring:
 
     @cached_property
     def hasher(self) -> Argon2Hasher:
-        hasher = Argon2Hasher(self.settings.limits.password_concurrency)
+        limits = self.settings.limits
+        hasher = Argon2Hasher(limits.password_concurrency, queue=limits.password_queue)
         self._stack.callback(hasher.close)
         return hasher
 
@@ -163,6 +172,25 @@ class Wiring:
 
     # ------------------------------------------------------------ services
     @cached_property
+    def limits(self) -> Limits:
+        return Limits.of(self.settings.limits, self.measures)
+
+    def _caused_fetches(self) -> HttpClient:
+        """The way out for looks at other servers, which strangers can cause by naming them."""
+        limits = self.settings.limits
+        return CausedFetches(
+            self.http,
+            clock=time.monotonic,
+            is_dealt_with=self._is_dealt_with,
+            a_minute=limits.fetches_per_address,
+            at_once=limits.fetches_at_once,
+            measures=self.measures,
+        )
+
+    async def _is_dealt_with(self, host: str) -> bool:
+        return await self.database.read(lambda tx: tx.peers.get(host)) is not None
+
+    @cached_property
     def accounts(self) -> Accounts:
         return Accounts(
             database=self.database,
@@ -170,6 +198,7 @@ class Wiring:
             clock=self.clock,
             new_token=new_token,
             session_seconds=self.settings.sessions.lifetime_days * 86400.0,
+            limits=self.limits.logins,
         )
 
     @cached_property
@@ -188,15 +217,26 @@ class Wiring:
         """What the configuration decides about other servers; what operators decided at run time is added when it is loaded."""
         trust = self.settings.trust
         return TrustBook.configured(
-            mode=trust.mode, allowlist=trust.allowlist, denylist=trust.denylist, quarantine=trust.quarantine
+            mode=trust.mode,
+            allowlist=trust.allowlist,
+            denylist=trust.denylist,
+            quarantine=trust.quarantine,
+            members=self.directories,
         )
+
+    @cached_property
+    def directories(self) -> Directories:
+        sources = [
+            DirectorySource(one.url, load_directory_keys(one.keys_file)) for one in self.settings.directories if one.keys_file
+        ]
+        return Directories(sources, database=self.database, http=self.http, clock=self.clock)
 
     @cached_property
     def peers(self) -> Peers:
         signatures = self.settings.signatures
         peers = Peers(
             database=self.database,
-            http=self.http,
+            http=self._caused_fetches(),
             signer=self.signer,
             clock=self.clock,
             new_token=new_token,
@@ -206,6 +246,21 @@ class Wiring:
         )
         peers.on_contact.append(self.deliveries.peer_seen)
         return peers
+
+    @cached_property
+    def trust_watch(self) -> TrustWatch:
+        """Keeps the trust book that `peers` asks; `load` it before anything is decided by it."""
+        return TrustWatch(database=self.database, peers=self.peers, configured=self.configured_trust)
+
+    @cached_property
+    def trust_decisions(self) -> TrustDecisions:
+        return TrustDecisions(
+            database=self.database, peers=self.peers, watch=self.trust_watch, clock=self.clock, new_token=new_token
+        )
+
+    @cached_property
+    def registry(self) -> PeerRegistry:
+        return PeerRegistry(database=self.database, peers=self.peers)
 
     @cached_property
     def share_creation(self) -> ShareCreation:
@@ -235,11 +290,13 @@ class Wiring:
                 must_exchange_token=self.settings.sharing.must_exchange_token,
             ),
             require_signature=signatures.required,
+            peer_limits=self.limits.peers,
+            inbox_limits=self.limits.inboxes,
         )
 
     @cached_property
     def notifications(self) -> Notifications:
-        return Notifications(database=self.database, peers=self.peers, clock=self.clock)
+        return Notifications(database=self.database, peers=self.peers, clock=self.clock, limits=self.limits.peers)
 
     @cached_property
     def code_flow(self) -> CodeFlow:
@@ -252,6 +309,7 @@ class Wiring:
             origin=self.settings.origin,
             own_host=self.own_host,
             token_seconds=self.settings.tokens.access_token_seconds,
+            limits=self.limits.peers,
         )
 
     @cached_property
@@ -292,7 +350,9 @@ class Wiring:
 
     @cached_property
     def shared_trees(self) -> SharedTrees:
-        return SharedTrees(database=self.database, code_flow=self.code_flow, storage_for=self.storage_for, clock=self.clock)
+        return SharedTrees(
+            database=self.database, peers=self.peers, code_flow=self.code_flow, storage_for=self.storage_for, clock=self.clock
+        )
 
     @cached_property
     def user_trees(self) -> UserTrees:
@@ -302,6 +362,22 @@ class Wiring:
             received=self.received,
             storage_for=self.storage_for,
             clock=self.clock,
+        )
+
+    @cached_property
+    def repair(self) -> Repair:
+        return Repair(database=self.database, deliveries=self.deliveries, probe=self.prober, clock=self.clock)
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(
+            database=self.database,
+            peers=self.peers,
+            deliveries=self.deliveries,
+            probe=self.prober,
+            clock=self.clock,
+            every=self.settings.delivery.reconcile_hours * 3600.0,
+            chance=random.random,
         )
 
     @cached_property
@@ -329,23 +405,34 @@ class Wiring:
         )
 
     @cached_property
+    def discovery(self) -> DiscoveryDocument:
+        """Our discovery document; it follows the trust book."""
+        document = DiscoveryDocument(build_discovery(self.offer))
+        self.trust_watch.on_change.append(lambda book: document.publish(build_discovery(self.offer)))
+        return document
+
+    @cached_property
     def app(self) -> ASGIApp:
         origin = self.settings.origin
         return build_app(
             ocm=_OcmServices(self.share_reception, self.notifications, self.code_flow),
-            users=_UserServices(self.accounts, self.share_creation, self.share_reception, self.deliveries, self.peers),
+            users=_UserServices(
+                self.accounts, self.share_creation, self.share_reception, self.deliveries, self.peers, self.repair
+            ),
             mounts=[
                 ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),
                 ("/dav/files", WebDavServer(self.user_trees.resolve, origin=origin)),
                 *self._self_checks(),
             ],
             origin=origin,
-            discovery=build_discovery(self.offer),
+            discovery=self.discovery,
             jwks=self.signer.public_jwks(),
             ready=self._is_ready,
             message_bytes=self.settings.limits.message_bytes,
             measures=self.measures,
             metrics=self._metrics_endpoint(),
+            limits=self.limits.addresses,
+            recorder=Recorder(self.exchanges, origin, self.limits.addresses.addresses, self.clock),
         )
 
     def _metrics_endpoint(self) -> MetricsEndpoint | None:
@@ -372,6 +459,8 @@ class Wiring:
     async def start(self) -> None:
         """Check what is stored, then deliver and sweep until the stack is closed."""
         await self.database.read(lambda tx: tx.check_secrets())
+        await self._start_trust()
+        self._run_beside(self.exchanges.run(), "exchange log")  # first, so that it ends last
         await self.deliveries.start(
             {
                 SHARE_CREATION: self.share_creation,
@@ -384,8 +473,19 @@ class Wiring:
         self._stack.push_async_callback(self.deliveries.stop)
         self._run_beside(self.sweeper.run(), "sweeper")
         self._run_beside(self.prober.run(), "prober")
+        self._run_beside(self.reconciler.run(), "reconciler")
+        self._run_beside(self.limits.addresses.refusals.run(), "refusal log")
+        self._run_beside(self.directories.run(), "directories")
         self._run_beside(watch_event_loop(self.measures), "event loop watch")
         self.metrics.samples.breakers = self.deliveries.breakers
+
+    async def _start_trust(self) -> None:
+        """Use what operators decided before anything is sent or taken, and hear of what they decide from now on."""
+        await self.directories.load()
+        book = await self.trust_watch.load()
+        for warning in book.warnings:
+            _log.warning("trust", mode=book.mode, detail=warning)
+        self._run_beside(self.trust_watch.run(), "trust watch")
 
     def _run_beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run something until the stack is closed; what it was doing then is cut off, and waited for."""
@@ -396,7 +496,3 @@ class Wiring:
             await asyncio.gather(task, return_exceptions=True)
 
         self._stack.push_async_callback(end)
-            limits=self.limits.addresses,
-            recorder=Recorder(self.exchanges, origin, self.limits.addresses.addresses, self.clock),
-        await self._start_trust()
-        self._run_beside(self.exchanges.run(), "exchange log")  # first, so that it ends last

@@ -11,7 +11,10 @@ Sections "OCM API Discovery" and "Appendix B". Rules kept here:
 - what is noted about a server is for people to read: where it cannot be written, the exchange goes on.
 """
 
+from opencloudmesh.services.peers.decisions import Act, TrustDecisions
 from opencloudmesh.services.peers.peers import GONE, Peers
+from opencloudmesh.services.peers.registry import PeerRegistry
 from opencloudmesh.services.peers.trust import FederationMembers, TrustBook
+from opencloudmesh.services.peers.trust_watch import TrustWatch
 
-__all__ = ["GONE", "FederationMembers", "Peers", "TrustBook"]
+__all__ = ["GONE", "Act", "FederationMembers", "PeerRegistry", "Peers", "TrustBook", "TrustDecisions", "TrustWatch"]

@@ -59,7 +59,8 @@ class Peers:
         self._contacts: dict[str, float] = {}
         self._failing: set[str] = set()
         self.on_contact: list[Callable[[str], None]] = []
-        self.on_alert: Callable[[str], None] = lambda code: None
+        self.on_alert: list[Callable[[str, str], None]] = []
+        """Called with the host and a reason code where a server's keys changed as no rotation does."""
         """Called with the host after each verified message from it."""
         self.on_exchange: list[Callable[[str, bool], None]] = []
         """Called with the host after each exchange that we began, and whether it answered (5xx is no answer)."""
@@ -137,8 +138,8 @@ class Peers:
         if not self._seen.add(verified, now):
             raise SignatureRefused("This signature was used before.", code="sig-replay")
         self._documents.forgive(host)
-        await self._contacted(host)
         sender_is(host, verified=True)
+        await self._contacted(host)
         for listener in self.on_contact:
             listener(host)
         return verified
@@ -181,7 +182,8 @@ class Peers:
         if change is not None and change.alert is not None:
             code, sentence = change.alert
             _log.warning("peer-key-alert", peer=host, reason=code, detail=sentence)
-            self.on_alert(code)
+            for listener in self.on_alert:
+                listener(host, code)
 
     async def key_set(self, host: str, *, fresh: bool = False) -> KeySet:
         """The keys that a server publishes; raises `Forbidden` (policy-denied), `PeerUnreachable`, `PeerRefused`."""

@@ -1,7 +1,8 @@
 """What our users shared, as the Receiving Server's requests may see it.
 
 Rules kept here: every request is checked against the share as it is now (ACC-9), also with a token issued before; a share that
-must be reached by a token refuses its raw secret; an unknown share, a wrong secret and somebody else's token look alike.
+must be reached by a token refuses its raw secret; a server that we do not deal with gets nothing; an unknown share, a wrong
+secret, somebody else's token and such a server look alike.
 """
 
 import hmac
@@ -11,6 +12,7 @@ from opencloudmesh.protocol.registries import FOLDER, MUST_EXCHANGE_TOKEN
 from opencloudmesh.protocol.resource_access import ShareAccess, may
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.exchanges import because, sender_is
+from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, DavTree, StorageFor, Transaction
 from opencloudmesh.services.records import OutgoingShare, User
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
@@ -20,8 +22,9 @@ from opencloudmesh.services.resource_access.subtree import Subtree
 class SharedTrees:
     """Resolve `/dav/ocm/<share>/` for a Receiving Server."""
 
-    def __init__(self, *, database: Database, code_flow: CodeFlow, storage_for: StorageFor, clock: Clock) -> None:
+    def __init__(self, *, database: Database, peers: Peers, code_flow: CodeFlow, storage_for: StorageFor, clock: Clock) -> None:
         self._db = database
+        self._peers = peers
         self._code_flow = code_flow
         self._storage_for = storage_for
         self._clock = clock
@@ -44,6 +47,9 @@ class SharedTrees:
         sender_is(share.peer, verified=opens)
         if not opens:
             because(_why_not(share, credentials))
+            raise _unauthorized()
+        if not self._peers.is_allowed(share.peer):  # 401, for it may be allowed again: 403 would say that the share is gone
+            because(self._peers.trust.explain(share.peer).sentence)
             raise _unauthorized()
         access = ShareAccess(
             state=share.state,
