@@ -14,7 +14,7 @@ from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCME
 from opencloudmesh.services.ports import Entry, OpenFile, Storage
 from opencloudmesh.webdav.client import RemoteStorage
 
-_UNAVAILABLE = 'If it is below "Shared with me", the sender\'s server may be down: try again later. Since when, and why: ocm inbox'
+_UNAVAILABLE = 'If it is below "Shared with me", the sender\'s server may be down: try again later. See: ocm inbox'
 
 
 @asynccontextmanager
