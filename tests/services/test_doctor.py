@@ -574,7 +574,7 @@ SIGNED = [
     (answer(405, b""), "http-405", "reverse proxy"),
     (TO_LOGIN, "http-302", "single sign-on"),
     (PAGE, "answer-web-page", "reverse proxy"),
-    (answer(403, b"<html>Forbidden</html>"), "answer-web-page", "reverse proxy"),
+    (answer(403, b"<html>Forbidden</html>"), "http-403", "reverse proxy"),
     (document({"message": "slow down"}, status=429), "http-429", "Wait"),
     (answer(500, b"oops"), "http-500", "log"),
     (answer(502, b""), "http-502", "log"),

@@ -163,7 +163,7 @@ async def test_a_healthy_server_is_all_ok(own: SimulatedHome) -> None:
     assert {result.outcome for result in report.results} == {Outcome.OK}
     assert list(outcomes(report)) == [
         "settings", "key-files", "database", "disk", "running", "dns", "tcp", "tls", "discovery", "legacy", "keys", "identity",
-        "clock", "messages", "webdav", "methods", "signature", "message-body", "dav-body",
+        "clock", "messages", "webdav", "methods", "arrival", "signature", "message-body", "dav-body",
     ]  # fmt: skip
 
 
@@ -220,7 +220,7 @@ async def test_another_program_at_our_port(own: SimulatedHome) -> None:
     report = await own.examine()
     assert finding(report, "running", "listener-foreign").outcome is Outcome.FAIL
     assert finding(report, "identity", "own-key-missing").outcome is Outcome.FAIL
-    assert "restart" in finding(report, "signature", "authorization-lost").us
+    assert "restart" in finding(report, "arrival", "authorization-lost").us
 
 
 async def test_a_port_that_is_not_known_is_a_note(own: SimulatedHome) -> None:
@@ -300,14 +300,14 @@ async def test_another_door_keeper_before_webdav(own: SimulatedHome) -> None:
 async def test_headers_that_are_lost(own: SimulatedHome, lost: str, code: str) -> None:
     own.proxy = lambda asked: changed(asked, without=lost)
     report = await own.examine()
-    found = report.of("signature").seen.findings
+    found = report.of("arrival" if lost == "authorization" else "signature").seen.findings
     assert [(finding.outcome, finding.code) for finding in found] == [(Outcome.FAIL, code)]
     assert outcomes(report)["message-body"] == "skipped"
 
 
 async def test_the_header_depth_is_lost(own: SimulatedHome) -> None:
     own.proxy = lambda asked: changed(asked, without="depth")
-    assert finding(await own.examine(), "signature", "proxy-header-lost").outcome is Outcome.FAIL
+    assert finding(await own.examine(), "arrival", "proxy-header-lost").outcome is Outcome.FAIL
 
 
 async def test_bodies_that_are_changed(own: SimulatedHome) -> None:
@@ -318,7 +318,7 @@ async def test_bodies_that_are_changed(own: SimulatedHome) -> None:
 async def test_paths_that_are_changed(own: SimulatedHome) -> None:
     own.proxy = lambda asked: changed(asked, url=asked.url.replace("%20", " "))
     report = await own.examine()
-    assert finding(report, "signature", "proxy-path-changed").outcome is Outcome.WARN
+    assert finding(report, "arrival", "proxy-path-changed").outcome is Outcome.WARN
     assert "%20" in ODD_TARGET
 
 
@@ -339,9 +339,9 @@ async def test_a_server_that_runs_with_another_limit(own: SimulatedHome) -> None
 
 async def test_a_proxy_that_is_not_a_trusted_one(own: SimulatedHome) -> None:
     own.client = "10.0.0.4"
-    assert "10.0.0.4/32" in finding(await own.examine(), "signature", "proxy-not-trusted").us
+    assert "10.0.0.4/32" in finding(await own.examine(), "arrival", "proxy-not-trusted").us
     own.trusted = {"10.0.0.4"}
-    assert codes(await own.examine(), "signature") == []
+    assert codes(await own.examine(), "arrival") == []
 
 
 async def test_another_server_behind_our_address(own: SimulatedHome) -> None:

@@ -6,6 +6,7 @@ is decompressed; whatever a peer sends is bounded in size, and in how long it ma
 """
 
 import asyncio
+import io
 import re
 import socket
 import ssl
@@ -91,7 +92,7 @@ class GuardedHttpClient(HttpClient):
         timeout = self._timeout(self._limits.fetch_idle, total_timeout)
         try:
             async with self._session(way).request(
-                method, target, headers=headers, data=body or None, timeout=timeout, allow_redirects=False
+                method, target, headers=headers, data=_whole(body), timeout=timeout, allow_redirects=False
             ) as answer:
                 content = await _read_whole(answer, max_bytes)
                 return HttpAnswer(answer.status, _joined(answer), content)
@@ -293,6 +294,11 @@ def _peer(url: URL) -> str:
 def _joined(answer: ClientResponse) -> Mapping[str, str]:
     names = dict.fromkeys(name.lower() for name in answer.headers)
     return {name: ", ".join(answer.headers.getall(name)) for name in names}
+
+
+def _whole(body: bytes) -> bytes | io.BytesIO | None:
+    """A body as aiohttp wants it: large ones piece by piece, so that the event loop goes on."""
+    return (io.BytesIO(body) if len(body) > _PIECE else body) or None
 
 
 async def _read_whole(answer: ClientResponse, max_bytes: int) -> bytes:

@@ -151,7 +151,8 @@ def in_the_way(seen: Look, *, ours: bool) -> Finding | None:
         return _by_proxy("http-405", f"{where} is answered 405: the method is not let through.", what, ours)
     if seen.is_web_page:
         what = "The reverse proxy must pass this path on to the server; now a web page is answered in its place."
-        return _by_proxy("answer-web-page", f"{where} is answered with a web page ({seen.status}).", what, ours)
+        code = "answer-web-page" if seen.status < 400 else f"http-{seen.status}"
+        return _by_proxy(code, f"{where} is answered with a web page ({seen.status}).", what, ours)
     return None
 
 

@@ -23,6 +23,7 @@ from opencloudmesh.services.doctor.own_side import (
 from opencloudmesh.services.doctor.reaching import look_at_dns, look_at_tcp, look_at_tls
 from opencloudmesh.services.doctor.self_check import credential
 from opencloudmesh.services.doctor.through_proxy import (
+    look_at_arrival,
     look_at_dav_body,
     look_at_message_body,
     look_at_messages,
@@ -108,9 +109,10 @@ class OwnDoctor:
             Step("messages", look_at_messages, needs=("tls",)),
             Step("webdav", look_at_webdav, needs=("discovery",)),
             Step("methods", look_at_methods, needs=("tls",), after=("messages",)),
-            Step("signature", look_at_signature, needs=("tls", "key-files")),
+            Step("arrival", look_at_arrival, needs=("tls", "key-files")),
+            Step("signature", look_at_signature, needs=("arrival",)),
             Step("message-body", message_body, needs=("signature",)),
-            Step("dav-body", look_at_dav_body, needs=("tls", "key-files"), after=("signature",)),
+            Step("dav-body", look_at_dav_body, needs=("arrival",), after=("message-body",)),
         )
 
     # ------------------------------------------------------------ steps

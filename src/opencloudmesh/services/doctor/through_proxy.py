@@ -1,4 +1,4 @@
-"""The steps messages, methods, signature, headers and bodies: what gets through from our public address to our own server.
+"""The steps messages, methods, arrival, signature and bodies: what gets through from our public address to our own server.
 
 Rules kept here: no request changes anything: messages are empty, WebDAV is asked without credentials, and the rest goes to the
 self-check, which keeps nothing; an answer counts as ours by its shape, all others come from what stands in between.
@@ -101,16 +101,21 @@ def _lost_methods(lost: Mapping[str, list[Look]]) -> Iterator[Finding]:
 
 
 # ---------------------------------------------------------------- the self-check
+async def look_at_arrival(visit: OwnVisit) -> Seen:
+    """A request with an odd path and the headers of WebDAV: does the server know its operator, and does all arrive as it was?"""
+    seen = await _asked(visit, "PROPFIND", ODD_TARGET, b"", {"depth": "0"})
+    findings = [*_judge_arrival(seen, b"")] or [*_judge_target(seen), *_judge_forwarding(visit, seen)]
+    summary = "requests arrive as they were sent" if not findings else findings[0].sentence
+    return Seen(summary, {"asked": seen.facts(), "arrived": _told(seen)}, tuple(findings))
+
+
 async def look_at_signature(visit: OwnVisit) -> Seen:
-    """A small signed message, and an odd path: does what was signed arrive as it was?"""
-    small, odd = await asyncio.gather(
-        _signed(visit, b'{"check":"signature"}'), _asked(visit, "PROPFIND", ODD_TARGET, b"", {"depth": "0"})
-    )
-    findings = [*_judge_arrival(small, b'{"check":"signature"}'), *_judge_signature(small)]
-    if not findings:
-        findings = [*_judge_target(odd), *_judge_forwarding(visit, small)]
-    summary = "arrives as it was signed" if not findings else findings[0].sentence
-    return Seen(summary, {"asked": [small.facts(), odd.facts()], "arrived": _told(small)}, tuple(findings))
+    """A small signed message: does its signature hold when it has arrived?"""
+    body = b'{"check":"signature"}'
+    seen = await _signed(visit, body)
+    findings = [*_judge_arrival(seen, body)] or [*_judge_signature(seen)]
+    summary = "a signed message arrives as it was signed" if not findings else findings[0].sentence
+    return Seen(summary, {"asked": seen.facts(), "arrived": _told(seen)}, tuple(findings))
 
 
 async def look_at_message_body(visit: OwnVisit, message_bytes: int) -> Seen:
@@ -214,9 +219,7 @@ def _judge_signature(seen: Look) -> Iterator[Finding]:
 def _judge_target(odd: Look) -> Iterator[Finding]:
     """Paths with escapes must come through byte by byte: files may have any name."""
     told = _told(odd)
-    if not told:
-        yield from _judge_arrival(odd, b"")
-    elif told.get("target") != ODD_TARGET:
+    if told.get("target") != ODD_TARGET:
         us = "Let the reverse proxy pass paths as they are (nginx: proxy_pass without a path; Apache: nocanon)."
         yield warn("proxy-path-changed", f"{ODD_TARGET} arrives as {str(told.get('target'))[:200]}.", us=us)
     elif "depth" not in told.get("headers", ("depth",)):
