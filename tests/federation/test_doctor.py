@@ -53,7 +53,7 @@ def codes(report: Report, step: str) -> list[str]:
 def troubles(report: Report) -> dict[str, list[str]]:
     """What is wrong, by step; plain http is what all servers of these tests have in common."""
     found = {result.step: codes(report, result.step) for result in report.results}
-    return {step: found[step] for step in found if found[step] not in ([], ["plain-http"])}
+    return {step: found[step] for step in found if found[step] not in ([], ["route-plain-http"])}
 
 
 # ---------------------------------------------------------------- two servers

@@ -294,7 +294,7 @@ async def test_two_addresses_with_two_certificates(ward: Ward) -> None:
 
 async def test_plain_http_by_policy_is_a_warning(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ward.away.network, "origin_of", lambda host: f"http://{host}")
-    assert finding(await ward.examine(), "tls", "plain-http").outcome is Outcome.WARN
+    assert finding(await ward.examine(), "tls", "route-plain-http").outcome is Outcome.WARN
 
 
 # ---------------------------------------------------------------- discovery

@@ -148,7 +148,7 @@ def in_the_way(seen: Look, *, ours: bool) -> Finding | None:
         return _by_proxy(f"http-{seen.status}", f"{where} is redirected to {to} ({seen.status}).", what, ours)
     if seen.status == 405:
         what = f"The reverse proxy, or the web server behind it, does not pass {seen.method} on for this path: let it."
-        return _by_proxy("http-405", f"{where} is answered 405: the method is not let through.", what, ours)
+        return _by_proxy(f"http-{seen.status}", f"{where} is answered 405: the method is not let through.", what, ours)
     if seen.is_web_page:
         what = "The reverse proxy must pass this path on to the server; now a web page is answered in its place."
         code = "answer-web-page" if seen.status < 400 else f"http-{seen.status}"

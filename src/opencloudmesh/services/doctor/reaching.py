@@ -100,7 +100,7 @@ async def look_at_tls(visit: Visit) -> Seen:
         return Seen(
             "no TLS: a route policy of this server says plain http",
             {"plain_http": True},
-            (warn("plain-http", f"{visit.host} is reached without TLS.", us=what),),
+            (warn("route-plain-http", f"{visit.host} is reached without TLS.", us=what),),
         )
     ends = await asyncio.gather(*(_handshake(visit, address) for address in visit.reached))
     tried = list(zip(visit.reached, ends, strict=True))

@@ -69,12 +69,12 @@ def _judge(visit: Visit, seen: Look) -> Finding | None:
         return fail("refused-by-peer", sentence, us="Ask its operator to allow your server.", them="Allow our server.")
     if status == 404 and not isinstance(seen.json, dict):
         what = "Correct endPoint in the discovery document, or let the reverse proxy pass it on."
-        return fail("http-404", f"There is nothing at {shown(seen.url)} (404).", **visit.advice(what))
+        return fail(f"http-{status}", f"There is nothing at {shown(seen.url)} (404).", **visit.advice(what))
     if status in _CONTENT:
         return None
     if status == 429:
         return warn(
-            "http-429", f"{visit.host} takes no more messages just now (429).", us="Wait some minutes; deliveries do so too."
+            f"http-{status}", f"{visit.host} takes no more messages just now (429).", us="Wait some minutes; deliveries do so too."
         )
     if 200 <= status < 300:
         sentence = (

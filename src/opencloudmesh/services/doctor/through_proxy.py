@@ -47,7 +47,7 @@ def _judge_message(seen: Look) -> Finding | None:
         return fault
     if seen.status == 429:
         us = "Wait a minute. If other servers meet this too: limits.trusted_proxies must name your proxy."
-        return warn("http-429", f"POST {seen.url} is answered 429: too many requests from this address.", us=us)
+        return warn(f"http-{seen.status}", f"POST {seen.url} is answered 429: too many requests from this address.", us=us)
     if seen.status in (400, 401) and isinstance(seen.json, dict) and ("message" in seen.json or "error" in seen.json):
         return None
     what = "Let the reverse proxy pass all paths below /ocm/ on to the server, with method, headers and body as they are."

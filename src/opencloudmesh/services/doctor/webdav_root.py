@@ -43,7 +43,7 @@ def _judge(visit: Visit, seen: Look, challenge: str) -> Iterator[Finding]:
         yield warn("webdav-open", f"{where} is answered {seen.status} without credentials.", **visit.advice(what))
     elif seen.status == 404:
         what = "Correct the WebDAV path in the discovery document, or let the reverse proxy pass it on."
-        yield fail("http-404", f"There is nothing at {shown(seen.url)} (404).", **visit.advice(what))
+        yield fail(f"http-{seen.status}", f"There is nothing at {shown(seen.url)} (404).", **visit.advice(what))
     elif seen.status == 403:
         yield note("webdav-no-challenge", f"{where} is answered 403 where 401 says that credentials are wanted.")
     else:
