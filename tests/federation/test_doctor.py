@@ -87,7 +87,7 @@ def test_the_command_prints_one_line_for_each_step_and_ends_by_the_worst(
 def test_a_denied_server_is_not_asked(strict: Site, make_peer: MakePeer, denied_port: int) -> None:
     denied = make_peer(denied_port)
     report = peer_report(strict.folder, denied.host)
-    assert troubles(report) == {"trust": ["policy-denied"]}
+    assert troubles(report) == {"trust": ["denylisted"]}
     assert denied.requests == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from opencloudmesh.adapters.keys.signing_key import SigningKey
-from opencloudmesh.protocol.errors import Forbidden, PeerUnreachable
+from opencloudmesh.protocol.errors import PeerUnreachable
 from opencloudmesh.services.doctor import (
     Certificate,
     Finding,
@@ -20,6 +20,7 @@ from opencloudmesh.services.doctor import (
     Report,
     TlsLook,
 )
+from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.ports import Database, HttpAnswer
 from opencloudmesh.services.records import PeerRecord, WaitingDeliveries
 from tests.services.world import HOST, NOW, Asked, SimulatedNetwork, SimulatedServer, SimulatedTime, answer, new_token
@@ -73,17 +74,6 @@ class SimulatedProbe:
         if isinstance(end, PeerUnreachable):
             raise end
         return end
-
-
-@dataclass
-class SimulatedDecision:
-    """Stands for `Peers`: deals with everybody but those in `denied`."""
-
-    denied: set[str] = field(default_factory=set)
-
-    def check_allowed(self, host: str) -> None:
-        if host in self.denied:
-            raise Forbidden(f"This server does not federate with {host}.", code="policy-denied")
 
 
 def http_date(at: float) -> str:
@@ -146,7 +136,7 @@ class Ward:
         self.database = database
         self.away = SimulatedServer(network, "away.example")
         self.probe = SimulatedProbe()
-        self.decision = SimulatedDecision()
+        self.denylist: tuple[str, ...] = ()
         self.signer = SigningKey(Ed25519PrivateKey.generate(), host=HOST)
         self.signatures_required = True
         self.answers("GET", "/.well-known/ocm", lambda _: document(self.away.discovery))
@@ -173,7 +163,12 @@ class Ward:
             new_token=new_token,
             signatures_required=self.signatures_required,
         )
-        doctor = PeerDoctor(instruments=instruments, peers=self.decision, database=self.database, signer=self.signer)
+        doctor = PeerDoctor(
+            instruments=instruments,
+            explain=TrustBook.configured(mode="open", denylist=self.denylist).explain,
+            database=self.database,
+            signer=self.signer,
+        )
         return await doctor.examine(peer, **more)
 
 

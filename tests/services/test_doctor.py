@@ -135,9 +135,9 @@ async def test_a_step_that_hangs_fails_alone_and_all_ends_in_time() -> None:
 
 # ---------------------------------------------------------------- our side
 async def test_a_denied_server_is_not_asked_for_anything(ward: Ward) -> None:
-    ward.decision.denied.add("away.example")
+    ward.denylist = ("away.example",)
     report = await ward.examine()
-    assert "ocm peer allow away.example" in finding(report, "trust", "policy-denied").us
+    assert "trust.denylist" in finding(report, "trust", "denylisted").us
     skipped = {step for step, outcome in outcomes(report).items() if outcome == "skipped"}
     assert skipped == {"dns", "tcp", "tls", "discovery", "legacy", "keys", "clock", "signed", "webdav"}
     assert ward.probe.connected == []

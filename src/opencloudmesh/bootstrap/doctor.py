@@ -36,8 +36,9 @@ async def peer_doctor(folder: Path) -> AsyncIterator[PeerDoctor]:
     """The doctor for other servers, with the key and the database of the server in `folder`. Raises `LocalFault`."""
     async with AsyncExitStack() as stack:
         wiring = Wiring(load_settings(folder), stack, exclusive=False)
+        book = await wiring.load_trust()
         yield PeerDoctor(
-            instruments=_instruments(wiring, stack), peers=wiring.peers, database=wiring.database, signer=wiring.signer
+            instruments=_instruments(wiring, stack), explain=book.explain, database=wiring.database, signer=wiring.signer
         )
 
 

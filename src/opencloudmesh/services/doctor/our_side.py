@@ -3,13 +3,16 @@
 Rules kept here: nothing is asked of anybody, nothing is written; of deliveries only numbers and reason codes are told.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from opencloudmesh.protocol.errors import Forbidden
+from opencloudmesh.protocol.trust import Denied
 from opencloudmesh.services.doctor.findings import Seen, fail, note, warn
+from opencloudmesh.services.peers.trust import CONFIGURATION, Explanation
 from opencloudmesh.services.ports import Clock, Database
-from opencloudmesh.services.records import PeerRecord
+
+Explain = Callable[[str], Explanation]
 
 
 def moment(at: float) -> str:
@@ -26,39 +29,31 @@ def ago(seconds: float) -> str:
     return f"{max(0, int(seconds))} seconds"
 
 
-class Decides(Protocol):
-    """`services.peers.Peers`, as far as it is needed here."""
-
-    def check_allowed(self, host: str) -> None: ...
-
-
 class OurSide:
     """Looks at what our server knows of `host`."""
 
-    def __init__(self, *, host: str, peers: Decides, database: Database, clock: Clock) -> None:
+    def __init__(self, *, host: str, explain: Explain, database: Database, clock: Clock) -> None:
         self._host = host
-        self._peers = peers
+        self._explain = explain
         self._db = database
         self._clock = clock
 
     async def trust(self) -> Seen:
         """Whether we deal with that server at all, and why."""
+        decided = self._explain(self._host)
+        if not decided.is_allowed:
+            listed = decided.entry is not None and decided.entry.source == CONFIGURATION
+            what = "take it out of trust.denylist" if listed else f"ocm peer allow {self._host}"
+            us = f"If that server may be trusted: {what}; else nothing. No request was sent to it."
+            code = decided.decision.reason if isinstance(decided.decision, Denied) else "policy-denied"
+            finding = fail(code, decided.sentence, us=us)
+            return Seen("this server does not deal with it", {"allowed": False, "mode": decided.mode}, (finding,))
         record = await self._db.read(lambda tx: tx.peers.get(self._host))
-        decided = _decision(record)
-        try:
-            self._peers.check_allowed(self._host)
-        except Forbidden as error:
-            us = f"If that server may be trusted: ocm peer allow {self._host}; else nothing. No request was sent to it."
-            finding = fail(error.code, f"{error.sentence}{decided}", us=us)
-            return Seen("this server does not deal with it", {"allowed": False}, (finding,))
-        facts: dict[str, Any] = {"allowed": True}
         findings = []
-        if record is not None and record.decision:
-            facts |= {"decision": record.decision}
         if record is not None and record.alert:
             us = f"Look at it with: ocm peer show {self._host}"
             findings.append(warn("peer-alert", f"There is something to look at: {record.alert}.", us=us))
-        return Seen(f"this server deals with it{decided}", facts, tuple(findings))
+        return Seen(decided.sentence, {"allowed": True, "mode": decided.mode}, tuple(findings))
 
     async def contact(self) -> Seen:
         """When the two servers last met, and since when they do not."""
@@ -95,11 +90,3 @@ class OurSide:
         sentence = f"{summary}; last failed with {waiting.last_reason}, {when}."
         us = "Nothing: they go out when that server takes them. See: ocm deliveries --peer " + self._host
         return Seen(summary, facts, (warn("deliveries-waiting", sentence, us=us),))
-
-
-def _decision(record: PeerRecord | None) -> str:
-    if record is None or not record.decision:
-        return ""
-    reason = f": {record.decision_reason}" if record.decision_reason else ""
-    at = f" on {moment(record.decided_at)}" if record.decided_at else ""
-    return f" (decided{at}: {record.decision}{reason})"

@@ -10,7 +10,7 @@ from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.services.doctor.discovery import look_at_clock, look_at_discovery, look_at_legacy
 from opencloudmesh.services.doctor.findings import Seen
 from opencloudmesh.services.doctor.key_set import look_at_keys
-from opencloudmesh.services.doctor.our_side import Decides, OurSide
+from opencloudmesh.services.doctor.our_side import Explain, OurSide
 from opencloudmesh.services.doctor.reaching import look_at_dns, look_at_tcp, look_at_tls
 from opencloudmesh.services.doctor.signed_message import look_at_signed
 from opencloudmesh.services.doctor.visit import Instruments, Visit
@@ -46,9 +46,9 @@ def read_peer(text: str) -> str:
 class PeerDoctor:
     """Looks at one other server."""
 
-    def __init__(self, *, instruments: Instruments, peers: Decides, database: Database, signer: Signer) -> None:
+    def __init__(self, *, instruments: Instruments, explain: Explain, database: Database, signer: Signer) -> None:
         self._instruments = instruments
-        self._peers = peers
+        self._explain = explain
         self._db = database
         self._signer = signer
 
@@ -61,7 +61,7 @@ class PeerDoctor:
         return Report(host, False, tools.clock(), results)
 
     def _steps(self, host: str) -> tuple[Step[Visit], ...]:
-        side = OurSide(host=host, peers=self._peers, database=self._db, clock=self._instruments.clock)
+        side = OurSide(host=host, explain=self._explain, database=self._db, clock=self._instruments.clock)
 
         async def trust(_: Visit) -> Seen:
             return await side.trust()

@@ -74,7 +74,9 @@ def _judge(visit: Visit, seen: Look) -> Finding | None:
         return None
     if status == 429:
         return warn(
-            f"http-{status}", f"{visit.host} takes no more messages just now (429).", us="Wait some minutes; deliveries do so too."
+            f"http-{status}",
+            f"{visit.host} takes no more messages just now (429).",
+            us="Wait some minutes; deliveries do so too.",
         )
     if 200 <= status < 300:
         sentence = (
