@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
 _EXIT: Final = {"ok": 0, "warn": EXIT_WARNED, "fail": EXIT_FAILED}
+_OUTCOME_WIDTH: Final = 9
 _STEP_WIDTH: Final = 12
 
 
@@ -57,11 +58,13 @@ def show(report: "Report", terminal: Terminal) -> None:
         return
     for result in report.results:
         terminal.styled(
-            _STYLES[result.outcome], result.outcome.value.ljust(8), f"{result.step.ljust(_STEP_WIDTH)} {_summary(result)}"
+            _STYLES[result.outcome],
+            result.outcome.value.ljust(_OUTCOME_WIDTH),
+            f"{result.step.ljust(_STEP_WIDTH)} {_summary(result)}",
         )
         for finding in result.seen.findings:
             for style, line in _lines(finding):
-                terminal.styled(style, " " * (9 + _STEP_WIDTH), line)
+                terminal.styled(style, " " * (_OUTCOME_WIDTH + _STEP_WIDTH + 1), line)
     terminal.styled(_STYLES[report.outcome], "", _conclusion(report))
 
 
