@@ -20,7 +20,9 @@ from opencloudmesh.services.doctor.visit import Visit
 
 _ACCEPT: Final = {"accept": "application/json", "cache-control": "no-cache"}
 _LEGACY: Final = ("/ocm-provider/", "/ocm-provider")
+SILENT: Final = "not looked at, because nobody answers"
 WELL_KNOWN: Final = "/.well-known/ocm"
+_CLOCK_EVEN: Final = 2.0
 _CLOCK_WARN: Final = 5.0
 
 
@@ -100,6 +102,8 @@ def _document_facts(found: Discovery) -> dict[str, Any]:
 # ---------------------------------------------------------------- legacy
 async def look_at_legacy(visit: Visit) -> Seen:
     """The older address of the document, where Nextcloud up to 31, ownCloud 10 and Seafile look."""
+    if visit.is_silent:
+        return Seen(SILENT, pointless=True)
     looks = [visit.documents[path] for path in _LEGACY]
     facts = {"asked": [seen.facts() for seen in looks]}
     good = [seen for seen in looks if seen.status == 200 and isinstance(seen.json, dict)]
@@ -127,6 +131,8 @@ def _difference(visit: Visit, seen: Look) -> Finding | None:
 # ---------------------------------------------------------------- clock
 async def look_at_clock(visit: Visit) -> Seen:
     """The other clock against ours: the Date of the answer that took the shortest time, which has no part of a second."""
+    if visit.is_silent:
+        return Seen(SILENT, pointless=True)
     dated = [(seen, at) for seen in visit.documents.values() if (at := _date_of(seen)) is not None]
     if not dated:
         return Seen("no answer says what time it is", {}, (note("clock-unknown", "No answer has a Date header."),))
@@ -135,7 +141,9 @@ async def look_at_clock(visit: Visit) -> Seen:
     difference = 0.0 if early <= 0 <= late else early if early > 0 else late
     facts = {"difference_seconds": round(difference, 1), "round_trip_milliseconds": round(1000 * (seen.ended - seen.began))}
     summary = (
-        "the same as ours" if not difference else f"{abs(difference):.0f} s {'ahead of' if difference > 0 else 'behind'} ours"
+        "the same as ours"
+        if abs(difference) < _CLOCK_EVEN
+        else f"{abs(difference):.0f} s {'ahead of' if difference > 0 else 'behind'} ours"
     )
     return Seen(summary, facts, tuple(_judge_clock(visit, difference)))
 

@@ -169,7 +169,7 @@ def _webdav(found: Discovery, visit: Visit) -> Iterator[Finding]:
     elif any(not value.endswith("/") for value in paths):
         yield note("webdav-path-form", "The WebDAV path has no slash at its end; Seafile needs one.")
     objects = {name for kind in found.resource_types for name, value in kind.protocols.items() if isinstance(value, dict)}
-    if objects - {registries.WEBDAV}:
+    if objects - {registries.WEBDAV} and not visit.ours:
         yield note(
             "protocol-objects", f"Objects in protocols ({listed(sorted(objects))}): OpenCloud cannot read such a document."
         )

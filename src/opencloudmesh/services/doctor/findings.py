@@ -57,15 +57,16 @@ def note(code: str, sentence: str) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one step saw: a summary of a few words, facts for programs, findings."""
+    """What one step saw: a summary of a few words, facts for programs, findings; `pointless`: it found nothing to look at."""
 
     summary: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    pointless: bool = False
 
     @property
     def outcome(self) -> Outcome:
-        return worst(finding.outcome for finding in self.findings)
+        return Outcome.SKIPPED if self.pointless else worst(finding.outcome for finding in self.findings)
 
 
 def short(text: str) -> str:

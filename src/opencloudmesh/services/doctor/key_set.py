@@ -12,6 +12,7 @@ from opencloudmesh.protocol.errors import PeerRefused
 from opencloudmesh.protocol.http_signatures import host_of_keyid
 from opencloudmesh.protocol.jwks import KeySet, parse_key_set, thumbprint
 from opencloudmesh.protocol.registries import HTTP_SIG
+from opencloudmesh.services.doctor.discovery import SILENT
 from opencloudmesh.services.doctor.findings import Finding, Outcome, Seen, fail, note, short, warn
 from opencloudmesh.services.doctor.looks import Look, in_the_way, look, unreached
 from opencloudmesh.services.doctor.visit import Visit
@@ -22,6 +23,8 @@ _MIN_RSA_BITS: Final = 2048
 
 async def look_at_keys(visit: Visit) -> Seen:
     """The key set, each key with its algorithms or the reason why it is of no use."""
+    if visit.is_silent:
+        return Seen(SILENT, pointless=True)
     seen = await _fetch(visit, visit.origin + PATH)
     keys, fault = _read(visit, seen)
     other = visit.discovery.jwks_uri if visit.discovery else None

@@ -110,7 +110,7 @@ async def look(
     except PeerUnreachable as error:
         return Look(method, url, began, clock(), error=error)
     except TimeoutError:
-        late = PeerUnreachable(f"{shown(url)} did not answer within {seconds:.0f} seconds.", code="idle-timeout")
+        late = PeerUnreachable(f"no answer came within {seconds:.0f} seconds", code="idle-timeout")
         return Look(method, url, began, clock(), error=late)
     return Look(method, url, began, clock(), answer)
 

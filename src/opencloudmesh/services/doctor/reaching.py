@@ -89,7 +89,7 @@ def _no_connection(visit: Visit, address: HostAddress, error: PeerUnreachable) -
     if visit.reached:
         what += " Or take this address out of DNS: whoever tries it first has to wait."
     judge = warn if visit.reached else fail
-    return judge(error.code, f"{address.text}: {error.sentence}.".replace("..", "."), **visit.advice(what))
+    return judge(error.code, f"{error.sentence.rstrip('.')}.", **visit.advice(what))
 
 
 # ---------------------------------------------------------------- tls

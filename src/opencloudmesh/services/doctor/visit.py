@@ -38,6 +38,11 @@ class Visit:
     keys: KeySet | None = None
 
     @property
+    def is_silent(self) -> bool:
+        """Whether nobody answered where the discovery document is looked for."""
+        return bool(self.documents) and all(seen.error is not None for seen in self.documents.values())
+
+    @property
     def is_plain(self) -> bool:
         return self.origin.startswith("http:")
 
