@@ -267,7 +267,7 @@ BREAKING: list[tuple[str, str, dict[str, list[str]]]] = [
     (
         "only well-known methods",
         f"{GOOD} location /dav/ {{ limit_except GET PUT {{ deny all; }} {PASS} }}",
-        {"webdav": ["http-403"], "methods": ["http-403"], "arrival": ["http-403"]},
+        {"webdav": ["http-403"], "methods": ["http-403"]},
     ),
     (
         "well-known is a folder of the web server",

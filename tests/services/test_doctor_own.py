@@ -258,7 +258,7 @@ def refuse(answered: HttpAnswer, *, method: str = "", path: str = "") -> Proxy:
 
 MESSAGES = [
     (refuse(answer(405, b""), method="POST"), "http-405", "let it"),
-    (refuse(PAGE, method="POST"), "answer-web-page", "pass this path on"),
+    (refuse(PAGE, method="POST"), "answer-web-page", "pass POST for this path on"),
     (refuse(TO_LOGIN, method="POST"), "http-302", "single sign-on"),
     (refuse(answer(404, b"nothing"), path="/ocm/"), "http-404", "/ocm/"),
     (refuse(answer(401, b"", www_authenticate="Basic"), path="/ocm/"), "http-401", "/ocm/"),

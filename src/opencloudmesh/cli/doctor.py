@@ -34,8 +34,9 @@ async def doctor(
 ) -> int:
     """Find out why another server cannot be reached or does not understand us; without PEER, how others see this server.
 
-    Nothing is changed, here or there. The exit status is 0 when all is well, 5 when there are only warnings, 1 when something
-    fails. The server may be running or not.
+    Nothing is changed, here or there; the server may be running or not.
+
+    Exit status: 0 all is well, 5 there are warnings, 1 something fails.
     """
     from opencloudmesh import bootstrap
     from opencloudmesh.adapters.logs import configure_logs

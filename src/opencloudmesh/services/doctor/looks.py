@@ -150,7 +150,9 @@ def in_the_way(seen: Look, *, ours: bool) -> Finding | None:
         what = f"The reverse proxy, or the web server behind it, does not pass {seen.method} on for this path: let it."
         return _by_proxy(f"http-{seen.status}", f"{where} is answered 405: the method is not let through.", what, ours)
     if seen.is_web_page:
-        what = "The reverse proxy must pass this path on to the server; now a web page is answered in its place."
+        what = (
+            f"The reverse proxy must pass {seen.method} for this path on to the server; now a web page is answered in its place."
+        )
         code = "answer-web-page" if seen.status < 400 else f"http-{seen.status}"
         return _by_proxy(code, f"{where} is answered with a web page ({seen.status}).", what, ours)
     return None

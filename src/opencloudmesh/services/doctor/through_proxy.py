@@ -103,7 +103,7 @@ def _lost_methods(lost: Mapping[str, list[Look]]) -> Iterator[Finding]:
 # ---------------------------------------------------------------- the self-check
 async def look_at_arrival(visit: OwnVisit) -> Seen:
     """A request with an odd path and the headers of WebDAV: does the server know its operator, and does all arrive as it was?"""
-    seen = await _asked(visit, "PROPFIND", ODD_TARGET, b"", {"depth": "0"})
+    seen = await _asked(visit, "GET", ODD_TARGET, b"", {"depth": "0"})
     findings = [*_judge_arrival(seen, b"")] or [*_judge_target(seen), *_judge_forwarding(visit, seen)]
     summary = "requests arrive as they were sent" if not findings else findings[0].sentence
     return Seen(summary, {"asked": seen.facts(), "arrived": _told(seen)}, tuple(findings))
