@@ -11,6 +11,7 @@ from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import User
 from tests.services.home import Home, make_home, make_peers
+from tests.services.queue import Queue
 from tests.services.world import SimulatedNetwork, SimulatedServer, SimulatedTime
 
 
@@ -65,3 +66,11 @@ async def home(database: Database, network: SimulatedNetwork, time: SimulatedTim
     await made.start()
     yield made
     await made.deliveries.stop()
+
+
+@pytest.fixture
+async def queue(database: Database, time: SimulatedTime, alice: User) -> AsyncIterator[Queue]:
+    """A delivery worker, not started yet."""
+    made = Queue(database, time, alice)
+    yield made
+    await made.worker.stop()

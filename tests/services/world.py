@@ -38,6 +38,7 @@ class SimulatedTime:
 
     def __init__(self) -> None:
         self.now = NOW
+        self._passed = 0.0
         self._sleepers: list[tuple[float, asyncio.Event]] = []
 
     def __call__(self) -> float:
@@ -46,7 +47,7 @@ class SimulatedTime:
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
         """Until the event, or until so many seconds were advanced."""
         alarm = asyncio.Event()
-        sleeper = (self.now + seconds, alarm)
+        sleeper = (self._passed + seconds, alarm)
         self._sleepers.append(sleeper)
         tasks = [asyncio.ensure_future(one.wait()) for one in (event, alarm)]
         try:
@@ -59,9 +60,14 @@ class SimulatedTime:
     def advance(self, seconds: float) -> None:
         """Let time pass, and wake whom it wakes."""
         self.now += seconds
+        self._passed += seconds
         for until, alarm in self._sleepers:
-            if until <= self.now:
+            if until <= self._passed:
                 alarm.set()
+
+    def set_back(self, seconds: float) -> None:
+        """Set the clock back; who sleeps does not notice."""
+        self.now -= seconds
 
 
 async def settle(database: Database) -> None:
