@@ -20,6 +20,12 @@ def url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"{request.param}_url"))
 
 
+def _fail(tx: Any, host: str) -> None:
+    """What is due for this host is tried, without success."""
+    for found in tx.deliveries.lease(host, holder="h", now=60.0, until=99.0, limit=9):
+        tx.deliveries.requeue(found.id, holder="h", due_at=90.0, reason="dns", detail="", http_status=0, at=61.0)
+
+
 async def test_everything_is_counted_by_its_state(
     url: str, box: SecretBox, new_incoming: Incoming, new_outgoing: Outgoing
 ) -> None:
@@ -37,7 +43,7 @@ async def test_everything_is_counted_by_its_state(
             tx.incoming_shares.set_state(share.id, state, "", 20.0)
             if number == 1:
                 tx.incoming_shares.set_unavailable_since(share.id, 30.0)
-        for number, host in enumerate(("c.example", "d.example", "d.example"), 1):
+        for number, host in enumerate(("c.example", "d.example", "d.example", "never.example"), 1):
             sent = tx.outgoing_shares.add(new_outgoing(bob.id, number, peer=host))
             delivery = tx.deliveries.add(
                 peer=host,
@@ -50,6 +56,8 @@ async def test_everything_is_counted_by_its_state(
             )
             if number == 1:
                 tx.deliveries.bury(delivery.id, reason="http-403", detail="", http_status=403, at=60.0)
+            elif number != 3:
+                _fail(tx, host)
         for host, failing in (("c.example", 100.0), ("d.example", 200.0), ("e.example", 300.0), ("f.example", None)):
             tx.peers.set_contact(host, 5.0)
             if failing:
@@ -57,11 +65,11 @@ async def test_everything_is_counted_by_its_state(
 
     await database.write(fill)
     counts = state_counter(url, most_peers=5)(1000.0)
-    assert counts.deliveries == {("dead", "http-403"): 1, ("queued", ""): 2}
+    assert counts.deliveries == {("dead", "http-403"): 1, ("queued", ""): 1, ("queued", "dns"): 2}
     assert counts.oldest_waiting_seconds == 958.0
-    assert counts.failing == {"d.example": 800.0}
+    assert counts.failing == {"never.example": 956.0, "d.example": 800.0}
     assert counts.peers == {"failing": 3, "reachable": 1}
-    assert counts.outgoing_shares == {"pending": 3}
+    assert counts.outgoing_shares == {"pending": 4}
     assert counts.incoming_shares == {"unavailable": 1, "accepted": 2, "pending": 1}
     assert counts.users == {"active": 1, "disabled": 1}
     assert counts.sessions == 1
@@ -87,6 +95,7 @@ async def test_only_so_many_peers_are_named(sqlite_url: str, box: SecretBox, new
             )
             tx.peers.set_contact(host, 5.0)
             tx.peers.set_failing(host, 100.0 - number, "dns")
+            _fail(tx, host)
 
     await database.write(fill)
     await database.aclose()

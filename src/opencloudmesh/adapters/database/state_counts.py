@@ -40,11 +40,14 @@ class StateCounts:
 
 _DELIVERIES = select(deliveries.c.state, deliveries.c.reason, func.count()).group_by(deliveries.c.state, deliveries.c.reason)
 _OLDEST = select(func.min(deliveries.c.created_at)).where(delivery_open)
+_SINCE = func.coalesce(func.max(peers.c.failing_since), func.min(deliveries.c.created_at))
 _FAILING = (
-    select(peers.c.host, peers.c.failing_since)
-    .where(peers.c.failing_since.is_not(None))
-    .where(select(deliveries.c.id).where(deliveries.c.peer == peers.c.host, delivery_open).exists())
-    .order_by(peers.c.failing_since, peers.c.host)
+    select(deliveries.c.peer, _SINCE)
+    .select_from(deliveries.outerjoin(peers, peers.c.host == deliveries.c.peer))
+    .where(delivery_open, deliveries.c.reason != "")
+    .where(peers.c.host.is_(None) | peers.c.failing_since.is_not(None))  # no row: never reached yet
+    .group_by(deliveries.c.peer)
+    .order_by(_SINCE, deliveries.c.peer)
 )
 _PEER_STATE = case((peers.c.failing_since.is_(None), "reachable"), else_="failing")
 _INCOMING_STATE = case(
