@@ -478,6 +478,7 @@ class Wiring:
         self._run_beside(self.directories.run(), "directories")
         self._run_beside(watch_event_loop(self.measures), "event loop watch")
         self.metrics.samples.breakers = self.deliveries.breakers
+        self.metrics.samples.exchanges_dropped = lambda: self.exchanges.dropped
 
     async def _start_trust(self) -> None:
         """Use what operators decided before anything is sent or taken, and hear of what they decide from now on."""
