@@ -28,7 +28,7 @@ def server(ocm: Any, tmp_path: Path) -> Path:
 def test_there_and_back(ocm: Any, server: Path, tmp_path: Path) -> None:
     done = ocm("backup", server, tmp_path / "backups")
     assert done.status == 0, done
-    assert "1 files (5 B), the configuration and the keys" in done.out
+    assert "1 file (5 B), the configuration and the keys" in done.out
     assert "open every share" in done.out
     (made,) = (tmp_path / "backups").iterdir()
     done = ocm("restore", made, tmp_path / "new")

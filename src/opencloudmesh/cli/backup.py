@@ -62,10 +62,14 @@ def backup(
             "with_files": made.with_files,
         },
         f"Made {made.place}: the database ({format_size(made.database_bytes)})"
-        + (f", {made.files} files ({format_size(made.bytes)})" if made.with_files else ", without the users' files")
+        + (f", {_files(made.files)} ({format_size(made.bytes)})" if made.with_files else ", without the users' files")
         + (", the configuration and the keys." if made.with_keys else " and the configuration, without the keys."),
         _keep_safe(made.with_keys),
     )
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _keep_safe(with_keys: bool) -> str:
@@ -104,7 +108,7 @@ def restore(
             "with_keys": restored.with_keys,
             "with_files": restored.with_files,
         },
-        f"Restored {settings.origin} into {folder}: {restored.files} files ({format_size(restored.bytes)}).",
+        f"Restored {settings.origin} into {folder}: {_files(restored.files)} ({format_size(restored.bytes)}).",
         *_what_remains(settings, restored, folder),
     )
 
