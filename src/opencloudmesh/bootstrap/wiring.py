@@ -480,10 +480,14 @@ class Wiring:
         self.metrics.samples.breakers = self.deliveries.breakers
         self.metrics.samples.exchanges_dropped = lambda: self.exchanges.dropped
 
+    async def load_trust(self) -> TrustBook:
+        """Read what operators decided and who is a member of the federation, once."""
+        await self.directories.load()
+        return await self.trust_watch.load()
+
     async def _start_trust(self) -> None:
         """Use what operators decided before anything is sent or taken, and hear of what they decide from now on."""
-        await self.directories.load()
-        book = await self.trust_watch.load()
+        book = await self.load_trust()
         for warning in book.warnings:
             _log.warning("trust", mode=book.mode, detail=warning)
         self._run_beside(self.trust_watch.run(), "trust watch")

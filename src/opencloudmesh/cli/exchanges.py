@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from cyclopts import App, Group, Parameter, validators
 
 from opencloudmesh.cli.faults import UsageFault
+from opencloudmesh.cli.formats import parse_moment
 from opencloudmesh.cli.operator import HERE, Folder
 from opencloudmesh.cli.terminal import PARAMETERS, Output, Terminal, clean
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from opencloudmesh.services.records import Exchange, ExchangeFilter
 
 Time = Annotated[str | None, Parameter(help="A span such as 30m, 1h or 2d, or a time such as 2030-12-31T14:00.")]
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_SPAN = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _COLUMNS = ("ID", "TIME", "", "PEER", "REQUEST", "STATUS", "SECONDS", "REASON")
 _FOLLOW_SECONDS = 1.0
@@ -81,8 +80,8 @@ async def log(
     now = time.time()
     wanted = ExchangeFilter(
         peer=(peer or "").strip().lower(),
-        since=_moment(since, now),
-        until=_moment(until, now),
+        since=parse_moment(since, now),
+        until=parse_moment(until, now),
         trace_id=_trace_id(trace),
         direction=direction or "",
         failed=failed,
@@ -199,19 +198,6 @@ def _indented(body: str) -> str:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except ValueError:
         return body
-
-
-def _moment(text: str | None, now: float) -> float | None:
-    """The time that a span before now, or a date with or without a time, means."""
-    if text is None:
-        return None
-    if found := _SPAN.fullmatch(text.strip().lower()):
-        return now - int(found[1]) * _SECONDS[found[2]]
-    try:
-        return datetime.fromisoformat(text.strip()).timestamp()
-    except (ValueError, OverflowError, OSError):
-        hint = "Give a span such as 30m, 1h or 2d, or a time such as 2030-12-31T14:00."
-        raise UsageFault(f'"{text}" is no span and no time.', code="time-invalid", hint=hint) from None
 
 
 def _trace_id(text: str | None) -> str:

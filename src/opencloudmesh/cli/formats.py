@@ -7,7 +7,8 @@ from typing import Any
 
 from opencloudmesh.cli.faults import UsageFault
 
-_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SPAN = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,6})([mhdw])", re.ASCII)
 
 
@@ -24,6 +25,19 @@ def parse_expiry(text: str, now: float) -> float:
     if expiry <= now:
         raise UsageFault(f'"{text}" is in the past.', code="already-expired", hint="Give a time to come.")
     return expiry
+
+
+def parse_moment(text: str | None, now: float) -> float | None:
+    """Return the time that a span before now (`30m`, `1h`, `2d`), or a date with or without a time, means."""
+    if text is None:
+        return None
+    if found := _SPAN.fullmatch(text.strip().lower()):
+        return now - int(found[1]) * _SECONDS[found[2]]
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        hint = "Give a span such as 30m, 1h or 2d, or a time such as 2030-12-31T14:00."
+        raise UsageFault(f'"{text}" is no span and no time.', code="time-invalid", hint=hint) from None
 
 
 def _end_of(text: str) -> float:

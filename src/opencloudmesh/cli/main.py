@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Group
 
 from opencloudmesh import __version__
-from opencloudmesh.cli import backup, deliveries, directories, doctor, exchanges, files, operator, session, sharing
+from opencloudmesh.cli import backup, deliveries, directories, doctor, exchanges, files, operator, peers, session, sharing
 from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_INTERRUPTED, UsageFault, exit_status, own_server_hint
 from opencloudmesh.cli.terminal import PARAMETERS, Terminal
 from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
@@ -37,6 +37,7 @@ def build_app() -> App:
     sharing.register(app, groups[2])
     deliveries.register(app, groups[2])
     operator.register(app, groups[3])
+    peers.register(app, groups[3])
     exchanges.register(app, groups[3])
     backup.register(app, groups[3])
     doctor.register(app, groups[3])
