@@ -8,12 +8,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from opencloudmesh.adapters.metrics import METRICS
 from tests.federation.peer import SimulatedPeer, json_answer
+from tests.federation.secrets_told import told
 from tests.federation.site import Site, User
 from tests.federation.wire import Answer
 
 
 def scrape(site: Site) -> Answer:
-    token = (site.folder / "keys/metrics.token").read_text().strip()
+    token = told.add((site.folder / "keys/metrics.token").read_text().strip())
     answer = site.ask("GET", "/metrics", [("authorization", f"Bearer {token}")])
     assert answer.status == 200
     return answer
