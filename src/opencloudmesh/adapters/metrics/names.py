@@ -120,7 +120,8 @@ DELIVERY_WAITING: Final = Metric(
 PEER_FAILING: Final = Metric(
     "ocm_peer_failing_seconds",
     "gauge",
-    f"How long a server that deliveries wait for has not been reachable (one that never was: the age of the oldest delivery to it); "
+    f"How long a server that deliveries wait for has not been reachable (one that never was: the age of the oldest delivery "
+    "to it); "
     f"at most {MAX_PEERS} servers, the longest first.",
     ("peer",),
 )
