@@ -140,9 +140,12 @@ class SimulatedServer:
 
     async def _list(self, request: Request) -> Response:
         after = int(request.query_params.get("after", 0))
-        found = [item for item in self._items(request) if item["id"] > after][: self.page]
+        apart = request.query_params.get("unknown") == "true"
+        items = [item for item in self._items(request) if item.get("quarantined", False) == apart]
+        found = [item for item in items if item["id"] > after][: self.page]
         last = found[-1]["id"] if len(found) == self.page else None
-        return self._refused(request) or JSONResponse({"items": found, "next": last})
+        number = sum(item.get("quarantined", False) for item in self.inbox)
+        return self._refused(request) or JSONResponse({"items": found, "next": last, "unknown": number})
 
     def _item(self, request: Request) -> dict[str, Any] | None:
         return next((item for item in self._items(request) if item["id"] == request.path_params["id"]), None)

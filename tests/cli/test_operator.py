@@ -128,7 +128,7 @@ def test_a_person_uses_a_real_server(ocm: Any, serving: tuple[str, Any], folder:
     assert ocm("deliveries", "show", failed["id"]).status == 0
     assert ocm("deliveries", "cancel", failed["id"]).status == 1
     assert ocm("unshare", "tree", "--json").document["state"] == "revoked"
-    assert ocm("inbox", "--json").document == {"items": []}
+    assert ocm("inbox", "--json").document == {"items": [], "unknown": 0}
     assert ocm("user", "disable", "alice", "--dir", folder).status == 0
     assert ocm("whoami").status == 3
     assert ocm("ls").status == 3

@@ -24,6 +24,9 @@ NOW = 1_800_000_000.0
         ("\u202eevil\u2066\u200b", "\\u202eevil\\u2066\\u200b"),
         ("line\u2028paragraph\u2029", "line\\u2028paragraph\\u2029"),
         ("half\ud83d", "half\\ud83d"),
+        ("bob\u3164\u115f\uffa0", "bob\\u3164\\u115f\\uffa0"),
+        ("bo\u034fb\ufe0f\u2800", "bo\\u034fb\\ufe0f\\u2800"),
+        ("\U000e0100\u2067moc.elpmaxe\u2069", "\\U000e0100\\u2067moc.elpmaxe\\u2069"),
         ("", ""),
     ],
 )

@@ -8,7 +8,9 @@ from opencloudmesh.adapters.keys.signing_key import SigningKey
 from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.delivery import Deliveries, RetryPolicy
+from opencloudmesh.services.inbox_limits import InboxLimits
 from opencloudmesh.services.notifications import Notifications
+from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers, TrustBook
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShare
@@ -102,6 +104,8 @@ def make_home(
     trust: TrustBook | None = None,
     wait: float = 0.0,
     require_signature: bool = True,
+    peer_limits: PeerLimits | None = None,
+    inbox_limits: InboxLimits | None = None,
 ) -> Home:
     """Wire a server of ours; `start` begins to deliver."""
     peers = make_peers(database, network, time, trust)
@@ -127,6 +131,8 @@ def make_home(
         own_host=HOST,
         policies=default_policies(require_signature=require_signature),
         require_signature=require_signature,
+        peer_limits=peer_limits,
+        inbox_limits=inbox_limits,
     )
     code_flow = CodeFlow(
         database=database,

@@ -14,9 +14,10 @@ from opencloudmesh.protocol.errors import Conflict, NotFound, OCMError, PeerUnre
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.share_creation import build_share_creation_answer, parse_share_creation
 from opencloudmesh.services.records import Delivery, DeliveryAttempt, IncomingShare, OutgoingShare, Secret, User
+from opencloudmesh.services.share_reception import Senders
 from opencloudmesh.web.app import build_app
-
 from opencloudmesh.web.ocm_api import DiscoveryDocument
+
 ORIGIN = "https://cloud.example.org"
 DISCOVERY = build_discovery(OwnOffer(origin=ORIGIN, provider="test"))
 JWKS = {"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "cloud.example.org#1", "x": "AA", "alg": "EdDSA", "use": "sig"}]}
@@ -252,9 +253,14 @@ class MemoryShareReception(MemoryReception):
     def __init__(self) -> None:
         super().__init__()
         self.kept = {1: incoming_share(1), 2: incoming_share(2, "revoked")}
+        self.known: set[str] = set()
 
-    async def inbox(self, user: User, *, after_id: int = 0, limit: int = 1000) -> list[IncomingShare]:
-        return [share for number, share in sorted(self.kept.items()) if number > after_id][:limit]
+    async def inbox(self, user: User, *, unknown: bool = False, after_id: int = 0, limit: int = 1000) -> list[IncomingShare]:
+        found = [share for number, share in sorted(self.kept.items()) if number > after_id and share.quarantined == unknown]
+        return found[:limit]
+
+    async def senders(self, user: User, shares: Sequence[IncomingShare]) -> Senders:
+        return Senders(frozenset(self.known), sum(share.quarantined for share in self.kept.values()))
 
     async def incoming(self, user: User, share_id: int) -> IncomingShare:
         return _found(self.kept, share_id)

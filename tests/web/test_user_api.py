@@ -1,5 +1,6 @@
 """The user API: every operation, who may ask, and how each error is told."""
 
+import dataclasses
 import json
 
 import pytest
@@ -46,6 +47,8 @@ INCOMING = {
     "expires_at": None,
     "created_at": 1_800_000_000.0,
     "path": None,
+    "sender_known": False,
+    "quarantined": False,
 }
 DELIVERY = {
     "id": 1,
@@ -184,6 +187,19 @@ async def test_inbox(server):
     left = await server.call("POST", "/inbox/1/leave")
     assert (left.status, left.json["state"], left.json["path"]) == (200, "left", None)
     assert (await server.call("POST", "/inbox/1/decline")).json["state"] == "declined"
+
+
+async def test_the_inbox_of_unknown_senders(server):
+    shares = server.share_reception.kept
+    shares[1] = dataclasses.replace(shares[1], quarantined=True)
+    plain = (await server.call("GET", "/inbox")).json
+    assert ([item["id"] for item in plain["items"]], plain["unknown"]) == ([2], 1)
+    apart = (await server.call("GET", "/inbox", query="unknown=true")).json
+    assert [(item["id"], item["quarantined"], item["sender_known"]) for item in apart["items"]] == [(1, True, False)]
+    server.share_reception.known.add("bob@peer.example.org")
+    assert (await server.call("GET", "/inbox/1")).json["sender_known"]
+    for wrong in ("1", "on", "True", ""):
+        assert (await server.call("GET", "/inbox", query=f"unknown={wrong}")).status == 422
 
 
 async def test_deliveries(server):

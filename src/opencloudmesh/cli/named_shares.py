@@ -4,7 +4,7 @@ An id always wins. Among shares of the same name those in the states that the co
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from opencloudmesh.cli.client import ApiClient
@@ -15,7 +15,8 @@ from opencloudmesh.protocol.errors import Conflict, NotFound
 class ShareList:
     """One list of shares of the API, the fields that name a share in it, and the command that shows it.
 
-    `living` are the states of shares that are in force, `listed` those that the command shows when it is not asked for all.
+    `living` are the states of shares that are in force, `listed` those that the command shows when it is not asked for all;
+    `apart` asks for those that are not in the list until they are accepted.
     """
 
     route: str
@@ -23,6 +24,7 @@ class ShareList:
     command: str
     living: tuple[str, ...]
     listed: tuple[str, ...]
+    apart: Mapping[str, str] = field(default_factory=dict)
 
 
 OUTGOING: Final = ShareList(
@@ -32,7 +34,9 @@ OUTGOING: Final = ShareList(
     ("pending", "sent", "accepted"),
     ("pending", "sent", "accepted", "declined", "failed"),
 )
-INCOMING: Final = ShareList("/inbox", ("name", "path"), "ocm inbox", ("pending", "accepted"), ("pending", "accepted"))
+INCOMING: Final = ShareList(
+    "/inbox", ("name", "path"), "ocm inbox", ("pending", "accepted"), ("pending", "accepted"), {"unknown": "true"}
+)
 
 
 async def find_share(api: ApiClient, shares: ShareList, word: str, *, states: Sequence[str]) -> str:
@@ -42,6 +46,10 @@ async def find_share(api: ApiClient, shares: ShareList, word: str, *, states: Se
         return word
     named = [item for item in items if _is_named(item, shares, word)]
     meant = [item for item in named if item.get("state") in states] or named
+    if not meant and shares.apart and word.isdecimal():
+        # By id only: whoever is unknown could name a share as somebody else's.
+        kept_apart = await api.items(shares.route, query=shares.apart)
+        meant = [item for item in kept_apart if str(item.get("id")) == word]
     if not meant:
         raise NotFound(f'There is no share "{word}".', code="share-unknown", hint=f"See: {shares.command}")
     if len(meant) > 1:

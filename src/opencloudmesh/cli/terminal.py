@@ -1,12 +1,13 @@
 """What a command prints: text and tables for people, one JSON document for programs.
 
-Texts from a server are not trusted: everything printed for people goes through `clean`, so that no control character or escape
-sequence reaches the terminal; JSON is ASCII only. Results go to standard output, notes and errors to standard error; with
-`--json` errors go to standard output too, so that it always holds exactly one document.
+Texts from a server are not trusted: everything printed for people goes through `clean`, so that no control character, escape
+sequence, change of direction or invisible character reaches the terminal; JSON is ASCII only. Results go to standard output,
+notes and errors to standard error; with `--json` errors go to standard output too, so that it always holds exactly one document.
 """
 
 import json
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,16 +18,19 @@ from cyclopts import Group, Parameter
 
 from opencloudmesh.protocol.errors import OCMError
 
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+"""What Unicode counts as letters, marks and symbols, and no terminal shows: fillers, joiners, selectors, the blank of Braille."""
+
 
 def clean(text: str) -> str:
     r"""Return `text` with everything that is no visible character or space written as an escape (ESC becomes \x1b)."""
-    if text.isprintable():
+    if text.isprintable() and not _UNSEEN.search(text):
         return text
     return "".join(char if _is_visible(char) else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def _is_visible(char: str) -> bool:
-    return char.isprintable() or unicodedata.category(char) == "Zs"
+    return (char.isprintable() or unicodedata.category(char) == "Zs") and not _UNSEEN.match(char)
 
 
 def to_json(document: Any) -> str:

@@ -60,6 +60,7 @@ _MEANINGS = {
     409: "The state does not allow this",
     413: "The body is too large",
     422: "The request is not valid; all faults are named",
+    429: "Too often; Retry-After says when to come back",
     500: "Something went wrong on the server",
     503: "Temporarily unavailable",
     507: "No space left",

@@ -1,15 +1,24 @@
 """Shares that the user was given."""
 
-from typing import Self
+from typing import Annotated, Any, Self
 
-from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, BeforeValidator, Field
 
 from opencloudmesh.services import records
+from opencloudmesh.services.share_reception import Senders
 from opencloudmesh.web.user_api.access import ACT, ONE, READ, CurrentUser, Services
+from opencloudmesh.web.user_api.services import UserServices
 from opencloudmesh.web.user_api.values import MAX_PAGE, After, Id, Limit, Time, next_after
 
 router = APIRouter(tags=["inbox"])
+
+
+def _true_or_false(value: Any) -> Any:
+    """These two words only: pydantic alone would read "on" and "1" too."""
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value
 
 
 class IncomingShareAnswer(BaseModel):
@@ -31,9 +40,11 @@ class IncomingShareAnswer(BaseModel):
     expires_at: Time | None
     created_at: Time
     path: str | None
+    sender_known: bool = Field(description="Whether I have dealt with the sender before.")
+    quarantined: bool = Field(description="Kept apart, because the sender is unknown; accepting it ends that.")
 
     @classmethod
-    def of(cls, share: records.IncomingShare) -> Self:
+    def of(cls, share: records.IncomingShare, senders: Senders) -> Self:
         return cls(
             id=share.id,
             provider_id=share.provider_id,
@@ -51,38 +62,55 @@ class IncomingShareAnswer(BaseModel):
             expires_at=share.expires_at,
             created_at=share.created_at,
             path=f"Shared with me/{share.mount_name}" if share.state == "accepted" else None,
+            sender_known=share.sender in senders.known,
+            quarantined=share.quarantined,
         )
 
 
 class IncomingShares(BaseModel):
-    """A page of received shares; `next` is the `after` of the next page."""
+    """A page of received shares; `next` is the `after` of the next page, `unknown` how many of unknown senders wait apart."""
 
     items: list[IncomingShareAnswer]
     next: int | None
+    unknown: int
+
+
+Unknown = Annotated[bool, BeforeValidator(_true_or_false), Query(description="Those of unknown senders that are kept apart.")]
+
+
+async def _shown(share: records.IncomingShare, user: records.User, services: UserServices) -> IncomingShareAnswer:
+    return IncomingShareAnswer.of(share, await services.share_reception.senders(user, [share]))
 
 
 @router.get("/inbox", responses=READ, summary="Shares that I was given")
-async def inbox(user: CurrentUser, services: Services, after: After = 0, limit: Limit = MAX_PAGE) -> IncomingShares:
-    found = await services.share_reception.inbox(user, after_id=after, limit=limit)
-    return IncomingShares(items=[IncomingShareAnswer.of(share) for share in found], next=next_after(found, limit))
+async def inbox(
+    user: CurrentUser, services: Services, after: After = 0, limit: Limit = MAX_PAGE, unknown: Unknown = False
+) -> IncomingShares:
+    found = await services.share_reception.inbox(user, unknown=unknown, after_id=after, limit=limit)
+    senders = await services.share_reception.senders(user, found)
+    return IncomingShares(
+        items=[IncomingShareAnswer.of(share, senders) for share in found],
+        next=next_after(found, limit),
+        unknown=senders.quarantined,
+    )
 
 
 @router.get("/inbox/{share_id}", responses=ONE, summary="A share that I was given")
 async def incoming_share(user: CurrentUser, services: Services, share_id: Id) -> IncomingShareAnswer:
-    return IncomingShareAnswer.of(await services.share_reception.incoming(user, share_id))
+    return await _shown(await services.share_reception.incoming(user, share_id), user, services)
 
 
 @router.post("/inbox/{share_id}/accept", responses=ACT, summary="Accept a share")
 async def accept(user: CurrentUser, services: Services, share_id: Id) -> IncomingShareAnswer:
-    return IncomingShareAnswer.of(await services.share_reception.accept(user, share_id))
+    return await _shown(await services.share_reception.accept(user, share_id), user, services)
 
 
 @router.post("/inbox/{share_id}/decline", responses=ACT, summary="Decline a share")
 async def decline(user: CurrentUser, services: Services, share_id: Id) -> IncomingShareAnswer:
-    return IncomingShareAnswer.of(await services.share_reception.decline(user, share_id))
+    return await _shown(await services.share_reception.decline(user, share_id), user, services)
 
 
 @router.post("/inbox/{share_id}/leave", responses=ACT, summary="Leave a share")
 async def leave(user: CurrentUser, services: Services, share_id: Id) -> IncomingShareAnswer:
     """Works whether or not the sender's server can be told."""
-    return IncomingShareAnswer.of(await services.share_reception.leave(user, share_id))
+    return await _shown(await services.share_reception.leave(user, share_id), user, services)

@@ -41,7 +41,7 @@ class SessionAnswer(BaseModel):
     user: Account
 
 
-@router.post("/session", responses=errors(*BODY), summary="Log in")
+@router.post("/session", responses=errors(*BODY, 429), summary="Log in")
 async def login(credentials: Credentials, services: Services, host: OwnHost) -> SessionAnswer:
     user, token, expires_at = await services.accounts.login(credentials.username, Secret(credentials.password))
     return SessionAnswer(token=token.reveal(), expires_at=expires_at, user=Account.of(user, host))
