@@ -25,6 +25,7 @@ from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
 from opencloudmesh.services.resource_access.subtree import Subtree
 from tests.services.home import Home
+from tests.services.remote import SimulatedRemote, got, webdav
 from tests.services.world import (
     NOW,
     MemoryHasher,
@@ -244,68 +245,6 @@ def aiter_without_aclose() -> AsyncIterator[int]:
 
 
 # ---------------------------------------------------------------- what we received
-class SimulatedRemote:
-    """The WebDAV client of a received share: each act asks for an authorization, as the real one does."""
-
-    def __init__(self) -> None:
-        self.storage = MemoryStorage({"a.txt": b"alpha", "sub": None, "sub/b.txt": b"beta"})
-        self.urls: list[str] = []
-        self.sent: list[str] = []
-        self.refuses: set[str] = set()
-        self.gate: asyncio.Event | None = None
-        self.authorize: Callable[[bool], Awaitable[str]]
-
-    def __call__(self, root_url: str, authorize: Callable[[bool], Awaitable[str]]) -> Storage:
-        self.urls.append(root_url)
-        self.authorize = authorize
-        return _Authorized(self)
-
-    async def ask(self) -> MemoryStorage:
-        for renew in (False, True):
-            self.sent.append(await self.authorize(renew))
-            if self.gate is not None:
-                await self.gate.wait()
-            if self.sent[-1] not in self.refuses:
-                return self.storage
-        raise PeerRefused("The other server answered 401.", code="http-401", status=401)
-
-
-class _Authorized:
-    def __init__(self, remote: SimulatedRemote) -> None:
-        self._remote = remote
-
-    async def entry(self, path: str) -> Entry:
-        return await (await self._remote.ask()).entry(path)
-
-    async def list(self, path: str) -> AsyncIterator[Entry]:
-        async with closing((await self._remote.ask()).list(path)) as entries:
-            async for entry in entries:
-                yield entry
-
-    async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
-        return await (await self._remote.ask()).open(path, start, length)
-
-    async def write(
-        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
-    ) -> tuple[Entry, bool]:
-        return await (await self._remote.ask()).write(path, chunks, size=size, modified_at=modified_at)
-
-    async def make_folder(self, path: str) -> None:
-        await (await self._remote.ask()).make_folder(path)
-
-    async def remove(self, path: str) -> None:
-        await (await self._remote.ask()).remove(path)
-
-    async def copy(self, source: str, target: str) -> None:
-        await (await self._remote.ask()).copy(source, target)
-
-    async def move(self, source: str, target: str) -> None:
-        await (await self._remote.ask()).move(source, target)
-
-    async def set_modified(self, path: str, at: float) -> None:
-        await (await self._remote.ask()).set_modified(path, at)
-
-
 @pytest.fixture
 def remote() -> SimulatedRemote:
     return SimulatedRemote()
@@ -322,20 +261,6 @@ def received(home: Home, remote: SimulatedRemote, network: SimulatedNetwork) -> 
         clock=home.time,
         origin_of=network.origin_of,
     )
-
-
-def webdav(*requirements: str, permissions: tuple[str, ...] = ("read", "write"), **more: object) -> dict[str, object]:
-    details = {"uri": "p1", "sharedSecret": "s3cr3t", "permissions": list(permissions), "requirements": list(requirements)}
-    return {"name": "webdav", "webdav": details | more}
-
-
-async def got(home: Home, away: SimulatedServer, alice: User, **parts: object) -> IncomingShare:
-    """An accepted share."""
-    await home.reception.receive(away.share(**parts))  # type: ignore[arg-type]
-    share = (await home.reception.inbox(alice))[-1]
-    await home.reception.accept(alice, share.id)
-    await home.settle()
-    return await home.incoming(share.id)
 
 
 @pytest.mark.spec("ACC-1", "ACC-2", "ACC-5")
