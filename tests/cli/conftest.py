@@ -67,6 +67,7 @@ class SimulatedServer:
             Route("/api/v1/me", self._me),
             Route("/api/v1/discover", self._discover),
             Route("/api/v1/shares", self._create_share, methods=["POST"]),
+            Route("/api/v1/shares/repair", self._repair, methods=["POST"]),
             Route("/api/v1/{kind:str}", self._list),
             Route("/api/v1/{kind:str}/{id:int}", one, methods=["GET"]),
             Route("/api/v1/{kind:str}/{id:int}/{action:str}", act, methods=["POST"]),
@@ -135,6 +136,16 @@ class SimulatedServer:
         self.shares.append(share)
         return self._refused(request) or JSONResponse(share, 201)
 
+    async def _repair(self, request: Request) -> Response:
+        self.bodies.append(await request.json())
+        given = self.bodies[-1]["after"] in ("", "given:0")
+        direction, act = ("given", "announce" if self.bodies[-1]["resend"] else "") if given else ("received", "note")
+        line = {
+            "direction": direction, "id": 7, "name": "Reports", "peer": "b.example.org", "party": "bob@b.example.org",
+            "state": "sent", "said": "taken", "act": act, "done": bool(act) and not self.bodies[-1]["dry_run"],
+        }  # fmt: skip
+        return self._refused(request) or JSONResponse({"items": [line], "next": "received:0" if given else None})
+
     def _items(self, request: Request) -> list[dict[str, Any]]:
         return {"shares": self.shares, "inbox": self.inbox, "deliveries": self.deliveries}[request.path_params["kind"]]
 
@@ -142,6 +153,9 @@ class SimulatedServer:
         after = int(request.query_params.get("after", 0))
         apart = request.query_params.get("unknown") == "true"
         items = [item for item in self._items(request) if item.get("quarantined", False) == apart]
+        if request.query_params.get("failed") == "true":
+            items = [item for item in items if item["state"] == "dead" or (item["state"] != "done" and item["reason"])]
+        items = [item for item in items if request.query_params.get("peer") in (None, item.get("peer"))]
         found = [item for item in items if item["id"] > after][: self.page]
         last = found[-1]["id"] if len(found) == self.page else None
         number = sum(item.get("quarantined", False) for item in self.inbox)

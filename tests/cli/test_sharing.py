@@ -161,6 +161,35 @@ def test_unshare_by_name_means_the_living_share(logged_in: Any, server: Any, mak
     assert logged_in("unshare", "/a/Reports", "--json").document["error"]["code"] == "share-ambiguous"
 
 
+def test_shares_of_unknown_senders_are_told_of_and_shown_apart(logged_in: Any, server: Any, make_incoming: Any) -> None:
+    server.inbox = [make_incoming(id=1, name="Friends", sender_known=True)]
+    assert "unknown" not in logged_in("inbox").out
+    server.inbox.append(make_incoming(id=2, name="Prizes", sender_known=False, quarantined=True))
+    result = logged_in("inbox")
+    assert "Prizes" not in result.out
+    assert result.out.splitlines()[-1] == "1 share of unknown senders: ocm inbox --unknown"
+    server.inbox.append(make_incoming(id=3, name="More prizes", sender_known=False, quarantined=True))
+    assert logged_in("inbox").out.splitlines()[-1] == "2 shares of unknown senders: ocm inbox --unknown"
+    assert [item["id"] for item in logged_in("inbox", "--json").document["items"]] == [1]
+    assert logged_in("inbox", "--json").document["unknown"] == 2
+    apart = logged_in("inbox", "--unknown").out
+    assert ("Prizes" in apart, "Friends" in apart, "pending, unknown sender" in apart) == (True, False, True)
+
+
+def test_an_unknown_sender_is_marked_also_where_nothing_is_kept_apart(logged_in: Any, server: Any, make_incoming: Any) -> None:
+    server.inbox = [make_incoming(id=1, sender_known=False), make_incoming(id=2, sender_known=True)]
+    lines = logged_in("inbox").out.splitlines()
+    assert ["unknown sender" in line for line in lines[1:]] == [True, False]
+
+
+def test_what_is_kept_apart_is_accepted_by_its_id_only(logged_in: Any, server: Any, make_incoming: Any) -> None:
+    server.inbox = [make_incoming(id=7, name="Prizes", sender_known=False, quarantined=True)]
+    assert logged_in("accept", "Prizes", "--json").document["error"]["code"] == "share-unknown"
+    assert logged_in("accept", "8", "--json").document["error"]["code"] == "share-unknown"
+    assert logged_in("accept", "7").status == 0
+    assert server.inbox[0]["state"] == "accepted"
+
+
 def test_an_id_wins_over_a_name(logged_in: Any, server: Any, make_incoming: Any) -> None:
     server.inbox = [make_incoming(id=1, name="2"), make_incoming(id=2, name="1")]
     assert logged_in("accept", "1", "--json").document["name"] == "2"
@@ -201,6 +230,27 @@ def test_a_redirect_is_not_followed(logged_in: Any, server: Any) -> None:
 
     server.next_answer = RedirectResponse("http://127.0.0.1:1/")
     assert logged_in("whoami", "--json").document["error"]["code"] == "http-307"
+
+
+# ---------------------------------------------------------------- repair
+def test_repair_goes_through_all_pages_and_says_what_was_done(logged_in: Any, server: Any) -> None:
+    done = logged_in("shares", "repair", "--resend", "--peer", "b.example.org")
+    assert done.status == 0
+    assert server.bodies == [
+        {"dry_run": False, "resend": True, "peer": "b.example.org", "after": ""},
+        {"dry_run": False, "resend": True, "peer": "b.example.org", "after": "received:0"},
+    ]
+    header, given, received = done.out.splitlines()
+    assert header.split() == ["SHARE", "ID", "STATE", "NAME", "WITH", "OTHER", "SIDE", "DONE"]
+    assert given.split(maxsplit=6)[-1] == "notification sent again"
+    assert received.split(maxsplit=6)[-1] == "noted"
+
+
+def test_a_dry_repair_says_what_would_be_done(logged_in: Any) -> None:
+    dry = logged_in("shares", "repair", "--dry-run", "--resend")
+    assert "would send its notification again" in dry.out
+    found = logged_in("shares", "repair", "--dry-run", "--json").document
+    assert (found["dry_run"], [item["direction"] for item in found["items"]]) == (True, ["given", "received"])
 
 
 # ---------------------------------------------------------------- deliveries

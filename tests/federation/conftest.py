@@ -18,7 +18,7 @@ MakePeer = Callable[..., SimulatedPeer]
 
 @pytest.fixture(scope="session")
 def start_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
-    """Start a server; at the end its log must hold no error, and no secret of any test."""
+    """Start a server; at the end its log must hold no error, and neither that nor its exchange log a secret of any test."""
     running: list[Site] = []
 
     def start(name: str, users: Sequence[str], settings: Mapping[str, str] | None = None) -> Site:
@@ -34,6 +34,9 @@ def start_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     errors = [line for site in running for line in site.log_text().splitlines() if _is_error(line)]
     assert errors == []
     assert told.found_in("\n".join(site.log_text() for site in running)) == []
+    for site in running:
+        assert told.found_in(site.exchanges_text()) == []
+        assert told.found_in(site.ocm("log", "--json", "--limit", "1000", "--dir", str(site.folder))) == []
 
 
 def _is_error(line: str) -> bool:

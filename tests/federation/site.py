@@ -58,9 +58,24 @@ class Site(ServerProcess):
         with closing(sqlite3.connect(path, uri=True)) as database:
             return database.execute(sql, values).fetchone()[0]
 
+    def refusals_of(self, provider_id: str) -> int:
+        """How many refusals of a received share were counted."""
+        return int(self._query("select refusals from incoming_shares where provider_id = ?", provider_id))
+
     def stored_from(self, peer_host: str) -> int:
         """How many shares of a peer are stored."""
         return int(self._query("select count(*) from incoming_shares where peer = ?", peer_host))
+
+    def exchanges_text(self) -> str:
+        """The whole exchange log, as it is stored."""
+        path = f"file:{self.folder}/data/opencloudmesh.sqlite3?mode=ro"
+        with closing(sqlite3.connect(path, uri=True)) as database:
+            return "\n".join(str(value) for row in database.execute("select * from exchanges") for value in row)
+
+    def exchanges(self, *filters: str) -> list[dict[str, Any]]:
+        """What `ocm log` finds, newest last."""
+        items: list[dict[str, Any]] = json.loads(self.ocm("log", "--json", "--dir", str(self.folder), *filters))["items"]
+        return items
 
     def files_of(self, user: str) -> Path:
         """The folder on disk with a user's files."""

@@ -169,6 +169,19 @@ async def test_one_share_out_of_order_takes_no_other_with_it(
     assert await marked(home, share) == ("accepted", None, "")
 
 
+async def test_shares_out_of_order_do_not_hide_the_others(
+    home: Home, away: SimulatedServer, alice: User, watch: Watch, remote: SimulatedRemote, network: SimulatedNetwork
+) -> None:
+    shares = [await got(home, away, alice, provider_id=f"p{number}", protocol=webdav(uri=f"p{number}")) for number in range(8)]
+    await down(home, watch, network, away, shares[0])
+    for number in range(7):
+        remote.faults[f"p{number}"] = BUSY
+    network.down.clear()
+    for _ in range(6):
+        await home.advance(HOUR)
+    assert [(await marked(home, share))[2] for share in shares] == ["http-503"] * 7 + [""]
+
+
 @pytest.mark.parametrize("told", [answer(500), answer(503), answer(404), answer(200, b"<html>")])
 async def test_a_discovery_that_is_not_in_order_is_an_outage_of_all(
     home: Home, away: SimulatedServer, alice: User, watch: Watch, remote: SimulatedRemote, told: object
@@ -342,7 +355,7 @@ async def test_refusals_spread_over_a_day_end_a_share_and_only_that_one(
 ) -> None:
     share, other = await got(home, away, alice), await got(home, away, alice, provider_id="p2", protocol=webdav(uri="p2"))
     remote.faults["p1"] = refusal
-    assert await watch.use(share) == refusal.code
+    assert await watch.use(share) == (refusal.code if refusal is not GONE else "http-404"), "not: not-found"
     await home.settle()
     found = await home.incoming(share.id)
     assert (found.refusals, found.unavailable_since) == (1, NOW)

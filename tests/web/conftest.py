@@ -13,6 +13,7 @@ from opencloudmesh.protocol.discovery import Discovery, OwnOffer, build_discover
 from opencloudmesh.protocol.errors import Conflict, NotFound, OCMError, PeerUnreachable, Unauthorized
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.share_creation import build_share_creation_answer, parse_share_creation
+from opencloudmesh.services.reconciliation import Line, Place
 from opencloudmesh.services.records import Delivery, DeliveryAttempt, IncomingShare, OutgoingShare, Secret, User
 from opencloudmesh.services.share_reception import Senders
 from opencloudmesh.web.app import build_app
@@ -309,8 +310,11 @@ class MemoryDeliveries:
     def __init__(self) -> None:
         self.kept = {1: delivery(1, "queued"), 2: delivery(2, "done")}
 
-    async def of_user(self, user: User, *, after_id: int = 0, limit: int = 1000) -> list[Delivery]:
-        return [found for number, found in sorted(self.kept.items()) if number > after_id][:limit]
+    async def of_user(
+        self, user: User, *, peer: str | None = None, failed: bool = False, after_id: int = 0, limit: int = 1000
+    ) -> list[Delivery]:
+        kept = [found for number, found in sorted(self.kept.items()) if number > after_id and peer in (None, found.peer)]
+        return [found for found in kept if not failed or found.state == "dead"][:limit]
 
     async def of_id(self, user: User, delivery_id: int) -> Delivery:
         return _found(self.kept, delivery_id)
@@ -332,6 +336,21 @@ class MemoryDeliveries:
         return self.kept[delivery_id]
 
 
+class MemoryRepair:
+    """A page of each kind of shares."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    async def page(self, user: User, **wanted: Any) -> tuple[list[Line], Place | None]:
+        self.asked.append(wanted)
+        if wanted["after"].direction == "given":
+            return [Line("given", 1, "Reports", "peer.example.org", "bob@peer.example.org", "sent", "taken", "announce")], Place(
+                "received"
+            )
+        return [Line("received", 2, "photos", "peer.example.org", "bob@peer.example.org", "accepted", "ok", "")], None
+
+
 def _found(kept: Mapping[int, Any], number: int) -> Any:
     if number not in kept:
         raise NotFound("There is no such thing.", code="share-unknown")
@@ -350,6 +369,7 @@ class MemoryServer:
         self.notifications = MemoryMessages()
         self.code_flow = MemoryMessages({"access_token": "t", "token_type": "Bearer", "expires_in": 300})
         self.deliveries = MemoryDeliveries()
+        self.repair = MemoryRepair()
         self.is_ready: bool | Exception = True
         self.mounted: list[dict[str, Any]] = []
         self.app = build_app(

@@ -79,6 +79,7 @@ OPERATIONS = [
     ("POST", "/inbox/1/leave"),
     ("GET", "/deliveries"),
     ("GET", "/deliveries/1"),
+    ("POST", "/shares/repair"),
     ("POST", "/deliveries/1/retry"),
     ("POST", "/deliveries/1/cancel"),
 ]
@@ -200,6 +201,32 @@ async def test_the_inbox_of_unknown_senders(server):
     assert (await server.call("GET", "/inbox/1")).json["sender_known"]
     for wrong in ("1", "on", "True", ""):
         assert (await server.call("GET", "/inbox", query=f"unknown={wrong}")).status == 422
+
+
+async def test_deliveries_to_one_server_and_those_that_failed(server):
+    async def ids(query):
+        return [item["id"] for item in (await server.call("GET", "/deliveries", query=query)).json["items"]]
+
+    server.deliveries.kept[1] = dataclasses.replace(server.deliveries.kept[1], state="dead")
+    assert await ids("peer=Peer.Example.org") == [1, 2]
+    assert await ids("peer=other.example.org") == []
+    assert await ids("failed=true") == [1]
+    for wrong in ("failed=1", "failed=", "peer=", "peer=%0a"):
+        assert (await server.call("GET", "/deliveries", query=wrong)).status == 422
+
+
+async def test_repair(server):
+    line = {"name": "Reports", "peer": "peer.example.org", "party": "bob@peer.example.org"}
+    first = (await server.call("POST", "/shares/repair", {"dry_run": True, "resend": True, "peer": "Peer.example.org"})).json
+    given = {"direction": "given", "id": 1, "state": "sent", "said": "taken", "act": "announce", "done": False}
+    assert first == {"items": [{**line, **given}], "next": "received:0"}
+    second = (await server.call("POST", "/shares/repair", {"after": "received:0", "limit": 5})).json
+    assert (second["items"][0]["done"], second["next"]) == (False, None)
+    asked = [(one["dry_run"], one["resend"], one["peer"], str(one["after"]), one["limit"]) for one in server.repair.asked]
+    assert asked == [(True, True, "peer.example.org", "given:0", 200), (False, False, None, "received:0", 5)]
+    assert (await server.call("POST", "/shares/repair", {})).json["items"][0]["done"]
+    for wrong in ({"after": "x"}, {"limit": 0}, {"limit": 201}, {"dry_run": "yes"}, {"peer": ""}, {"more": 1}):
+        assert (await server.call("POST", "/shares/repair", wrong)).status == 422
 
 
 async def test_deliveries(server):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from opencloudmesh.protocol.errors import AccessDenied, NotFound, OCMError, PeerRefused, PeerUnreachable, StorageFull
+from opencloudmesh.protocol.errors import AccessDenied, NotFound, OCMError, PeerDown, PeerRefused, PeerUnreachable, StorageFull
 from opencloudmesh.services.ports import Entry
 from opencloudmesh.webdav.elements import DAV, OC, OCM, OCS, DavResponse, MultistatusReader, Name
 
@@ -555,7 +555,8 @@ async def test_credentials_come_first(site: Any, method: str) -> None:
     [
         (NotFound("x"), 404), (AccessDenied("x"), 403), (StorageFull("x"), 507), (PeerUnreachable("x", code="dns"), 503),
         (PeerUnreachable("x", code="idle-timeout"), 503), (PeerRefused("x", code="http-500", status=500), 503),
-        (PeerRefused("x", code="http-401", status=401), 503), (PeerRefused("x", code="answer-invalid", status=207), 502),
+        (PeerDown("x", code="dns", since=1.0, retry_after=7.5), 503), (PeerRefused("x", code="http-401", status=401), 503),
+        (PeerRefused("x", code="answer-invalid", status=207), 502),
         (PeerRefused("x", code="http-503", status=503, retry_after=7.5), 503), (OCMError("x", code="storage-failed"), 500),
     ],
 )  # fmt: skip

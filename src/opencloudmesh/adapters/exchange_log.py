@@ -4,6 +4,7 @@ Rules kept here: neither holds a secret; of what is streamed (files, WebDAV list
 end of the answer; what the other server is sent is what the caller said, with `traceparent`.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -51,7 +52,7 @@ class LoggedHttpClient:
         except PeerUnreachable as error:
             noting.failed(error)
             raise
-        except BaseException:
+        except asyncio.CancelledError:
             noting.broken_off()
             raise
         noting.status, noting.answer_headers, noting.answer_body = answer.status, answer.headers, Body.of(answer.body)
@@ -84,8 +85,11 @@ class LoggedHttpClient:
         except PeerUnreachable as error:
             noting.failed(error)
             raise
-        except BaseException:
+        except (asyncio.CancelledError, GeneratorExit):
             noting.broken_off()
+            raise
+        except BaseException:  # what the caller makes of the answer
+            noting.done()
             raise
         noting.done()
 
@@ -144,7 +148,7 @@ class _Noting:
 
     def broken_off(self) -> None:
         """We did not wait for the end: somebody went away, or had enough."""
-        self._note("" if self.status else _BROKEN_OFF, "We broke it off.")
+        self._note(_BROKEN_OFF, "We did not wait for the end.")
 
     def _note(self, reason: str, detail: str) -> None:
         _log.info(

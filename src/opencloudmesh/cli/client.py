@@ -63,12 +63,12 @@ class ApiClient:
         answer = await self._http.fetch(method, url, headers=headers, body=body, max_bytes=_MAX_ANSWER, total_timeout=_TIMEOUT)
         return self._read(answer)
 
-    async def items(self, path: str) -> list[dict[str, Any]]:
+    async def items(self, path: str, *, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """All items of a list, page after page."""
         found: list[dict[str, Any]] = []
         after: Any = 0
         while after is not None:
-            page = await self.call("GET", path, query={"after": str(after), "limit": str(_PAGE)})
+            page = await self.call("GET", path, query={**(query or {}), "after": str(after), "limit": str(_PAGE)})
             items = page.get("items")
             if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
                 raise _not_understood(self._server)

@@ -32,8 +32,8 @@ async def deliveries(*, peer: str | None = None, failed: bool = False, output: O
     from opencloudmesh.cli.client import signed_in
 
     async with signed_in() as (api, _):
-        items = await api.items("/deliveries")
-    items = [item for item in items if (peer is None or _is_to(item, peer)) and (not failed or _has_failed(item))]
+        query = ({"peer": peer.strip().lower()} if peer is not None else {}) | ({"failed": "true"} if failed else {})
+        items = await api.items("/deliveries", query=query)
     rows = (
         (*(text_of(item, field) for field in ("id", "state", "kind", "peer", "attempts")), _next_try(item), _reason_of(item))
         for item in items
@@ -75,14 +75,6 @@ async def _act(delivery: str, action: str) -> dict[str, Any]:
 
     async with signed_in() as (api, _):
         return await api.call("POST", item_path("deliveries", delivery, action))
-
-
-def _is_to(item: dict[str, Any], peer: str) -> bool:
-    return text_of(item, "peer") == peer.strip().lower()
-
-
-def _has_failed(item: dict[str, Any]) -> bool:
-    return item.get("state") == "dead" or (item.get("state") != "done" and bool(item.get("reason")))
 
 
 def _next_try(item: dict[str, Any]) -> str:

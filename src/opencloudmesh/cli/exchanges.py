@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Time = Annotated[str | None, Parameter(help="A span such as 30m, 1h or 2d, or a time such as 2030-12-31T14:00.")]
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_COLUMNS = ("ID", "TIME", "", "PEER", "REQUEST", "STATUS", "SECONDS", "REASON")
+_COLUMNS = ("ID", "TIME", "", "PEER", "REQUEST", "STATUS", "SECONDS", "ABOUT", "REASON")
 _FOLLOW_SECONDS = 1.0
 _FOLLOWED = 500
 
@@ -142,6 +142,7 @@ def _row(exchange: "Exchange") -> tuple[str, ...]:
         f"{exchange.method} {_target(exchange.url)}".strip(),
         str(exchange.status or "none"),
         f"{exchange.duration:.3f}",
+        _about(exchange),
         _why(exchange),
     )
 
@@ -159,6 +160,18 @@ def _target(url: str) -> str:
     except ValueError:
         return url
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "") if parts.netloc else url
+
+
+def _about(exchange: "Exchange") -> str:
+    """What a message is about: the share, and what is said of it."""
+    try:
+        message = json.loads(exchange.request_body)
+    except ValueError:
+        return ""
+    if not isinstance(message, dict):
+        return ""
+    kind = message.get("notificationType") or (f"share for {message['shareWith']}" if "shareWith" in message else "")
+    return f"{kind} {message.get('providerId', '')}".strip() if kind else ""
 
 
 def _why(exchange: "Exchange") -> str:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.formats import format_time, parse_expiry, remote_path, text_of, unavailability_of, words_of
-from opencloudmesh.cli.terminal import Output
+from opencloudmesh.cli.repair import repair
+from opencloudmesh.cli.terminal import PARAMETERS, Output
 from opencloudmesh.protocol.errors import PeerRefused
 
 Item = Mapping[str, Any]
@@ -17,8 +18,12 @@ Item = Mapping[str, Any]
 
 def register(app: App, group: Group) -> None:
     """Add the commands of this module."""
-    for command in (discover, share, shares, unshare, inbox, accept, decline, leave):
+    given = App(name="shares", group=group, default_parameter=PARAMETERS)
+    given.default(shares)
+    given.command(repair)
+    for command in (discover, share, unshare, inbox, accept, decline, leave):
         app.command(command, group=group)
+    app.command(given)
 
 
 async def discover(host: str, /, *, output: Output = Output()) -> None:
@@ -154,26 +159,39 @@ async def unshare(share: Annotated[str, Parameter(name="ID")], /, *, output: Out
     output.terminal().show(ended, f"Ended the share of {what} (share {text_of(ended, 'id')}): {_state_of(ended)}.")
 
 
-async def inbox(*, every: Annotated[bool, Parameter(name="--all", negative=())] = False, output: Output = Output()) -> None:
+async def inbox(
+    *,
+    every: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    unknown: bool = False,
+    output: Output = Output(),
+) -> None:
     """List the shares that you were given: those that wait for your answer, and those that you accepted.
 
     Parameters
     ----------
     every
         Also those that you declined or left, and those that were taken back or have expired.
+    unknown
+        Those of unknown senders that your server keeps apart; accepting one by its id makes its sender known.
     """
     from opencloudmesh.cli.client import signed_in
     from opencloudmesh.cli.named_shares import INCOMING
 
     async with signed_in() as (api, _):
-        items = [item for item in await api.items("/inbox") if every or item.get("state") in INCOMING.listed]
+        found = await api.items("/inbox", query={"unknown": "true"} if unknown else None)
+        apart = 0 if unknown else (await api.call("GET", "/inbox", query={"limit": "1"})).get("unknown", 0)
+    items = [item for item in found if every or item.get("state") in INCOMING.listed]
     rows = (
         (*_fields(item, "id"), _state_of(item), *_fields(item, "name", "resource_type", "sender"), words_of(item, "permissions"),
          format_time(item.get("expires_at")), text_of(item, "path"))
         for item in items
     )  # fmt: skip
     columns = ("ID", "STATE", "NAME", "TYPE", "FROM", "MAY", "UNTIL", "PATH")
-    output.terminal().table({"items": items}, columns, rows, empty="Nobody shares anything with you.")
+    terminal = output.terminal()
+    empty = "No shares of unknown senders." if unknown else "Nobody shares anything with you."
+    terminal.table({"items": items, "unknown": len(items) if unknown else apart}, columns, rows, empty=empty)
+    if apart and not terminal.json:
+        terminal.show({}, f"{apart} {'share' if apart == 1 else 'shares'} of unknown senders: ocm inbox --unknown")
 
 
 IncomingId = Annotated[str, Parameter(name="ID", help="The id of the share (see: ocm inbox), or its name.")]
@@ -215,4 +233,6 @@ def _state_of(item: Item) -> str:
     state = text_of(item, "state")
     if item.get("state") == "accepted" and item.get("unavailable_since") is not None:
         return f"{state}, {unavailability_of(item)}"
+    if state == "pending" and item.get("sender_known") is False:
+        return f"{state}, unknown sender"
     return f"{state} ({text_of(item, 'reason')})" if item.get("reason") else state

@@ -1,8 +1,8 @@
 """The Directory Services that this server reads: who is a member of the federation (Appendix C: Directory Service).
 
-Rules kept here: a list is used only after its signature held (DIR-3); what cannot be fetched, verified or read leaves the last
-good list in use, across restarts too, and is told; a list that is stored is verified anew, so that a key that was taken out of the
-configuration counts no more.
+Rules kept here: a list is used only after its signature held (DIR-3); what cannot be fetched, verified or read leaves the
+last good list in use, across restarts too, and is told; a list that is stored is verified anew, so that a key that was taken
+out of the configuration counts no more.
 """
 
 import asyncio

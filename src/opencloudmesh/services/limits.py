@@ -9,8 +9,8 @@ Rules kept here:
   has emptied: to be forgotten, an attacker needs 15 other keys with more debt in the same row;
 - whoever is told to wait has nothing taken; the wait is exact; a clock that goes back shuts nobody out.
 
-Keys are texts, tuples of texts, or hashes of these: they differ from process to process. Instances are used by one event loop; `wait` and
-`take` may be called from the threads of the database too, where a race costs a count and nothing else.
+Keys are texts, tuples of texts, or hashes of these: they differ from process to process. Instances are used by one event
+loop; `wait` and `take` may be called from the threads of the database too, where a race costs a count and nothing else.
 """
 
 import math

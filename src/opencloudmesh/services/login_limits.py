@@ -6,8 +6,8 @@ Rules kept here, for logins and for Basic credentials alike:
   it is known whether there is such a user;
 - a name without tries left is closed only to networks that failed at it lately: every network (/24, IPv6: /48) has three tries an
   hour at every name, so a stranger who guesses without end keeps out himself and no other;
-- an address from which a user logged in during the last 30 days counts by itself for that user: what others do at that address, or
-  to that name from elsewhere, does not matter to it;
+- an address from which a user logged in during the last 30 days counts by itself for that user: what others do at that
+  address, or to that name from elsewhere, does not matter to it;
 - a try is taken before the password is looked at, and given back when it was right: a thousand tries at once are as few as one
   after the other;
 - one address takes at most half of the queue of passwords to be checked, and strangers together leave a quarter of it to those

@@ -86,7 +86,20 @@ class IncomingShareStore(Protocol):
     def by_id(self, share_id: int) -> IncomingShare | None: ...
     def by_provider_id(self, peer: str, provider_id: str) -> Sequence[IncomingShare]: ...
     def by_mount_name(self, user_id: int, mount_name: str) -> IncomingShare | None: ...
-    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[IncomingShare]: ...
+    def of_user(
+        self, user_id: int, *, after_id: int = 0, limit: int = 1000, quarantined: bool = False
+    ) -> Sequence[IncomingShare]:
+        """Those that were announced, or those in quarantine."""
+
+    def pending_of(self, user_id: int, *, most: int) -> int:
+        """How many shares wait for the user's answer, counted up to `most`."""
+
+    def quarantined_of(self, user_id: int) -> int:
+        """How many of them are in quarantine."""
+
+    def release(self, user_id: int, sender: str) -> None:
+        """Let all shares of this sender out of quarantine."""
+
     def accepted(self, user_id: int) -> Sequence[IncomingShare]:
         """All that the user has accepted and not lost since, by mount name."""
 
@@ -207,7 +220,6 @@ class DeliveryStore(Protocol):
         """The peers that a dead delivery was for."""
 
 
-
 class PeerStore(Protocol):
     def get(self, host: str) -> PeerRecord | None: ...
     def all(self) -> Sequence[PeerRecord]: ...
@@ -271,17 +283,6 @@ class RuntimeSettingStore(Protocol):
     def remove(self, name: str) -> None: ...
 
 
-
-class Transaction(Protocol):
-    """The stores over one connection; valid only inside the function handed to `Database`."""
-
-    @property
-    def users(self) -> UserStore: ...
-    @property
-    def sessions(self) -> SessionStore: ...
-    @property
-    def outgoing_shares(self) -> OutgoingShareStore: ...
-    @property
 class DirectoryStore(Protocol):
     def get(self, url: str) -> DirectoryRecord | None: ...
     def set(self, url: str, *, document: str, checked_at: float, reason: str, detail: str) -> None:
@@ -302,6 +303,17 @@ class ExchangeStore(Protocol):
         """Delete up to `limit` where there are more than `kept`: refused ones of unverified senders first, the oldest of them,
         then the oldest of the peer that has most. Returns how many."""
 
+
+class Transaction(Protocol):
+    """The stores over one connection; valid only inside the function handed to `Database`."""
+
+    @property
+    def users(self) -> UserStore: ...
+    @property
+    def sessions(self) -> SessionStore: ...
+    @property
+    def outgoing_shares(self) -> OutgoingShareStore: ...
+    @property
     def incoming_shares(self) -> IncomingShareStore: ...
     @property
     def availability(self) -> AvailabilityStore: ...
@@ -310,19 +322,21 @@ class ExchangeStore(Protocol):
     @property
     def peers(self) -> PeerStore: ...
     @property
+    def exchanges(self) -> ExchangeStore: ...
+    @property
     def peer_keys(self) -> PeerKeyStore: ...
     @property
     def peer_counts(self) -> PeerCountStore: ...
     @property
     def audit(self) -> AuditStore: ...
     @property
+    def directories(self) -> DirectoryStore: ...
+    @property
     def runtime_settings(self) -> RuntimeSettingStore: ...
     def check_secrets(self) -> None:
         """Raise `LocalFault` (seal-broken) where stored secrets do not open with the key of this server."""
 
 
-    def exchanges(self) -> ExchangeStore: ...
-    @property
 class Database(Protocol):
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a thread over a consistent snapshot; its exceptions come through."""

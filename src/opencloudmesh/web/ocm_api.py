@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from opencloudmesh.protocol.errors import InvalidMessage, OCMError, SignatureRefused, TokenRefused
+from opencloudmesh.protocol.errors import OCMError, SignatureRefused, TokenRefused
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.services.callers import current_caller
 from opencloudmesh.services.exchanges import holds, refused_with
@@ -217,7 +217,7 @@ class MessageEndpoint:
             raise
         except OCMError as error:
             refusal = kind.refusal(error)
-            refused_with(error.code, _whole_sentence(error))
+            refused_with(error.code, error.sentence)
             self._measures.message_refused(kind.route, error.code)
             caller = current_caller.get()
             if isinstance(error, SignatureRefused) or error.code.startswith("sig-"):
@@ -244,11 +244,6 @@ class MessageEndpoint:
         body = await read_body(scope, receive, self._limit, self._idle_seconds)
         holds(body)
         return Request("POST", self._origin + target_of(scope), headers, body)
-
-
-def _whole_sentence(error: OCMError) -> str:
-    faults = error.validation_errors if isinstance(error, InvalidMessage) else ()
-    return "; ".join((error.sentence, *(f"{fault.name}: {fault.message}" for fault in faults)))
 
 
 def ocm_routes(

@@ -11,7 +11,6 @@ from opencloudmesh.webdav.elements import build_error
 
 XML: Final = "application/xml; charset=utf-8"
 _CHALLENGES: Final = (("www-authenticate", "Bearer"), ("www-authenticate", 'Basic realm="opencloudmesh", charset="UTF-8"'))
-_NOT_NOW: Final = frozenset({401, 407, 408, 425, 429})
 _RETRY_SECONDS: Final = 30
 """Where nobody knows when another server will be back."""
 
@@ -63,7 +62,7 @@ def _status_of(error: OCMError) -> int:
             # not 502 or 504: for sync clients 503 is this folder's own trouble, the others that of the whole server
             return 503
         case PeerRefused():
-            return 503 if error.status >= 500 or error.status in _NOT_NOW else 502
+            return 503 if error.status >= 400 else 502
         case _:
             return 500
 
@@ -85,7 +84,7 @@ def answer_of(error: OCMError) -> Answer:
 
 
 def _retry_after(error: OCMError, status: int) -> float | None:
-    if isinstance(error, PeerDown):
+    if isinstance(error, PeerDown | TemporarilyUnavailable):
         return error.retry_after
     if isinstance(error, PeerRefused) and error.retry_after is not None:
         return error.retry_after

@@ -104,9 +104,7 @@ _OF_USER = {
     quarantined: Statement(_PAGE_OF_USER.where(_TABLE.quarantined.is_(quarantined)).limit(_MOST)) for quarantined in (False, True)
 }
 _PENDING = (_TABLE.user_id == bindparam("user_id"), _TABLE.state == word("pending"))
-_NUMBER_PENDING = Statement(
-    select(func.count()).select_from(select(_TABLE.id).where(*_PENDING).limit(_MOST).subquery())
-)
+_NUMBER_PENDING = Statement(select(func.count()).select_from(select(_TABLE.id).where(*_PENDING).limit(_MOST).subquery()))
 _NUMBER_QUARANTINED = Statement(select(func.count()).where(*_PENDING, _TABLE.quarantined.is_(True)))
 _RELEASE = Statement(
     update(incoming_shares).where(

@@ -330,6 +330,17 @@ runtime_settings = Table(
     _time("changed_at"),
 )
 
+directories = Table(
+    "directories",
+    metadata,
+    Column("url", Text, primary_key=True),
+    _text("document"),
+    _time("fetched_at"),
+    _time("checked_at"),
+    _text("reason"),
+    _text("detail"),
+)
+
 exchanges = Table(
     "exchanges",
     metadata,
@@ -348,11 +359,11 @@ exchanges = Table(
     _text("request_body"),
     _text("answer_headers"),
     _text("answer_body"),
+    Column("verified", Boolean, nullable=False, server_default=false()),  # the peer has shown that it is the one
+    Column("source", Text, nullable=False, server_default=""),  # the address that a request came from
     Index(None, "peer", "id"),
     Index(None, "trace_id"),
 )
-    Column("verified", Boolean, nullable=False, server_default=false()),  # the peer has shown that it is the one
-    Column("source", Text, nullable=False, server_default=""),  # the address that a request came from
 exchange_of_stranger = literal_column("(direction = 'in' AND NOT verified AND status >= 400)", Boolean)
 """Refused, and nobody knows whose it was."""
 Index(

@@ -51,6 +51,7 @@ class StoreTransaction:
         self.peer_keys = PeerKeys(connection)
         self.peer_counts = PeerCounts(connection)
         self.audit = Audit(connection)
+        self.directories = Directories(connection)
         self.runtime_settings = RuntimeSettings(connection)
 
     def check_secrets(self) -> None:

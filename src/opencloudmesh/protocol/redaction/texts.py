@@ -8,13 +8,14 @@ from urllib.parse import unquote, unquote_plus
 from opencloudmesh.protocol.redaction.bodies import DEPTH, Form, Headers
 from opencloudmesh.protocol.redaction.known_secrets import AUTHORIZATION, USERINFO
 from opencloudmesh.protocol.redaction.secret_names import hides, is_secret_name
-from opencloudmesh.protocol.trace_context import TRACEPARENT, parse_traceparent
+from opencloudmesh.protocol.trace_context import TRACEPARENT, is_trace_id, parse_traceparent
 
 HIDDEN: Final = "***"
 LONGEST: Final = 700
 _HEADERS: Final = 64
 _PREFIX: Final = 6
 _SIGNED: Final = frozenset({"signature", "signature-input", "content-digest", "digest"})
+_TRACE_ID: Final = "x-trace-id"
 _URLS: Final = frozenset({"location", "content-location", "destination", "referer", "origin"})
 _KEPT: Final = frozenset(
     {"accept", "accept-encoding", "accept-language", "accept-ranges", "access-control-allow-origin", "age", "allow"}
@@ -33,7 +34,7 @@ _KEPT: Final = frozenset(
     | {"keep-alive", "last-modified", "ms-author-via", "overwrite", "range", "retry-after", "server", "strict-transport-security"}
     | {"te", "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning", "www-authenticate"}
     | {"x-content-type-options", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-frame-options", "x-request-id"}
-    | {"x-trace-id"}
+    | {"content-security-policy", "referrer-policy"}
 )
 """Headers whose values are kept."""
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,19})[ \t]+\S", re.ASCII)
@@ -120,6 +121,8 @@ class Texts:
             return _printable(self._without_known(value))
         if name == TRACEPARENT:
             return value if parse_traceparent(value) else HIDDEN
+        if name == _TRACE_ID:
+            return value if is_trace_id(value) else HIDDEN
         if name in _URLS:
             return self.url(value)
         return self.plain(value) if name in _KEPT else HIDDEN

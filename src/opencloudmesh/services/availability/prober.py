@@ -262,4 +262,5 @@ class Prober:
             watched.suspects.add(share.id)
             failures = 0 if isinstance(finding, Refused) else failures + 1
             if failures >= _FAILURES_A_ROUND:
+                watched.after_id = share.id  # the next round goes on with others
                 return

@@ -66,8 +66,8 @@ def row_of(seen: Seen, body_bytes: int) -> Exchange:
 
 
 def _reason_of(seen: Seen, said: str) -> str:
-    """An answer of ours names its reason code; of a peer's answer the status is the reason."""
-    if seen.status < 400:
+    """An answer of ours names its reason code; of a peer's answer the status is the reason, and no redirect is followed."""
+    if seen.status < (300 if seen.direction == "out" else 400) or seen.status == 304:
         return ""
     word = said.partition(";")[0]
     is_code = seen.direction == "in" and word.replace("-", "").isalnum() and word.islower() and len(word) < 40

@@ -16,7 +16,16 @@ from weakref import WeakValueDictionary
 
 from opencloudmesh.protocol.availability import Answered, Finding, finding_of
 from opencloudmesh.protocol.discovery import Discovery
-from opencloudmesh.protocol.errors import AccessDenied, GrantRefused, OCMError, PeerDown, PeerRefused, PeerUnreachable
+from opencloudmesh.protocol.errors import (
+    AccessDenied,
+    ForbiddenByPeer,
+    GrantRefused,
+    MissingAtPeer,
+    OCMError,
+    PeerDown,
+    PeerRefused,
+    PeerUnreachable,
+)
 from opencloudmesh.protocol.resource_access import AccessPlan, Exchange, Scheme, plan_access
 from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.availability import Marks, SeenRoots
@@ -211,6 +220,8 @@ class _Watch:
             value = await work
         except OCMError as error:
             await self.fault(error, at_root=at_root)
+            if at_root and (instead := _instead_of(error)) is not None:
+                raise instead from error
             raise
         await self.note(Answered())
         return value
@@ -240,7 +251,17 @@ class _Watch:
                     yield item
         except OCMError as error:
             await self.fault(error, at_root=at_root)
+            if at_root and (instead := _instead_of(error)) is not None:
+                raise instead from error
             raise
+
+
+def _instead_of(error: OCMError) -> PeerRefused | None:
+    """The root of a share stays until the share has ended: "not found" would have a sync client remove what it holds of it."""
+    if isinstance(error, MissingAtPeer | ForbiddenByPeer):
+        sentence = f"The other server gives no access to this share now (HTTP {error.peer_status})."
+        return PeerRefused(sentence, code=f"http-{error.peer_status}", status=error.peer_status)
+    return None
 
 
 class _Source:

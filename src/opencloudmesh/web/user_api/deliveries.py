@@ -1,16 +1,19 @@
 """Messages to other servers on the user's behalf."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from opencloudmesh.services import records
 from opencloudmesh.web.user_api.access import ACT, ONE, READ, CurrentUser, Services
-from opencloudmesh.web.user_api.values import MAX_PAGE, After, Id, Limit, Time, next_after
+from opencloudmesh.web.user_api.values import MAX_PAGE, TRUE_OR_FALSE, After, HostText, Id, Limit, Time, next_after
 
 router = APIRouter(tags=["deliveries"])
+
+PeerHost = Annotated[HostText, Query(description="Only those to this server.", examples=["cloud.example.org"])]
+Failed = Annotated[bool, TRUE_OR_FALSE, Query(description="Only those that were given up, or wait after a failed try.")]
 
 
 class _DeliveryFields(BaseModel):
@@ -25,10 +28,10 @@ class _DeliveryFields(BaseModel):
     created_at: Time
     outgoing_share_id: int | None
     incoming_share_id: int | None
+    trace_id: str = Field(description="Under which the operators of both servers find every try in their logs.")
 
 
 class DeliveryAnswer(_DeliveryFields):
-    trace_id: str = Field(description="Under which the operators of both servers find every try in their logs.")
     """A message to another server; `attempts` counts the tries."""
 
     attempts: int
@@ -74,8 +77,16 @@ class DeliveriesPage(BaseModel):
 
 
 @router.get("/deliveries", responses=READ, summary="Messages to other servers on my behalf")
-async def deliveries(user: CurrentUser, services: Services, after: After = 0, limit: Limit = MAX_PAGE) -> DeliveriesPage:
-    found = await services.deliveries.of_user(user, after_id=after, limit=limit)
+async def deliveries(
+    user: CurrentUser,
+    services: Services,
+    peer: PeerHost | None = None,
+    failed: Failed = False,
+    after: After = 0,
+    limit: Limit = MAX_PAGE,
+) -> DeliveriesPage:
+    host = None if peer is None else peer.strip().lower()
+    found = await services.deliveries.of_user(user, peer=host, failed=failed, after_id=after, limit=limit)
     return DeliveriesPage(items=[DeliveryAnswer.of(delivery) for delivery in found], next=next_after(found, limit))
 
 

@@ -1,24 +1,17 @@
 """Shares that the user was given."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from opencloudmesh.services import records
 from opencloudmesh.services.share_reception import Senders
 from opencloudmesh.web.user_api.access import ACT, ONE, READ, CurrentUser, Services
 from opencloudmesh.web.user_api.services import UserServices
-from opencloudmesh.web.user_api.values import MAX_PAGE, After, Id, Limit, Time, next_after
+from opencloudmesh.web.user_api.values import MAX_PAGE, TRUE_OR_FALSE, After, Id, Limit, Time, next_after
 
 router = APIRouter(tags=["inbox"])
-
-
-def _true_or_false(value: Any) -> Any:
-    """These two words only: pydantic alone would read "on" and "1" too."""
-    if isinstance(value, str) and value not in ("true", "false"):
-        raise ValueError("must be true or false")
-    return value
 
 
 class IncomingShareAnswer(BaseModel):
@@ -75,7 +68,7 @@ class IncomingShares(BaseModel):
     unknown: int
 
 
-Unknown = Annotated[bool, BeforeValidator(_true_or_false), Query(description="Those of unknown senders that are kept apart.")]
+Unknown = Annotated[bool, TRUE_OR_FALSE, Query(description="Those of unknown senders that are kept apart.")]
 
 
 async def _shown(share: records.IncomingShare, user: records.User, services: UserServices) -> IncomingShareAnswer:

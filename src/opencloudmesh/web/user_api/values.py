@@ -35,6 +35,15 @@ def _decimal(value: Any) -> Any:
     return value
 
 
+def _true_or_false(value: Any) -> Any:
+    """These two words only: pydantic alone would read "on" and "1" too."""
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value
+
+
+TRUE_OR_FALSE = BeforeValidator(_true_or_false)
+
 # The schema tells the plain form of hosts, addresses and paths; more is understood (a Unicode host, for one).
 HostText = Annotated[
     str, text(1, 253), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 253, "pattern": f"^{_HOST}$"})

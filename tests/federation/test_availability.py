@@ -1,0 +1,175 @@
+"""Down is not gone: real servers whose sender is killed, comes back, or swallows connections (design decision 14)."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.federation.black_hole import black_hole
+from tests.federation.peer import SimulatedPeer
+from tests.federation.site import Site, User
+from tests.federation.test_received_shares import take, webdav
+from tests.federation.wire import Answer, wait_until
+
+AT_ONCE = 0.1
+
+
+def timed(ask: Callable[[], Answer]) -> tuple[float, Answer]:
+    started = time.monotonic()
+    answer = ask()
+    return time.monotonic() - started, answer
+
+
+def quickest(ask: Callable[[], Answer]) -> tuple[float, Answer]:
+    """Of a few tries: another process may have the processor for a while."""
+    return min((timed(ask) for _ in range(5)), key=lambda found: found[0])
+
+
+def unavailable(user: User, provider_id: str) -> tuple[bool, str]:
+    item = user.received(provider_id)
+    assert item["state"] == "accepted"
+    return item["unavailable_since"] is not None, item["unavailable_reason"]
+
+
+def listed(user: User) -> bytes:
+    answer = user.dav("PROPFIND", "Shared with me/", [("depth", "1")])
+    assert answer.status == 207
+    return answer.body
+
+
+@pytest.fixture
+def sender(start_site: Callable[..., Site], place: str) -> Iterator[Site]:
+    """A server that may be killed."""
+    site = start_site(f"sender of {place}", ["dora"])
+    yield site
+    site.stop()
+
+
+def given(dora: User, to: User, *names: str) -> list[str]:
+    """Files of dora's, shared and accepted: their provider ids."""
+    found = []
+    for name in names:
+        dora.put(name, b"content of " + name.encode())
+        provider_id = str(dora.share(name, to.address)["provider_id"])
+        wait_until(lambda provider_id=provider_id: to.received(provider_id))
+        to.answer("accept", provider_id)
+        assert to.dav("GET", f"Shared with me/{name}").body == b"content of " + name.encode()
+        found.append(provider_id)
+    return found
+
+
+def test_a_sender_is_killed_listed_left_and_found_again_by_a_probe(
+    start_site: Callable[..., Site], sender: Site, place: str
+) -> None:
+    site = start_site(f"receiver of {place}", ["erik"], {"probe_first": "0.2", "probe_max": "1.0"})
+    dora, erik = User(sender, "dora"), User(site, "erik")
+    kept, left = given(dora, erik, "kept.txt", "left.txt")
+    sender.kill()
+    answer = erik.dav("GET", "Shared with me/kept.txt")
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert any(code in answer.body for code in (b">tcp-refused<", b">connection-lost<"))
+    wait_until(lambda: unavailable(erik, kept)[0] and unavailable(erik, left)[0])
+    spent, answer = quickest(lambda: erik.dav("GET", "Shared with me/left.txt"))
+    assert spent < AT_ONCE
+    assert (answer.status, b">tcp-refused<" in answer.body, b" since 20" in answer.body) == (503, True, True)
+    assert unavailable(erik, left) == (True, "tcp-refused")
+    for _ in range(2):
+        spent, _ = quickest(lambda: Answer(207, {}, listed(erik)))
+        assert spent < AT_ONCE
+        assert b"<d:getcontentlength>19<" in listed(erik), "its size as it was last seen"
+        site.kill()
+        site.start()
+    assert erik.answer("leave", left)["state"] == "left"
+    assert b"left.txt" not in listed(erik)
+    assert unavailable(erik, kept)[0]
+    sender.start()
+    wait_until(lambda: unavailable(erik, kept) == (False, ""))
+    assert erik.dav("GET", "Shared with me/kept.txt").body == b"content of kept.txt"
+    site.stop()
+
+
+def test_a_sender_that_sends_a_message_is_back_at_once(start_site: Callable[..., Site], sender: Site, place: str) -> None:
+    site = start_site(f"receiver of {place}", ["erik"], {"probe_first": "3600", "probe_max": "3600"})
+    dora, erik = User(sender, "dora"), User(site, "erik")
+    (kept,) = given(dora, erik, "kept.txt")
+    sender.kill()
+    assert erik.dav("GET", "Shared with me/kept.txt").status == 503
+    wait_until(lambda: b" since 20" in erik.dav("GET", "Shared with me/kept.txt").body)
+    sender.start()
+    dora.put("more.txt")
+    dora.share("more.txt", erik.address)
+    wait_until(lambda: unavailable(erik, kept) == (False, ""))
+    assert erik.dav("GET", "Shared with me/kept.txt").body == b"content of kept.txt"
+    site.stop()
+
+
+def test_a_black_hole_is_waited_for_once(bob: User, tmp_path: Path) -> None:
+    peer = SimulatedPeer(tmp_path)
+    peer.files["/dav/ocm/f"] = peer.files["/dav/ocm/g"] = b"of carol"
+    with peer.serving():
+        first, other = (take(bob, peer, webdav(peer, name, "must-exchange-token")) for name in "fg")
+        assert bob.dav("GET", first).body == b"of carol"
+        wait_until(lambda: len(peer.notifications) == 2)
+    ids = [item["provider_id"] for item in bob.inbox() if item["path"] in (first, other)]
+    with black_hole(peer.port):
+        spent, answer = timed(lambda: bob.dav("GET", first))
+        assert (answer.status, b">tcp-timeout<" in answer.body) == (503, True)
+        assert spent < 8
+        wait_until(lambda: all(unavailable(bob, each) == (True, "tcp-timeout") for each in ids))
+        for path in (first, other):
+            spent, answer = quickest(lambda path=path: bob.dav("GET", path))
+            assert (answer.status, spent < AT_ONCE) == (503, True)
+        assert quickest(lambda: Answer(207, {}, listed(bob)))[0] < AT_ONCE
+        assert bob.answer("leave", ids[0])["state"] == "left"
+
+
+PAGES = {
+    "page-404": Answer(404, {"content-type": "text/html; charset=utf-8"}, b"<html>no such page</html>"),
+    "page-403": Answer(403, {"content-type": "text/html"}, b"<html>forbidden</html>"),
+    "maintenance": Answer(503, {"content-type": "text/html"}, b"<html>maintenance</html>"),
+    "router": Answer(404, {"content-type": "text/plain"}, b"404 page not found"),
+    "401": Answer(401),
+    "407": Answer(407),
+}
+GONE = Answer(404, {"content-type": "application/xml"}, b'<d:error xmlns:d="DAV:"/>')
+
+
+@pytest.mark.spec("CODE-5")
+def test_refusals_in_good_order_end_a_share_and_pages_of_proxies_never(
+    start_site: Callable[..., Site], peer: SimulatedPeer, place: str
+) -> None:
+    settings = {"probe_first": "0.1", "probe_max": "0.2", "refusals": "3", "refusal_seconds": "1.0"}
+    site = start_site(f"receiver of {place}", ["erik"], settings)
+    erik = User(site, "erik")
+    paths, ids = {}, {}
+    for name in (*PAGES, "gone", "well"):
+        peer.files[f"/dav/ocm/{name}"] = b"of carol"
+        paths[name] = take(erik, peer, webdav(peer, name, "must-exchange-token"))
+        ids[name] = peer_id_of(erik, paths[name])
+        assert erik.dav("GET", paths[name]).body == b"of carol"
+    for name, said in [*PAGES.items(), ("gone", GONE)]:
+        for method in ("GET", "PROPFIND"):
+            peer.answers[method, f"/dav/ocm/{name}"] = peer.answers[method, f"/dav/ocm/{name}/"] = said
+    before = time.monotonic()
+    for name, said in PAGES.items():
+        assert erik.dav("GET", paths[name]).status == 503
+        wait_until(lambda name=name, said=said: unavailable(erik, ids[name]) == (True, f"http-{said.status}"))
+    assert erik.dav("GET", paths["gone"]).status == 503, "the root of a share is there until the share has ended"
+    wait_until(lambda: erik.received(ids["gone"])["state"] == "revoked")
+    assert erik.received(ids["gone"])["reason"] == "gone"
+    assert time.monotonic() - before >= 1.0
+    for name in PAGES:
+        wait_until(lambda name=name: len(peer.asked("PROPFIND", f"/{name}")) > 4)
+        assert (unavailable(erik, ids[name])[0], site.refusals_of(ids[name])) == (True, 0)
+    assert erik.dav("GET", paths["well"]).body == b"of carol"
+    peer.answers.clear()
+    for name in PAGES:
+        wait_until(lambda name=name: unavailable(erik, ids[name]) == (False, ""))
+        assert erik.dav("GET", paths[name]).body == b"of carol"
+    site.stop()
+
+
+def peer_id_of(user: User, path: str) -> str:
+    return next(str(item["provider_id"]) for item in user.inbox() if item["path"] == path)
