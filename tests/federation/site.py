@@ -62,10 +62,6 @@ class Site(ServerProcess):
         """How many refusals of a received share were counted."""
         return int(self._query("select refusals from incoming_shares where provider_id = ?", provider_id))
 
-    def refusals_of(self, provider_id: str) -> int:
-        """How many refusals of a received share were counted."""
-        return int(self._query("select refusals from incoming_shares where provider_id = ?", provider_id))
-
     def stored_from(self, peer_host: str) -> int:
         """How many shares of a peer are stored."""
         return int(self._query("select count(*) from incoming_shares where peer = ?", peer_host))

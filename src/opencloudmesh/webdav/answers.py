@@ -6,7 +6,16 @@ from typing import Final
 
 from starlette.types import Send
 
-from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerDown, PeerFault, PeerRefused, PeerUnreachable, Unauthorized
+from opencloudmesh.protocol.errors import (
+    LocalFault,
+    OCMError,
+    PeerDown,
+    PeerFault,
+    PeerRefused,
+    PeerUnreachable,
+    TemporarilyUnavailable,
+    Unauthorized,
+)
 from opencloudmesh.webdav.elements import build_error
 
 XML: Final = "application/xml; charset=utf-8"
