@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from opencloudmesh import bootstrap
 from opencloudmesh.adapters.http_client import AddressInfo, GuardedHttpClient, TimeLimits
 from opencloudmesh.bootstrap import wiring
 from opencloudmesh.config import load_settings
-from opencloudmesh.config.settings import RouteSettings
+from opencloudmesh.config.settings import LimitSettings, RouteSettings
 from opencloudmesh.protocol.errors import PeerUnreachable
 from opencloudmesh.services.ports import HttpAnswer
 from opencloudmesh.services.records import Secret
@@ -203,6 +203,12 @@ class Home:
         return [asked for asked in self.internet.network.asked if asked.host == peer.host]
 
 
+def _without_rates(limits: LimitSettings) -> LimitSettings:
+    """A thousand strange requests in no time are what is wanted here."""
+    rates = [one.name for one in fields(limits) if one.name.endswith(("_per_address", "_per_peer", "_per_recipient"))]
+    return replace(limits, **dict.fromkeys(rates, 1_000_000))
+
+
 @asynccontextmanager
 async def home_in(folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Home]:
     """A whole server, wired as always, in that internet; it trusts the authority of the peers' certificates."""
@@ -213,7 +219,8 @@ async def home_in(folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Home
     patch.setattr(wiring.Wiring, "clock", staticmethod(lambda: NOW))
     bootstrap.initialise(folder / "home", ORIGIN)
     settings = load_settings(folder / "home", environ={})
-    settings = replace(settings, routes=(RouteSettings(name="peers", hosts=(DOMAIN,), ca_file=authority.file),))
+    routes = (RouteSettings(name="peers", hosts=(DOMAIN,), ca_file=authority.file),)
+    settings = replace(settings, routes=routes, limits=_without_rates(settings.limits))
     async with internet.serving(authority.server(f"*.{DOMAIN}")):
         with internet.judging_all_sockets(patch):
             async with bootstrap.open_server(settings) as server:

@@ -4,12 +4,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import pytest
+import pytest_asyncio
 
 from opencloudmesh.protocol.code_flow import FORM, build_token_request
 from opencloudmesh.protocol.http_signatures import Request, sign
@@ -21,10 +21,22 @@ Feature = Callable[[Home, SimulatedServer, Place], Awaitable[None]]
 _numbers = count(1)
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def one_home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
+    """Our server for all tests here: every one of them leads it by peers of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        async with home_in(tmp_path_factory.mktemp("ssrf"), patch) as home:
+            yield home
+
+
 @pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Home]:
-    async with home_in(tmp_path, monkeypatch) as home:
-        yield home
+def home(one_home: Home) -> Home:
+    one_home.internet.breaches.clear()
+    one_home.internet.allowed = frozenset()
+    return one_home
 
 
 # ---------------------------------------------------------------- what a server is led by
@@ -149,7 +161,7 @@ def _names(features: tuple[tuple[Feature, str], ...]) -> list[str]:
 
 
 # ---------------------------------------------------------------- the tests
-def test_there_are_enough_places() -> None:
+async def test_there_are_enough_places() -> None:
     assert len({place.url for place in PLACES}) == len(PLACES) >= 40
 
 
@@ -170,8 +182,8 @@ FOLLOWING = tuple((feature, path) for feature, path in FEATURES if path)
 
 @pytest.mark.parametrize(("feature", "path"), FOLLOWING, ids=_names(FOLLOWING))
 async def test_a_public_place_is_connected_to(home: Home, feature: Feature, path: str) -> None:
-    good = home.internet.peer("good")
-    await feature(home, home.internet.peer("leading"), Place("good", good.host, f"{good.origin}/elsewhere"))
+    good = home.internet.peer(f"good{next(_numbers)}")
+    await feature(home, home.internet.peer(f"leading{next(_numbers)}"), Place("good", good.host, f"{good.origin}/elsewhere"))
     assert path.rstrip("/") in {asked.path.rstrip("/") for asked in home.asked(good)}
     assert home.internet.breaches == []
 
@@ -181,7 +193,9 @@ async def test_keys_at_another_path_of_the_same_host_are_fetched(home: Home) -> 
     peer.route("GET", "/keys", lambda _: answer(200, peer.key_set))
     await jwks_uri(home, peer, Place("good", peer.host, f"{peer.origin}/keys"))
     assert peer.fetched("/keys") == 1
-    assert len((await home.api("GET", "/inbox")).json["items"]) == 1
+    [item] = (await home.api("GET", "/inbox", query=f"after={home.newest}")).json["items"]
+    home.newest = item["id"]
+    assert item["sender"] == f"dora@{peer.host}"
 
 
 async def test_the_judge_sees_who_goes_past_the_guard(home: Home) -> None:

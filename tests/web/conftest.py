@@ -105,9 +105,11 @@ class MemoryReception:
     """Takes whatever the protocol parses; keeps the requests, or raises what it is told to."""
 
     stored: list[Request] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
     error: Exception | None = None
 
     async def receive(self, request: Request) -> dict[str, Any]:
+        self.asked.append(request)
         if self.error:
             raise self.error
         parse_share_creation(request.body)

@@ -63,6 +63,7 @@ DELIVERY = {
     "created_at": 1_800_000_000.0,
     "outgoing_share_id": 1,
     "incoming_share_id": None,
+    "trace_id": "",
 }
 OPERATIONS = [
     ("GET", "/me"),
