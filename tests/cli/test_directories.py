@@ -61,8 +61,9 @@ def test_the_list_of_a_directory_and_its_loss(ocm: Any, directory: Any, tmp_path
     }
     directory.server_close()
     (item,) = ocm("directory", "list", "--refresh", "--dir", "cloud", "--json").document["items"]
-    assert (item["servers"], item["reason"]) == (1, "tcp-refused")
-    assert "tcp-refused" in ocm("directory", "list", "--dir", "cloud").out
+    assert item["servers"] == 1
+    assert item["reason"] in ("tcp-refused", "connection-lost")
+    assert item["reason"] in ocm("directory", "list", "--dir", "cloud").out
 
 
 def test_a_key_file_that_is_missing_is_named(ocm: Any, tmp_path: Path) -> None:

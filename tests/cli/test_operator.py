@@ -28,7 +28,7 @@ def test_init_writes_a_configuration_and_keys_and_overwrites_nothing(ocm: Any, f
     other = ocm("init", "cloud", "--origin", "https://other.example.org", "--json")
     assert (other.status, other.document["error"]["code"]) == (1, "origin-differs")
     origin = ocm("init", "cloud", "--origin", f"http://127.0.0.1:{free_port}", "--json")
-    assert (origin.status, len(origin.document["done"])) == (0, 3)
+    assert (origin.status, len(origin.document["done"])) == (0, 4)
     assert {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()} == before
 
 

@@ -250,7 +250,7 @@ async def test_deliveries(server):
 )
 async def test_the_wrong_state_is_409(server, method, path):
     answer = await server.call(method, path)
-    assert (answer.status, set(answer.json["error"])) == (409, {"code", "message", "hint"})
+    assert (answer.status, set(answer.json["error"])) == (409, {"code", "message", "hint", "trace_id"})
 
 
 @pytest.mark.parametrize(("method", "path"), [(method, path.replace("1", "77")) for method, path in OPERATIONS if "1" in path])

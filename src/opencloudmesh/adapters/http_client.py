@@ -75,7 +75,7 @@ class GuardedHttpClient(HttpClient):
         self._limits = limits or TimeLimits()
         self._new_socket = new_socket or open_socket
         self._resolver = resolver
-        self._sessions: dict[Way, aiohttp.ClientSession] = {}
+        self._sessions: dict[tuple[Way, bool], aiohttp.ClientSession] = {}
 
     async def fetch(
         self,
@@ -91,7 +91,7 @@ class GuardedHttpClient(HttpClient):
         target, way = admit(url, self._routes)
         timeout = self._timeout(self._limits.fetch_idle, total_timeout)
         try:
-            async with self._session(way).request(
+            async with self._session(way, streams=False).request(
                 method, target, headers=headers, data=_whole(body), timeout=timeout, allow_redirects=False
             ) as answer:
                 content = await _read_whole(answer, max_bytes)
@@ -108,7 +108,7 @@ class GuardedHttpClient(HttpClient):
         sized = {"Content-Length": str(len(body))} if isinstance(body, bytes) and body else {}
         try:
             async with upload.guard:
-                answer = await self._session(way).request(
+                answer = await self._session(way, streams=True).request(
                     method,
                     target,
                     headers={**sized, **(headers or {})},
@@ -139,10 +139,14 @@ class GuardedHttpClient(HttpClient):
             await session.close()
         await asyncio.sleep(0)  # closed sockets are let go in the loop's next round
 
-    def _session(self, way: Way) -> aiohttp.ClientSession:
-        """One pool for each way: a connection that a policy has admitted is never used under another."""
-        if way not in self._sessions:
-            self._sessions[way] = aiohttp.ClientSession(
+    def _session(self, way: Way, *, streams: bool) -> aiohttp.ClientSession:
+        """One pool for each way: a connection that a policy has admitted is never used under another.
+
+        Streams have a pool of their own: long downloads let no message, and no look at a server, wait for a connection.
+        """
+        key = (way, streams)
+        if key not in self._sessions:
+            self._sessions[key] = aiohttp.ClientSession(
                 connector=self._connector(way),
                 headers={"User-Agent": f"opencloudmesh/{__version__}", "Accept-Encoding": "identity"},
                 skip_auto_headers=("Content-Type",),
@@ -151,7 +155,7 @@ class GuardedHttpClient(HttpClient):
                 trust_env=False,
                 read_bufsize=4 * _PIECE,
             )
-        return self._sessions[way]
+        return self._sessions[key]
 
     def _connector(self, way: Way) -> aiohttp.TCPConnector:
         def new_socket(info: AddressInfo) -> socket.socket:

@@ -264,8 +264,8 @@ async def test_attempts_are_kept_in_order_and_go_with_the_delivery(database: Dat
     assert await database.read(lambda tx: tx.deliveries.attempts(one.id)) == tries
     await lease(database)
     await complete(database, one.id)
-    assert await database.write(lambda tx: tx.deliveries.remove_ended(30.5, 10)) == 0, "changed at 30.5"
-    assert await database.write(lambda tx: tx.deliveries.remove_ended(31.5, 10)) == 1
+    assert await database.write(lambda tx: tx.deliveries.remove_done(30.5, 10)) == 0, "changed at 30.5"
+    assert await database.write(lambda tx: tx.deliveries.remove_done(31.5, 10)) == 1
     assert await database.read(lambda tx: tx.deliveries.attempts(one.id)) == []
     assert [delivery.id for delivery in await database.read(lambda tx: tx.deliveries.of_user(user_id))] == [two.id]
     assert len(await database.read(lambda tx: tx.deliveries.attempts(two.id))) == 1
@@ -278,6 +278,6 @@ async def test_so_many_ended_ones_are_removed_at_once_and_no_dead_one(database: 
         await complete(database, delivery_id)
     for delivery_id in await lease(database):
         await bury(database, delivery_id)
-    assert await database.write(lambda tx: tx.deliveries.remove_ended(99.5, 2)) == 2
-    assert await database.write(lambda tx: tx.deliveries.remove_ended(99.5, 2)) == 1
-    assert await database.write(lambda tx: tx.deliveries.remove_ended(99.5, 2)) == 0
+    assert await database.write(lambda tx: tx.deliveries.remove_done(99.5, 2)) == 2
+    assert await database.write(lambda tx: tx.deliveries.remove_done(99.5, 2)) == 1
+    assert await database.write(lambda tx: tx.deliveries.remove_done(99.5, 2)) == 0

@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field
 
 from opencloudmesh.services import records
 from opencloudmesh.web.user_api.access import ACT, ONE, READ, CurrentUser, Services
-from opencloudmesh.web.user_api.values import MAX_PAGE, TRUE_OR_FALSE, After, HostText, Id, Limit, Time, next_after
+from opencloudmesh.web.user_api.values import MAX_PAGE, TRUE_OR_FALSE, After, Id, Limit, Time, next_after, text
 
 router = APIRouter(tags=["deliveries"])
 
-PeerHost = Annotated[HostText, Query(description="Only those to this server.", examples=["cloud.example.org"])]
+PeerHost = Annotated[str, text(1, 253), Query(description="Only those to this server.", examples=["cloud.example.org"])]
 Failed = Annotated[bool, TRUE_OR_FALSE, Query(description="Only those that were given up, or wait after a failed try.")]
 
 

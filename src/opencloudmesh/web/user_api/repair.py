@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from opencloudmesh.services.reconciliation import Line, Place
 from opencloudmesh.web.user_api.access import BODY, CurrentUser, Services, errors
-from opencloudmesh.web.user_api.values import HostText, Taken
+from opencloudmesh.web.user_api.values import WHOLE_NUMBER, HostText, Taken
 
 router = APIRouter(tags=["shares"])
 _MOST = 200
@@ -24,7 +24,7 @@ class RepairRequest(Taken):
     after: Annotated[str, StringConstraints(pattern=r"^((given|received):[0-9]{1,18})?$")] = Field(
         default="", description="The `next` of the page before."
     )
-    limit: Annotated[int, Field(ge=1, le=_MOST)] = Field(default=_MOST, description="Look at so many shares at most.")
+    limit: Annotated[int, WHOLE_NUMBER, Field(ge=1, le=_MOST)] = Field(default=_MOST, description="Look at so many shares at most.")
 
 
 class RepairLine(BaseModel):

@@ -42,7 +42,13 @@ def _true_or_false(value: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    """In JSON 10.0 is the integer 10."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 TRUE_OR_FALSE = BeforeValidator(_true_or_false)
+WHOLE_NUMBER = BeforeValidator(_whole)
 
 # The schema tells the plain form of hosts, addresses and paths; more is understood (a Unicode host, for one).
 HostText = Annotated[
