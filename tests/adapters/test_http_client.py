@@ -5,7 +5,7 @@ import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -398,8 +398,22 @@ async def test_connections_are_used_again(client: GuardedHttpClient) -> None:
             await client.fetch("GET", peer.url())
             async with client.stream("GET", peer.url()) as answer:
                 assert [piece async for piece in answer.chunks()] == [b"ok"]
-        assert (peer.connections, len(peer.heads)) == (1, 6)
+        assert (peer.connections, len(peer.heads)) == (2, 6), "one for what is small, one for streams"
         await client.aclose()
+
+
+async def test_long_streams_let_no_message_wait(client: GuardedHttpClient) -> None:
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegin"
+
+    async def script(peer: SimulatedPeer, reader: Reader, writer: Writer) -> None:
+        is_small = b" /small " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK if is_small else long)
+        await reader.read()
+
+    async with peer_doing(script) as peer, AsyncExitStack() as streams:
+        for _ in range(32):  # as many as a peer may have
+            await streams.enter_async_context(client.stream("GET", peer.url("/long")))
+        assert (await client.fetch("GET", peer.url("/small"))).status == 200
 
 
 async def test_no_redirect_is_followed(client: GuardedHttpClient) -> None:
