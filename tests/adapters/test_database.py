@@ -627,6 +627,7 @@ def statements() -> Iterator[tuple[str, Statement]]:
 READS_ALL = {
     "users_ALL",
     "peers_ALL",
+    "peers_HOSTS",
     "deliveries_HASTEN",
     "deliveries_PEERS_GIVEN_UP",
     "deliveries_DEAD_BEYOND",

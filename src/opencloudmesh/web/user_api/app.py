@@ -132,7 +132,9 @@ async def _refuse_unexpected(request: Request, error: Exception) -> Response:
 def _methods_at(request: Request) -> list[str]:
     """All methods of a path: each operation is a route of its own, and the router tells those of the first only."""
     methods: set[str] = set()
-    for route in (route for router in ROUTERS for route in router.routes):
+    here = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    routes = [route for router in ROUTERS for route in router.routes]
+    for route in [route for route in routes if getattr(route, "path", "") == here] or routes:
         for method in ("GET", "POST", "DELETE"):
             matched, _ = route.matches({**request.scope, "method": method})
             if matched.name == "FULL":

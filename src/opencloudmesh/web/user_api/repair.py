@@ -24,7 +24,9 @@ class RepairRequest(Taken):
     after: Annotated[str, StringConstraints(pattern=r"^((given|received):[0-9]{1,18})?$")] = Field(
         default="", description="The `next` of the page before."
     )
-    limit: Annotated[int, WHOLE_NUMBER, Field(ge=1, le=_MOST)] = Field(default=_MOST, description="Look at so many shares at most.")
+    limit: Annotated[int, WHOLE_NUMBER, Field(ge=1, le=_MOST)] = Field(
+        default=_MOST, description="Look at so many shares at most."
+    )
 
 
 class RepairLine(BaseModel):

@@ -12,4 +12,10 @@ def upgrade() -> None:
     op.add_column("incoming_shares", sa.Column("accepted_at", sa.Double()))
     op.execute("UPDATE incoming_shares SET accepted_at = changed_at WHERE state IN ('accepted', 'left')")
     trusted = sa.text("decision != '' OR pinned")
-    op.create_index("ix_peers_trusted", "peers", ["host"], sqlite_where=trusted, postgresql_where=trusted)
+    op.create_index(
+        "ix_peers_trusted",
+        "peers",
+        ["host"],
+        sqlite_where=sa.text("decision != '' OR pinned = 1"),
+        postgresql_where=trusted,
+    )
