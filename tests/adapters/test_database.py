@@ -628,6 +628,7 @@ READS_ALL = {
     "users_ALL",
     "peers_ALL",
     "peers_HOSTS",
+    "peers_TRUSTED",
     "deliveries_HASTEN",
     "deliveries_PEERS_GIVEN_UP",
     "deliveries_DEAD_BEYOND",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,63 @@ def random_file(folder: Path, size: int) -> tuple[Path, bytes]:
 
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+# ---------------------------------------------------------------- how many
+@on_both_loops
+async def test_connections_beyond_the_number_are_told_so_at_once() -> None:
+    async with serving(hello, ServerLimits(ConnectionLimits(connections=3))) as (app, port), AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(connected(port)) for _ in range(3)]
+        idle[0][1].write(GET)
+        assert (await read_answer(idle[0][0]))[0] == 200
+        for _ in range(3):
+            async with connected(port) as (reader, _):
+                status, headers, _ = await read_answer(reader)
+                assert (status, headers["retry-after"], headers["connection"]) == (503, "5", "close")
+                assert await reader.read() == b""
+        idle[1][1].write(GET)
+        assert (await read_answer(idle[1][0]))[0] == 200, "those that are there go on"
+        idle[2][1].close()
+        while (await answer_of_a_new_one(port)) == 503:
+            await asyncio.sleep(0.01)
+        assert app.requests[:2] == ["/", "/"]
+
+
+async def answer_of_a_new_one(port: int) -> int:
+    async with connected(port) as (reader, writer):
+        writer.write(GET)
+        return (await read_answer(reader))[0]
+
+
+@on_both_loops
+async def test_one_address_does_not_take_all_the_places() -> None:
+    async with (
+        serving(hello, ServerLimits(ConnectionLimits(connections_per_address=2))) as (_, port),
+        connected(port, local_addr=("127.0.0.2", 0)),
+        connected(port, local_addr=("127.0.0.2", 0)),
+    ):
+        async with connected(port, local_addr=("127.0.0.2", 0)) as (reader, _):
+            assert (await read_answer(reader))[0] == 503
+        assert await answer_of_a_new_one(port) == 200
+
+
+@on_both_loops
+async def test_a_trusted_proxy_is_many_clients() -> None:
+    limits = ConnectionLimits(connections_per_address=2, uncounted=("unix", "127.0.0.2/32"))
+    async with serving(hello, ServerLimits(limits)) as (_, port), AsyncExitStack() as stack:
+        for _ in range(9):
+            reader, writer = await stack.enter_async_context(connected(port, local_addr=("127.0.0.2", 0)))
+            writer.write(GET)
+            assert (await read_answer(reader))[0] == 200
+
+
+@on_both_loops
+async def test_slow_heads_hold_up_nobody() -> None:
+    async with serving(hello, PATIENT) as (_, port), AsyncExitStack() as stack:
+        for _ in range(20):
+            _, writer = await stack.enter_async_context(connected(port))
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-")
+        assert [await answer_of_a_new_one(port) for _ in range(20)] == [200] * 20
 
 
 # ---------------------------------------------------------------- heads

@@ -70,5 +70,11 @@ async def run(folder: Path) -> None:
         gc.freeze()
         gc.set_threshold(20_000, 50, 100)
         _log.info("serving", origin=settings.origin, listen=f"{settings.listen_host}:{settings.listen_port}")
-        limits = ConnectionLimits(header_seconds=settings.limits.header_seconds, header_bytes=settings.limits.header_bytes)
+        limits = ConnectionLimits(
+            header_seconds=settings.limits.header_seconds,
+            header_bytes=settings.limits.header_bytes,
+            connections=settings.limits.connections,
+            connections_per_address=settings.limits.connections_per_address,
+            uncounted=settings.limits.trusted_proxies,
+        )
         await serve(server.app, host=settings.listen_host, port=settings.listen_port, limits=ServerLimits(connection=limits))

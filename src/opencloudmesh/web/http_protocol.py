@@ -15,6 +15,7 @@ import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from opencloudmesh.web.open_connections import OpenConnections
 from opencloudmesh.web.zero_copy import FileTransfer
 
 ZERO_COPY = "http.response.zerocopysend"
@@ -23,17 +24,21 @@ _LINGER = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Bounds on one connection; times are seconds."""
+    """Bounds on each connection, and on their number, in all and of one address that is not `uncounted`; times are seconds."""
 
     header_bytes: int = 1 << 16
     header_seconds: float = 20.0
     idle_seconds: float = 60.0
+    connections: int = 4096
+    connections_per_address: int = 1024
+    uncounted: tuple[str, ...] = ()
 
 
 class GuardedProtocol(HttpToolsProtocol):
     """One connection of a client. `with_limits` gives the class that uvicorn makes its connections of."""
 
     limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+    open: ClassVar[OpenConnections] = OpenConnections(limits.connections, limits.connections_per_address)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -41,6 +46,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._only_head = True
         self._head_bytes = 0
         self._refused = False
+        self._address: str | None = None
+        self._lingers = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -50,16 +57,35 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @classmethod
     def with_limits(cls, limits: ConnectionLimits) -> "type[GuardedProtocol]":
-        return type("LimitedProtocol", (cls,), {"limits": limits})
+        connections = OpenConnections(limits.connections, limits.connections_per_address, limits.uncounted)
+        return type("LimitedProtocol", (cls,), {"limits": limits, "open": connections})
 
     # ------------------------------------------------------------ connection
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        address = self.client[0] if self.client else "unix"
+        if not self.open.enter(address):
+            self._turn_away()
+            return
+        self._address = address
         if self.scheme == "http" and hasattr(os, "sendfile") and transport.get_extra_info("socket") is not None:
             self._extensions = {ZERO_COPY: {}}
         self._head_timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
 
+    def _turn_away(self) -> None:
+        """There are too many connections: say so at once, without waiting for a request."""
+        self._refused = True
+        if self.open.linger():
+            self._lingers = True
+            self._answer(503, "Too many connections.", b"retry-after: 5\r\n")
+        else:
+            self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._address is not None:
+            self.open.leave(self._address)
+        elif self._lingers:
+            self.open.gone()
         for timer in (self._head_timer, self._body_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
@@ -227,13 +253,16 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._in_head = False
         if not self._is_answering():
-            content = sentence.encode()
-            head = [STATUS_LINE[status], *(name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers)]
-            head += [b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(content)]
-            self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", content]))
-            self._close_after_reading()
+            self._answer(status, sentence)
         else:
             self.transport.close()
+
+    def _answer(self, status: int, sentence: str, *headers: bytes) -> None:
+        content = sentence.encode()
+        head = [STATUS_LINE[status], *(name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers)]
+        head += [b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(content), *headers]
+        self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", content]))
+        self._close_after_reading()
 
     def _close_after_reading(self) -> None:
         """Close a little later: closing over unread input resets the connection, and takes our answer with it."""

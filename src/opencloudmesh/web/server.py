@@ -10,13 +10,14 @@ import signal
 import socket
 import threading
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import uvicorn
 
 from opencloudmesh.protocol.errors import LocalFault
 from opencloudmesh.web.http_protocol import ConnectionLimits, GuardedProtocol
+from opencloudmesh.web.open_connections import affordable
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -53,7 +54,7 @@ async def serve(
     chosen = limits or ServerLimits()
     config = uvicorn.Config(
         app,
-        http=GuardedProtocol.with_limits(chosen.connection),
+        http=GuardedProtocol.with_limits(replace(chosen.connection, connections=affordable(chosen.connection.connections))),
         ws="none",
         interface="asgi3",
         lifespan="off",

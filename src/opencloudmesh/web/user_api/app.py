@@ -32,7 +32,7 @@ from opencloudmesh.web.user_api import deliveries, inbox, peers, repair, session
 from opencloudmesh.web.user_api.services import UserServices
 
 log = structlog.get_logger(__name__)
-ROUTERS = (sessions.router, peers.router, shares.router, repair.router, inbox.router, deliveries.router)
+ROUTERS = (sessions.router, peers.router, repair.router, shares.router, inbox.router, deliveries.router)
 
 
 # ---------------------------------------------------------------- the app
@@ -133,7 +133,7 @@ def _methods_at(request: Request) -> list[str]:
     """All methods of a path: each operation is a route of its own, and the router tells those of the first only."""
     methods: set[str] = set()
     here = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    routes = [route for router in ROUTERS for route in router.routes]
+    routes = [route for router in ROUTERS for route in router.routes if getattr(route, "include_in_schema", False)]
     for route in [route for route in routes if getattr(route, "path", "") == here] or routes:
         for method in ("GET", "POST", "DELETE"):
             matched, _ = route.matches({**request.scope, "method": method})

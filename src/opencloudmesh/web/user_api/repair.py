@@ -3,6 +3,7 @@
 from typing import Annotated, Self
 
 from fastapi import APIRouter
+from starlette.exceptions import HTTPException
 from pydantic import BaseModel, Field, StringConstraints
 
 from opencloudmesh.services.reconciliation import Line, Place
@@ -81,3 +82,9 @@ async def repair(user: CurrentUser, services: Services, wanted: RepairRequest) -
     )
     items = [RepairLine.of(line, dry_run=wanted.dry_run) for line in lines]
     return RepairPage(items=items, next=None if place is None else str(place))
+
+
+@router.get("/shares/repair", include_in_schema=False)
+async def refuse_to_read() -> None:
+    """This is no share: its place is not one of `/shares/{share_id}`."""
+    raise HTTPException(405)
