@@ -3,8 +3,8 @@
 from typing import Annotated, Self
 
 from fastapi import APIRouter
-from starlette.exceptions import HTTPException
 from pydantic import BaseModel, Field, StringConstraints
+from starlette.exceptions import HTTPException
 
 from opencloudmesh.services.reconciliation import Line, Place
 from opencloudmesh.web.user_api.access import BODY, CurrentUser, Services, errors
