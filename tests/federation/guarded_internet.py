@@ -25,8 +25,6 @@ from opencloudmesh.adapters.http_client import AddressInfo, GuardedHttpClient, T
 from opencloudmesh.bootstrap import wiring
 from opencloudmesh.config import load_settings
 from opencloudmesh.config.settings import LimitSettings, RouteSettings
-from opencloudmesh.protocol.errors import PeerUnreachable
-from opencloudmesh.services.ports import HttpAnswer
 from opencloudmesh.services.records import Secret
 from tests.adapters.authority import Authority
 from tests.federation.hostile_places import Names
@@ -43,8 +41,8 @@ _QUICK = TimeLimits(connect=2.0, fetch_idle=2.0, stream_idle=2.0)
 class GuardedInternet:
     """What was looked up, which sockets were asked for, and which of them should not have been."""
 
-    network: SimulatedNetwork = field(default_factory=SimulatedNetwork)
-    """What the peers say, by URL."""
+    networks: dict[str, SimulatedNetwork] = field(default_factory=dict)
+    """What the peers say, by host: a network of thousands would be slow."""
     allowed: frozenset[str] = frozenset()
     """Addresses beside the peers' that a socket may be made for now, if TLS is spoken; nothing answers there."""
     sockets: list[str] = field(default_factory=list)
@@ -55,7 +53,8 @@ class GuardedInternet:
 
     def peer(self, name: str) -> SimulatedServer:
         """Another server, at a name of its own: nothing that was remembered of others matters."""
-        return SimulatedServer(self.network, f"{name}.{DOMAIN}")
+        network = self.networks[f"{name}.{DOMAIN}"] = SimulatedNetwork()
+        return SimulatedServer(network, f"{name}.{DOMAIN}")
 
     def new_socket(self, info: AddressInfo) -> socket.socket:
         """Stands where the guarded client makes sockets."""
@@ -111,21 +110,21 @@ class GuardedInternet:
         writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError, PeerUnreachable):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 method, target, _ = head[0].split(" ", 2)
                 headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
-                answer = await self._answer(method, f"https://{headers['host']}{target}", headers, body)
+                host = headers["host"]
+                if host not in self.networks:
+                    break
+                answer = await self.networks[host].fetch(method, f"https://{host}{target}", headers=headers, body=body)
                 lines = [f"HTTP/1.1 {answer.status} X", f"content-length: {len(answer.body)}"]
                 lines += [f"{name}: {value}" for name, value in answer.headers.items()]
                 writer.write("\r\n".join([*lines, "", ""]).encode("utf-8") + (b"" if method == "HEAD" else answer.body))
                 await writer.drain()
         writer.close()
-
-    async def _answer(self, method: str, url: str, headers: dict[str, str], body: bytes) -> HttpAnswer:
-        return await self.network.fetch(method, url, headers=headers, body=body)
 
 
 class _Diverted(socket.socket):
@@ -200,7 +199,7 @@ class Home:
 
     def asked(self, peer: SimulatedServer) -> list[Asked]:
         """What that peer was asked."""
-        return [asked for asked in self.internet.network.asked if asked.host == peer.host]
+        return peer.network.asked
 
 
 def _without_rates(limits: LimitSettings) -> LimitSettings:

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from opencloudmesh.services.reconciliation import Line, Place
 from opencloudmesh.web.user_api.access import BODY, CurrentUser, Services, errors
-from opencloudmesh.web.user_api.values import WHOLE_NUMBER, HostText, Taken
+from opencloudmesh.web.user_api.values import WHOLE_NUMBER, Taken, text
 
 router = APIRouter(tags=["shares"])
 _MOST = 200
@@ -21,11 +21,13 @@ class RepairRequest(Taken):
     resend: bool = Field(
         default=False, description="Send the notifications of living and failed shares again, with the same providerId."
     )
-    peer: HostText | None = Field(default=None, description="Only shares with this server.", examples=["cloud.example.org"])
+    peer: Annotated[str, text(1, 253)] | None = Field(
+        default=None, description="Only shares with this server.", examples=["cloud.example.org"]
+    )
     after: Annotated[str, StringConstraints(pattern=r"^((given|received):[0-9]{1,18})?$")] = Field(
         default="", description="The `next` of the page before."
     )
-    limit: Annotated[int, WHOLE_NUMBER, Field(ge=1, le=_MOST)] = Field(
+    limit: Annotated[int, Field(ge=1, le=_MOST), WHOLE_NUMBER] = Field(
         default=_MOST, description="Look at so many shares at most."
     )
 
