@@ -98,6 +98,8 @@ class _UserServices:
     deliveries: Deliveries
     peers: Peers
     repair: Repair
+    registry: PeerRegistry
+    trust_decisions: TrustDecisions
 
 
 class Wiring:
@@ -417,7 +419,14 @@ class Wiring:
         return build_app(
             ocm=_OcmServices(self.share_reception, self.notifications, self.code_flow),
             users=_UserServices(
-                self.accounts, self.share_creation, self.share_reception, self.deliveries, self.peers, self.repair
+                self.accounts,
+                self.share_creation,
+                self.share_reception,
+                self.deliveries,
+                self.peers,
+                self.repair,
+                self.registry,
+                self.trust_decisions,
             ),
             mounts=[
                 ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),

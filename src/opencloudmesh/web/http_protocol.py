@@ -5,6 +5,7 @@ that is slow is not; files go out by `http.response.zerocopysend`; nothing is wr
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
@@ -267,7 +268,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def _close_after_reading(self) -> None:
         """Close a little later: closing over unread input resets the connection, and takes our answer with it."""
         self.flow.resume_reading()
-        self.transport.write_eof()
+        with contextlib.suppress(OSError):  # the client is gone already
+            self.transport.write_eof()
         self.loop.call_later(_LINGER, self.transport.close)
 
     def _is_answering(self) -> bool:

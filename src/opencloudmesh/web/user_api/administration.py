@@ -12,7 +12,18 @@ from opencloudmesh.services.peers import Act, TrustBook
 from opencloudmesh.services.peers.registry import Peer
 from opencloudmesh.services.peers.trust import TrustEntry
 from opencloudmesh.web.user_api.access import BODY, Administrator, Services, errors
-from opencloudmesh.web.user_api.values import HOST_PATTERN, LATEST, MAX_ID, MAX_PAGE, HostText, Limit, Taken, Time, decimal, text
+from opencloudmesh.web.user_api.values import (
+    DECIMAL,
+    HOST_PATTERN,
+    LATEST,
+    MAX_ID,
+    MAX_PAGE,
+    HostText,
+    Limit,
+    Taken,
+    Time,
+    text,
+)
 
 router = APIRouter(prefix="/admin", tags=["administration"])
 
@@ -242,8 +253,8 @@ class ActsPage(BaseModel):
 
 # ---------------------------------------------------------------- operations
 AfterHost = Annotated[str, text(0, 254), Query(description="Only servers whose host comes after this one.")]
-Before = Annotated[int | None, Field(ge=1, le=MAX_ID), decimal, Query(description="Only acts with a lesser id.")]
-Since = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False), Query(description="Only acts since then.")]
+Before = Annotated[int | None, Field(ge=1, le=MAX_ID), DECIMAL, Query(description="Only acts with a lesser id.")]
+Since = Annotated[int, Field(ge=0, le=int(LATEST)), DECIMAL, Query(description="Only acts since then, in seconds.")]
 AboutPeer = Annotated[SubjectText | None, Query(description="Only acts about this server or pattern.")]
 
 
@@ -322,7 +333,7 @@ async def audit(
     user: Administrator,
     services: Services,
     peer: AboutPeer = None,
-    since: Since = 0.0,
+    since: Since = 0,
     before: Before = None,
     limit: Limit = MAX_PAGE,
 ) -> ActsPage:

@@ -4,8 +4,20 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from opencloudmesh.protocol.discovery import Discovery
+from opencloudmesh.services.peers import Act, TrustBook
+from opencloudmesh.services.peers.decisions import Affected
+from opencloudmesh.services.peers.registry import Peer
 from opencloudmesh.services.reconciliation import Line, Place
-from opencloudmesh.services.records import Delivery, DeliveryAttempt, IncomingShare, OutgoingShare, Secret, User
+from opencloudmesh.services.records import (
+    AuditEntry,
+    Delivery,
+    DeliveryAttempt,
+    IncomingShare,
+    OutgoingShare,
+    PeerKey,
+    Secret,
+    User,
+)
 from opencloudmesh.services.share_reception import Senders
 
 
@@ -55,6 +67,27 @@ class Repair(Protocol):
     ) -> tuple[Sequence[Line], Place | None]: ...
 
 
+class Registry(Protocol):
+    @property
+    def trust(self) -> TrustBook: ...
+    async def page(self, *, after: str = "", limit: int = 1000) -> Sequence[Peer]: ...
+    async def peer(self, host: str, /) -> Peer: ...
+    async def audit(
+        self, *, subject: str | None = None, since: float = 0.0, before_id: int | None = None, limit: int = 1000
+    ) -> Sequence[AuditEntry]: ...
+
+
+class TrustDecisions(Protocol):
+    async def allow(self, subject: str, act: Act, /) -> str: ...
+    async def deny(self, subject: str, act: Act, /) -> tuple[str, Affected]: ...
+    async def forget(self, subject: str, act: Act, /, *, everything: bool = False) -> str: ...
+    async def pin(self, host: str, act: Act, /, *, renew: bool = False) -> Sequence[PeerKey]: ...
+    async def unpin(self, host: str, act: Act, /) -> str: ...
+    async def acknowledge(self, host: str, act: Act, /) -> str: ...
+    async def set_mode(self, mode: str | None, act: Act, /) -> TrustBook: ...
+    async def set_quarantine(self, on: bool | None, act: Act, /) -> TrustBook: ...
+
+
 class UserServices(Protocol):
     """The use cases behind the user API."""
 
@@ -70,3 +103,7 @@ class UserServices(Protocol):
     def deliveries(self) -> Deliveries: ...
     @property
     def repair(self) -> Repair: ...
+    @property
+    def registry(self) -> Registry: ...
+    @property
+    def trust_decisions(self) -> TrustDecisions: ...

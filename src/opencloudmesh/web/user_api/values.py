@@ -48,8 +48,10 @@ def _whole(value: Any) -> Any:
 
 
 TRUE_OR_FALSE = BeforeValidator(_true_or_false)
+DECIMAL = BeforeValidator(_decimal)
 WHOLE_NUMBER = BeforeValidator(_whole)
 
+HOST_PATTERN = _HOST
 # The schema tells the plain form of hosts, addresses and paths; more is understood (a Unicode host, for one).
 HostText = Annotated[
     str, text(1, 253), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 253, "pattern": f"^{_HOST}$"})
