@@ -1,0 +1,64 @@
+"""What the use cases need from outside: database, other servers, keys, storage, clock; implemented in `adapters`.
+
+Stores are plain synchronous functions; they run inside `Database.read` and `Database.write`, never on the event loop.
+"""
+
+from collections.abc import Callable
+
+from opencloudmesh.services.ports.database import Database, Transaction
+from opencloudmesh.services.ports.http import HttpAnswer, HttpClient, HttpStream
+from opencloudmesh.services.ports.keys import PasswordHasher, Signer, TokenIssuer
+from opencloudmesh.services.ports.peer_stores import (
+    AuditStore,
+    DirectoryStore,
+    ExchangeStore,
+    PeerCountStore,
+    PeerKeyStore,
+    PeerStore,
+    RuntimeSettingStore,
+)
+from opencloudmesh.services.ports.storage import DavTree, Entry, OpenFile, Storage, StorageFor
+from opencloudmesh.services.ports.stores import (
+    AvailabilityStore,
+    DeliveryStore,
+    IncomingShareStore,
+    OutgoingShareStore,
+    SessionStore,
+    UserStore,
+)
+
+Clock = Callable[[], float]
+"""Seconds since the epoch."""
+NewToken = Callable[[], str]
+"""A fresh hard-to-guess string of letters and digits, at least 128 bits (32 characters)."""
+
+__all__ = [
+    "AuditStore",
+    "AvailabilityStore",
+    "Clock",
+    "Database",
+    "DavTree",
+    "DeliveryStore",
+    "DirectoryStore",
+    "Entry",
+    "ExchangeStore",
+    "HttpAnswer",
+    "HttpClient",
+    "HttpStream",
+    "IncomingShareStore",
+    "NewToken",
+    "OpenFile",
+    "OutgoingShareStore",
+    "PasswordHasher",
+    "PeerCountStore",
+    "PeerKeyStore",
+    "PeerStore",
+    "RuntimeSettingStore",
+    "SessionStore",
+    "Signer",
+    "Storage",
+    "StorageFor",
+    "TokenIssuer",
+    "Transaction",
+    "UserStore",
+]

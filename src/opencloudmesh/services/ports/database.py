@@ -1,0 +1,67 @@
+"""The database: transactions, and the stores inside them."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from opencloudmesh.services.ports.peer_stores import (
+    AuditStore,
+    DirectoryStore,
+    ExchangeStore,
+    PeerCountStore,
+    PeerKeyStore,
+    PeerStore,
+    RuntimeSettingStore,
+)
+from opencloudmesh.services.ports.stores import (
+    AvailabilityStore,
+    DeliveryStore,
+    IncomingShareStore,
+    OutgoingShareStore,
+    SessionStore,
+    UserStore,
+)
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """The stores over one connection; valid only inside the function handed to `Database`."""
+
+    @property
+    def users(self) -> UserStore: ...
+    @property
+    def sessions(self) -> SessionStore: ...
+    @property
+    def outgoing_shares(self) -> OutgoingShareStore: ...
+    @property
+    def incoming_shares(self) -> IncomingShareStore: ...
+    @property
+    def availability(self) -> AvailabilityStore: ...
+    @property
+    def deliveries(self) -> DeliveryStore: ...
+    @property
+    def peers(self) -> PeerStore: ...
+    @property
+    def exchanges(self) -> ExchangeStore: ...
+    @property
+    def peer_keys(self) -> PeerKeyStore: ...
+    @property
+    def peer_counts(self) -> PeerCountStore: ...
+    @property
+    def audit(self) -> AuditStore: ...
+    @property
+    def directories(self) -> DirectoryStore: ...
+    @property
+    def runtime_settings(self) -> RuntimeSettingStore: ...
+    def check_secrets(self) -> None:
+        """Raise `LocalFault` (seal-broken) where stored secrets do not open with the key of this server."""
+
+
+class Database(Protocol):
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a thread over a consistent snapshot; its exceptions come through."""
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction; returns only after COMMIT. `work` may run more than once."""
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,66 @@
+"""The one way to other servers."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A peer's whole answer. Header names are lower-case; of a repeated header the values are joined by ", "."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def retry_after(self, now: float) -> float | None:
+        """The seconds that `Retry-After` asks to wait, be they given as a number or as a date (RFC 9110, section 10.2.3)."""
+        text = self.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdigit():
+            return float(text[:9])
+        try:
+            at = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+        return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now)
+
+
+class HttpStream(Protocol):
+    """A peer's answer whose body is read as it comes."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+class HttpClient(Protocol):
+    """The only way out (design decision 10). All methods raise `PeerUnreachable`; none follows a redirect."""
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        max_bytes: int = 1 << 20,
+        total_timeout: float = 20.0,
+    ) -> HttpAnswer:
+        """One exchange with a small answer, read whole."""
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | AsyncIterator[bytes] = b"",
+    ) -> AbstractAsyncContextManager[HttpStream]:
+        """One exchange of any length, bounded by idle time-outs only."""
+
+    def origin_of(self, host: str) -> str:
+        """`https://host`, or `http://host` where a named route policy says so (DISC-10)."""

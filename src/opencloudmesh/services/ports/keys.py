@@ -1,0 +1,33 @@
+"""Our signing key, passwords and access tokens."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from opencloudmesh.services.records import Secret
+
+
+class Signer(Protocol):
+    """Our signing key."""
+
+    @property
+    def keyid(self) -> str: ...
+    @property
+    def algorithm(self) -> str:
+        """RFC 9421 name: ed25519, ecdsa-p256-sha256, ..."""
+
+    def sign(self, data: bytes) -> bytes: ...
+    def public_jwks(self) -> dict[str, Any]:
+        """The JWK Set that we publish (public parts only; each key has kid, alg, use)."""
+
+
+class PasswordHasher(Protocol):
+    async def hash(self, password: Secret) -> str: ...
+    async def verify(self, password_hash: str, password: Secret) -> bool: ...
+
+
+class TokenIssuer(Protocol):
+    """Access tokens (design decision 8)."""
+
+    def issue(self, claims: Mapping[str, Any]) -> str: ...
+    def verify(self, token: str, now: float) -> Mapping[str, Any] | None:
+        """The claims of one of our tokens that is authentic and not expired, else None."""
