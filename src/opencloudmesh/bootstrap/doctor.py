@@ -16,7 +16,8 @@ from opencloudmesh.adapters.keys.signing_key import SigningKey
 from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.adapters.tokens import JwtIssuer
-from opencloudmesh.bootstrap.wiring import Wiring, new_token
+from opencloudmesh.bootstrap.outside import new_token
+from opencloudmesh.bootstrap.wiring import Wiring
 from opencloudmesh.config import Settings, load_settings
 from opencloudmesh.config.contradictions import contradictions
 from opencloudmesh.protocol.discovery import build_discovery

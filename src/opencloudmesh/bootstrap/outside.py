@@ -1,0 +1,108 @@
+"""Which adapter serves which port: every part is made when it is first asked for."""
+
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import cached_property
+
+from opencloudmesh import __version__
+from opencloudmesh.adapters.database import open_database
+from opencloudmesh.adapters.database.measured import MeasuredDatabase
+from opencloudmesh.adapters.database.state_counts import state_counter
+from opencloudmesh.adapters.exchange_log import LoggedHttpClient
+from opencloudmesh.adapters.http_client import GuardedHttpClient
+from opencloudmesh.adapters.keys import load_secret_box, load_signing_key
+from opencloudmesh.adapters.keys.signing_key import SigningKey
+from opencloudmesh.adapters.metrics import MAX_PEERS, ServerMetrics
+from opencloudmesh.adapters.passwords import Argon2Hasher
+from opencloudmesh.adapters.routes import RoutePolicy
+from opencloudmesh.adapters.storage.local import LocalStorage
+from opencloudmesh.config import Settings
+from opencloudmesh.protocol.address import host_of_url
+from opencloudmesh.services.exchanges import Exchanges
+from opencloudmesh.services.measures import NO_MEASURES, Measures
+from opencloudmesh.services.ports import Database, HttpClient, Storage
+from opencloudmesh.services.records import User
+from opencloudmesh.services.resource_access.received import Authorize
+from opencloudmesh.webdav.client import RemoteStorage
+
+
+def new_token() -> str:
+    """32 letters and digits: 128 bits."""
+    return secrets.token_hex(16)
+
+
+class Outside:
+    """The parts of one server. `stack` closes what was opened, the last one first.
+
+    A command beside a running server opens the same database (`exclusive=False`), and asks only for the parts that it needs.
+    """
+
+    clock: Callable[[], float] = staticmethod(time.time)
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack, *, exclusive: bool = True) -> None:
+        self.settings = settings
+        self.own_host = host_of_url(settings.origin)
+        self._stack = stack
+        self._exclusive = exclusive
+
+    @cached_property
+    def database(self) -> Database:
+        box = load_secret_box(self.settings.secrets_key)
+        self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = open_database(self.settings.database_url, box, exclusive=self._exclusive)
+        self._stack.push_async_callback(database.aclose)
+        return MeasuredDatabase(database, self.measures) if self._exclusive else database
+
+    @cached_property
+    def metrics(self) -> ServerMetrics:
+        count = state_counter(self.settings.database_url, most_peers=MAX_PEERS)
+        return ServerMetrics(version=__version__, folder=self.settings.data_dir, count=count, clock=self.clock)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """Where the server's parts count; a command beside it counts nothing."""
+        return self.metrics.measures if self._exclusive else NO_MEASURES
+
+    @cached_property
+    def signer(self) -> SigningKey:
+        return load_signing_key(self.settings.signing_key, self.own_host)
+
+    @cached_property
+    def hasher(self) -> Argon2Hasher:
+        limits = self.settings.limits
+        hasher = Argon2Hasher(limits.password_concurrency, queue=limits.password_queue)
+        self._stack.callback(hasher.close)
+        return hasher
+
+    @cached_property
+    def http(self) -> HttpClient:
+        guarded = GuardedHttpClient(self.routes)
+        self._stack.push_async_callback(guarded.aclose)
+        return LoggedHttpClient(guarded, self.exchanges, self.clock) if self._exclusive else LoggedHttpClient(guarded)
+
+    @cached_property
+    def routes(self) -> list[RoutePolicy]:
+        return [
+            RoutePolicy.parse(
+                route.name,
+                hosts=route.hosts,
+                networks=route.networks,
+                ports=route.ports,
+                plain_http=route.plain_http,
+                ca_file=route.ca_file,
+            )
+            for route in self.settings.routes
+        ]
+
+    def storage_for(self, user: User) -> Storage:
+        return LocalStorage(self.settings.data_dir / "files" / str(user.id))
+
+    def _remote_storage_for(self, root_url: str, authorize: Authorize) -> Storage:
+        return RemoteStorage(self.http, root_url, authorize)
+
+    @cached_property
+    def exchanges(self) -> Exchanges:
+        log = self.settings.exchange_log
+        return Exchanges(database=self.database, clock=self.clock, body_bytes=log.body_bytes, days=log.days, rows=log.rows)

@@ -1,0 +1,244 @@
+"""Which use case works with which other parts: every one is made when it is first asked for."""
+
+import random
+import time
+from functools import cached_property
+
+from opencloudmesh.adapters.keys.directory_keys import load_directory_keys
+from opencloudmesh.adapters.tokens import JwtIssuer
+from opencloudmesh.bootstrap.limiting import Limits
+from opencloudmesh.bootstrap.outside import Outside, new_token
+from opencloudmesh.protocol.admission import default_policies
+from opencloudmesh.protocol.availability import RefusalRule
+from opencloudmesh.services.accounts import Accounts
+from opencloudmesh.services.availability import Marks, Prober, SeenRoots
+from opencloudmesh.services.caused_fetches import CausedFetches
+from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.delivery import Deliveries, RetryPolicy
+from opencloudmesh.services.delivery.worker import wait_for
+from opencloudmesh.services.directories import Directories, DirectorySource
+from opencloudmesh.services.lifecycle import Sweeper
+from opencloudmesh.services.notifications import Notifications
+from opencloudmesh.services.peers import PeerRegistry, Peers, TrustBook, TrustDecisions, TrustWatch
+from opencloudmesh.services.ports import HttpClient
+from opencloudmesh.services.reconciliation import Reconciler, Repair
+from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
+from opencloudmesh.services.share_creation import ShareCreation
+from opencloudmesh.services.share_reception import ShareReception
+
+
+class UseCases(Outside):
+    """What a server does, over what it has."""
+
+    @cached_property
+    def limits(self) -> Limits:
+        return Limits.of(self.settings.limits, self.measures)
+
+    def _caused_fetches(self) -> HttpClient:
+        """The way out for looks at other servers, which strangers can cause by naming them."""
+        limits = self.settings.limits
+        return CausedFetches(
+            self.http,
+            clock=time.monotonic,
+            is_dealt_with=self._is_dealt_with,
+            a_minute=limits.fetches_per_address,
+            at_once=limits.fetches_at_once,
+            measures=self.measures,
+        )
+
+    async def _is_dealt_with(self, host: str) -> bool:
+        return await self.database.read(lambda tx: tx.peers.get(host)) is not None
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(
+            database=self.database,
+            hasher=self.hasher,
+            clock=self.clock,
+            new_token=new_token,
+            session_seconds=self.settings.sessions.lifetime_days * 86400.0,
+            limits=self.limits.logins,
+        )
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        delivery = self.settings.delivery
+        return Deliveries(
+            database=self.database,
+            clock=self.clock,
+            new_token=new_token,
+            policy=RetryPolicy(first=delivery.retry_first, longest=delivery.retry_max, time_to_live=delivery.time_to_live),
+            measures=self.measures,
+        )
+
+    @cached_property
+    def configured_trust(self) -> TrustBook:
+        """What the configuration decides about other servers; what operators decided at run time is added when it is loaded."""
+        trust = self.settings.trust
+        return TrustBook.configured(
+            mode=trust.mode,
+            allowlist=trust.allowlist,
+            denylist=trust.denylist,
+            quarantine=trust.quarantine,
+            members=self.directories,
+        )
+
+    @cached_property
+    def directories(self) -> Directories:
+        sources = [
+            DirectorySource(one.url, load_directory_keys(one.keys_file)) for one in self.settings.directories if one.keys_file
+        ]
+        return Directories(sources, database=self.database, http=self.http, clock=self.clock)
+
+    @cached_property
+    def peers(self) -> Peers:
+        signatures = self.settings.signatures
+        peers = Peers(
+            database=self.database,
+            http=self._caused_fetches(),
+            signer=self.signer,
+            clock=self.clock,
+            new_token=new_token,
+            trust=self.configured_trust,
+            freshness=signatures.freshness_seconds,
+            skew=signatures.skew_seconds,
+        )
+        peers.on_contact.append(self.deliveries.peer_seen)
+        return peers
+
+    @cached_property
+    def trust_watch(self) -> TrustWatch:
+        """Keeps the trust book that `peers` asks; `load` it before anything is decided by it."""
+        return TrustWatch(database=self.database, peers=self.peers, configured=self.configured_trust)
+
+    @cached_property
+    def trust_decisions(self) -> TrustDecisions:
+        return TrustDecisions(
+            database=self.database, peers=self.peers, watch=self.trust_watch, clock=self.clock, new_token=new_token
+        )
+
+    @cached_property
+    def registry(self) -> PeerRegistry:
+        return PeerRegistry(database=self.database, peers=self.peers)
+
+    @cached_property
+    def share_creation(self) -> ShareCreation:
+        return ShareCreation(
+            database=self.database,
+            peers=self.peers,
+            deliveries=self.deliveries,
+            storage_for=self.storage_for,
+            clock=self.clock,
+            new_token=new_token,
+            origin=self.settings.origin,
+            own_host=self.own_host,
+            wait_for_first_try=self.settings.delivery.wait_for_first_try,
+        )
+
+    @cached_property
+    def share_reception(self) -> ShareReception:
+        signatures = self.settings.signatures
+        return ShareReception(
+            database=self.database,
+            peers=self.peers,
+            deliveries=self.deliveries,
+            clock=self.clock,
+            own_host=self.own_host,
+            policies=default_policies(
+                require_signature=signatures.required,
+                must_exchange_token=self.settings.sharing.must_exchange_token,
+            ),
+            require_signature=signatures.required,
+            peer_limits=self.limits.peers,
+            inbox_limits=self.limits.inboxes,
+        )
+
+    @cached_property
+    def notifications(self) -> Notifications:
+        return Notifications(database=self.database, peers=self.peers, clock=self.clock, limits=self.limits.peers)
+
+    @cached_property
+    def code_flow(self) -> CodeFlow:
+        return CodeFlow(
+            database=self.database,
+            peers=self.peers,
+            issuer=JwtIssuer(self.signer, self.settings.origin),
+            clock=self.clock,
+            new_token=new_token,
+            origin=self.settings.origin,
+            own_host=self.own_host,
+            token_seconds=self.settings.tokens.access_token_seconds,
+            limits=self.limits.peers,
+        )
+
+    @cached_property
+    def received(self) -> ReceivedShares:
+        received = ReceivedShares(
+            marks=self.marks,
+            seen=SeenRoots(self.database),
+            peers=self.peers,
+            code_flow=self.code_flow,
+            remote_storage_for=self._remote_storage_for,
+            clock=self.clock,
+            origin_of=self.http.origin_of,
+        )
+        self._stack.push_async_callback(received.aclose)
+        return received
+
+    @cached_property
+    def marks(self) -> Marks:
+        rule = RefusalRule(self.settings.availability.refusals, self.settings.availability.refusal_seconds)
+        return Marks(database=self.database, clock=self.clock, rule=rule)
+
+    @cached_property
+    def prober(self) -> Prober:
+        availability = self.settings.availability
+        prober = Prober(
+            database=self.database,
+            peers=self.peers,
+            marks=self.marks,
+            look=self.received.look,
+            clock=self.clock,
+            policy=RetryPolicy(first=availability.probe_first, longest=availability.probe_max),
+            wait=wait_for,
+        )
+        prober.on_back = self.deliveries.peer_seen
+        self.peers.on_contact.append(prober.heard_of)
+        self.peers.on_exchange.append(prober.exchanged)
+        return prober
+
+    @cached_property
+    def shared_trees(self) -> SharedTrees:
+        return SharedTrees(
+            database=self.database, peers=self.peers, code_flow=self.code_flow, storage_for=self.storage_for, clock=self.clock
+        )
+
+    @cached_property
+    def user_trees(self) -> UserTrees:
+        return UserTrees(
+            database=self.database,
+            accounts=self.accounts,
+            received=self.received,
+            storage_for=self.storage_for,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def repair(self) -> Repair:
+        return Repair(database=self.database, deliveries=self.deliveries, probe=self.prober, clock=self.clock)
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(
+            database=self.database,
+            peers=self.peers,
+            deliveries=self.deliveries,
+            probe=self.prober,
+            clock=self.clock,
+            every=self.settings.delivery.reconcile_hours * 3600.0,
+            chance=random.random,
+        )
+
+    @cached_property
+    def sweeper(self) -> Sweeper:
+        return Sweeper(database=self.database, clock=self.clock, also={"exchanges": self.exchanges.sweep})
