@@ -22,7 +22,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from opencloudmesh import bootstrap
 from opencloudmesh.adapters.http_client import AddressInfo, GuardedHttpClient, TimeLimits
-from opencloudmesh.bootstrap import wiring
+from opencloudmesh.bootstrap import outside
 from opencloudmesh.config import load_settings
 from opencloudmesh.config.settings import LimitSettings, RouteSettings
 from opencloudmesh.services.records import Secret
@@ -214,8 +214,8 @@ async def home_in(folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Home
     internet = GuardedInternet()
     authority = Authority.make(folder)
     guarded = functools.partial(GuardedHttpClient, new_socket=internet.new_socket, resolver=_Resolver(internet), limits=_QUICK)
-    patch.setattr(wiring, "GuardedHttpClient", guarded)
-    patch.setattr(wiring.Wiring, "clock", staticmethod(lambda: NOW))
+    patch.setattr(outside, "GuardedHttpClient", guarded)
+    patch.setattr(outside.Outside, "clock", staticmethod(lambda: NOW))
     bootstrap.initialise(folder / "home", ORIGIN)
     settings = load_settings(folder / "home", environ={})
     routes = (RouteSettings(name="peers", hosts=(DOMAIN,), ca_file=authority.file),)

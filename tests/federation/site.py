@@ -23,6 +23,15 @@ hosts = ["127.0.0.1"]
 networks = ["127.0.0.0/8"]
 plain_http = true
 """
+_MANY = "100000"
+_SETTINGS = {
+    "retry_first": "0.2",
+    # All tests come from one address, and do in a minute what others do in a week.
+    "failures_per_address": _MANY,
+    "fetches_per_address": _MANY,
+    "logins_per_address": _MANY,
+    "requests_per_address": _MANY,
+}
 
 
 class Site(ServerProcess):
@@ -31,7 +40,7 @@ class Site(ServerProcess):
     def __init__(self, folder: Path, users: Sequence[str], settings: Mapping[str, str] | None = None) -> None:
         super().__init__(folder.name, folder, free_port(), other_port=0)
         self.users = users
-        self.settings = {"retry_first": "0.2", **(settings or {})}
+        self.settings = _SETTINGS | dict(settings or {})
 
     def set_up(self) -> None:
         """Configuration, keys and users."""
