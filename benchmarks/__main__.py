@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import down_peer, downloads, messages
+from benchmarks import dead_peer, down_peer, downloads, messages
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ def main() -> int:
         "messages": lambda folder: uvloop.run(messages.measure(folder)),
         "downloads": downloads.measure,
         "down-peer": down_peer.measure,
+        "dead-peer": dead_peer.measure,
     }
     rows: list[Row] = []
     for name, measure in parts.items():
