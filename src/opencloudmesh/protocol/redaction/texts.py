@@ -77,7 +77,7 @@ class Texts:
 
     def url(self, url: str) -> str:
         """A URL, absolute or relative."""
-        rest, _, fragment = url.partition("#")
+        rest, _, fragment = self._without_known(url).partition("#")
         rest, asks, query = rest.partition("?")
         scheme, mark, rest = rest.rpartition("://")
         first, *others = rest.split("/")
