@@ -11,13 +11,24 @@ from pathlib import Path
 from benchmarks.load import Load, http_request, run_load
 from benchmarks.peer import LoadPeer
 from demo.people import Person
-from demo.servers import ServerProcess
+from tests.federation.site import PASSWORD, Site
+from tests.federation.wire import free_port
 
-SERVER_PORT, PEER_PORT, EMPTY_PORT = 9301, 9302, 9303
 ROUNDS = 5
 SHARES_A_ROUND = 4000
 TOKENS_A_ROUND = 3000
 CONNECTIONS = 64
+_WIDE = "1000000"
+_SETTINGS = {
+    name: _WIDE
+    for name in (
+        "at_once_per_peer",
+        "messages_per_peer",
+        "pending_per_recipient",
+        "shares_per_recipient",
+        "unknown_shares_per_peer",
+    )
+}
 RowValues = tuple[str, float, str, str, float | None]
 
 
@@ -37,12 +48,10 @@ def bare_verifications(seconds: float = 1.0) -> float:
 
 
 async def measure(folder: Path) -> list[RowValues]:
-    server = ServerProcess("S", folder / "s", SERVER_PORT, other_port=PEER_PORT)
-    server.check_port()
-    server.init()
-    server.add_user("bob", "a password of bob")
+    server = Site(folder / "s", ["bob"], _SETTINGS)
+    await asyncio.to_thread(server.set_up)
     server.start()
-    peer = LoadPeer(folder, PEER_PORT)
+    peer = LoadPeer(folder, free_port())
     try:
         with peer.serving():
             rows = await _shares(server, peer)
@@ -68,10 +77,10 @@ async def _in_turns(prepare: Callable[[], list[bytes]], port: int, good: int) ->
     return bare, loads
 
 
-async def _shares(server: ServerProcess, peer: LoadPeer) -> list[RowValues]:
+async def _shares(server: Site, peer: LoadPeer) -> list[RowValues]:
     recipient = f"bob@{server.host}"
     bare, loads = await _in_turns(
-        lambda: [peer.share_creation(server.origin, recipient) for _ in range(SHARES_A_ROUND)], SERVER_PORT, 201
+        lambda: [peer.share_creation(server.origin, recipient) for _ in range(SHARES_A_ROUND)], server.port, 201
     )
     with sqlite3.connect(f"file:{server.folder}/data/opencloudmesh.sqlite3?mode=ro", uri=True) as database:
         stored = database.execute("select count(*) from incoming_shares").fetchone()[0]
@@ -92,30 +101,31 @@ def _rows(name: str, bare: list[float], loads: list[Load]) -> list[RowValues]:
     ]
 
 
-async def _tokens(server: ServerProcess, peer: LoadPeer, folder: Path) -> list[RowValues]:
+async def _tokens(server: Site, peer: LoadPeer, folder: Path) -> list[RowValues]:
     bob = Person("bob", folder / "bob", server)
-    await asyncio.to_thread(bob.login, "a password of bob")
+    await asyncio.to_thread(bob.login, PASSWORD)
     file = folder / "data.txt"
     file.write_text("to be shared\n")
     await asyncio.to_thread(bob.run, "put", str(file), "data.txt")
     await asyncio.to_thread(bob.run, "share", "data.txt", f"carol@{peer.host}")
     secret = peer.shares[0]["protocol"]["webdav"]["sharedSecret"]
     bare, loads = await _in_turns(
-        lambda: [peer.token_request(server.origin, secret) for _ in range(TOKENS_A_ROUND)], SERVER_PORT, 200
+        lambda: [peer.token_request(server.origin, secret) for _ in range(TOKENS_A_ROUND)], server.port, 200
     )
     return _rows("POST /ocm/token, signed", bare, loads)
 
 
-async def _discovery(server: ServerProcess) -> list[RowValues]:
-    empty = await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.empty_app", str(EMPTY_PORT))
+async def _discovery(server: Site) -> list[RowValues]:
+    port = free_port()
+    empty = await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.empty_app", str(port))
     try:
-        await _wait_for(EMPTY_PORT)
+        await _wait_for(port)
         ours, theirs, ratios = [], [], []
         for number in range(ROUNDS + 1):
             load = await run_load(
-                "127.0.0.1", SERVER_PORT, [http_request("GET", "/.well-known/ocm", server.host)] * 15000, CONNECTIONS
+                "127.0.0.1", server.port, [http_request("GET", "/.well-known/ocm", server.host)] * 15000, CONNECTIONS
             )
-            base = await run_load("127.0.0.1", EMPTY_PORT, [http_request("GET", "/", "127.0.0.1")] * 15000, CONNECTIONS)
+            base = await run_load("127.0.0.1", port, [http_request("GET", "/", "127.0.0.1")] * 15000, CONNECTIONS)
             if number:
                 ours.append(load.rate)
                 theirs.append(base.rate)
