@@ -1,7 +1,7 @@
 """The store of the exchange log.
 
 Rules: rows are added many at a time; a search compiles one statement for each set of filters that is ever used; where there are
-too many rows, those of strangers who were refused go first, and then those of the peer that has most: nobody's flood drives out
+too many rows, or too many of strangers who were refused, those go first, and then those of the peer that has most: nobody's flood drives out
 what others said.
 """
 
@@ -21,11 +21,14 @@ _FIELDS = (
     "request_body", "answer_headers", "answer_body", "verified", "source",
 )  # fmt: skip
 _SELECT = select(*(_TABLE[name] for name in _FIELDS), _TABLE.id)
+_STRANGERS = 10
+"""Of so many rows one may be a refusal of a stranger."""
 _MOST = bindparam("most", type_=Integer)
 
 _ADD = Statement(insert(exchanges), columns=list(_FIELDS))
 _BY_ID = Statement(_SELECT.where(_TABLE.id == bindparam("which")))
 _COUNT = Statement(select(func.count()).select_from(exchanges))
+_COUNT_STRANGERS = Statement(select(func.count()).select_from(exchanges).where(exchange_of_stranger))
 _AT_MOST = Statement(select(func.coalesce(func.max(_TABLE.id) - func.min(_TABLE.id) + 1, 0)))
 _LARGEST = Statement(select(_TABLE.peer).group_by(_TABLE.peer).order_by(func.count().desc()).limit(1))
 
@@ -94,11 +97,16 @@ class Exchanges:
         return self._connection.change(_REMOVE_BEFORE, before=at, most=limit)
 
     def remove_beyond(self, kept: int, limit: int) -> int:
-        """Delete up to `limit` where there are more than `kept`: refused ones of unverified senders first, the oldest of them,
-        then the oldest of the peer that has most. Returns how many."""
-        if self._number(_AT_MOST) <= kept:
+        """Delete up to `limit` where there are more than `kept`, or more than a tenth of that from refused strangers.
+
+        The oldest refusals of unverified senders go first, then the oldest of the peer that has most. Returns how many.
+        """
+        at_most = self._number(_AT_MOST)
+        if at_most <= kept // _STRANGERS:
             return 0
-        surplus = min(self.count() - kept, limit)
+        of_strangers = self._number(_COUNT_STRANGERS) - kept // _STRANGERS
+        of_all = self.count() - kept if at_most > kept else 0
+        surplus = min(max(of_strangers, of_all), limit)
         if surplus <= 0:
             return 0
         removed = self._connection.change(_REMOVE_OF_STRANGERS, most=surplus)

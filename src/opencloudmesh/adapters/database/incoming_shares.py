@@ -15,7 +15,9 @@ from opencloudmesh.adapters.database.connection import Connection, Row, Statemen
 from opencloudmesh.adapters.database.mount_names import free_number, numbered_name, safe_name
 from opencloudmesh.adapters.database.schema import (
     incoming_accepted,
+    incoming_apart,
     incoming_expirable,
+    incoming_known,
     incoming_living,
     incoming_shares,
     word,
@@ -105,10 +107,10 @@ _OF_USER = {
 }
 _PENDING = (_TABLE.user_id == bindparam("user_id"), _TABLE.state == word("pending"))
 _NUMBER_PENDING = Statement(select(func.count()).select_from(select(_TABLE.id).where(*_PENDING).limit(_MOST).subquery()))
-_NUMBER_QUARANTINED = Statement(select(func.count()).where(*_PENDING, _TABLE.quarantined.is_(True)))
+_NUMBER_QUARANTINED = Statement(select(func.count()).where(*_PENDING, incoming_apart))
 _RELEASE = Statement(
     update(incoming_shares).where(
-        _TABLE.user_id == bindparam("which_user"), _TABLE.sender == bindparam("which_sender"), _TABLE.quarantined.is_(True)
+        _TABLE.user_id == bindparam("which_user"), _TABLE.sender == bindparam("which_sender"), incoming_apart
     ),
     columns=["quarantined"],
 )
@@ -127,9 +129,7 @@ _UPDATE = update(incoming_shares).where(_TABLE.id == bindparam("which"))
 _SET_STATE = Statement(_UPDATE, columns=["state", "reason", "changed_at"])
 _SET_ACCEPTED_AT = Statement(_UPDATE.where(_TABLE.accepted_at.is_(None)), columns=["accepted_at"])
 _ACCEPTED_FROM = Statement(
-    select(_TABLE.id)
-    .where(_TABLE.user_id == bindparam("user_id"), _TABLE.sender == bindparam("sender"), _TABLE.accepted_at.is_not(None))
-    .limit(1)
+    select(_TABLE.id).where(_TABLE.user_id == bindparam("user_id"), _TABLE.sender == bindparam("sender"), incoming_known).limit(1)
 )
 _SET_UNAVAILABLE_SINCE = Statement(_UPDATE, columns=["unavailable_since"])
 _EXPIRE = Statement(

@@ -152,7 +152,6 @@ incoming_shares = Table(
     UniqueConstraint("peer", "provider_id", "user_id", "secret_hash"),
     Index(None, "provider_id"),
     Index(None, "user_id", "id"),
-    Index(None, "user_id", "sender"),
     Index(None, "peer", "state"),
 )
 incoming_living = incoming_shares.c.state.in_([word("pending"), word("accepted")])
@@ -182,6 +181,11 @@ Index(
     sqlite_where=incoming_unavailable,
     postgresql_where=incoming_unavailable,
 )
+incoming_known = incoming_shares.c.accepted_at.is_not(None)
+"""Their senders are known to the recipient."""
+incoming_apart = literal_column("quarantined", Boolean)
+for _name, _which in (("ix_incoming_shares_known", incoming_known), ("ix_incoming_shares_apart", incoming_apart)):
+    Index(_name, incoming_shares.c.user_id, incoming_shares.c.sender, sqlite_where=_which, postgresql_where=_which)
 Index(
     "ix_incoming_shares_expirable",
     incoming_shares.c.expires_at,
