@@ -56,6 +56,8 @@ class ServerProcess:
         self.at = self.origin
         """Where it is reached from this process."""
         self.log = folder.with_suffix(".log")
+        self.said: list[str] = []
+        """What operator's commands printed, with their errors."""
         self._process: subprocess.Popen[bytes] | None = None
         self._read = 0
 
@@ -107,6 +109,7 @@ class ServerProcess:
     def ocm(self, *args: str, stdin: str = "") -> str:
         """Run an operator's command; raises with its words when it fails."""
         done = subprocess.run([OCM, *args], input=stdin, capture_output=True, text=True, timeout=120)
+        self.said += (done.stdout, done.stderr)
         if done.returncode != 0:
             raise RuntimeError(f"ocm {args[0]} failed: {done.stdout}{done.stderr}")
         return done.stdout

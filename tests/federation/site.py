@@ -75,12 +75,6 @@ class Site(ServerProcess):
         """How many shares of a peer are stored."""
         return int(self._query("select count(*) from incoming_shares where peer = ?", peer_host))
 
-    def exchanges_text(self) -> str:
-        """The whole exchange log, as it is stored."""
-        path = f"file:{self.folder}/data/opencloudmesh.sqlite3?mode=ro"
-        with closing(sqlite3.connect(path, uri=True)) as database:
-            return "\n".join(str(value) for row in database.execute("select * from exchanges") for value in row)
-
     def exchanges(self, *filters: str) -> list[dict[str, Any]]:
         """What `ocm log` finds, newest last."""
         items: list[dict[str, Any]] = json.loads(self.ocm("log", "--json", "--dir", str(self.folder), *filters))["items"]

@@ -11,7 +11,9 @@ import pytest
 
 from demo.servers import ServerProcess
 from tests.federation.conftest import MakePeer
+from tests.federation.left_behind import examine
 from tests.federation.peer import SimulatedPeer
+from tests.federation.secrets_told import told
 from tests.federation.site import Site, User
 from tests.federation.wire import free_port, wait_until
 
@@ -71,6 +73,7 @@ def restored() -> Iterator[Callable[[Site, Path], ServerProcess]]:
     yield start
     for server in running:
         server.stop()
+        assert examine(server, told).leaks == []
 
 
 def test_what_was_answered_for_before_the_backup_began_is_in_it(

@@ -25,7 +25,9 @@ from opencloudmesh.cli.main import main
 from opencloudmesh.services.doctor import Outcome, Report
 from tests.adapters.authority import Authority
 from tests.federation.conftest import MakePeer
+from tests.federation.left_behind import examine
 from tests.federation.peer import SimulatedPeer
+from tests.federation.secrets_told import told
 from tests.federation.site import Site, User
 from tests.federation.wire import Answer, free_port
 
@@ -249,6 +251,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     inner.start()
     yield Proxied(folder, origin_port, inner)
     inner.stop()
+    assert examine(inner, told).leaks == []
 
 
 def test_a_good_proxy(proxied: Proxied) -> None:

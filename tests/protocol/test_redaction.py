@@ -236,8 +236,14 @@ def test_bodies(headers: list[tuple[str, str]], body: Body, kept: str) -> None:
 
 
 def test_bodies_end_at_their_limit() -> None:
-    assert shown(asked={"a": "b " * 50}, body_bytes=20).request_body == '{"a": "b b b b b b b... (109 characters)'
+    assert shown(asked={"a": "b " * 50}, body_bytes=20).request_body == '{"a": "b b b b b b b... (109 bytes)'
+    assert shown(asked={"a": "äää"}, body_bytes=10).request_body == '{"a": "ä... (15 bytes)'
     assert shown(asked={"a": "b"}, body_bytes=0).request_body == ""
+
+
+def test_a_row_has_an_end_whatever_a_stranger_sends() -> None:
+    found = shown("/" + "a-" * 20000, headers=[("user-agent", "b " * 20000)] * 1000, detail="c " * 20000)
+    assert (len(found.url), len(found.request_headers), len(found.detail)) == (2000, 4000, 700)
 
 
 def test_what_is_nested_too_deep_is_hidden() -> None:

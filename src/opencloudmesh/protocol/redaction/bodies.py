@@ -71,7 +71,7 @@ def _form(content: bytes) -> Form:
 
 
 def write_body(value: Any, most: int) -> str:
-    """What is kept of a body, at most so many characters of it; nothing where `most` is 0."""
+    """What is kept of a body, at most so many bytes of it; nothing where `most` is 0."""
     if value is None or most <= 0:
         return ""
     if isinstance(value, Unread):
@@ -80,4 +80,5 @@ def write_body(value: Any, most: int) -> str:
         text = "&".join(f"{name}={inner}" for name, inner in value.items())
     else:
         text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+    raw = text.encode()
+    return text if len(raw) <= most else f"{raw[:most].decode(errors='ignore')}... ({len(raw)} bytes)"

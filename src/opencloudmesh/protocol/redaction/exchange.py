@@ -6,7 +6,7 @@ from typing import Any
 
 from opencloudmesh.protocol.redaction.bodies import NO_BODY, Body, Headers, read_body, write_body
 from opencloudmesh.protocol.redaction.known_secrets import KnownSecrets
-from opencloudmesh.protocol.redaction.texts import LONGEST, Texts
+from opencloudmesh.protocol.redaction.texts import LONGEST, LONGEST_URL, Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Redacted:
 
 
 def redact(wire: Wire, *, body_bytes: int, detail: str = "") -> Redacted:
-    """Everything of an exchange that may be kept; of each body at most `body_bytes` characters. `detail` was said about it."""
+    """Everything of an exchange that may be kept; of each body at most `body_bytes`. `detail` was said about it."""
     asked = read_body(wire.request_headers, wire.request_body)
     answered = read_body(wire.answer_headers, wire.answer_body)
     known = KnownSecrets()
@@ -46,7 +46,7 @@ def redact(wire: Wire, *, body_bytes: int, detail: str = "") -> Redacted:
     texts = Texts(known.forms())
     answer = texts.value(answered)
     return Redacted(
-        url=texts.url(wire.url),
+        url=texts.url(wire.url)[:LONGEST_URL],
         request_headers=texts.headers(wire.request_headers),
         request_body=write_body(texts.value(asked), body_bytes),
         answer_headers=texts.headers(wire.answer_headers),

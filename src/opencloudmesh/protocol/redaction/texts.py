@@ -12,6 +12,8 @@ from opencloudmesh.protocol.trace_context import TRACEPARENT, is_trace_id, parse
 
 HIDDEN: Final = "***"
 LONGEST: Final = 700
+LONGEST_URL: Final = 2000
+_LONGEST_HEADERS: Final = 4000
 _HEADERS: Final = 64
 _PREFIX: Final = 6
 _SIGNED: Final = frozenset({"signature", "signature-input", "content-digest", "digest"})
@@ -90,7 +92,8 @@ class Texts:
     def headers(self, headers: Headers) -> str:
         """Lines of "name: value"."""
         shown = [(name.lower(), value) for name, value in headers[:_HEADERS] if _NAME.fullmatch(name)]
-        return "\n".join(f"{self._without_known(name)}: {self._header(name, value)[:LONGEST]}" for name, value in shown)
+        lines = (f"{self._without_known(name)}: {self._header(name, value)[:LONGEST]}" for name, value in shown)
+        return "\n".join(lines)[:_LONGEST_HEADERS]
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """Parsed JSON, or a form."""

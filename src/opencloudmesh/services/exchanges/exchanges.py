@@ -90,13 +90,17 @@ class Exchanges:
     async def run(self) -> None:
         """Write what is noted, until cancelled; what waits then is written before this ends."""
         self._running = True
+        writing: asyncio.Task[None] | None = None
         try:
             while True:
                 await self._wait()
                 await self._pause(_GATHER_SECONDS)
-                await self.flush()
+                writing = asyncio.create_task(self.flush())
+                await asyncio.shield(writing)  # what is being written when this ends is not lost
         finally:
             self._running = False
+            if writing is not None:
+                await asyncio.wait([writing])
             await self.flush()
 
     async def _wait(self) -> None:

@@ -12,6 +12,7 @@ from opencloudmesh.protocol.redaction.bodies import read_body
 from opencloudmesh.services.records import Exchange
 
 _KEYID = 'keyid="'
+_BODY_OF_STRANGER = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Seen:
 def row_of(seen: Seen, body_bytes: int) -> Exchange:
     """The row of the log."""
     wire = seen.wire()
-    shown = redact(wire, body_bytes=body_bytes, detail=seen.detail)
+    most = min(body_bytes, _BODY_OF_STRANGER) if seen.is_refused_stranger else body_bytes
+    shown = redact(wire, body_bytes=most, detail=seen.detail)
     return Exchange(
         at=seen.at,
         direction=seen.direction,
