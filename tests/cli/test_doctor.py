@@ -26,8 +26,11 @@ REPORT = Report(
 )
 
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
 def printed(capsys: pytest.CaptureFixture[str], *, json: bool = False) -> str:
-    show(REPORT, Terminal(json=json))
+    show(REPORT, Terminal(json=json), TRACE)
     return capsys.readouterr().out
 
 
@@ -44,6 +47,7 @@ def test_one_line_for_each_step_and_what_to_do_below(capsys: pytest.CaptureFixtu
         "ok       legacy       served",
         f"{pad}note: Unknown words. (words-unknown)",
         "away.example: 1 failed, 1 with warnings, 2 ok",
+        f"Every request of this, here and there: ocm log --trace {TRACE}",
     ]
 
 
@@ -62,7 +66,7 @@ def test_colours_only_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypa
 
 def test_the_document_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(printed(capsys, json=True))
-    assert document == json.loads(json.dumps(describe(REPORT)))
+    assert document == json.loads(json.dumps(describe(REPORT))) | {"trace_id": TRACE}
     assert (document["outcome"], document["steps"][1]["findings"]) == (
         "fail",
         [{"outcome": "warn", "code": "tls-ends-soon", "message": "The certificate ends.", "us": "", "them": "Renew it."}],

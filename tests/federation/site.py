@@ -54,9 +54,9 @@ class Site(ServerProcess):
         asyncio.run(self._add_users())
 
     async def _add_users(self) -> None:
-        async with bootstrap.accounts(self.folder) as accounts:
+        async with bootstrap.beside(self.folder) as wiring:
             for name in self.users:
-                await accounts.add_user(name, Secret(PASSWORD), name.title())
+                await wiring.accounts.add_user(name, Secret(PASSWORD), name.title())
 
     def ask(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Answer:
         return ask(self.origin, method, target, headers, body)

@@ -18,6 +18,7 @@ from opencloudmesh.services.records import Delivery, DeliveryAttempt, IncomingSh
 from opencloudmesh.services.share_reception import Senders
 from opencloudmesh.web.app import build_app
 from opencloudmesh.web.ocm_api import DiscoveryDocument
+from tests.web.memory_exchanges import MemoryExchanges
 
 ORIGIN = "https://cloud.example.org"
 DISCOVERY = build_discovery(OwnOffer(origin=ORIGIN, provider="test"))
@@ -372,6 +373,7 @@ class MemoryServer:
         self.code_flow = MemoryMessages({"access_token": "t", "token_type": "Bearer", "expires_in": 300})
         self.deliveries = MemoryDeliveries()
         self.repair = MemoryRepair()
+        self.exchanges = MemoryExchanges()
         self.is_ready: bool | Exception = True
         self.mounted: list[dict[str, Any]] = []
         self.app = build_app(

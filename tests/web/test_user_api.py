@@ -83,6 +83,8 @@ OPERATIONS = [
     ("POST", "/shares/repair"),
     ("POST", "/deliveries/1/retry"),
     ("POST", "/deliveries/1/cancel"),
+    ("GET", "/admin/exchanges"),
+    ("GET", "/admin/exchanges/1"),
 ]
 
 

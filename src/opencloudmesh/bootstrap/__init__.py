@@ -3,14 +3,13 @@
 from opencloudmesh.bootstrap.backup import back_up, bring_back
 from opencloudmesh.bootstrap.doctor import own_doctor, peer_doctor
 from opencloudmesh.bootstrap.outside import new_token
-from opencloudmesh.bootstrap.server import Server, accounts, beside, open_server, run
+from opencloudmesh.bootstrap.server import Server, beside, open_server, run
 from opencloudmesh.bootstrap.setting_up import initialise
 from opencloudmesh.bootstrap.wiring import Wiring
 
 __all__ = [
     "Server",
     "Wiring",
-    "accounts",
     "back_up",
     "beside",
     "bring_back",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from opencloudmesh.adapters.exchange_log import LoggedHttpClient
 from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
 from opencloudmesh.adapters.keys import load_secret_box
 from opencloudmesh.adapters.keys.signing_key import SigningKey
@@ -24,6 +25,7 @@ from opencloudmesh.protocol.discovery import build_discovery
 from opencloudmesh.services.doctor import Instruments, OwnDoctor, PeerDoctor
 from opencloudmesh.services.doctor.own import OwnServer
 from opencloudmesh.services.doctor.own_side import Space
+from opencloudmesh.services.exchanges import NO_EXCHANGES, NotesExchanges
 from opencloudmesh.services.ports import Database, Signer, TokenIssuer
 
 _LIMITS: Final = TimeLimits(connect=4.0, fetch_idle=8.0)
@@ -38,8 +40,12 @@ async def peer_doctor(folder: Path) -> AsyncIterator[PeerDoctor]:
     async with AsyncExitStack() as stack:
         wiring = Wiring(load_settings(folder), stack, exclusive=False)
         book = await wiring.load_trust()
+        wiring.note_exchanges()
         yield PeerDoctor(
-            instruments=_instruments(wiring, stack), explain=book.explain, database=wiring.database, signer=wiring.signer
+            instruments=_instruments(wiring, stack, wiring.exchanges),
+            explain=book.explain,
+            database=wiring.database,
+            signer=wiring.signer,
         )
 
 
@@ -67,12 +73,12 @@ async def own_doctor(folder: Path) -> AsyncIterator[OwnDoctor]:
         )
 
 
-def _instruments(wiring: Wiring, stack: AsyncExitStack) -> Instruments:
+def _instruments(wiring: Wiring, stack: AsyncExitStack, exchanges: NotesExchanges = NO_EXCHANGES) -> Instruments:
     http = GuardedHttpClient(wiring.routes, limits=_LIMITS)
     stack.push_async_callback(http.aclose)
     signatures = wiring.settings.signatures
     return Instruments(
-        http=http,
+        http=LoggedHttpClient(http, exchanges, wiring.clock),
         probe=SocketProbe(wiring.routes),
         clock=wiring.clock,
         new_token=new_token,

@@ -36,13 +36,6 @@ async def beside(folder: Path) -> AsyncIterator[Wiring]:
 
 
 @asynccontextmanager
-async def accounts(folder: Path) -> AsyncIterator[Accounts]:
-    """The accounts of the server in `folder`, which may be running."""
-    async with beside(folder) as wiring:
-        yield wiring.accounts
-
-
-@asynccontextmanager
 async def open_server(settings: Settings, make: type[Wiring] = Wiring) -> AsyncIterator[Server]:
     """Wire a server and let it work until the context ends; embed `app` where you like."""
     async with AsyncExitStack() as stack:

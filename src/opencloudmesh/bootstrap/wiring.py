@@ -30,6 +30,7 @@ from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.delivery import Deliveries
 from opencloudmesh.services.doctor.self_check import SELF_CHECK, SELF_CHECK_BYTES, SelfCheck
+from opencloudmesh.services.exchanges import Exchanges
 from opencloudmesh.services.notifications import Notifications
 from opencloudmesh.services.peers import PeerRegistry, Peers, TrustBook, TrustDecisions
 from opencloudmesh.services.reconciliation import Repair
@@ -64,6 +65,7 @@ class _UserServices:
     repair: Repair
     registry: PeerRegistry
     trust_decisions: TrustDecisions
+    exchanges: Exchanges
 
 
 class Wiring(UseCases):
@@ -104,6 +106,7 @@ class Wiring(UseCases):
                 self.repair,
                 self.registry,
                 self.trust_decisions,
+                self.exchanges,
             ),
             mounts=[
                 ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),
@@ -146,7 +149,7 @@ class Wiring(UseCases):
         """Check what is stored, then deliver and sweep until the stack is closed."""
         await self.database.read(lambda tx: tx.check_secrets())
         await self._start_trust()
-        self._run_beside(self.exchanges.run(), "exchange log")  # first, so that it ends last
+        self.note_exchanges()  # first, so that it ends last
         await self.deliveries.start(
             {
                 SHARE_CREATION: self.share_creation,
@@ -165,6 +168,10 @@ class Wiring(UseCases):
         self._run_beside(watch_event_loop(self.measures), "event loop watch")
         self.metrics.samples.breakers = self.deliveries.breakers
         self.metrics.samples.exchanges_dropped = lambda: self.exchanges.dropped
+
+    def note_exchanges(self) -> None:
+        """Keep the exchange log until the stack is closed."""
+        self._run_beside(self.exchanges.run(), "exchange log")
 
     async def load_trust(self) -> TrustBook:
         """Read what operators decided and who is a member of the federation, once."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Group, Parameter
 
+from opencloudmesh.cli.beside import quiet_logs
 from opencloudmesh.cli.faults import Failures
 from opencloudmesh.cli.formats import format_size
 from opencloudmesh.cli.terminal import Output
@@ -47,6 +48,7 @@ def backup(
     """
     from opencloudmesh import bootstrap
 
+    quiet_logs()
     terminal = output.terminal()
     made = bootstrap.back_up(folder, target, with_keys=not without_keys, with_files=not without_files, say=terminal.note)
     if made.not_copied:
@@ -98,6 +100,7 @@ def restore(
     """
     from opencloudmesh import bootstrap
 
+    quiet_logs()
     settings, restored = bootstrap.bring_back(backup, folder)
     output.terminal().show(
         {

@@ -11,10 +11,16 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def parts_of(folder: Path) -> "AsyncIterator[Wiring]":
-    """The parts of the server in `folder`; what they log is not a command's output, but for errors on standard error."""
+    """The parts of the server in `folder`."""
     from opencloudmesh import bootstrap
+
+    quiet_logs()
+    async with bootstrap.beside(folder) as wiring:
+        yield wiring
+
+
+def quiet_logs() -> None:
+    """What the server's parts log is not a command's output: only errors are said, on standard error."""
     from opencloudmesh.adapters.logs import configure_logs
 
     configure_logs("error")
-    async with bootstrap.beside(folder) as wiring:
-        yield wiring

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import App, Group, Parameter
 
+from opencloudmesh.cli.beside import quiet_logs
 from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_WARNED
 from opencloudmesh.cli.operator import HERE, Folder
 from opencloudmesh.cli.terminal import Output, Terminal
@@ -39,23 +40,24 @@ async def doctor(
     Exit status: 0 all is well, 5 there are warnings, 1 something fails.
     """
     from opencloudmesh import bootstrap
-    from opencloudmesh.adapters.logs import configure_logs
+    from opencloudmesh.services.tracing import begin_trace
 
-    configure_logs("error")
+    quiet_logs()
+    trace_id = begin_trace()
     if peer is None:
         async with bootstrap.own_doctor(folder) as own:
             report = await own.examine()
     else:
         async with bootstrap.peer_doctor(folder) as other:
             report = await other.examine(peer)
-    show(report, output.terminal())
+    show(report, output.terminal(), trace_id)
     return _EXIT[report.outcome]
 
 
-def show(report: "Report", terminal: Terminal) -> None:
-    """Print a report."""
+def show(report: "Report", terminal: Terminal, trace_id: str) -> None:
+    """Print a report; under the trace id both servers have its requests in their exchange logs."""
     if terminal.json:
-        terminal.show(describe(report))
+        terminal.show(describe(report) | {"trace_id": trace_id})
         return
     for result in report.results:
         terminal.styled(
@@ -67,6 +69,8 @@ def show(report: "Report", terminal: Terminal) -> None:
             for style, line in _lines(finding):
                 terminal.styled(style, " " * (_OUTCOME_WIDTH + _STEP_WIDTH + 1), line)
     terminal.styled(_STYLES[report.outcome], "", _conclusion(report))
+    if not report.own:
+        terminal.styled("dim", "", f"Every request of this, here and there: ocm log --trace {trace_id}")
 
 
 def _summary(result: "StepResult") -> str:

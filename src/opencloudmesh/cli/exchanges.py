@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import App, Group, Parameter, validators
 
+from opencloudmesh.cli.beside import parts_of
 from opencloudmesh.cli.faults import UsageFault
 from opencloudmesh.cli.formats import parse_moment
 from opencloudmesh.cli.operator import HERE, Folder
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Time = Annotated[str | None, Parameter(help="A span such as 30m, 1h or 2d, or a time such as 2030-12-31T14:00.")]
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_REASON = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
 _COLUMNS = ("ID", "TIME", "", "PEER", "REQUEST", "STATUS", "SECONDS", "ABOUT", "REASON")
 _FOLLOW_SECONDS = 1.0
 _FOLLOWED = 500
@@ -45,6 +47,7 @@ async def log(
     failed: bool = False,
     reason: str | None = None,
     limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))] = 50,
+    body: bool = False,
     follow: bool = False,
     folder: Folder = HERE,
     output: Output = Output(),
@@ -71,28 +74,34 @@ async def log(
         Only those that ended with this reason code.
     limit
         The most to list; the newest are.
+    body
+        Print each one whole, with headers and bodies.
     follow
         Go on and print what comes, until Ctrl-C.
     """
-    from opencloudmesh import bootstrap
     from opencloudmesh.services.records import ExchangeFilter
 
     now = time.time()
     wanted = ExchangeFilter(
-        peer=(peer or "").strip().lower(),
+        peer=_host(peer),
         since=parse_moment(since, now),
         until=parse_moment(until, now),
         trace_id=_trace_id(trace),
         direction=direction or "",
         failed=failed,
-        reason=reason or "",
+        reason=_reason(reason),
     )
+    if wanted.since and wanted.until and wanted.since >= wanted.until:
+        raise UsageFault("Nothing lies between --since and --until.", code="time-invalid", hint="Give --until a later time.")
     terminal = output.terminal()
-    async with bootstrap.beside(folder) as wiring:
+    async with parts_of(folder) as wiring:
         found = (await wiring.exchanges.find(wanted, limit=limit))[::-1]
         if follow:
-            await _follow(terminal, wiring.exchanges, wanted, found)
+            await _follow(terminal, wiring.exchanges, wanted, found, body=body)
             return
+    if body and found and not terminal.json:
+        terminal.show(None, *_whole(found))
+        return
     rows = [_row(exchange) for exchange in found]
     terminal.table({"items": [describe(exchange) for exchange in found]}, _COLUMNS, rows, empty="There are no such exchanges.")
     if any(exchange.failed for exchange in found):
@@ -107,14 +116,14 @@ async def show(
     output: Output = Output(),
 ) -> None:
     """Show one exchange: headers and bodies without secrets, why it failed, and what to do."""
-    from opencloudmesh import bootstrap
-
-    async with bootstrap.beside(folder) as wiring:
+    async with parts_of(folder) as wiring:
         found = await wiring.exchanges.of_id(exchange)
     output.terminal().show(describe(found), *_lines(found))
 
 
-async def _follow(terminal: Terminal, log: "Exchanges", wanted: "ExchangeFilter", found: Sequence["Exchange"]) -> None:
+async def _follow(
+    terminal: Terminal, log: "Exchanges", wanted: "ExchangeFilter", found: Sequence["Exchange"], *, body: bool
+) -> None:
     """Print what is there, and then what comes."""
     import asyncio
     from dataclasses import replace
@@ -122,10 +131,20 @@ async def _follow(terminal: Terminal, log: "Exchanges", wanted: "ExchangeFilter"
     newest = max((exchange.id for exchange in await log.find(type(wanted)(), limit=1)), default=0)
     while True:
         for exchange in found:
-            print(json.dumps(describe(exchange)) if terminal.json else "  ".join(map(clean, _row(exchange))).rstrip(), flush=True)
+            print(*map(clean, _followed(exchange, terminal, body=body)), sep="\n", flush=True)
             newest = max(newest, exchange.id)
         await asyncio.sleep(_FOLLOW_SECONDS)
         found = (await log.find(replace(wanted, after_id=newest), limit=_FOLLOWED))[::-1]
+
+
+def _followed(exchange: "Exchange", terminal: Terminal, *, body: bool) -> Sequence[str]:
+    if terminal.json:
+        return [json.dumps(describe(exchange))]
+    return _whole([exchange]) if body else ["  ".join(_row(exchange)).rstrip()]
+
+
+def _whole(found: Sequence["Exchange"]) -> list[str]:
+    return [line for exchange in found for line in (f"Exchange {exchange.id}", *_lines(exchange), "")]
 
 
 def describe(exchange: "Exchange") -> dict[str, Any]:
@@ -211,6 +230,21 @@ def _indented(body: str) -> str:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except ValueError:
         return body
+
+
+def _host(text: str | None) -> str:
+    """The server of an address, a URL or a host, as the log names it."""
+    from opencloudmesh.services.doctor.peer import read_peer
+
+    return "" if text is None else read_peer(text)
+
+
+def _reason(text: str | None) -> str:
+    """A reason code, which need not be one of ours: of a peer's answer it is the status."""
+    if text is not None and not _REASON.fullmatch(text):
+        hint = "Reason codes are listed in docs/reason-codes.md; http-404 is one, too."
+        raise UsageFault(f'"{text}" is no reason code.', code="reason-invalid", hint=hint)
+    return text or ""
 
 
 def _trace_id(text: str | None) -> str:

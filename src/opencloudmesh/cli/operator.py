@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Group, Parameter
 
+from opencloudmesh.cli.beside import parts_of
 from opencloudmesh.cli.formats import format_time
 from opencloudmesh.cli.session import PasswordFile
 from opencloudmesh.cli.terminal import PARAMETERS, Output
@@ -85,21 +86,18 @@ async def add(
     admin
         Make it an administrator: one who may also see and change what concerns the whole server.
     """
-    from opencloudmesh import bootstrap
     from opencloudmesh.cli.passwords import read_password
 
     secret = read_password(f"Password for {name}", file=password_file, repeat=True)
-    async with bootstrap.accounts(folder) as accounts:
-        user = await accounts.add_user(name, secret, display_name, admin=admin)
+    async with parts_of(folder) as wiring:
+        user = await wiring.accounts.add_user(name, secret, display_name, admin=admin)
     output.terminal().show(_describe(user), f"Added the user {user.name}.")
 
 
 async def list_users(*, folder: Folder = HERE, output: Output = Output()) -> None:
     """List the accounts."""
-    from opencloudmesh import bootstrap
-
-    async with bootstrap.accounts(folder) as accounts:
-        users = await accounts.users()
+    async with parts_of(folder) as wiring:
+        users = await wiring.accounts.users()
     rows = ((u.name, u.display_name, _state_of(u), "yes" if u.admin else "", format_time(u.created_at)) for u in users)
     document = {"items": [_describe(user) for user in users]}
     output.terminal().table(document, ("NAME", "DISPLAY NAME", "STATE", "ADMIN", "SINCE"), rows, empty="There are no users.")
@@ -139,10 +137,8 @@ async def admin(name: str, /, *, revoke: bool = False, folder: Folder = HERE, ou
     revoke
         Take that right away again.
     """
-    from opencloudmesh import bootstrap
-
-    async with bootstrap.accounts(folder) as accounts:
-        await accounts.set_admin(name, not revoke)
+    async with parts_of(folder) as wiring:
+        await wiring.accounts.set_admin(name, not revoke)
     what = "is no administrator any more" if revoke else "is an administrator now"
     output.terminal().show({"name": name, "admin": not revoke}, f"{name} {what}.")
 
@@ -155,20 +151,17 @@ async def password(name: str, /, *, password_file: PasswordFile = None, folder: 
     name
         The login name.
     """
-    from opencloudmesh import bootstrap
     from opencloudmesh.cli.passwords import read_password
 
     secret = read_password(f"New password for {name}", file=password_file, repeat=True)
-    async with bootstrap.accounts(folder) as accounts:
-        await accounts.set_password(name, secret)
+    async with parts_of(folder) as wiring:
+        await wiring.accounts.set_password(name, secret)
     output.terminal().show({"name": name}, f"Set the password of {name}.")
 
 
 async def _set_disabled(name: str, disabled: bool, folder: Path) -> None:
-    from opencloudmesh import bootstrap
-
-    async with bootstrap.accounts(folder) as accounts:
-        await accounts.set_disabled(name, disabled)
+    async with parts_of(folder) as wiring:
+        await wiring.accounts.set_disabled(name, disabled)
 
 
 def _state_of(user: "User") -> str:

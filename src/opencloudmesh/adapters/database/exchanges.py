@@ -1,8 +1,8 @@
 """The store of the exchange log.
 
 Rules: rows are added many at a time; a search compiles one statement for each set of filters that is ever used; where there are
-too many rows, or too many of strangers who were refused, those go first, and then those of the peer that has most: nobody's flood drives out
-what others said.
+too many rows, or too many of strangers who were refused, those go first, and then the oldest of the peer that has most: nobody's
+flood drives out what others said.
 """
 
 from collections.abc import Sequence

@@ -28,11 +28,20 @@ from opencloudmesh.web.errors import (
     user_answer,
     user_internal,
 )
-from opencloudmesh.web.user_api import administration, deliveries, inbox, peers, repair, sessions, shares
+from opencloudmesh.web.user_api import administration, deliveries, exchanges, inbox, peers, repair, sessions, shares
 from opencloudmesh.web.user_api.services import UserServices
 
 log = structlog.get_logger(__name__)
-ROUTERS = (sessions.router, peers.router, repair.router, shares.router, inbox.router, deliveries.router, administration.router)
+ROUTERS = (
+    sessions.router,
+    peers.router,
+    repair.router,
+    shares.router,
+    inbox.router,
+    deliveries.router,
+    administration.router,
+    exchanges.router,
+)
 
 
 # ---------------------------------------------------------------- the app

@@ -12,6 +12,8 @@ from opencloudmesh.services.records import (
     AuditEntry,
     Delivery,
     DeliveryAttempt,
+    Exchange,
+    ExchangeFilter,
     IncomingShare,
     OutgoingShare,
     PeerKey,
@@ -88,6 +90,11 @@ class TrustDecisions(Protocol):
     async def set_quarantine(self, on: bool | None, act: Act, /) -> TrustBook: ...
 
 
+class Exchanges(Protocol):
+    async def find(self, wanted: ExchangeFilter, /, *, limit: int = 100) -> Sequence[Exchange]: ...
+    async def of_id(self, exchange_id: int, /) -> Exchange: ...
+
+
 class UserServices(Protocol):
     """The use cases behind the user API."""
 
@@ -107,3 +114,5 @@ class UserServices(Protocol):
     def registry(self) -> Registry: ...
     @property
     def trust_decisions(self) -> TrustDecisions: ...
+    @property
+    def exchanges(self) -> Exchanges: ...
