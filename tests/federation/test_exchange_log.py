@@ -1,4 +1,4 @@
-"""The exchange log of real servers: the trace id of a user's error leads to both servers, and the doctor's requests stand there."""
+"""The exchange log of real servers: an error's trace id leads to both of them, and the doctor's requests stand there."""
 
 import json
 
