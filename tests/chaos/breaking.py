@@ -41,7 +41,7 @@ class Breaking:
         end = min(fault.at + fault.seconds, self._plan.size.seconds)
         pause = max(0.1, self._began + end - time.monotonic())
         server = self._servers[fault.where[0]]
-        if (fault.kind in (CLOCK, CLOCK_FAR) and not self._around.faketime) or (fault.kind == DISK and not self._around.is_apart):
+        if fault.kind == DISK and not self._around.is_apart:
             self.counts[f"{fault.kind}: left out"] += 1
             return
         if fault.kind == KILL:

@@ -16,7 +16,7 @@ from tests.chaos.network import Path
 from tests.chaos.plan import Plan
 from tests.chaos.server import ChaosServer
 from tests.chaos.surroundings import Surroundings
-from tests.chaos.watching import Watcher
+from tests.chaos.watching import Watcher, many_addresses
 
 _REST_SECONDS = 60.0
 """How long patient users go on after the last fault."""
@@ -45,10 +45,13 @@ class Run:
     async def run(self) -> list[str]:
         """Carry it out; what is wrong at the end."""
         timeout = aiohttp.ClientTimeout(total=30, sock_connect=5)
-        async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=400)) as http:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=400)) as http,
+            aiohttp.ClientSession(timeout=timeout, connector=many_addresses(self._plan.seed)) as asking,
+        ):
             try:
                 await self._set_up()
-                return await self._story(http)
+                return await self._story(http, asking)
             finally:
                 for path in self._paths.values():
                     await path.close()
@@ -68,13 +71,13 @@ class Run:
         for path in self._paths.values():
             await path.server_is(up=True)
 
-    async def _story(self, http: aiohttp.ClientSession) -> list[str]:
+    async def _story(self, http: aiohttp.ClientSession, asking: aiohttp.ClientSession) -> list[str]:
         began = time.monotonic()
         acting = Acting(self._plan, self.servers, http, began)
         await acting.upload()
         acting.began = began = time.monotonic()
         breaking = Breaking(self._plan, self.servers, self._paths, self._around, began)
-        watcher = Watcher(acting, self.servers, http, self._plan.seed)
+        watcher = Watcher(acting, self.servers, asking, self._plan.seed)
         watching = asyncio.create_task(watcher.run())
         living = asyncio.create_task(acting.run())
         await breaking.run()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.chaos.surroundings import Surroundings, environment
 
 _DISK_MEGABYTES = 48
 _START_SECONDS = 120.0
-_CLOCK_SETTLES = 2.5
+_CLOCK_SETTLES = 0.1
 _SETTINGS = {
     "retry_first": "0.5",
     "retry_max": "5.0",
@@ -130,25 +131,23 @@ class ChaosServer(ServerProcess):
 
     # ------------------------------------------------------------ the clock
     def set_clock(self, offset: float) -> None:
-        """Let the server's clock be this far ahead; it sees so within a second."""
-        self._write_offset(offset)
+        """Let the server's clock be this far ahead from now on."""
         self._offsets.append((time.monotonic(), offset))
+        self._write_offset(offset)
 
     def _write_offset(self, offset: float) -> None:
-        new = self._clock.with_suffix(".new")
-        new.write_text(f"{offset:+.0f}\n")
-        new.replace(self._clock)
+        with self._clock.open("r+b" if self._clock.exists() else "wb") as handle:  # in place: the server has it in its memory
+            handle.write(struct.pack("d", offset))
 
     @property
     def offset(self) -> float:
         return self._offsets[-1][1]
 
-    def clock_at_least(self) -> float:
-        """What the server's clock has reached by now for certain."""
-        now = time.monotonic()
-        recent = [offset for since, offset in self._offsets if since > now - _CLOCK_SETTLES]
-        before = [offset for since, offset in self._offsets if since <= now - _CLOCK_SETTLES][-1]
-        return time.time() + min([before, *recent])
+    def clock_at_least(self, since: float) -> float:
+        """What the server's clock showed for certain at any moment since then (monotonic)."""
+        after = [offset for at, offset in self._offsets if at > since - _CLOCK_SETTLES]
+        before = [offset for at, offset in self._offsets if at <= since - _CLOCK_SETTLES][-1:]
+        return time.time() - (time.monotonic() - since) + min(before + after)
 
     # ------------------------------------------------------------ the disk
     def fill_disk(self) -> None:

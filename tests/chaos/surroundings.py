@@ -1,10 +1,9 @@
-"""What the machine gives for a run: namespaces of mounts, a clock that can be set, a database server; and what it does not.
+"""What the machine gives for a run: namespaces of mounts, small disks, a database server; and what it does not.
 
 Every server gets an /etc/hosts of its own, in a mount namespace of its own, in which the names of the others are addresses of
 127.0.0.0/8 that nobody else uses: that tells the caller apart (see `network`). As root, or where users may make namespaces.
 """
 
-import glob
 import os
 import shutil
 import subprocess
@@ -13,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DOMAIN = "chaos.test"
-_SHIM = Path(__file__).with_name("under_faketime")
-_FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+_SHIM = Path(__file__).with_name("shifted_clock")
 
 
 def way_apart() -> list[str] | None:
@@ -48,10 +46,6 @@ class Surroundings:
     """What could not be had, each with what is left out for it."""
 
     def __post_init__(self) -> None:
-        found = glob.glob(_FAKETIME)
-        self.faketime = found[0] if found else ""
-        if not self.faketime:
-            self.missing.append("libfaketime (Debian: faketime): no clock is skewed")
         if not self.is_apart:
             self.missing.append("mount namespaces: paths are cut for all callers of a server together, no disk gets full")
         if not self.postgres:
@@ -90,16 +84,8 @@ class Surroundings:
         before = dying_with_us()
         if self.is_apart:
             before += ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]
-        if self.faketime:
-            before += [
-                "env",
-                f"LD_PRELOAD={self.faketime}",
-                f"FAKETIME_TIMESTAMP_FILE={clock}",
-                "FAKETIME_CACHE_DURATION=1",
-                "FAKETIME_DONT_FAKE_MONOTONIC=1",
-                "NO_FAKE_STAT=1",
-                f"PYTHONPATH={_SHIM}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep),
-            ]
+        path = f"{_SHIM}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep)
+        before += ["env", f"CHAOS_CLOCK={clock}", f"PYTHONPATH={path}"]
         return [*before, *command]
 
     def mount_small_disk(self, folder: Path, megabytes: int) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import random
+import socket
 import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import aiohttp
 
@@ -26,6 +28,19 @@ _PAUSE = 0.03
 _NO_ANSWER = (aiohttp.ClientError, TimeoutError, ConnectionError)
 
 
+def many_addresses(seed: int) -> aiohttp.TCPConnector:
+    """Connections each from another address: the limit of refusals by address must not answer in the gate's place."""
+    chance = random.Random(seed + 3)
+
+    def new_socket(info: tuple[Any, ...]) -> socket.socket:
+        made = socket.socket(*info[:3])
+        made.setblocking(False)
+        made.bind((f"127.{chance.randrange(200, 250)}.{chance.randrange(256)}.{chance.randrange(1, 255)}", 0))
+        return made
+
+    return aiohttp.TCPConnector(socket_factory=new_socket, force_close=True)
+
+
 @dataclass
 class Witness:
     """Knows the secret of a share, and a token for it that outlives it."""
@@ -39,10 +54,10 @@ class Witness:
 class Watcher:
     """Watches until it is cancelled."""
 
-    def __init__(self, acting: Acting, servers: Sequence[ChaosServer], http: aiohttp.ClientSession, seed: int) -> None:
+    def __init__(self, acting: Acting, servers: Sequence[ChaosServer], asking: aiohttp.ClientSession, seed: int) -> None:
         self._acting = acting
         self._servers = servers
-        self._http = http
+        self._asking = asking
         self._chance = random.Random(seed + 2)
         self._known: dict[int, Witness] = {}
         self.counts: Counter[str] = Counter()
@@ -67,13 +82,13 @@ class Watcher:
         for witness in list(self._known.values()):
             await self._probe(witness, everything=True)
 
-    def _has_ended(self, record: Record) -> str:
-        """Why access must be refused to a request that begins now; empty where it may be given."""
-        if record.unshared_at is not None:
-            return f"unshared {time.monotonic() - record.unshared_at:.1f} s ago"
-        clock = self._servers[record.life.giver[0]].clock_at_least()
+    def _has_ended(self, record: Record, since: float) -> str:
+        """Why a request between `since` (monotonic) and now had to be refused; empty where it may be granted."""
+        if record.unshared_at is not None and record.unshared_at < since:
+            return f"unshared {since - record.unshared_at:.1f} s before"
+        clock = self._servers[record.life.giver[0]].clock_at_least(since)
         if record.expires_at is not None and clock >= record.expires_at:
-            return f"expired {clock - record.expires_at:.1f} s ago"
+            return f"expired {clock - record.expires_at:.1f} s before"
         return ""
 
     # ------------------------------------------------------------ learning
@@ -89,7 +104,7 @@ class Watcher:
                 continue
             self._known[number] = Witness(record, secret)
         for witness in self._known.values():
-            if not witness.token and witness.tries < 5 and not self._has_ended(witness.record):
+            if not witness.token and witness.tries < 5 and not self._has_ended(witness.record, time.monotonic()):
                 witness.tries += 1
                 witness.token = await self._exchange(witness) or ""
 
@@ -109,7 +124,7 @@ class Watcher:
             nonce=new_token(),
         )
         status, content = await self._ask("POST", f"{giver.at}/ocm/token", dict((*own, *added)), body)
-        self.counts[f"token requests answered {status}"] += 1
+        self.counts[f"token requests answered {_said(status, content)}"] += 1
         return str(json.loads(content)["access_token"]) if status == 200 else None
 
     # ------------------------------------------------------------ probing
@@ -122,15 +137,16 @@ class Watcher:
             await self._try(record, "secret", url, self._chance.choice((f"Bearer {witness.secret}", _basic(witness.secret))))
         if record.path and record.name != COMMON and (everything or self._chance.random() < 0.3):
             await self._try_as_receiver(record)
-        if (everything or self._chance.random() < 0.1) and (why := self._has_ended(record)) and await self._exchange(witness):
-            self.violations.append(f"share {record.life.number}, {why}: a new token was given")
+        if everything or self._chance.random() < 0.1:
+            since = time.monotonic()
+            if await self._exchange(witness) and (why := self._has_ended(record, since)):
+                self.violations.append(f"share {record.life.number}, {why}: a new token was given")
 
     async def _try(self, record: Record, what: str, url: str, authorization: str) -> None:
-        why = self._has_ended(record)
+        since = time.monotonic()
         status, content = await self._ask("GET", url, {"authorization": authorization})
-        granted = status in (200, 206, 207)
-        if status:
-            self._count(what, granted, why)
+        granted, why = status in (200, 206, 207), self._has_ended(record, since)
+        self._count(what, status, granted, why)
         if granted and (why or what == "secret"):
             self.violations.append(
                 f"share {record.life.number} ({record.provider_id}), {why or 'living'}: GET with the {what} was answered "
@@ -139,27 +155,35 @@ class Watcher:
 
     async def _try_as_receiver(self, record: Record) -> None:
         server, user = record.life.receiver
-        why = self._has_ended(record) or ("left" if record.left else "")
+        since, has_left = time.monotonic(), record.left
         try:
             status, content = await self._acting.users[server][user].file("GET", record.path)
         except _NO_ANSWER:
             return
         expected = content_of(record.name, record.life.giver[0], f"u{record.life.giver[1]}")
-        granted = status == 200 and content == expected
-        self._count("receiver", granted, why)
+        why = self._has_ended(record, since) or ("left" if has_left else "")
+        self._count("receiver", status, status == 200 and content == expected, why)
         if status == 200 and (why or content != expected):
             self.violations.append(f"share {record.life.number}, {why or 'living'}: its receiver reads {content[:60]!r}")
 
-    def _count(self, what: str, granted: bool, why: str) -> None:
+    def _count(self, what: str, status: int, granted: bool, why: str) -> None:
         of = "ended" if why else "living"
-        self.counts[f"{what} of a share {of}: {'opens' if granted else 'refused'}"] += 1
+        said = "opens" if granted else f"{status}" if status else "no answer"
+        self.counts[f"{what} of a share {of}: {said}"] += 1
 
     async def _ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> tuple[int, bytes]:
         try:
-            async with self._http.request(method, url, headers=headers, data=body or None) as answer:
+            async with self._asking.request(method, url, headers=headers, data=body or None) as answer:
                 return answer.status, await answer.read()
         except _NO_ANSWER:
             return 0, b""
+
+
+def _said(status: int, content: bytes) -> str:
+    try:
+        return f"{status} {json.loads(content).get('error', '')}".rstrip()
+    except ValueError:
+        return str(status) if status else "no answer"
 
 
 def _basic(secret: str) -> str:
