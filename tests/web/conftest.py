@@ -19,6 +19,7 @@ from opencloudmesh.services.share_reception import Senders
 from opencloudmesh.web.app import build_app
 from opencloudmesh.web.ocm_api import DiscoveryDocument
 from tests.web.memory_exchanges import MemoryExchanges
+from tests.web.memory_trust import MemoryTrust
 
 ORIGIN = "https://cloud.example.org"
 DISCOVERY = build_discovery(OwnOffer(origin=ORIGIN, provider="test"))
@@ -374,6 +375,7 @@ class MemoryServer:
         self.deliveries = MemoryDeliveries()
         self.repair = MemoryRepair()
         self.exchanges = MemoryExchanges()
+        self.registry = self.trust_decisions = MemoryTrust()
         self.is_ready: bool | Exception = True
         self.mounted: list[dict[str, Any]] = []
         self.app = build_app(

@@ -83,8 +83,16 @@ OPERATIONS = [
     ("POST", "/shares/repair"),
     ("POST", "/deliveries/1/retry"),
     ("POST", "/deliveries/1/cancel"),
+]
+OF_ADMINISTRATORS = [
     ("GET", "/admin/exchanges"),
     ("GET", "/admin/exchanges/1"),
+    ("GET", "/admin/trust"),
+    ("POST", "/admin/trust"),
+    ("GET", "/admin/peers"),
+    ("GET", "/admin/peers/peer.example.org"),
+    *(("POST", f"/admin/peers/peer.example.org/{act}") for act in ("allow", "deny", "forget", "pin", "unpin", "acknowledge")),
+    ("GET", "/admin/audit"),
 ]
 
 
@@ -108,7 +116,7 @@ async def test_a_wrong_password_is_401(server):
     assert answer.header("www-authenticate") == "Bearer"
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+@pytest.mark.parametrize(("method", "path"), [*OPERATIONS, *OF_ADMINISTRATORS])
 @pytest.mark.parametrize(
     "headers", [{}, {"authorization": "Bearer guessed"}, {"authorization": "Basic YTpi"}, {"authorization": "Bearer"}]
 )
@@ -407,7 +415,7 @@ async def test_the_description_names_every_error(server):
     description = json.loads((await server.ask("GET", "/api/v1/openapi.json")).body)
     assert description["servers"] == [{"url": "/api/v1"}]
     operations = [operation for path in description["paths"].values() for operation in path.values()]
-    assert len(operations) == len(OPERATIONS) + 1
+    assert len(operations) == len(OPERATIONS) + len(OF_ADMINISTRATORS) + 1
     for operation in operations:
         assert {"422", "500", "503", "401"} <= set(operation["responses"])
         for status, response in operation["responses"].items():

@@ -138,7 +138,7 @@ class TrustDecisions:
                 note_keys(tx, canonical, fetched, self._clock())
             keys = current_keys(tx, canonical)
             after = sorted(key.thumbprint for key in keys)
-            if not keys:
+            if not keys or (fetched is not None and len(fetched) == 0):
                 raise Conflict(f"{canonical} publishes no keys that could be pinned.", code="keys-none")
             if before and before != after and not renew:
                 raise Conflict(
