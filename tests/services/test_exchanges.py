@@ -1,6 +1,7 @@
 """The exchange log: noting never waits and is bounded, strangers fill nothing, what is too old or too much goes in batches."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -138,6 +139,27 @@ async def test_what_is_being_written_when_the_server_ends_is_not_lost(log: Excha
         log.note(seen())
         asyncio.get_running_loop().call_soon(go_on.set)  # while it ends
     assert len(await log.find(ExchangeFilter())) == 2
+
+
+async def test_most_of_the_processor_is_left_to_the_requests(database: Database, time: SimulatedTime) -> None:
+    """Each reading of the processor's clock is 20 ms later: a hundred rows cost that, and a longer rest follows."""
+    rests: list[float] = []
+    ticks = itertools.count()
+    done = asyncio.Event()
+
+    async def pause(seconds: float) -> None:
+        rests.append(seconds)
+        if len(rests) == 5:
+            done.set()
+        await asyncio.sleep(0)
+
+    log = Exchanges(database=database, clock=time, pause=pause, spent=lambda: next(ticks) * 0.02)
+    async with Running(log):
+        for _ in range(450):
+            log.note(seen())
+        await done.wait()
+    assert rests[1:5] == pytest.approx([0.24] * 4)
+    assert len(await log.find(ExchangeFilter(), limit=1000)) == 450
 
 
 async def test_one_that_cannot_be_read_costs_no_other(log: Exchanges) -> None:

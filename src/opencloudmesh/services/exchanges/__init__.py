@@ -6,7 +6,8 @@ How it works
   microseconds, and never waits: what was seen goes into a queue of bounded length and size, and what finds no place there is
   counted and forgotten.
 - In the background the queue is emptied twice a second. In a thread, secrets are taken out (`protocol.redaction`) and the sender
-  is named; then all of it is written in one transaction. At the end of the server what waits is written too.
+  is named; then all of it is written, a hundred rows at a time, with rests that leave the processor to the requests: after a
+  flood the log follows some seconds later. At the end of the server what waits is written too.
 - A peer is verified where its signature, its credentials or its TLS certificate said who it is. Else the log shows whom the
   request claims to come from, and that nobody has proved it.
 - Strangers cannot fill the log: of refused requests of unverified senders at most 10 a minute are kept of one address, and 60 of

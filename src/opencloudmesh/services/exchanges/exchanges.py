@@ -1,6 +1,7 @@
 """`Exchanges` (see the package)."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -16,7 +17,9 @@ from opencloudmesh.services.records import Exchange, ExchangeFilter
 _log = structlog.get_logger(__name__)
 _MOST_WAITING = 10_000
 _MOST_BYTES = 16 << 20
-_ROWS_A_WRITE = 400
+_ROWS_A_WRITE = 100
+_REST = 12.0
+"""For each second that the work takes of a processor, so many are left to the requests."""
 _GATHER_SECONDS = 0.5
 _TELL_SECONDS = 60.0
 _SWEPT = 200
@@ -50,6 +53,7 @@ class Exchanges:
         days: float = 14.0,
         rows: int = 500_000,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        spent: Callable[[], float] = time.thread_time,
         most_waiting: int = _MOST_WAITING,
     ) -> None:
         self._db = database
@@ -58,6 +62,7 @@ class Exchanges:
         self._seconds = days * 86400.0
         self._rows = rows
         self._pause = pause
+        self._spent = spent
         self._most_waiting = most_waiting
         self._waiting: deque[Seen] = deque()
         self._bytes = 0
@@ -120,16 +125,20 @@ class Exchanges:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _ROWS_A_WRITE))]
             self._bytes -= sum(seen.size + _OVERHEAD for seen in batch)
-            await self._write(await asyncio.to_thread(self._made, batch))
+            rows, seconds = await asyncio.to_thread(self._made, batch)
+            await self._write(rows)
+            if self._running and self._waiting:
+                await self._pause(seconds * _REST)
 
-    def _made(self, batch: Sequence[Seen]) -> Sequence[Exchange]:
-        rows = []
+    def _made(self, batch: Sequence[Seen]) -> tuple[Sequence[Exchange], float]:
+        """The rows, and how many seconds of a processor they took."""
+        rows, begun = [], self._spent()
         for seen in batch:
             try:
                 rows.append(row_of(seen, self._body_bytes))
             except Exception as error:  # what a peer sends must not cost us the others; its text may hold a secret
                 _log.error("exchange-not-noted", reason="internal", fault=type(error).__name__, peer=seen.peer)
-        return rows
+        return rows, self._spent() - begun
 
     async def _write(self, rows: Sequence[Exchange]) -> None:
         if not rows:
