@@ -1,0 +1,152 @@
+"""`ocm peer` on a real server's folder: what it prints, what it records, and what it refuses."""
+
+import json
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from opencloudmesh.adapters.keys.signing_key import SigningKey
+
+ROUTE = """
+[[routes]]
+name = "tests"
+hosts = ["127.0.0.1"]
+networks = ["127.0.0.0/8"]
+plain_http = true
+"""
+
+
+@pytest.fixture
+def peer(ocm: Any) -> Callable[..., Any]:
+    """`ocm peer ... --dir cloud`, on a folder that was just made."""
+    assert ocm("init", "cloud", "--origin", "http://127.0.0.1:8080").status == 0
+    return lambda *words: ocm("peer", *words, "--dir", "cloud")
+
+
+def test_without_any_server(peer: Any) -> None:
+    listed = peer("list")
+    assert (listed.status, listed.out) == (0, "No server is known yet, and nothing was decided.\n")
+    assert listed.err.splitlines() == [
+        "Mode: open (configuration file).",
+        "Quarantine of unknown senders: off (configuration file).",
+    ]
+    assert peer("list", "--json").document["items"] == []
+
+
+def test_decisions_are_made_shown_and_taken_back(peer: Any) -> None:
+    assert peer("deny", "Foe.example", "--reason", "spam").out == "Denied foe.example.\n"
+    assert peer("allow", "friend.example").out == "Allowed friend.example.\n"
+    assert peer("deny", ".bad.example", "--json").document["host"] == ".bad.example"
+    listed = peer("list", "--json").document
+    assert [(entry["subject"], entry["decision"]) for entry in listed["entries"]] == [
+        (".bad.example", "deny"),
+        ("foe.example", "deny"),
+        ("friend.example", "allow"),
+    ]
+    shown = peer("show", "foe.example")
+    assert "foe.example: denied (denylisted)" in shown.out
+    assert "Decided by the operator: spam." in shown.out
+    assert "Forgot the decision about foe.example. Now: Every server" in peer("forget", "foe.example").out
+    acts = peer("audit", "--json").document["items"]
+    assert [(act["action"], act["subject"], act["reason"]) for act in acts] == [
+        ("forget", "foe.example", ""),
+        ("deny", ".bad.example", ""),
+        ("allow", "friend.example", ""),
+        ("deny", "foe.example", "spam"),
+    ]
+    assert all(act["actor"].startswith("operator ") for act in acts)
+    assert [act["action"] for act in peer("audit", "--peer", ".bad.example", "--json").document["items"]] == ["deny"]
+    assert len(peer("audit", "--since", "1h", "--limit", "2", "--json").document["items"]) == 2
+
+
+def test_the_mode_and_the_quarantine(peer: Any) -> None:
+    assert peer("mode").out.startswith("Mode: open (configuration file).")
+    assert peer("mode", "invite-only").out.startswith("Mode: invite-only (operator).")
+    assert "Warning: The mode is allowlist" in peer("mode", "allowlist").out
+    assert peer("mode", "--reset", "--json").document == {"mode": "open", "mode_source": "configuration", "warnings": []}
+    assert peer("quarantine", "on", "--json").document == {"quarantine": True, "quarantine_source": "operator"}
+    assert peer("quarantine", "--reset", "--json").document == {"quarantine": False, "quarantine_source": "configuration"}
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (("show", "nobody.example"), 1, "peer-unknown"),
+        (("forget", "nobody.example"), 1, "peer-unknown"),
+        (("unpin", "nobody.example"), 1, "peer-unknown"),
+        (("acknowledge", "nobody.example"), 1, "peer-unknown"),
+        (("deny", "https://x/"), 1, "host-invalid"),
+        (("pin", ".example"), 1, "host-invalid"),
+        (("audit", "--peer", "a b"), 1, "host-invalid"),
+        (("mode", "closed"), 2, "usage"),
+        (("mode", "open", "--reset"), 2, "usage"),
+        (("quarantine", "on", "--reset"), 2, "usage"),
+        (("allow", "a.example", "--reason", "x" * 501), 2, "usage"),
+        (("audit", "--limit", "0"), 2, "usage"),
+        (("audit", "--since", "yesterday-ish"), 2, "time-invalid"),
+        (("allow",), 2, "usage"),
+    ],
+)
+def test_what_means_nothing_is_refused(peer: Any, words: tuple[str, ...], status: int, code: str) -> None:
+    refused = peer(*words, "--json")
+    assert (refused.status, refused.document["error"]["code"]) == (status, code)
+    assert peer("audit", "--json").document["items"] == []
+
+
+# ---------------------------------------------------------------- keys
+@pytest.fixture
+def other() -> Iterator[Any]:
+    """Another server: its host, and the keys that it publishes."""
+
+    class Keys(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(server.published).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            """Nothing."""
+
+    class Server(ThreadingHTTPServer):
+        published: dict[str, Any]
+        host: str
+
+    server = Server(("127.0.0.1", 0), Keys)
+    server.host = f"127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def keys_of(host: str) -> dict[str, Any]:
+    return SigningKey(Ed25519PrivateKey.generate(), host=host).public_jwks()
+
+
+def test_keys_are_pinned_renewed_and_let_go(peer: Any, other: Any) -> None:
+    with Path("cloud/opencloudmesh.toml").open("a") as file:
+        file.write(ROUTE)
+    other.published = keys_of(other.host)
+    first = peer("pin", other.host, "--reason", "by phone")
+    assert (first.status, first.out.startswith(f"Pinned the keys of {other.host}:\n")) == (0, True)
+    (key,) = peer("show", other.host, "--json").document["keys"]
+    assert (key["pinned"], key["thumbprint"] in first.out) == (True, True)
+    other.published = keys_of(other.host)
+    renewed = peer("pin", other.host, "--renew", "--json").document["keys"]
+    assert [one["thumbprint"] for one in renewed] != [key["thumbprint"]]
+    shown = peer("show", other.host).out
+    assert "Keys, pinned:" in shown
+    assert ", gone 20" in shown
+    assert peer("unpin", other.host).out == f"The keys of {other.host} are not pinned any more.\n"
+    assert peer("acknowledge", other.host).status == 0
+    assert peer("forget", other.host, "--all").out.startswith(f"Forgot all that was known of {other.host}.")
+    assert peer("show", other.host).status == 1
