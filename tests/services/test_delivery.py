@@ -497,7 +497,10 @@ async def test_a_user_sees_his_own_only(queue: Queue, bob: User) -> None:
 async def test_retry_tries_at_once_also_behind_an_open_breaker(queue: Queue) -> None:
     await queue.start()
     tried = await queue.after_one_try(DOWN)
+    pushed: list[str] = []
+    queue.worker.on_push.append(pushed.append)
     assert (await queue.worker.retry(queue.user, tried.id)).due_at == NOW
+    assert pushed == [tried.peer]
     await queue.settle()
     assert await queue.state(tried.id) == "done"
     with pytest.raises(Conflict) as refusal:

@@ -169,6 +169,29 @@ async def test_a_failure_is_remembered_for_some_seconds(
     assert await peers.discover(away.host), "a failure does not make a fresh document worse"
 
 
+async def test_a_clock_that_is_set_back_keeps_no_failure_and_no_old_document(
+    peers: Peers, away: SimulatedServer, network: SimulatedNetwork, time: SimulatedTime
+) -> None:
+    network.down.add(away.host)
+    with pytest.raises(PeerUnreachable):
+        await peers.discover(away.host)
+    network.down.clear()
+    time.set_back(400)
+    await peers.discover(away.host)
+    time.set_back(400)
+    await peers.discover(away.host)
+    assert away.fetched(DISCOVERY) == 3
+
+
+async def test_a_server_that_a_user_wants_asked_is_asked(peers: Peers, away: SimulatedServer, network: SimulatedNetwork) -> None:
+    network.down.add(away.host)
+    with pytest.raises(PeerUnreachable):
+        await peers.discover(away.host)
+    network.down.clear()
+    peers.forgive(away.host)
+    await peers.discover(away.host)
+
+
 async def test_a_server_that_called_is_asked_again_at_once(
     peers: Peers, away: SimulatedServer, network: SimulatedNetwork
 ) -> None:

@@ -104,6 +104,7 @@ class UseCases(Outside):
             skew=signatures.skew_seconds,
         )
         peers.on_contact.append(self.deliveries.peer_seen)
+        self.deliveries.on_push.append(peers.forgive)
         return peers
 
     @cached_property

@@ -1,6 +1,6 @@
 """The queue of deliveries as its users see it (see the package)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from opencloudmesh.protocol.errors import Conflict, NotFound
 from opencloudmesh.services.delivery.messages import Handler
@@ -28,6 +28,8 @@ class Deliveries:
         self._db = database
         self._clock = clock
         self._policy = policy
+        self.on_push: list[Callable[[str], None]] = []
+        """Called with the peer where a user wants something tried now."""
         self._worker = Worker(database=database, clock=clock, holder=new_token(), policy=policy, wait=wait, measures=measures)
 
     async def start(self, handlers: Mapping[str, Handler], *, sole_process: bool) -> None:
@@ -109,6 +111,8 @@ class Deliveries:
             return _owned(tx, user, delivery_id)
 
         found = await self._db.write(work)
+        for listener in self.on_push:
+            listener(found.peer)
         self._worker.push(found.peer)
         return found
 

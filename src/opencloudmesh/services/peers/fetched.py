@@ -31,10 +31,10 @@ class Fetched(Generic[V]):
         """The value, not older than `max_age` seconds; a failure younger than that, and than some seconds, is raised again."""
         now = self._clock()
         found = self._values.get(host)
-        if found is not None and found[1] + max_age > now:
+        if found is not None and _is_younger(found[1], max_age, now):
             return found[0]
         failed = self._failures.get(host)
-        if failed is not None and failed[1] + min(max_age, _FAILED_SECONDS) > now:
+        if failed is not None and _is_younger(failed[1], min(max_age, _FAILED_SECONDS), now):
             raise copy.copy(failed[0])  # a copy: raised again and again, one would gather the frames of all who met it
         task = self._running.get(host)
         if task is None:
@@ -66,8 +66,13 @@ class Fetched(Generic[V]):
         return found[0] if found is not None else None
 
     def forgive(self, host: str) -> None:
-        """The server was heard of: do not hold its last failure against it."""
+        """Do not hold its last failure against it: the server was heard of, or a user wants it asked."""
         self._failures.pop(host, None)
+
+
+def _is_younger(at: float, age: float, now: float) -> bool:
+    """What comes from the future was left behind by a clock that was set back; nobody knows how old it is."""
+    return at <= now < at + age
 
 
 def _put(cache: "OrderedDict[str, T]", host: str, value: T) -> None:

@@ -59,9 +59,9 @@ class Peers:
         self._contacts: dict[str, float] = {}
         self._failing: set[str] = set()
         self.on_contact: list[Callable[[str], None]] = []
+        """Called with the host after each verified message from it."""
         self.on_alert: list[Callable[[str, str], None]] = []
         """Called with the host and a reason code where a server's keys changed as no rotation does."""
-        """Called with the host after each verified message from it."""
         self.on_exchange: list[Callable[[str, bool], None]] = []
         """Called with the host after each exchange that we began, and whether it answered (5xx is no answer)."""
 
@@ -87,6 +87,10 @@ class Peers:
         """
         self.check_allowed(host)
         return await self._documents.get(host, max_age=0.0 if fresh else FRESH_SECONDS)
+
+    def forgive(self, host: str) -> None:
+        """A user wants this server asked now: forget that it could not be discovered a moment ago."""
+        self._documents.forgive(host)
 
     async def _fetch_discovery(self, host: str) -> Discovery:
         first: OCMError | None = None
