@@ -8,7 +8,7 @@ import pytest
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, SignatureRefused, TemporarilyUnavailable
 from opencloudmesh.services.peers import Act, PeerRegistry, Peers, TrustBook, TrustDecisions, TrustWatch
 from opencloudmesh.services.ports import Database
-from opencloudmesh.services.records import AuditEntry
+from opencloudmesh.services.records import AuditEntry, User
 from tests.services.home import make_home, make_peers
 from tests.services.world import NOW, SimulatedNetwork, SimulatedServer, SimulatedTime, new_token
 
@@ -222,6 +222,30 @@ async def test_a_server_with_living_shares_is_not_forgotten_and_a_denial_tells_w
     assert raised.value.code == "peer-in-use"
     _, affected = await office.decisions.deny(".example", ACT)
     assert (affected.given, affected.received, affected.waiting) == (0, 1, 0)
+
+
+async def test_users_see_why_a_share_cannot_be_reached_and_that_it_can_again(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
+) -> None:
+    home = make_home(database, network, time)
+    office = make_office(database, home.peers, time, TrustBook())
+    given = await home.creation.create(alice, path="notes", share_with=f"dora@{AWAY}", permissions=("read",), expires_at=None)
+    await home.reception.receive(away.share())
+
+    async def reasons() -> set[str]:
+        (received,) = await home.reception.inbox(alice)
+        listed = [*await home.creation.shares(alice), received]
+        shown = [await home.creation.share(alice, given.id), await home.reception.incoming(alice, received.id)]
+        return {share.reason for share in [*listed, *shown]}
+
+    assert await reasons() == {""}
+    await office.decisions.deny(AWAY, ACT)
+    assert await reasons() == {"policy-denied"}
+    await office.decisions.forget(AWAY, ACT)
+    assert await reasons() == {""}
+    await home.creation.unshare(alice, given.id)
+    await office.decisions.deny(AWAY, ACT)
+    assert (await home.creation.share(alice, given.id)).reason == "", "what has ended has its own reason"
 
 
 # ---------------------------------------------------------------- keys

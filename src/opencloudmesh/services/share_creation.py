@@ -138,11 +138,12 @@ class ShareCreation:
 
     async def shares(self, user: User, *, after_id: int = 0, limit: int = 1000) -> Sequence[OutgoingShare]:
         """The user's outgoing shares, by id."""
-        return await self._db.read(lambda tx: tx.outgoing_shares.of_user(user.id, after_id=after_id, limit=limit))
+        found = await self._db.read(lambda tx: tx.outgoing_shares.of_user(user.id, after_id=after_id, limit=limit))
+        return [self._peers.shown(share) for share in found]
 
     async def share(self, user: User, share_id: int) -> OutgoingShare:
         """One outgoing share of the user; raises `NotFound` (share-unknown)."""
-        return await self._db.read(lambda tx: _owned(tx, user, share_id))
+        return self._peers.shown(await self._db.read(lambda tx: _owned(tx, user, share_id)))
 
     async def unshare(self, user: User, share_id: int) -> OutgoingShare:
         """Take a share back: access ends with this transaction, the Receiving Server is told when it can be reached.

@@ -177,9 +177,10 @@ class ShareReception:
     async def inbox(self, user: User, *, unknown: bool = False, after_id: int = 0, limit: int = 1000) -> Sequence[IncomingShare]:
         """The shares that the user was given, by id, ended ones too: those that were announced, or with `unknown` those of
         unknown senders that are kept apart."""
-        return await self._db.read(
+        found = await self._db.read(
             lambda tx: tx.incoming_shares.of_user(user.id, after_id=after_id, limit=limit, quarantined=unknown)
         )
+        return [self._peers.shown(share) for share in found]
 
     async def senders(self, user: User, shares: Sequence[IncomingShare]) -> Senders:
         """Who of these senders is known to the user, and how many shares of others wait apart."""
@@ -192,7 +193,7 @@ class ShareReception:
 
     async def incoming(self, user: User, share_id: int) -> IncomingShare:
         """One of them; raises `NotFound` (share-unknown)."""
-        return await self._db.read(lambda tx: _owned(tx, user, share_id))
+        return self._peers.shown(await self._db.read(lambda tx: _owned(tx, user, share_id)))
 
     async def accept(self, user: User, share_id: int) -> IncomingShare:
         """Accept: the share appears under "Shared with me" and the sender is told. Again is no error.

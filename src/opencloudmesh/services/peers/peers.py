@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -11,6 +12,7 @@ from opencloudmesh.protocol.discovery import Discovery, parse_discovery, well_kn
 from opencloudmesh.protocol.errors import Forbidden, OCMError, PeerRefused, PeerUnreachable, SignatureRefused
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid, read_signature, sign, verify
 from opencloudmesh.protocol.jwks import KeyChange, KeySet, build_jwk, build_key_set, parse_key_set, thumbprint
+from opencloudmesh.protocol.lifecycle import ACCEPTED, PENDING, SENT
 from opencloudmesh.protocol.trust import Allowed
 from opencloudmesh.services.exchanges import sender_is
 from opencloudmesh.services.peers.fetched import FRESH_SECONDS, Fetched
@@ -18,8 +20,10 @@ from opencloudmesh.services.peers.key_history import note_keys
 from opencloudmesh.services.peers.seen_signatures import SeenSignatures
 from opencloudmesh.services.peers.trust import TrustBook
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, HttpClient, NewToken, Signer, Transaction
+from opencloudmesh.services.records import IncomingShare, OutgoingShare
 
 T = TypeVar("T")
+S = TypeVar("S", OutgoingShare, IncomingShare)
 _log = structlog.get_logger(__name__)
 
 GONE = frozenset({404, 405, 410})
@@ -28,6 +32,7 @@ _KEY_REFETCH_SECONDS = 30.0
 _MAX_HOSTS = 4096
 _MAX_DOCUMENT = 256 * 1024
 _CONTACT_EVERY = 60.0
+_LIVING = frozenset({PENDING, SENT, ACCEPTED})
 
 
 class Peers:
@@ -78,6 +83,12 @@ class Peers:
                 code="policy-denied",
                 hint=f"The operator decides: ocm peer show {host}",
             )
+
+    def shown(self, share: S) -> S:
+        """A share as its user is shown it: one that is alive, with a server that we do not deal with, says so as its reason."""
+        if share.reason or share.state not in _LIVING or self.is_allowed(share.peer):
+            return share
+        return replace(share, reason="policy-denied")
 
     # ------------------------------------------------------------ discovery
     async def discover(self, host: str, *, fresh: bool = False) -> Discovery:
