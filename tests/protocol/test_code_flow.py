@@ -16,6 +16,7 @@ from opencloudmesh.protocol.code_flow import (
     build_token_error,
     build_token_request,
     check_grant,
+    is_invalid_grant,
     parse_token_answer,
     parse_token_request,
 )
@@ -229,3 +230,17 @@ def test_any_answer_is_read_or_refused(body: bytes) -> None:
     except PeerRefused:
         return
     assert 0 < answer.expires_in <= LONGEST_LIFETIME
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "means_it"),
+    [
+        (400, b'{"error": "invalid_grant"}', True),
+        (401, b'{"error": "invalid_grant"}', True),
+        (400, b'{"error": "invalid_request"}', False),
+        (500, b'{"error": "invalid_grant"}', False),
+        (400, b"<html>", False),
+    ],
+)
+def test_whether_a_refusal_is_about_the_code(status: int, body: bytes, means_it: bool) -> None:
+    assert is_invalid_grant(status, body) == means_it

@@ -16,10 +16,12 @@ from joserfc.jwk import KeySet as OtherKeySet
 from opencloudmesh.protocol.errors import PeerRefused
 from opencloudmesh.protocol.jwks import (
     KeySet,
+    PublishedKey,
     VerificationKey,
     algorithms_of,
     build_jwk,
     build_key_set,
+    compare_keys,
     parse_key_set,
     thumbprint,
 )
@@ -196,3 +198,36 @@ def test_the_algorithms_of_a_key() -> None:
     assert algorithms_of(ec.generate_private_key(ec.SECP521R1()).public_key()) == ()
     assert algorithms_of(ed448.Ed448PrivateKey.generate().public_key()) == ()
     assert algorithms_of(rsa.generate_private_key(65537, 1024).public_key()) == ()  # noqa: S505
+
+
+# ---------------------------------------------------------------- from look to look
+ONE, OTHER, THIRD = (PublishedKey(kid, thumb) for kid, thumb in (("a#1", "x"), ("a#2", "y"), ("a#1", "z")))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "alert"),
+    [
+        ([], [ONE], None),
+        ([ONE], [ONE], None),
+        ([ONE], [ONE, OTHER], None),
+        ([ONE, OTHER], [OTHER], None),
+        ([ONE], [], None),
+        ([ONE], [PublishedKey("another name", "x")], None),
+        ([ONE], [OTHER], "keys-replaced"),
+        ([ONE], [THIRD], "key-changed"),
+        ([ONE, OTHER], [THIRD, OTHER], "key-changed"),
+    ],
+)
+def test_a_rotation_overlaps_and_everything_else_is_an_alert(
+    before: list[PublishedKey], now: list[PublishedKey], alert: str | None
+) -> None:
+    change = compare_keys(before, now)
+    assert (change.alert[0] if change.alert else None) == alert
+    if now:
+        assert (change.added, change.gone) == (set(now) - set(before), set(before) - set(now))
+
+
+def test_what_is_published_is_named_by_kid_and_thumbprint() -> None:
+    key = PRIVATE["ed25519"].public_key()
+    keys = parsed(build_jwk(key, kid="a#1", algorithm="ed25519"))
+    assert keys.published == {PublishedKey("a#1", thumbprint(key))}

@@ -97,9 +97,8 @@ def after(known: Availability, finding: Finding, now: float, rule: RefusalRule) 
             return Availability()
         case Away():
             return Availability(_since(known, now), finding.reason, known.refusals, known.refused_since, known.refused_at)
-        case Refused():
-            count, first, last = _counted(known, now, rule)
-            return Availability(_since(known, now), finding.reason, count, first, last)
+    count, first, last = _counted(known, now, rule)
+    return Availability(_since(known, now), finding.reason, count, first, last)
 
 
 def _since(known: Availability, now: float) -> float:
