@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench crash docs lock clean
+.PHONY: help demo test lint bench crash chaos docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -48,6 +48,10 @@ bench: .venv/dev.stamp ## Speed: one table, and build/bench.json
 
 crash: .venv/dev.stamp ## kill -9 of either server, again and again, during a stream of shares
 	@$(BIN)/python -m tests.crash --cycles $(or $(CYCLES),50)
+
+chaos: .venv/dev.stamp ## Six servers, 5,000 shares, every fault there is (SEED=1 MINUTES=10)
+	@scripts/debian-packages postgresql
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) $(ARGS)
 
 docs: .venv/dev.stamp ## Write the generated pages anew (a test fails when one is stale)
 	@$(BIN)/python scripts/conformance.py

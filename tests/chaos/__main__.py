@@ -32,6 +32,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--servers", type=int, default=6)
     parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--shares", type=int, default=5000)
+    parser.add_argument("--expiring", type=float, default=0.12, help="the part of the shares that have an end")
     parser.add_argument("--port", type=int, default=9500, help="the first of as many ports as servers and one")
     parser.add_argument("--sqlite-only", action="store_true", help="no PostgreSQL server")
     parser.add_argument("--keep", action="store_true", help="keep the folders, also when all is well")
@@ -52,7 +53,7 @@ def main() -> int:
 
 def _plan(chosen: argparse.Namespace) -> Plan:
     seconds = chosen.minutes * 60 * _FAULTS_SHARE
-    size = Size(chosen.servers, chosen.users, chosen.shares, seconds)
+    size = Size(chosen.servers, chosen.users, chosen.shares, seconds, chosen.expiring)
     return make_plan(chosen.seed, size, disk_of=chosen.servers - 1, far_clocks=seconds >= 60)
 
 

@@ -92,6 +92,7 @@ class Acting:
         self.counts: Counter[str] = Counter()
         self.violations: list[str] = []
         self._arrivals = [Arrivals(server) for server in servers]
+        self._patience = min(_ARRIVES_SECONDS, plan.size.seconds / 2)
         self.over = asyncio.Event()
         """Nobody waits any longer for what has not come by now."""
 
@@ -197,7 +198,7 @@ class Acting:
         server, _ = record.life.receiver
         arrivals = self._arrivals[server]
         while record.provider_id not in arrivals.ids:
-            gone = record.unshared_at is not None and time.monotonic() > record.unshared_at + _ARRIVES_SECONDS
+            gone = record.unshared_at is not None and time.monotonic() > record.unshared_at + self._patience
             if gone or self.over.is_set():
                 return False
             await arrivals.next()

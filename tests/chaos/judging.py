@@ -99,7 +99,8 @@ class Judge:
     def _is_explained(self, row: Row, share: Row) -> bool:
         """Dead is only what nobody needs to hear any more."""
         if row["reason"] == "overtaken":
-            return share["state"] in ("revoked", "expired", "left")
+            # it may have arrived all the same, and have been declined, before its end
+            return share["state"] in ("revoked", "expired", "left") or share["expires_at"] is not None
         if row["kind"] == "SHARE_UNSHARED":  # the share itself never arrived: tried, and perhaps lost on the way
             return row["reason"] == "http-403" and not self._incoming[share["provider_id"]]
         # the end had come already by the receiver's clock

@@ -26,6 +26,8 @@ class Size:
     shares: int
     seconds: float
     """How long acts and faults go on."""
+    expiring: float = 0.12
+    """The part of the shares that have an end."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def _life(chance: random.Random, number: int, size: Size) -> Life:
         giver=(giver, chance.randrange(of_server)),
         receiver=(receiver, chance.randrange(of_server)),
         shared_at=shared_at,
-        expires_after=chance.uniform(0.05 * span, max(0.1 * span, 0.9 * span - shared_at)) if chance.random() < 0.12 else None,
+        expires_after=(
+            chance.uniform(0.05 * span, max(0.1 * span, 0.9 * span - shared_at)) if chance.random() < size.expiring else None
+        ),
         answer=answer,
         answered_after=chance.choice((0.0, chance.uniform(0.0, 0.15 * span))),
         left_after=chance.uniform(0.0, 0.2 * span) if answer == "accept" and chance.random() < 0.2 else None,
