@@ -1,12 +1,14 @@
 """What every test may use."""
 
 import importlib.util
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import structlog
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,3 +33,12 @@ def script() -> Callable[[str], ModuleType]:
         return module
 
     return load
+
+
+@pytest.fixture
+def quiet_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands run in this process set no logging up: it would outlive the test, and the stream that it writes to."""
+    monkeypatch.setattr("opencloudmesh.adapters.logs.configure_logs", lambda level: None)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR), cache_logger_on_first_use=False)
+    yield
+    structlog.reset_defaults()

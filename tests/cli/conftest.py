@@ -288,7 +288,9 @@ class Result:
 
 
 @pytest.fixture
-def ocm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+def ocm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], quiet_logs: None
+) -> Callable[..., Result]:
     """Run a command in this process, in a configuration folder and a working folder of its own."""
     here = tmp_path / "here"
     here.mkdir()

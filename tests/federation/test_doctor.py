@@ -20,7 +20,6 @@ import pytest
 
 from demo.servers import ServerProcess
 from opencloudmesh import bootstrap
-from opencloudmesh.adapters import logs
 from opencloudmesh.cli.main import main
 from opencloudmesh.services.doctor import Outcome, Report
 from tests.adapters.authority import Authority
@@ -67,9 +66,8 @@ def test_two_servers_find_nothing_wrong_with_each_other(site: Site, strict: Site
 
 
 def test_the_command_prints_one_line_for_each_step_and_ends_by_the_worst(
-    site: Site, strict: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    site: Site, strict: Site, capsys: pytest.CaptureFixture[str], quiet_logs: None
 ) -> None:
-    monkeypatch.setattr(logs, "configure_logs", lambda level: None)
     assert main(["doctor", strict.host, "--dir", str(site.folder)]) == 5
     printed = capsys.readouterr()
     assert printed.err == ""
