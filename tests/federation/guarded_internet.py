@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import functools
 import json
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from opencloudmesh import bootstrap
 from opencloudmesh.adapters.http_client import AddressInfo, GuardedHttpClient, TimeLimits
-from opencloudmesh.bootstrap import outside
-from opencloudmesh.config import load_settings
-from opencloudmesh.config.settings import LimitSettings, RouteSettings
+from opencloudmesh.adapters.network_probe import SocketProbe
+from opencloudmesh.bootstrap import doctor, outside
+from opencloudmesh.config import Settings, load_settings
+from opencloudmesh.config.settings import LimitSettings
 from opencloudmesh.services.records import Secret
 from tests.adapters.authority import Authority
 from tests.federation.hostile_places import Names
@@ -33,6 +35,8 @@ from tests.web.conftest import Answered, ask
 
 PEER_ADDRESS = "93.184.216.34"
 DOMAIN = "peers.example"
+OWN_NAME = "own"
+"""Of a server whose doctor looks at it from outside."""
 _TLS_HANDSHAKE = b"\x16"
 _QUICK = TimeLimits(connect=2.0, fetch_idle=2.0, stream_idle=2.0)
 
@@ -74,6 +78,14 @@ class GuardedInternet:
         with contextlib.suppress(OSError):
             return [socket.inet_ntoa(socket.inet_aton(name))]
         return self.names.addresses(name)
+
+    def getaddrinfo(self, host: str, port: int, *_: Any, **__: Any) -> list[AddressInfo]:
+        """Stands where whoever does not use the guarded client asks the system."""
+        found = self.resolve(host)
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        families = [socket.AF_INET6 if ":" in address else socket.AF_INET for address in found]
+        return [(family, socket.SOCK_STREAM, 6, "", (to, port)) for family, to in zip(families, found, strict=True)]
 
     @contextmanager
     def judging_all_sockets(self, patch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -165,11 +177,14 @@ class _Resolver(AbstractResolver):
 # ---------------------------------------------------------------- our server
 @dataclass
 class Home:
-    """Our server, and alice on it."""
+    """Our server, alice on it, and what its operator has."""
 
     app: Any
     internet: GuardedInternet
     token: str
+    wiring: Any = None
+    doctor: Any = None
+    own_doctor: Any = None
     newest: int = 0
     """The id of the last share in the inbox that a test has looked at."""
 
@@ -216,15 +231,37 @@ async def home_in(folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Home
     guarded = functools.partial(GuardedHttpClient, new_socket=internet.new_socket, resolver=_Resolver(internet), limits=_QUICK)
     patch.setattr(outside, "GuardedHttpClient", guarded)
     patch.setattr(outside.Outside, "clock", staticmethod(lambda: NOW))
-    bootstrap.initialise(folder / "home", ORIGIN)
-    settings = load_settings(folder / "home", environ={})
-    routes = (RouteSettings(name="peers", hosts=(DOMAIN,), ca_file=authority.file),)
-    settings = replace(settings, routes=routes, limits=_without_rates(settings.limits))
-    async with internet.serving(authority.server(f"*.{DOMAIN}")):
-        with internet.judging_all_sockets(patch):
-            async with bootstrap.open_server(settings) as server:
-                await server.accounts.add_user("alice", Secret("a password of alice"))
-                _, token, _ = await server.accounts.login("alice", Secret("a password of alice"))
-                home = Home(server.app, internet, token.reveal())
-                await home.dav("MKCOL", "data")
-                yield home
+    patch.setattr(doctor, "GuardedHttpClient", guarded)
+    patch.setattr(doctor, "SocketProbe", functools.partial(SocketProbe, new_socket=internet.new_socket, seconds=2.0))
+    patch.setattr(socket, "getaddrinfo", internet.getaddrinfo)
+    settings = _settings(folder / "home", ORIGIN, authority)
+    _settings(folder / "own", f"https://{OWN_NAME}.{DOMAIN}", authority)
+    wired: list[bootstrap.Wiring] = []
+
+    class KeptWiring(bootstrap.Wiring):
+        async def start(self) -> None:
+            wired.append(self)
+            await super().start()
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(internet.serving(authority.server(f"*.{DOMAIN}")))
+        stack.enter_context(internet.judging_all_sockets(patch))
+        server = await stack.enter_async_context(bootstrap.open_server(settings, KeptWiring))
+        await server.accounts.add_user("alice", Secret("a password of alice"))
+        _, token, _ = await server.accounts.login("alice", Secret("a password of alice"))
+        home = Home(server.app, internet, token.reveal(), wired[0])
+        home.doctor = await stack.enter_async_context(bootstrap.peer_doctor(folder / "home"))
+        home.own_doctor = await stack.enter_async_context(bootstrap.own_doctor(folder / "own"))
+        await home.dav("MKCOL", "data")
+        yield home
+
+
+def _settings(folder: Path, origin: str, authority: Authority) -> Settings:
+    """Of a new server that trusts the authority of the peers' certificates; nothing is known of where it listens."""
+    bootstrap.initialise(folder, origin)
+    config = folder / "opencloudmesh.toml"
+    text = re.sub(r"(?m)^#? ?listen_port = .*$", "listen_port = 0", config.read_text())
+    assert "listen_port = 0" in text
+    config.write_text(f'{text}\n[[routes]]\nname = "peers"\nhosts = ["{DOMAIN}"]\nca_file = "{authority.file}"\n')
+    settings = load_settings(folder, environ={})
+    return replace(settings, limits=_without_rates(settings.limits))

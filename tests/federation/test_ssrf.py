@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import count
-from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -13,8 +12,10 @@ import pytest_asyncio
 
 from opencloudmesh.protocol.code_flow import FORM, build_token_request
 from opencloudmesh.protocol.http_signatures import Request, sign
+from tests.federation import led_beside
 from tests.federation.guarded_internet import Home, home_in
 from tests.federation.hostile_places import PLACES, Place
+from tests.federation.led_beside import DISCOVERY, leave, receive, redirect
 from tests.services.world import HOST, NOW, SimulatedServer, answer, new_token
 
 Feature = Callable[[Home, SimulatedServer, Place], Awaitable[None]]
@@ -66,20 +67,20 @@ async def client_id(home: Home, peer: SimulatedServer, place: Place) -> None:
 
 
 async def redirect_of_discovery(home: Home, peer: SimulatedServer, place: Place) -> None:
-    for path in ("/.well-known/ocm", "/ocm-provider/", "/ocm-provider"):
-        peer.route("GET", path, lambda _: _redirect(place.url))
+    for path in DISCOVERY:
+        peer.route("GET", path, lambda _: redirect(place.url))
     await home.api("GET", "/discover", query=f"host={peer.host}")
     assert home.asked(peer)
 
 
 async def redirect_of_keys(home: Home, peer: SimulatedServer, place: Place) -> None:
-    peer.route("GET", "/.well-known/jwks.json", lambda _: _redirect(place.url))
+    peer.route("GET", "/.well-known/jwks.json", lambda _: redirect(place.url))
     await home.hear(peer.share(f"alice@{HOST}"))
     assert home.asked(peer)
 
 
 async def redirect_of_messages(home: Home, peer: SimulatedServer, place: Place) -> None:
-    peer.route("POST", "/ocm/shares", lambda _: _redirect(place.url))
+    peer.route("POST", "/ocm/shares", lambda _: redirect(place.url))
     await home.api("POST", "/shares", {"path": "data", "share_with": f"bob@{peer.host}"})
     assert peer.got("/ocm/shares")
 
@@ -103,7 +104,7 @@ async def token_end_point(home: Home, peer: SimulatedServer, place: Place) -> No
 
 
 async def redirect_of_token_requests(home: Home, peer: SimulatedServer, place: Place) -> None:
-    peer.route("POST", "/ocm/token", lambda _: _redirect(place.url))
+    peer.route("POST", "/ocm/token", lambda _: redirect(place.url))
     await _open_share(home, peer, f"{peer.origin}/dav/ocm/p1", requirements=["must-exchange-token"])
     assert peer.got("/ocm/token")
 
@@ -121,7 +122,7 @@ async def webdav_path_of_discovery(home: Home, peer: SimulatedServer, place: Pla
 async def redirect_of_webdav(home: Home, peer: SimulatedServer, place: Place) -> None:
     for method in ("PROPFIND", "GET", "PUT"):
         for path in ("/dav/ocm/p1", "/dav/ocm/p1/", "/dav/ocm/p1/one.txt", "/dav/ocm/p1/two.txt"):
-            peer.route(method, path, lambda _: _redirect(place.url))
+            peer.route(method, path, lambda _: redirect(place.url))
     await _open_share(home, peer, f"{peer.origin}/dav/ocm/p1")
     assert [asked for asked in home.asked(peer) if asked.method == "PROPFIND"]
 
@@ -136,6 +137,7 @@ async def href_of_a_listing(home: Home, peer: SimulatedServer, place: Place) -> 
 
 FEATURES: tuple[tuple[Feature, str], ...] = (
     # what leads, and the path at which a good place of that kind is asked; empty where none is followed on purpose
+    (led_beside.reconciliation, "/elsewhere"),
     (discover_what_a_user_types, "/.well-known/ocm"),
     (share_with, "/ocm/shares"),
     (sender_of_a_share, "/.well-known/jwks.json"),
@@ -153,6 +155,35 @@ FEATURES: tuple[tuple[Feature, str], ...] = (
     (webdav_uri, "/elsewhere"),
     (webdav_path_of_discovery, "/elsewhere/p1"),
     (href_of_a_listing, ""),
+    (led_beside.repair, "/elsewhere"),
+    (led_beside.probe_of_availability, "/elsewhere"),
+    (led_beside.redirect_of_discovery_in_a_probe, ""),
+    (led_beside.redirect_of_a_directory, ""),
+    (led_beside.entries_of_a_directory, ""),
+    (led_beside.doctor_of_what_an_operator_types, "/.well-known/ocm"),
+    (led_beside.doctor_of_documents, "/elsewhere"),
+    (led_beside.doctor_of_redirects, ""),
+    (led_beside.look_at_ourselves_by_documents, ""),
+    (led_beside.look_at_ourselves_by_redirects, ""),
+)
+
+
+TAKING_LONG = frozenset(
+    {
+        token_end_point,
+        end_point,
+        redirect_of_messages,
+        redirect_of_token_requests,
+        redirect_of_webdav,
+        webdav_path_of_discovery,
+        href_of_a_listing,
+        led_beside.reconciliation,
+        led_beside.redirect_of_discovery_in_a_probe,
+        led_beside.doctor_of_documents,
+        led_beside.doctor_of_redirects,
+        led_beside.look_at_ourselves_by_documents,
+        led_beside.look_at_ourselves_by_redirects,
+    }
 )
 
 
@@ -161,14 +192,21 @@ def _names(features: tuple[tuple[Feature, str], ...]) -> list[str]:
 
 
 # ---------------------------------------------------------------- the tests
-async def test_there_are_enough_places() -> None:
-    assert len({place.url for place in PLACES}) == len(PLACES) >= 40
+def places_for(feature: Feature) -> Sequence[Place]:
+    """All, or for a feature that takes long, every second one."""
+    return PLACES[::2] if feature in TAKING_LONG else PLACES
+
+
+@pytest.mark.parametrize("feature", [feature for feature, _ in FEATURES], ids=_names(FEATURES))
+async def test_there_are_enough_places(feature: Feature) -> None:
+    places = places_for(feature)
+    assert len({place.url for place in places}) == len(places) >= 40
 
 
 @pytest.mark.parametrize(("feature", "_path"), FEATURES, ids=_names(FEATURES))
 async def test_no_hostile_place_is_connected_to(home: Home, feature: Feature, _path: str) -> None:
     led_astray = []
-    for place in PLACES:
+    for place in places_for(feature):
         home.internet.allowed = place.public
         await feature(home, home.internet.peer(f"p{next(_numbers)}"), place)
         if home.internet.breaches:
@@ -218,27 +256,16 @@ def _signed_by(peer: SimulatedServer, request: Request, named: str) -> Request:
     return Request("POST", request.target_uri, (*own, *added), request.body)
 
 
-def _redirect(url: str) -> Any:
-    location = "".join(c for c in url if c not in "\r\n\0")
-    return answer(307, location=location)
-
-
 async def _open_share(home: Home, peer: SimulatedServer, uri: str, *, requirements: list[str] | None = None) -> None:
     """alice is given a folder, accepts it, and does with it what she can."""
-    provider_id = new_token()
-    webdav: dict[str, Any] = {"uri": uri, "sharedSecret": new_token(), "permissions": ["read", "write"]}
-    webdav |= {"requirements": requirements} if requirements else {}
-    share = peer.share(f"alice@{HOST}", provider_id=provider_id, name=provider_id, protocol={"name": "multi", "webdav": webdav})
-    if (await home.hear(share)).status != 201:
-        return  # such a share is not even taken
-    [item] = (await home.api("GET", "/inbox", query=f"after={home.newest}")).json["items"]
-    home.newest = item["id"]
-    accepted = (await home.api("POST", f"/inbox/{item['id']}/accept")).json
+    accepted = await receive(home, peer, uri, requirements=requirements)
+    if accepted is None:
+        return
     path = accepted["path"].replace(" ", "%20")
     await home.dav("PROPFIND", path, depth="1")
     await home.dav("GET", f"{path}/one.txt")
     await home.dav("PUT", f"{path}/two.txt")
-    await home.api("POST", f"/inbox/{item['id']}/leave")
+    await leave(home, accepted)
 
 
 def _multistatus(entries: list[tuple[str, bool]]) -> bytes:
