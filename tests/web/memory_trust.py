@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import count
 
 from opencloudmesh.protocol.address import parse_host
-from opencloudmesh.protocol.errors import InvalidInput, NotFound
+from opencloudmesh.protocol.errors import NotFound
 from opencloudmesh.protocol.trust import parse_subject
 from opencloudmesh.services.peers import Act, TrustBook
 from opencloudmesh.services.peers.decisions import Affected
@@ -88,8 +88,6 @@ class MemoryTrust:
         return canonical
 
     async def set_mode(self, mode: str | None, act: Act) -> TrustBook:
-        if mode == "allowlist":
-            raise InvalidInput("Not here.", code="mode-unknown")
         self.trust = replace(self.trust, mode=mode or "open", mode_source=OPERATOR if mode else "configuration")
         self._record("trust.mode", "", act)
         return self.trust

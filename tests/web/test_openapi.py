@@ -1,6 +1,7 @@
 """Schemathesis asks a running server for all that the user API's description allows and forbids, and finds nothing."""
 
 import asyncio
+import dataclasses
 import re
 import subprocess
 import sys
@@ -28,6 +29,7 @@ class Sessions:
 @pytest.fixture
 def address(server: Any) -> Iterator[str]:
     """The server with services that agree to everything, on a free port of the loopback."""
+    server.accounts.user = dataclasses.replace(server.accounts.user, admin=True)
     server.accounts = Sessions(server.accounts)
     server.share_creation.paths = None
     server.peers.everywhere = server.peers.documents["peer.example.org"]

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.protocol.trust import parse_subject
 from opencloudmesh.services import records
 from opencloudmesh.services.peers import Act, TrustBook
@@ -39,7 +38,8 @@ SubjectText = Annotated[
 ]
 Subject = Annotated[SubjectText, Path(description="A server's host[:port], or .example.org for all below.")]
 Reason = Annotated[str, text(0, 500), Field(description="Why; kept in the audit log.", examples=["a partner"])]
-Mode = Literal["open", "invite-only", "allowlist", "federation"]
+Mode = Literal["open", "invite-only", "allowlist", "federation", "configuration"]
+Quarantine = Literal["on", "off", "configuration"]
 
 
 # ---------------------------------------------------------------- taken
@@ -62,11 +62,10 @@ class Pinning(Decision):
 
 
 class NewTrust(Decision):
-    """What is not given stays; for what is named in `reset` the configuration holds again."""
+    """What is not given stays; with `configuration` the configuration file holds again."""
 
     mode: Mode | None = None
-    quarantine: bool | None = None
-    reset: list[Literal["mode", "quarantine"]] = Field(default=[], max_length=2)
+    quarantine: Quarantine | None = None
 
 
 # ---------------------------------------------------------------- given
@@ -265,13 +264,11 @@ async def trust(user: Administrator, services: Services) -> TrustAnswer:
 
 @router.post("/trust", responses=_ACT, summary="Change the mode or the quarantine")
 async def change_trust(user: Administrator, services: Services, new: NewTrust) -> TrustAnswer:
-    if (new.mode is not None and "mode" in new.reset) or (new.quarantine is not None and "quarantine" in new.reset):
-        raise InvalidInput("A value is given, and to be reset as well.")
     act = Act(user.name, new.reason)
-    if new.mode is not None or "mode" in new.reset:
-        await services.trust_decisions.set_mode(new.mode, act)
-    if new.quarantine is not None or "quarantine" in new.reset:
-        await services.trust_decisions.set_quarantine(new.quarantine, act)
+    if new.mode is not None:
+        await services.trust_decisions.set_mode(None if new.mode == "configuration" else new.mode, act)
+    if new.quarantine is not None:
+        await services.trust_decisions.set_quarantine(None if new.quarantine == "configuration" else new.quarantine == "on", act)
     return TrustAnswer.of(services.registry.trust)
 
 

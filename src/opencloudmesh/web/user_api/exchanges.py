@@ -3,13 +3,13 @@
 from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, Field
 
 from opencloudmesh.protocol.address import parse_host
 from opencloudmesh.services import records
 from opencloudmesh.services.records import ExchangeFilter
 from opencloudmesh.web.user_api.access import Administrator, Services, errors
-from opencloudmesh.web.user_api.values import DECIMAL, HOST_PATTERN, LATEST, MAX_ID, TRUE_OR_FALSE, Id, Limit, Time, text
+from opencloudmesh.web.user_api.values import DECIMAL, LATEST, MAX_ID, TRUE_OR_FALSE, HostText, Id, Limit, Time, text
 
 router = APIRouter(prefix="/admin", tags=["administration"])
 
@@ -50,11 +50,7 @@ class ExchangesPage(BaseModel):
     next: int | None
 
 
-_ANY_CASE = HOST_PATTERN.replace("a-z", "A-Za-z")
-PeerText = Annotated[
-    str, text(1, 253), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 253, "pattern": f"^{_ANY_CASE}$"})
-]
-Peer = Annotated[PeerText | None, Query(description="Only exchanges with this host[:port].", examples=["cloud.example.org"])]
+Peer = Annotated[HostText | None, Query(description="Only exchanges with this host[:port].", examples=["cloud.example.org"])]
 Moment = Annotated[int | None, Field(ge=0, le=int(LATEST)), DECIMAL]
 Since = Annotated[Moment, Query(description="Only those since then, in seconds.")]
 Until = Annotated[Moment, Query(description="Only those before then, in seconds.")]
