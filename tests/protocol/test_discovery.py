@@ -127,6 +127,9 @@ def test_what_is_no_json_object_is_a_clear_failure(body: bytes) -> None:
         ({"endPoint": "https://h.example/ocm?x"}, "endPoint must be"),
         ({"endPoint": "https://u@h.example/ocm"}, "endPoint must be"),
         ({"endPoint": "https://h.example/o cm"}, "endPoint must be"),
+        ({"endPoint": "https://h.example/öcm"}, "endPoint must be"),
+        ({"endPoint": "https://\uff11\uff12\uff17.0.0.1/ocm"}, "endPoint must be"),
+        ({"endPoint": "https://h.example/o\ncm"}, "endPoint must be"),
         ({"resourceTypes": "ABSENT"}, "resourceTypes is missing"),
         ({"resourceTypes": "file"}, "resourceTypes must be an array"),
         ({"resourceTypes": ["file"]}, r"resourceTypes\.0 must be an object"),
@@ -215,6 +218,7 @@ def test_capabilities_in_every_spelling(words: Any, found: set[str]) -> None:
         ("ABSENT", None),
         ("javascript:alert(1)", None),
         ("https://u:p@h.example/", None),
+        ("https://h.example/töken", None),
     ],
 )
 def test_optional_urls(field: str, attribute: str, value: Any, url: str | None) -> None:

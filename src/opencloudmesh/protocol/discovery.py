@@ -234,11 +234,14 @@ def _origin(url: str) -> str:
 
 
 def _is_url(text: str) -> bool:
+    # Characters of a URL only (RFC 3986, section 2): no others can be asked for, or signed.
+    if not text.isascii() or not text.isprintable() or " " in text:
+        return False
     try:
         host_of_url(text)
     except InvalidInput:
         return False
-    return " " not in text
+    return True
 
 
 def _webdav_path(value: Any) -> str | None:
