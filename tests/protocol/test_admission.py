@@ -153,6 +153,7 @@ def test_every_protocol_must_demand_the_exchange_where_we_do(protocol: dict[str,
 def test_a_share_that_has_expired_on_arrival() -> None:
     refused(decide(arrival({"expiration": int(NOW)}), default_policies()), "share-expired", InvalidMessage, 400)
     assert decide(arrival({"expiration": int(NOW) + 1}), default_policies()) is ACCEPT
+    assert decide(arrival({"expiration": int(NOW)}, is_stored=True), default_policies()) is ACCEPT
 
 
 def test_who_sends_is_judged_before_what_is_sent() -> None:

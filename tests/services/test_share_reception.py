@@ -47,6 +47,21 @@ async def test_the_same_notification_twice_is_one_share(home: Home, away: Simula
     assert [one.state for one in await home.reception.inbox(alice)] == ["declined"], "a repeat revives nothing"
 
 
+@pytest.mark.spec("RECV-12")
+async def test_the_same_notification_again_after_the_end_is_no_refusal(
+    home: Home, away: SimulatedServer, alice: User, time: SimulatedTime
+) -> None:
+    end = int(NOW) + 60
+    await home.reception.receive(away.share(expiration=end))
+    time.advance(61)
+    await home.reception.receive(away.share(expiration=end, at=time.now))
+    assert len(await home.reception.inbox(alice)) == 1
+    for other in ({"provider_id": "p2"}, {"share_with": "nobody@home.example"}):
+        with pytest.raises(InvalidMessage) as refusal:
+            await home.reception.receive(away.share(expiration=end, at=time.now, **other))
+        assert refusal.value.code == "share-expired"
+
+
 @pytest.mark.parametrize("share_with", ["nobody@home.example", "dave@home.example", "alice@elsewhere.example"])
 async def test_unknown_recipients_look_alike(home: Home, away: SimulatedServer, alice: User, share_with: str) -> None:
     dave = await home.database.write(lambda tx: tx.users.add("dave", "Dave", "hash", 1.0))

@@ -34,6 +34,8 @@ class Arrival:
     sender_publishes_keys: bool = False
     sender_known: bool = False
     access_refused: bool = False
+    is_stored: bool = False
+    """It was taken before, and this is a repeat; looked up where it matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +188,9 @@ def exchange_required(arrival: Arrival) -> Discard | None:
 
 
 def not_expired(arrival: Arrival) -> Discard | None:
-    """The share is past its expiration on arrival."""
+    """The share is past its expiration on arrival; not on that of a repeat, which is answered as the first one was."""
     expiration = arrival.notification.expiration
-    if expiration is None or expiration > arrival.now:
+    if expiration is None or expiration > arrival.now or arrival.is_stored:
         return None
     return _invalid("share-expired", "expiration", "is in the past")
 

@@ -120,15 +120,18 @@ class ShareReception:
                 publishes_keys = fault is None and not self._require_signature and await self._peers.publishes_keys(sender)
             if trust.asks_for_sender and (signed or not self._require_signature):
                 known = await self._db.read(lambda tx: knows_sender(tx, message.recipient, message.sender_address))
+        now = self._clock()
+        has_ended = message.expiration is not None and message.expiration <= now
         return Arrival(
             notification=message,
-            now=self._clock(),
+            now=now,
             trust=trust,
             signed=signed,
             signer_host=sender if signed else None,
             signature_fault=fault,
             sender_publishes_keys=publishes_keys,
             sender_known=known,
+            is_stored=has_ended and await self._db.read(lambda tx: _is_stored(tx, message, sender)),
         )
 
     async def _stored(self, arrival: Arrival, sender: str) -> User:
@@ -280,6 +283,13 @@ def _check_size(message: ShareCreationNotification, size: int) -> None:
     """What is stored of a share as it came is small; only a large message is worth a look."""
     if size > _LARGEST_PROTOCOL and len(json.dumps(message.protocol.raw, default=dict)) > _LARGEST_PROTOCOL:
         raise InvalidMessage((FieldFault("protocol", f"is over {_LARGEST_PROTOCOL} bytes"),))
+
+
+def _is_stored(tx: Transaction, message: ShareCreationNotification, sender: str) -> bool:
+    user = tx.users.by_name(message.recipient.identifier)
+    return user is not None and any(
+        share.user_id == user.id for share in tx.incoming_shares.by_provider_id(sender, message.provider_id)
+    )
 
 
 def _unknown_recipient() -> InvalidMessage:
