@@ -48,12 +48,14 @@ class GuardedInternet:
     networks: dict[str, SimulatedNetwork] = field(default_factory=dict)
     """What the peers say, by host: a network of thousands would be slow."""
     allowed: frozenset[str] = frozenset()
-    """Addresses beside the peers' that a socket may be made for now, if TLS is spoken; nothing answers there."""
+    """Addresses beside the peers' that a socket may be made for, if TLS is spoken; nothing answers there."""
     sockets: list[str] = field(default_factory=list)
     breaches: list[str] = field(default_factory=list)
     names: Names = field(default_factory=Names)
     port: int = 0
     silent_port: int = 0
+    passed: float = 0.0
+    """Seconds since the start of that world, in which the clock stands still else."""
 
     def peer(self, name: str) -> SimulatedServer:
         """Another server, at a name of its own: nothing that was remembered of others matters."""
@@ -230,7 +232,7 @@ async def home_in(folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Home
     authority = Authority.make(folder)
     guarded = functools.partial(GuardedHttpClient, new_socket=internet.new_socket, resolver=_Resolver(internet), limits=_QUICK)
     patch.setattr(outside, "GuardedHttpClient", guarded)
-    patch.setattr(outside.Outside, "clock", staticmethod(lambda: NOW))
+    patch.setattr(outside.Outside, "clock", staticmethod(lambda: NOW + internet.passed))
     patch.setattr(doctor, "GuardedHttpClient", guarded)
     patch.setattr(doctor, "SocketProbe", functools.partial(SocketProbe, new_socket=internet.new_socket, seconds=2.0))
     patch.setattr(socket, "getaddrinfo", internet.getaddrinfo)
