@@ -18,6 +18,8 @@ How it works (design decision 5)
   message tries (half-open). An answer closes it and makes the waiting rows due at once. A verified message from the peer does
   not wait for the back-off: it makes the rows due and lets one try. `Retry-After` of a 429 or 503 holds the whole peer back, at
   most for the longest pause; that of a 429 holds also when the peer calls us.
+- A user who pushes a message has it tried now, whatever the breaker says, and with a fresh look at a peer that could not be
+  discovered a moment ago.
 - A handler that raises is a fault of ours: that row is tried again with back-off, and buried at the end of its time.
 - Time to live: a row whose time is over is tried once more, unless the peer's breaker is open, and then is dead with the reason
   of the last try. Times that lie further ahead than any pause are those of a clock that was set back, and count as now.
