@@ -187,7 +187,7 @@ class Run:
             right = status == 200 and content == content_of(item["name"], giver, owner)
             counts[f"accepted shares at the end: {'read' if right else 'NOT READ'}"] += 1
             if not right:
-                faults.append(f"u{user} on s{server} cannot read {item['path']} of {item['owner']}: {status} {content[:200]!r}")
+                faults.append(f"u{user} on s{server} cannot read {item['path']} of {item['owner']}: {status} {content[-300:]!r}")
 
         tasks = []
         for server, users in enumerate(acting.users):
