@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -715,3 +716,14 @@ async def test_ten_thousand_queued_deliveries_cost_nothing(
     ):
         _, taken = await sqlite_database.write(lambda tx, add=add: steps(tx, lambda: add(tx)))
         assert taken < 500
+
+
+async def test_work_runs_in_the_context_of_the_task_that_asks(database: Database) -> None:
+    name: ContextVar[str] = ContextVar("name", default="")
+
+    async def ask(word: str) -> tuple[str, str]:
+        name.set(word)
+        return await database.read(lambda tx: name.get()), await database.write(lambda tx: name.get())
+
+    words = [f"task {number}" for number in range(20)]
+    assert await asyncio.gather(*(asyncio.create_task(ask(word)) for word in words)) == [(word, word) for word in words]

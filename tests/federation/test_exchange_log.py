@@ -15,6 +15,7 @@ def test_the_trace_id_of_a_users_error_leads_to_the_exchange_on_both_servers(
     wait_until(lambda: alice.state_of(share) == "failed")
     (delivery,) = [item for item in alice.api("GET", "/deliveries")["items"] if item["outgoing_share_id"] == share["id"]]
     trace_id = delivery["trace_id"]
+    assert len(trace_id) == 32
     for server, direction, other in ((site, "out", strict), (strict, "in", site)):
         wait_until(lambda server=server: len(server.exchanges("--trace", trace_id)) >= 1)
         found = [each for each in server.exchanges("--trace", trace_id) if each["method"] == "POST"]

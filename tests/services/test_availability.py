@@ -192,6 +192,7 @@ async def test_a_discovery_that_is_not_in_order_is_an_outage_of_all(
     remote.storage.fault = GONE
     for number in range(12):
         assert (await watch.use(share)) != ""
+        await home.settle()
         await home.advance(6 * HOUR + 60)
         state, since, reason = await marked(home, other)
         assert (state, since) == ("accepted", NOW), f"a refusal does not count ({number})"

@@ -249,6 +249,6 @@ def _reason(text: str | None) -> str:
 
 def _trace_id(text: str | None) -> str:
     trace_id = (text or "").strip().lower()
-    if trace_id and not _TRACE_ID.fullmatch(trace_id):
+    if text is not None and not _TRACE_ID.fullmatch(trace_id):
         raise UsageFault(f'"{text}" is no trace id.', code="trace-invalid", hint="It has 32 digits 0-9 and a-f.")
     return trace_id

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from opencloudmesh.adapters.database.connection import Row, Statement
 from opencloudmesh.adapters.database.faults import closed, statement_refused, translated, unavailable, value_refused
 from opencloudmesh.adapters.database.sealing import SecretBox
-from opencloudmesh.adapters.database.transaction import StoreTransaction
+from opencloudmesh.adapters.database.transaction import StoreTransaction, in_this_context
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.services.ports import Transaction
 
@@ -78,7 +78,8 @@ class PostgresDatabase:
     async def _run(self, work: Callable[[Transaction], T], read_only: bool) -> T:
         if self._closed:
             raise closed()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._in_thread, work, read_only)
+        within = in_this_context(work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._in_thread, within, read_only)
 
     async def aclose(self) -> None:
         """Finish what was asked for, then close; asking for more raises `TemporarilyUnavailable`."""

@@ -6,6 +6,7 @@ Rules:
 - The answers of a batch reach the event loop by one `call_soon_threadsafe`.
 - Connections never leave their thread, and results are read whole, so no cursor does either.
 - Reads that wait together share one snapshot, begun after the last of them was asked for.
+- Work runs in the context of the task that asked for it: under its trace, on behalf of its caller.
 - A caller that is cancelled is forgotten: its work is skipped if it has not begun, and committed with the others if it has.
 """
 
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 from opencloudmesh.adapters.database.connection import Row, Statement
 from opencloudmesh.adapters.database.faults import DatabaseInUse, closed, translated, unavailable
 from opencloudmesh.adapters.database.sealing import SecretBox
-from opencloudmesh.adapters.database.transaction import StoreTransaction
+from opencloudmesh.adapters.database.transaction import StoreTransaction, in_this_context
 from opencloudmesh.services.ports import Transaction
 
 T = TypeVar("T")
@@ -137,7 +138,7 @@ class SqliteDatabase:
             raise closed()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        queue.put(_Task(loop, future, work))
+        queue.put(_Task(loop, future, in_this_context(work)))
         return future
 
     async def aclose(self) -> None:

@@ -1,5 +1,9 @@
 """The stores over one connection (design decision 6)."""
 
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import TypeVar
+
 from opencloudmesh.adapters.database.audit import Audit
 from opencloudmesh.adapters.database.availability import AvailabilityMarks
 from opencloudmesh.adapters.database.connection import Connection
@@ -16,8 +20,18 @@ from opencloudmesh.adapters.database.sealing import SecretBox
 from opencloudmesh.adapters.database.sessions import Sessions
 from opencloudmesh.adapters.database.users import Users
 from opencloudmesh.protocol.errors import LocalFault
+from opencloudmesh.services.ports import Transaction
 
 _SAMPLE = 8
+
+
+T = TypeVar("T")
+
+
+def in_this_context(work: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
+    """The same work in another thread: under the trace, and on behalf of the caller, of the task that asks for it."""
+    context = copy_context()
+    return lambda tx: context.run(work, tx)
 
 
 class StoreTransaction:
