@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,18 @@ from tests.crash.api import Api
 
 _PASSWORD = "a password of both"
 _DRAIN_SECONDS = 120.0
+
+
+_LIMITS = ("shares_per_recipient", "unknown_shares_per_peer", "messages_per_peer", "requests_per_address")
+
+
+def _widen_limits(config: Path) -> None:
+    """All that is shared here is for one recipient, and more of it than one gets in an hour elsewhere."""
+    text = config.read_text()
+    for name in _LIMITS:
+        text, found = re.subn(rf"(?m)^# {name} = .*$", f"{name} = 1000000", text)
+        assert found == 1, name
+    config.write_text(text)
 
 
 class Story:
@@ -36,6 +49,7 @@ class Story:
         for server, name in ((self._a, "alice"), (self._b, "bob")):
             server.check_port()
             server.init()
+            _widen_limits(server.folder / "opencloudmesh.toml")
             server.add_user(name, _PASSWORD)
             server.start()
         try:
