@@ -65,8 +65,6 @@ class Peers:
         self._failing: set[str] = set()
         self.on_contact: list[Callable[[str], None]] = []
         """Called with the host after each verified message from it."""
-        self.on_alert: list[Callable[[str, str], None]] = []
-        """Called with the host and a reason code where a server's keys changed as no rotation does."""
         self.on_exchange: list[Callable[[str, bool], None]] = []
         """Called with the host after each exchange that we began, and whether it answered (5xx is no answer)."""
 
@@ -197,8 +195,6 @@ class Peers:
         if change is not None and change.alert is not None:
             code, sentence = change.alert
             _log.warning("peer-key-alert", peer=host, reason=code, detail=sentence)
-            for listener in self.on_alert:
-                listener(host, code)
 
     async def key_set(self, host: str, *, fresh: bool = False) -> KeySet:
         """The keys that a server publishes; raises `Forbidden` (policy-denied), `PeerUnreachable`, `PeerRefused`."""
