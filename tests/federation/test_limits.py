@@ -1,0 +1,150 @@
+"""What one address, one server and one sender may take of a real server: 429 or 503 with Retry-After, and others go on."""
+
+import base64
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+
+import pytest
+
+from tests.federation.peer import SimulatedPeer
+from tests.federation.site import PASSWORD, Site, User
+from tests.federation.wire import Answer, ask_raw, wait_until
+
+SMALL = {
+    "header_bytes": "4096",
+    "header_seconds": "0.5",
+    "message_bytes": "4096",
+    "failures_per_address": "5",
+    "logins_per_user": "3",
+    "logins_per_address": "6",
+    "messages_per_peer": "12",
+    "shares_per_recipient": "4",
+}
+
+
+@pytest.fixture(scope="module")
+def start(start_site: Callable[..., Site]) -> Callable[..., Site]:
+    """A server with small limits; `more` are others."""
+    return lambda name, **more: start_site(f"limited {name}", ["alice", "bob"], SMALL | more)
+
+
+def refused(answers: Iterable[Answer], status: int = 429) -> list[Answer]:
+    """Those of a limit; each says when to come again."""
+    found = [answer for answer in answers if answer.status == status]
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in found)
+    return found
+
+
+def offer(peer: SimulatedPeer, user: User) -> Answer:
+    return peer.post(user.site.origin, "/ocm/shares", peer.share(user.address))
+
+
+def test_shares_of_one_server_for_one_recipient(start: Callable[..., Site], peer: SimulatedPeer, stranger: SimulatedPeer) -> None:
+    site = start("by recipient")
+    alice, bob = User(site, "alice"), User(site, "bob")
+    answers = [offer(peer, alice) for _ in range(6)]
+    assert [answer.status for answer in answers] == [201] * 4 + [429] * 2
+    assert len(refused(answers)) == 2
+    assert answers[-1].json["message"] == "rate-limited"
+    assert offer(peer, bob).status == 201, "another recipient"
+    assert offer(stranger, alice).status == 201, "another server"
+    assert len(alice.inbox()) == 5
+
+
+def test_messages_of_one_server(start: Callable[..., Site], peer: SimulatedPeer, stranger: SimulatedPeer) -> None:
+    site = start("by server", shares_per_recipient="1000")
+    alice = User(site, "alice")
+    answers = [offer(peer, alice) for _ in range(14)]
+    assert [answer.status for answer in answers[:12]] == [201] * 12
+    assert refused(answers[12:])
+    assert offer(stranger, alice).status == 201, "another server"
+    said = site.ocm("log", "--peer", peer.host, "--reason", "rate-limited", "--dir", str(site.folder))
+    assert "429" in said
+
+
+def test_refused_signatures_tokens_and_secrets(start: Callable[..., Site], peer: SimulatedPeer, stranger: SimulatedPeer) -> None:
+    site = start("refusals")
+    alice = User(site, "alice")
+    assert offer(peer, alice).status == 201
+    forged = [
+        peer.post(site.origin, "/ocm/shares", peer.share(alice.address), signer=stranger.signer, keyid=f"{stranger.host}#other")
+        for _ in range(8)
+    ]
+    assert refused(forged)
+    assert offer(peer, alice).status == 201, "its key was right lately at this address"
+    guessed = [peer.request_token(site.origin, f"no such code {number}") for number in range(8)]
+    assert refused(guessed)
+    basic = base64.b64encode(b"guessed:guessed").decode()
+    opened = [site.ask("PROPFIND", "/dav/ocm/x/", [("authorization", f"Basic {basic}{n}")]) for n in range(8)]
+    assert [answer.status for answer in opened[:2]] == [401, 401]
+    assert refused(opened)
+
+
+def test_wrong_passwords(start: Callable[..., Site]) -> None:
+    site = start("logins")
+    alice = User(site, "alice")
+    body = b'{"username": "%s", "password": "wrong"}'
+
+    def login(name: bytes) -> Answer:
+        return site.ask("POST", "/api/v1/session", [("content-type", "application/json")], body % name)
+
+    tried = [login(b"alice") for _ in range(5)]
+    assert [answer.status for answer in tried[:3]] == [401] * 3
+    throttled = refused(tried[3:])
+    assert [answer.json["error"]["code"] for answer in throttled] == ["login-throttled"] * 2
+    assert throttled[0].json["error"]["hint"]
+    assert alice.api("GET", "/me")["name"] == "alice", "a session goes on"
+    others = [login(b"user%d" % number) for number in range(9)]
+    assert refused(others), "another name does not help the same address"
+    wrong = base64.b64encode(b"bob:wrong").decode()
+    opened = [site.ask("PROPFIND", "/dav/files/bob/", [("authorization", f"Basic {wrong}")]) for _ in range(4)]
+    assert refused(opened), "WebDAV is a login too"
+    assert PASSWORD not in site.log_text()
+
+
+def test_bodies_and_heads(start: Callable[..., Site], peer: SimulatedPeer) -> None:
+    site = start("sizes")
+    alice = User(site, "alice")
+    large = peer.post(site.origin, "/ocm/shares", peer.share(alice.address, description="x" * 5000))
+    assert large.status == 413
+    assert ask_raw(site.origin, b"GET /.well-known/ocm HTTP/1.1\r\nhost: x\r\n" + b"x: " + b"y" * 5000 + b"\r\n\r\n") in (
+        431,
+        400,
+    )
+    with socket.create_connection(("127.0.0.1", site.port), timeout=10) as slow:
+        slow.sendall(b"GET /.well-known/ocm HTTP/1.1\r\nhost: x")
+        assert slow.recv(100)[:12] in (b"", b"HTTP/1.1 408"), "it does not wait for the rest for ever"
+    assert offer(peer, alice).status == 201
+
+
+def test_messages_at_once_of_one_server(
+    start: Callable[..., Site], peer: SimulatedPeer, stranger: SimulatedPeer, place: str
+) -> None:
+    site = start(f"at once {place}", at_once_per_address="3")
+    asked = b"POST /ocm/shares HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000\r\n\r\n{"
+    with ExitStack() as stack:
+        for _ in range(3):
+            waiting = stack.enter_context(socket.create_connection(("127.0.0.1", site.port), timeout=10))
+            waiting.sendall(asked)
+        wait_until(lambda: bool(refused([offer(peer, User(site, "alice"))], 503)))
+    wait_until(lambda: offer(peer, User(site, "alice")).status == 201)
+
+
+def test_a_flood_leaves_few_lines_in_the_log(start: Callable[..., Site], peer: SimulatedPeer) -> None:
+    site = start("flood", requests_per_address="50")
+
+    def flood() -> None:
+        for _ in range(60):
+            site.ask("POST", "/ocm/shares", [("content-type", "application/json")], b"{}")
+
+    threads = [threading.Thread(target=flood) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused([site.ask("POST", "/ocm/shares", [("content-type", "application/json")], b"{}")])
+    lines = [line for line in site.log_text().splitlines() if "refused" in line]
+    assert len(lines) < 30
+    assert site.ask("GET", "/healthz").status == 200
