@@ -145,6 +145,19 @@ def test_a_server_that_is_down_is_status_4(logged_in: Any, server: Any, tmp_path
         assert (result.status, result.document["error"]["code"]) == (4, "tcp-refused")
 
 
+def test_why_a_received_share_cannot_be_reached_is_told(logged_in: Any, server: Any) -> None:
+    from starlette.responses import Response
+
+    from opencloudmesh.webdav.elements import build_error
+
+    body = build_error("tcp-refused", "cloud.example.org is down since 2026-11-24 04:25.")
+    server.next_answer = Response(body, 503, {"retry-after": "9"}, "application/xml; charset=utf-8")
+    refused = logged_in("ls", "Shared with me/data")
+    assert refused.status != 0
+    assert "cannot get at" in refused.err
+    assert "now: cloud.example.org is down since 2026-11-24 04:25. (tcp-refused)" in refused.err
+
+
 def test_a_peer_that_is_down_is_not_the_own_server_that_is_down(logged_in: Any, server: Any) -> None:
     from starlette.responses import Response
 

@@ -24,7 +24,7 @@ from opencloudmesh.webdav.elements import (
     build_propfind,
     build_response,
     escape,
-    parse_error_code,
+    parse_error,
     parse_propertyupdate,
     parse_propfind,
 )
@@ -208,8 +208,8 @@ def test_any_text_is_written_as_xml(text: str) -> None:
 # ---------------------------------------------------------------- error
 def test_errors_carry_their_code() -> None:
     body = build_error("read-only", "No <writing>.", "propfind-finite-depth")
-    assert parse_error_code(body) == "read-only"
+    assert parse_error(body) == ("read-only", "No <writing>.")
     assert is_well_formed(body)
     assert b"<d:propfind-finite-depth/>" in body
     for other in (b"", b"<html/>", build_error("Not A Code", ""), build_error("", ""), b"\xff" * 9):
-        assert parse_error_code(other) == ""
+        assert parse_error(other) == ("", "")

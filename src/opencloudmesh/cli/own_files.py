@@ -97,7 +97,7 @@ def _reworded(error: OCMError, what: str) -> OCMError:
         case StorageFull():
             return StorageFull(f"There is no space left for {what}.", code=error.code, hint="Remove something with: ocm rm")
         case PeerRefused() if error.status >= 500:
-            sentence = f"Your server cannot get at {what} now (HTTP status {error.status})."
+            sentence = f"Your server cannot get at {what} now: {error.said or f'HTTP status {error.status}'}."
             return ServerRefused(sentence, code=error.code, status=error.status, hint=_UNAVAILABLE)
         case _:
             return error

@@ -144,7 +144,7 @@ class PeerDown(PeerUnreachable):
 
 
 class PeerRefused(OCMError):
-    """A peer answered, and the answer is no, or no valid answer; `status` is its HTTP status.
+    """A peer answered, and the answer is no, or no valid answer; `status` is its HTTP status, `said` what it gave as its reason.
 
     Codes: http-<status>, discovery-not-json, discovery-invalid, discovery-disabled, keys-invalid, answer-invalid.
     """
@@ -152,11 +152,19 @@ class PeerRefused(OCMError):
     code = "peer-refused"
 
     def __init__(
-        self, sentence: str, *, code: str | None = None, status: int = 0, retry_after: float | None = None, hint: str = ""
+        self,
+        sentence: str,
+        *,
+        code: str | None = None,
+        status: int = 0,
+        retry_after: float | None = None,
+        hint: str = "",
+        said: str = "",
     ) -> None:
         super().__init__(sentence, code=code, hint=hint)
         self.status = status
         self.retry_after = retry_after
+        self.said = said
 
 
 class GrantRefused(PeerRefused):

@@ -19,7 +19,7 @@ from opencloudmesh.protocol.errors import (
 )
 from opencloudmesh.services.ports import Entry, HttpStream
 from opencloudmesh.webdav.conditions import parse_http_date
-from opencloudmesh.webdav.elements import DAV, OC, DavResponse, Element, Name, parse_error_code
+from opencloudmesh.webdav.elements import DAV, OC, DavResponse, Element, Name, parse_error
 
 PROPERTIES: Final = (
     Name(DAV, "resourcetype"),
@@ -95,7 +95,8 @@ def check_changed(responses: Sequence[DavResponse]) -> None:
 
 def http_refusal(status: int, headers: Mapping[str, str], body: bytes, *, makes: bool) -> OCMError:
     """The error for a status that is no success; `makes`: it was to make something, so its place may be at fault."""
-    code = parse_error_code(body) or None
+    told, sentence_told = parse_error(body)
+    code = told or None
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     said = bool(body) and (kind.endswith(("/xml", "+xml")) or kind == "application/json")
     match status:
@@ -122,7 +123,8 @@ def http_refusal(status: int, headers: Mapping[str, str], body: bytes, *, makes:
             return StorageFull("The other server has no space left.", code=code)
     retry_after = headers.get("retry-after", "")
     wait = float(retry_after) if _NUMBER.fullmatch(retry_after) else None
-    return PeerRefused(f"The other server answered {status}.", code=f"http-{status}", status=status, retry_after=wait)
+    why = f"{sentence_told} ({told})" if told else ""
+    return PeerRefused(f"The other server answered {status}.", code=f"http-{status}", status=status, retry_after=wait, said=why)
 
 
 def said_of(response: DavResponse) -> OCMError:

@@ -231,6 +231,7 @@ def _document(local: str, content: str) -> bytes:
 MULTISTATUS_START: Final = _opening("multistatus").encode()
 MULTISTATUS_END: Final = b"</d:multistatus>"
 
+_LONGEST_SENTENCE: Final = 500
 _REASONS: Final = {200: "OK", 403: "Forbidden", 404: "Not Found", 424: "Failed Dependency"}
 
 
@@ -260,14 +261,15 @@ def build_error(code: str, sentence: str, precondition: str = "") -> bytes:
     return _document("error", condition + tag(Name(OCM, "code"), escape(code)) + tag(Name(OCM, "message"), escape(sentence)))
 
 
-def parse_error_code(body: bytes) -> str:
-    """The reason code of an error body of ours, or "" for anything else."""
+def parse_error(body: bytes) -> tuple[str, str]:
+    """The reason code and the sentence of an error body of ours, or two empty texts for anything else."""
     try:
         root = _read_root(body, "error")
     except XmlFault:
-        return ""
-    code = next((child.text for child in root.children if child.name == (OCM, "code")), "")
-    return code if re.fullmatch("[a-z0-9-]{1,64}", code) else ""
+        return "", ""
+    texts = {child.name: child.text for child in root.children}
+    code = texts.get(Name(OCM, "code"), "")
+    return (code, texts.get(Name(OCM, "message"), "")[:_LONGEST_SENTENCE]) if re.fullmatch("[a-z0-9-]{1,64}", code) else ("", "")
 
 
 # ---------------------------------------------------------------- multistatus, read
