@@ -49,8 +49,8 @@ ODD = [
 ]
 
 
-def plant(tree: Path) -> int:
-    """1,000 files and some folders, in the same order every time."""
+def plant(tree: Path, files: int = 1000) -> int:
+    """So many files, or some more, and some folders, in the same order every time."""
     chance = random.Random(4918)
     count = 0
     for depth, folder in enumerate(["", "sub", "sub/ä b", "sub/ä b/%252e", "#hash?/+", "d.e.e.p/" * 12]):
@@ -59,7 +59,7 @@ def plant(tree: Path) -> int:
         for name in ODD:
             (here / name).write_bytes(chance.randbytes(chance.choice([0, 1, 100, 5000])))
             count += 1
-        for number in range(1000 // 6 - len(ODD) + (4 if depth == 0 else 0)):
+        for number in range(files // 6 - len(ODD) + (4 if depth == 0 else 0)):
             (here / f"file {number:04}.bin").write_bytes(chance.randbytes(chance.randrange(3000)))
             count += 1
     (tree / "big").write_bytes(chance.randbytes(5 << 20))
