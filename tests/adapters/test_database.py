@@ -634,6 +634,9 @@ READS_ALL = {
     "deliveries_PEERS_GIVEN_UP",
     "deliveries_DEAD_BEYOND",
     "incoming_shares_PEERS_OF_ACCEPTED",
+    "incoming_shares_NUMBER_UNANSWERED",
+    "peers_NUMBER",
+    "peers_REMOVE_STRANGERS",
 }
 READS_A_FEW = {"outgoing_shares_LAST", "incoming_shares_LAST"}
 """They walk back from the newest row, and stop at their limit."""

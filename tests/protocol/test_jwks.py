@@ -83,6 +83,9 @@ def test_one_bad_key_does_not_spoil_the_others() -> None:
         {"kty": "OKP"},
         DRAFT_KEY | {"kid": 5},
         DRAFT_KEY | {"kid": ""},
+        DRAFT_KEY | {"kid": "a" * 1025},
+        DRAFT_KEY | {"kid": "a\n"},
+        DRAFT_KEY | {"kid": "\ud800"},
     )
     assert list(keys.keys) == [KID]
     assert list(keys.refused) == ["secret"]

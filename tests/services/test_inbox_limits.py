@@ -8,6 +8,7 @@ import pytest
 from opencloudmesh.protocol.errors import InvalidMessage, RateLimited, SignatureRefused, TemporarilyUnavailable
 from opencloudmesh.services.callers import Caller
 from opencloudmesh.services.inbox_limits import InboxLimits
+from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.ports import Database
@@ -99,11 +100,43 @@ async def test_a_full_inbox_takes_no_more_of_strangers_but_of_known_senders(
     assert await outcome(home, away, 9) == "taken", "answering makes room at once"
 
 
+async def test_taking_shares_back_makes_no_room_for_more_until_they_are_forgotten(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
+) -> None:
+    home = limited(database, network, time, pending=3)
+    for number in range(3):
+        assert await outcome(home, away, number) == "taken"
+        await home.notifications.receive(away.notification("SHARE_UNSHARED", f"p{number}"))
+    assert [share.state for share in await home.reception.inbox(alice)] == ["revoked"] * 3
+    assert await outcome(home, away, 4) == "inbox-full"
+    time.advance(30 * 86400 + 61)
+    await Sweeper(database=database, clock=time).sweep()
+    assert await home.reception.inbox(alice) == []
+    assert await outcome(home, away, 5) == "taken"
+
+
+async def test_all_inboxes_together_hold_so_many_and_known_senders_are_let_in(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User, bob: User
+) -> None:
+    home = limited(database, network, time, in_all=3)
+    assert await outcome(home, away, 1) == "taken"
+    await home.reception.accept(alice, (await home.reception.inbox(alice))[0].id)
+    stranger = SimulatedServer(network, "stranger.example")
+    assert await outcomes(home, stranger, range(2)) == ["taken"] * 2
+    assert await outcome(home, stranger, "b", share_with="bob@home.example") == "inbox-full"
+    assert await outcome(home, away, 2) == "taken", "alice knows its user"
+    for share in await home.reception.inbox(alice):
+        if share.state == "pending":
+            await home.reception.decline(alice, share.id)
+    time.advance(601)
+    assert await outcome(home, stranger, "c", share_with="bob@home.example") == "taken", "they were answered"
+
+
 async def test_who_was_counted_is_remembered_for_so_many_users_only(time: SimulatedTime) -> None:
     class Counting:
         incoming_shares = property(lambda self: self)
 
-        def pending_of(self, user_id: int, *, most: int) -> int:
+        def unanswered(self, user_id: int | None = None, *, most: int) -> int:
             return 0
 
     limits = InboxLimits(clock=time, caller=lambda: CALLER)

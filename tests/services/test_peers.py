@@ -126,12 +126,12 @@ async def test_a_fetch_that_was_cancelled_itself_is_begun_anew(time: SimulatedTi
     fetches = 0
     gate = asyncio.Event()
 
-    async def fetch(host: str) -> str:
+    async def fetch(host: str) -> tuple[str, int]:
         nonlocal fetches
         fetches += 1
         if fetches == 1:
             await gate.wait()
-        return host
+        return host, 1
 
     fetched = Fetched(fetch, time)
     waiter = asyncio.ensure_future(fetched.get("a"))
@@ -142,6 +142,33 @@ async def test_a_fetch_that_was_cancelled_itself_is_begun_anew(time: SimulatedTi
     with pytest.raises(asyncio.CancelledError):
         await waiter
     assert await fetched.get("a") == "a"
+
+
+async def test_what_many_hosts_publish_is_remembered_up_to_so_many_bytes(time: SimulatedTime) -> None:
+    sizes = {"a": 40, "b": 40, "c": 40, "huge": 500, "d": 60}
+
+    async def fetch(host: str) -> tuple[str, int]:
+        return host, sizes[host]
+
+    fetched = Fetched(fetch, time, most_bytes=100)
+    held = []
+    for host in ("a", "b", "a", "c", "huge", "d"):
+        await fetched.get(host, max_age=0.0)
+        held.append("".join(one[0] for one in sizes if fetched.held(one)))
+    assert held == ["a", "ab", "ab", "ac", "h", "d"]
+
+
+async def test_a_long_document_is_used_and_not_stored(peers: Peers, away: SimulatedServer, database: Database) -> None:
+    await database.write(lambda tx: tx.peers.set_contact(away.host, 1.0))
+    await peers.discover(away.host)
+    stored = await database.read(lambda tx: tx.peers.get(away.host))
+    assert stored is not None
+    assert "endPoint" in stored.discovery
+    away.discovery["padding"] = "x" * 17_000
+    assert (await peers.discover(away.host, fresh=True)).end_point
+    stored = await database.read(lambda tx: tx.peers.get(away.host))
+    assert stored is not None
+    assert stored.discovery == ""
 
 
 async def test_a_failure_is_remembered_for_some_seconds(

@@ -54,6 +54,7 @@ class Limits:
                 per_recipient=settings.shares_per_recipient,
                 of_unknown=settings.unknown_shares_per_peer,
                 pending=settings.pending_per_recipient,
+                in_all=settings.unanswered_shares,
                 measures=measures,
             ),
         )

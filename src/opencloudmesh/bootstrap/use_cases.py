@@ -19,7 +19,7 @@ from opencloudmesh.services.delivery.worker import wait_for
 from opencloudmesh.services.directories import Directories, DirectorySource
 from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.notifications import Notifications
-from opencloudmesh.services.peers import PeerRegistry, Peers, TrustBook, TrustDecisions, TrustWatch
+from opencloudmesh.services.peers import PeerRegistry, Peers, Strangers, TrustBook, TrustDecisions, TrustWatch
 from opencloudmesh.services.ports import HttpClient
 from opencloudmesh.services.reconciliation import Reconciler, Repair
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
@@ -242,4 +242,6 @@ class UseCases(Outside):
 
     @cached_property
     def sweeper(self) -> Sweeper:
-        return Sweeper(database=self.database, clock=self.clock, also={"exchanges": self.exchanges.sweep})
+        strangers = Strangers(self.settings.limits.unknown_servers)
+        also = {"exchanges": self.exchanges.sweep, "strangers": strangers.sweep, "alerts": strangers.sweep_alerts}
+        return Sweeper(database=self.database, clock=self.clock, also=also)

@@ -140,6 +140,12 @@ class LimitSettings:
     pending_per_recipient: int = _setting(
         10_000, "Unanswered shares in one inbox; more are answered 503, twice as many for known senders.", least=1
     )
+    unanswered_shares: int = _setting(
+        500_000, "Unanswered shares in all inboxes; more of unknown senders are answered 503.", least=1
+    )
+    unknown_servers: int = _setting(
+        5_000, "Servers kept with which nothing was shared, and about which nothing was decided; those heard of last.", least=1
+    )
 
 
 @dataclass(frozen=True, slots=True)

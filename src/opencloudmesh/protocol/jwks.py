@@ -29,6 +29,7 @@ RSA_V1_5: Final = "rsa-v1_5-sha256"
 ALGORITHMS: Final = frozenset({ED25519, ECDSA_P256, ECDSA_P384, RSA_PSS, RSA_V1_5})
 
 _MAX_KEYS: Final = 64
+_LONGEST_KID: Final = 1024
 _MIN_RSA_BITS: Final = 2048
 _MAX_RSA_BITS: Final = 8192
 _MAX_EXPONENT_BITS: Final = 64
@@ -183,8 +184,8 @@ def parse_key_set(body: bytes) -> KeySet:
     seen: dict[str, Any] = {}
     for jwk in _members(body):
         kid = jwk.get("kid") if isinstance(jwk, dict) else None
-        if not isinstance(kid, str) or not kid:
-            continue  # nobody could name it
+        if not isinstance(kid, str) or not 1 <= len(kid) <= _LONGEST_KID or not (kid.isascii() and kid.isprintable()):
+            continue  # nobody could name it: a keyid is a structured field's string (RFC 8941, 3.3.3)
         if kid in seen and seen[kid] != jwk:
             keys.pop(kid, None)
             refused[kid] = "several keys have this kid"

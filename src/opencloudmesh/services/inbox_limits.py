@@ -5,7 +5,9 @@ Rules kept here:
 - one server gives one recipient so many new shares an hour, counted before it is looked up whether there is such a recipient; the
   same share once more is not counted;
 - shares of unknown senders are counted for their server, and for the address that they came from, whatever domains it has;
-- an inbox holds so many unanswered shares; senders whom the recipient knows are still let in when strangers have filled it.
+- an inbox holds so many unanswered shares; senders whom the recipient knows are still let in when strangers have filled it. All
+  inboxes together hold so many; beyond that no stranger is let in. What was withdrawn unanswered counts until it is forgotten, or
+  taking shares back would make room for more of them.
 """
 
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from opencloudmesh.services.ports import Clock, Transaction
 
 _HOUR = 3600.0
 _COUNTED_FOR = 60.0
+_ALL_COUNTED_FOR = 600.0
 _MOST_USERS = 10_000
 _TRY_AGAIN_WHEN_FULL = 3600
 
@@ -40,6 +43,7 @@ class InboxLimits:
         per_recipient: int = 600,
         of_unknown: int = 5000,
         pending: int = 10_000,
+        in_all: int = 500_000,
         caller: CurrentCaller = current_caller.get,
         measures: Measures = NO_MEASURES,
     ) -> None:
@@ -47,9 +51,11 @@ class InboxLimits:
         self._caller = caller
         self._measures = measures
         self._pending = pending
+        self._in_all = in_all
         self._for_recipient = RateLimiter(per_recipient / _HOUR, per_recipient)
         self._of_unknown = RateLimiter(of_unknown / _HOUR, of_unknown)
         self._counted: dict[int, _Counted] = {}
+        self._all = _Counted(0, 0.0)
 
     def offer(self, peer: str, recipient: str) -> None:
         """A server offers a share to a recipient, who may not exist; raises `RateLimited` (rate-limited)."""
@@ -65,6 +71,7 @@ class InboxLimits:
         """A share was stored in this transaction, which is given up where this raises `RateLimited` or
         `TemporarilyUnavailable` (inbox-full)."""
         now = self._clock()
+        self._count_all(tx, now)
         if not known:
             self._admit_stranger(peer, now)
         most = self._pending * 2 if known else self._pending
@@ -74,20 +81,31 @@ class InboxLimits:
         else:
             counted.number += 1
         if counted.number > most:
-            self._measures.rate_limited("inbox-full")
-            raise TemporarilyUnavailable(
-                "The recipient has too many unanswered shares.", retry_after=_TRY_AGAIN_WHEN_FULL, code="inbox-full"
-            )
+            raise self._full("inbox-full", "The recipient has too many unanswered shares.")
+
+    def _full(self, rule: str, sentence: str) -> TemporarilyUnavailable:
+        self._measures.rate_limited(rule)
+        return TemporarilyUnavailable(sentence, retry_after=_TRY_AGAIN_WHEN_FULL, code="inbox-full")
 
     def _admit_stranger(self, peer: str, now: float) -> None:
         for key in (("server", peer), ("address", self._caller().address)):
             if wait := self._of_unknown.take(key, now):
                 self._measures.rate_limited("shares-of-unknown")
                 raise RateLimited("Too many shares of unknown senders.", retry_after=retry_after(wait))
+        if self._all.number > self._in_all:
+            raise self._full("inboxes-full", "There are too many unanswered shares here.")
+
+    def _count_all(self, tx: Transaction, now: float) -> None:
+        """Count one more; what is there is looked up now and then only, for that reads an index as long as they are many."""
+        if self._all.until <= now:
+            number = tx.incoming_shares.unanswered(most=self._in_all + 1)
+            self._all = _Counted(number, now + (_COUNTED_FOR if number > self._in_all else _ALL_COUNTED_FOR))
+        else:
+            self._all.number += 1
 
     def _count(self, tx: Transaction, user_id: int, now: float) -> _Counted:
         if len(self._counted) >= _MOST_USERS:
             self._counted.clear()
-        number = tx.incoming_shares.pending_of(user_id, most=self._pending * 2 + 1)
+        number = tx.incoming_shares.unanswered(user_id, most=self._pending * 2 + 1)
         counted = self._counted[user_id] = _Counted(number, now + _COUNTED_FOR)
         return counted

@@ -1,4 +1,4 @@
-"""What ends by itself: expired shares, ended sessions and old deliveries are swept in small batches.
+"""What ends by itself: expired shares, those that nobody answered, ended sessions and old deliveries are swept in small batches.
 
 Rules kept here: access never depends on the sweep, every request checks the clock itself (SHARE-19): the sweep keeps lists and
 tables short. Each batch is a transaction of its own, short enough that nobody notices that he waits for it; what fails in one
@@ -19,6 +19,8 @@ _BETWEEN_BATCHES = 0.05
 _DAY = 86400.0
 _KEEP_DONE = 14 * _DAY
 _KEEP_DEAD = 30 * _DAY
+_KEEP_WITHDRAWN = 30 * _DAY
+"""Longer than any server goes on to tell of one share: a repeat finds the share that it repeats."""
 _MOST_DEAD = 100_000
 """Dead deliveries of all users together; their shares go on to say that they failed, and why."""
 
@@ -28,6 +30,7 @@ Sweep = Callable[[Transaction, float], int]
 SWEEPS: dict[str, Sweep] = {
     "outgoing-shares": lambda tx, now: tx.outgoing_shares.expire(now, _BATCH),
     "incoming-shares": lambda tx, now: tx.incoming_shares.expire(now, _BATCH),
+    "withdrawn-shares": lambda tx, now: tx.incoming_shares.remove_withdrawn(now - _KEEP_WITHDRAWN, _BATCH),
     "sessions": lambda tx, now: tx.sessions.remove_expired(now, _BATCH),
     "deliveries-done": lambda tx, now: tx.deliveries.remove_done(now - _KEEP_DONE, _BATCH),
     "deliveries-dead": lambda tx, now: tx.deliveries.remove_dead(now - _KEEP_DEAD, _BATCH),

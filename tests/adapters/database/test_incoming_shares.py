@@ -128,6 +128,45 @@ async def test_living_shares_expire_so_many_at_once(database: Database, user_id:
     assert found[0].reason == "share-expired"
 
 
+async def test_what_nobody_answered_is_counted_and_forgotten_some_time_after_its_end(
+    database: Database, user_id: int, new_incoming: New
+) -> None:
+    other = (await database.write(lambda tx: tx.users.add("other", "Other", "hash", 1.0))).id
+    await add(database, new_incoming(other))
+    ends = {"pending": 5.0, "revoked": 5.0, "expired": 6.0, "declined": 5.0, "left": 5.0}
+    kept = {}
+    for state, at in ends.items():
+        share, _ = await add(database, new_incoming(user_id, provider_id=state))
+        await database.write(lambda tx, i=share.id, s=state, at=at: tx.incoming_shares.set_state(i, s, "", at))
+        kept[state] = share.id
+    accepted, _ = await add(database, new_incoming(user_id, provider_id="accepted"))
+    told, _ = await add(database, new_incoming(user_id, provider_id="told"))
+    for share, states in ((accepted, ("accepted", "revoked")), (told, ("revoked",))):
+        for state in states:
+            await database.write(lambda tx, i=share.id, s=state: tx.incoming_shares.set_state(i, s, "", 5.0))
+    await database.write(
+        lambda tx: tx.deliveries.add(
+            peer="p", kind="K", user_id=user_id, incoming_share_id=told.id, due_at=1.0, expires_at=9.0, at=1.0
+        )
+    )
+
+    async def unanswered(most: int = 100) -> tuple[int, int]:
+        read = database.read
+        return (
+            await read(lambda tx: tx.incoming_shares.unanswered(user_id, most=most)),
+            await read(lambda tx: tx.incoming_shares.unanswered(most=most)),
+        )
+
+    assert await unanswered() == (4, 5)
+    assert await unanswered(3) == (3, 3)
+    assert await database.write(lambda tx: tx.incoming_shares.remove_withdrawn(5.0, 10)) == 0
+    assert await database.write(lambda tx: tx.incoming_shares.remove_withdrawn(7.0, 1)) == 1
+    assert await database.write(lambda tx: tx.incoming_shares.remove_withdrawn(7.0, 10)) == 1
+    assert await unanswered() == (2, 3)
+    left = {share.provider_id for share in await database.read(lambda tx: tx.incoming_shares.of_user(user_id))}
+    assert left == {"pending", "declined", "left", "accepted", "told"}
+
+
 async def test_a_provider_id_that_fits_no_index_is_refused(database: Database, user_id: int, new_incoming: New) -> None:
     share, _ = await add(database, new_incoming(user_id, provider_id="é" * 512))
     assert share.provider_id == "é" * 512

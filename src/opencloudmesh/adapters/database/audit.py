@@ -1,8 +1,8 @@
-"""The store of what operators and administrators did; rows are never changed."""
+"""The store of what operators and administrators did; rows are never changed, and those of people never forgotten."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, Double, Integer, bindparam, insert, select
+from sqlalchemy import BigInteger, Double, Integer, bindparam, delete, insert, select
 
 from opencloudmesh.adapters.database.connection import Connection, Statement
 from opencloudmesh.adapters.database.schema import audit
@@ -28,6 +28,14 @@ _NEWEST = (
 )
 _LAST = Statement(_NEWEST)
 _OF_SUBJECT = Statement(_NEWEST.where(_TABLE.subject == bindparam("subject")))
+_BEYOND = (
+    select(_TABLE.id)
+    .where(_TABLE.actor == bindparam("actor"))
+    .order_by(_TABLE.id.desc())
+    .offset(bindparam("kept", type_=Integer))
+    .limit(bindparam("most", type_=Integer))
+)
+_REMOVE_BEYOND = Statement(delete(audit).where(_TABLE.id.in_(_BEYOND)))
 _NONE_BEFORE = 2**63 - 1
 
 
@@ -60,3 +68,7 @@ class Audit:
         else:
             rows = self._connection.rows(_OF_SUBJECT, subject=subject, **values)
         return [AuditEntry(*row) for row in rows]
+
+    def remove_beyond(self, actor: str, kept: int, limit: int) -> int:
+        """Forget up to `limit` acts of this actor, but for the newest `kept`; returns how many."""
+        return self._connection.change(_REMOVE_BEYOND, actor=actor, kept=kept, most=limit)

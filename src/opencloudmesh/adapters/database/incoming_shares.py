@@ -1,25 +1,29 @@
 """The store of shares that our users got (section Share Creation Notification; RECV-12).
 
 Rules: the same (user, peer, providerId, secret) is one row, whatever became of it (declined, left and revoked rows stay as
-tombstones); the protocol object is sealed (design decision 7); only living rows hold a mount name.
+tombstones, those that the recipient never answered for some time); the protocol object is sealed (design decision 7); only living
+rows hold a mount name.
 """
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, func, select, update
+from sqlalchemy import Integer, bindparam, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from opencloudmesh.adapters.database.connection import Connection, Row, Statement
 from opencloudmesh.adapters.database.mount_names import free_number, numbered_name, safe_name
 from opencloudmesh.adapters.database.schema import (
+    deliveries,
     incoming_accepted,
     incoming_apart,
     incoming_expirable,
     incoming_known,
     incoming_living,
     incoming_shares,
+    incoming_unanswered,
+    incoming_withdrawn,
     word,
 )
 from opencloudmesh.adapters.database.sealing import SealedObject, SecretBox, incoming_protocol_context
@@ -106,7 +110,11 @@ _OF_USER = {
     quarantined: Statement(_PAGE_OF_USER.where(_TABLE.quarantined.is_(quarantined)).limit(_MOST)) for quarantined in (False, True)
 }
 _PENDING = (_TABLE.user_id == bindparam("user_id"), _TABLE.state == word("pending"))
-_NUMBER_PENDING = Statement(select(func.count()).select_from(select(_TABLE.id).where(*_PENDING).limit(_MOST).subquery()))
+_UNANSWERED = select(_TABLE.user_id).where(incoming_unanswered)
+_NUMBER_UNANSWERED = Statement(select(func.count()).select_from(_UNANSWERED.limit(_MOST).subquery()))
+_NUMBER_UNANSWERED_OF_USER = Statement(
+    select(func.count()).select_from(_UNANSWERED.where(_TABLE.user_id == bindparam("user_id")).limit(_MOST).subquery())
+)
 _NUMBER_QUARANTINED = Statement(select(func.count()).where(*_PENDING, incoming_apart))
 _RELEASE = Statement(
     update(incoming_shares).where(
@@ -144,6 +152,20 @@ _EXPIRE = Statement(
     )
     .values(state=word("expired"), reason=word("share-expired")),
     columns=["changed_at"],
+)
+_REMOVE_WITHDRAWN = Statement(
+    delete(incoming_shares).where(
+        _TABLE.id.in_(
+            select(_TABLE.id)
+            .where(
+                incoming_withdrawn,
+                _TABLE.changed_at < bindparam("before"),
+                ~exists().where(deliveries.c.incoming_share_id == _TABLE.id),
+            )
+            .order_by(_TABLE.changed_at)
+            .limit(_MOST)
+        )
+    )
 )
 
 
@@ -290,9 +312,12 @@ class IncomingShares:
         rows = self._connection.rows(_OF_USER[quarantined], user_id=user_id, after=after_id, most=limit)
         return [self._share(row) for row in rows]
 
-    def pending_of(self, user_id: int, *, most: int) -> int:
-        """How many shares wait for the user's answer, counted up to `most`."""
-        row = self._connection.row(_NUMBER_PENDING, user_id=user_id, most=most)
+    def unanswered(self, user_id: int | None = None, *, most: int) -> int:
+        """How many shares a user, or everybody, never answered, those that have ended too; counted up to `most`."""
+        if user_id is None:
+            row = self._connection.row(_NUMBER_UNANSWERED, most=most)
+        else:
+            row = self._connection.row(_NUMBER_UNANSWERED_OF_USER, user_id=user_id, most=most)
         return row[0] if row else 0
 
     def quarantined_of(self, user_id: int) -> int:
@@ -342,3 +367,7 @@ class IncomingShares:
     def expire(self, now: float, limit: int) -> int:
         """Mark up to `limit` living shares past their expiration as expired; returns how many."""
         return self._connection.change(_EXPIRE, now=now, changed_at=now, most=limit)
+
+    def remove_withdrawn(self, before: float, limit: int) -> int:
+        """Forget up to `limit` shares that ended before that, and that their recipients never answered; returns how many."""
+        return self._connection.change(_REMOVE_WITHDRAWN, before=before, most=limit)

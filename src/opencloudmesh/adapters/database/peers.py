@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, case, delete, func, null, select, update
+from sqlalchemy import Integer, bindparam, case, delete, exists, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from opencloudmesh.adapters.database.connection import Connection, Row, Statement
-from opencloudmesh.adapters.database.schema import peers, peers_trusted, word
+from opencloudmesh.adapters.database.schema import incoming_shares, outgoing_shares, peers, peers_trusted, word
 from opencloudmesh.services.records import PeerRecord, TrustRow
 
 _COLUMNS = (
@@ -42,6 +42,20 @@ _TRUSTED = Statement(
     .order_by(peers.c.host)
 )
 _REMOVE = Statement(delete(peers).where(peers.c.host == bindparam("which")))
+_NUMBER = Statement(select(func.count()).select_from(peers))
+_STRANGERS = (
+    select(peers.c.host)
+    .where(
+        peers.c.decision == word(""),
+        ~peers.c.pinned,
+        ~exists().where(incoming_shares.c.peer == peers.c.host),
+        ~exists().where(outgoing_shares.c.peer == peers.c.host),
+    )
+    .order_by(peers.c.last_contact.desc(), peers.c.host)
+    .offset(bindparam("kept", type_=Integer))
+    .limit(bindparam("most", type_=Integer))
+)
+_REMOVE_STRANGERS = Statement(delete(peers).where(peers.c.host.in_(_STRANGERS)).returning(peers.c.host))
 _SET_ALERT = Statement(update(peers).where(peers.c.host == bindparam("which")), columns=["alert"])
 _INSERT = insert(peers)
 _NEW = _INSERT.excluded
@@ -106,6 +120,15 @@ class Peers:
     def remove(self, host: str) -> None:
         """Forget this host."""
         self._connection.change(_REMOVE, which=host)
+
+    def number(self) -> int:
+        """How many hosts and patterns there are."""
+        row = self._connection.row(_NUMBER)
+        return int(row[0]) if row else 0
+
+    def remove_strangers(self, kept: int, limit: int) -> Sequence[str]:
+        """Forget up to `limit` hosts without decision, pin or share, but for the `kept` that were heard of last."""
+        return [row[0] for row in self._connection.rows(_REMOVE_STRANGERS, kept=kept, most=limit)]
 
     def set_discovery(self, host: str, document: str, at: float) -> None:
         """Keep the discovery document last received."""

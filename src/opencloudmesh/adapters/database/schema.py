@@ -193,6 +193,19 @@ Index(
     postgresql_where=incoming_expirable,
 )
 
+incoming_unanswered = and_(
+    incoming_shares.c.state.in_([word("pending"), word("revoked"), word("expired")]), incoming_shares.c.accepted_at.is_(None)
+)
+"""Their recipient never did anything about them: whoever may send can make as many."""
+incoming_withdrawn = and_(
+    incoming_shares.c.state.in_([word("revoked"), word("expired")]), incoming_shares.c.accepted_at.is_(None)
+)
+for _name, _column, _whose in (
+    ("ix_incoming_shares_unanswered", incoming_shares.c.user_id, incoming_unanswered),
+    ("ix_incoming_shares_withdrawn", incoming_shares.c.changed_at, incoming_withdrawn),
+):
+    Index(_name, _column, sqlite_where=_whose, postgresql_where=_whose)
+
 deliveries = Table(
     "deliveries",
     metadata,
@@ -243,6 +256,14 @@ Index(
     deliveries.c.lease_until,
     sqlite_where=delivery_leased,
     postgresql_where=delivery_leased,
+)
+delivery_of_incoming = deliveries.c.incoming_share_id.is_not(None)
+"""Without it, forgetting a received share reads all deliveries."""
+Index(
+    "ix_deliveries_of_incoming",
+    deliveries.c.incoming_share_id,
+    sqlite_where=delivery_of_incoming,
+    postgresql_where=delivery_of_incoming,
 )
 Index("ix_deliveries_done", deliveries.c.changed_at, sqlite_where=delivery_done, postgresql_where=delivery_done)
 Index("ix_deliveries_dead", deliveries.c.changed_at, sqlite_where=delivery_dead, postgresql_where=delivery_dead)

@@ -14,7 +14,8 @@ Sections "OCM API Discovery" and "Appendix B". Rules kept here:
 from opencloudmesh.services.peers.decisions import Act, TrustDecisions
 from opencloudmesh.services.peers.peers import GONE, Peers
 from opencloudmesh.services.peers.registry import PeerRegistry
+from opencloudmesh.services.peers.strangers import Strangers
 from opencloudmesh.services.peers.trust import FederationMembers, TrustBook
 from opencloudmesh.services.peers.trust_watch import TrustWatch
 
-__all__ = ["GONE", "Act", "FederationMembers", "PeerRegistry", "Peers", "TrustBook", "TrustDecisions", "TrustWatch"]
+__all__ = ["GONE", "Act", "FederationMembers", "PeerRegistry", "Peers", "Strangers", "TrustBook", "TrustDecisions", "TrustWatch"]

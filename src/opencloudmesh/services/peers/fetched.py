@@ -1,4 +1,8 @@
-"""What was fetched from other servers, by host: one fetch at a time for all who wait, and a time to live."""
+"""What was fetched from other servers, by host: one fetch at a time for all who wait, and a time to live.
+
+Rules kept here: so many hosts are remembered, and so many bytes of what they published; the oldest go first. Strangers name hosts
+of their own, which publish what they like.
+"""
 
 import asyncio
 import copy
@@ -10,20 +14,24 @@ from opencloudmesh.protocol.errors import OCMError, TemporarilyUnavailable
 from opencloudmesh.services.ports import Clock
 
 V = TypeVar("V")
-T = TypeVar("T")
 
 FRESH_SECONDS = 3600.0
 _FAILED_SECONDS = 10.0
 _MAX_HOSTS = 4096
+MOST_BYTES = 8 << 20
+"""2 KiB a host; as objects they take up to twenty times as much."""
 
 
 class Fetched(Generic[V]):
     """Values per host. A waiter that is cancelled leaves the fetch to the others."""
 
-    def __init__(self, fetch: Callable[[str], Awaitable[V]], clock: Clock) -> None:
+    def __init__(self, fetch: Callable[[str], Awaitable[tuple[V, int]]], clock: Clock, *, most_bytes: int = MOST_BYTES) -> None:
+        """`fetch` returns a value and how many bytes it was."""
         self._fetch = fetch
         self._clock = clock
-        self._values: OrderedDict[str, tuple[V, float]] = OrderedDict()
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._values: OrderedDict[str, tuple[V, float, int]] = OrderedDict()
         self._failures: OrderedDict[str, tuple[OCMError, float]] = OrderedDict()
         self._running: dict[str, asyncio.Task[V]] = {}
 
@@ -45,15 +53,25 @@ class Fetched(Generic[V]):
 
     async def _run(self, host: str) -> V:
         try:
-            value = await self._fetch(host)
+            value, size = await self._fetch(host)
         except TemporarilyUnavailable:  # we had no time: that is nothing to hold against the server
             raise
         except OCMError as error:
-            _put(self._failures, host, (copy.copy(error), self._clock()))
+            self._failures.pop(host, None)
+            self._failures[host] = (copy.copy(error), self._clock())
+            if len(self._failures) > _MAX_HOSTS:
+                self._failures.popitem(last=False)
             raise
         self._failures.pop(host, None)
-        _put(self._values, host, (value, self._clock()))
+        self._keep(host, value, size)
         return value
+
+    def _keep(self, host: str, value: V, size: int) -> None:
+        before = self._values.pop(host, None)
+        self._values[host] = (value, self._clock(), size)
+        self._bytes += size - (before[2] if before else 0)
+        while len(self._values) > _MAX_HOSTS or (self._bytes > self._most_bytes and len(self._values) > 1):
+            self._bytes -= self._values.popitem(last=False)[1][2]
 
     def _ended(self, host: str, task: "asyncio.Task[V]") -> None:
         self._running.pop(host, None)
@@ -73,10 +91,3 @@ class Fetched(Generic[V]):
 def _is_younger(at: float, age: float, now: float) -> bool:
     """What comes from the future was left behind by a clock that was set back; nobody knows how old it is."""
     return at <= now < at + age
-
-
-def _put(cache: "OrderedDict[str, T]", host: str, value: T) -> None:
-    cache[host] = value
-    cache.move_to_end(host)
-    if len(cache) > _MAX_HOSTS:
-        cache.popitem(last=False)

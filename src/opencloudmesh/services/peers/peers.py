@@ -31,6 +31,8 @@ GONE = frozenset({404, 405, 410})
 _KEY_REFETCH_SECONDS = 30.0
 _MAX_HOSTS = 4096
 _MAX_DOCUMENT = 256 * 1024
+_LONGEST_KEPT = 16 * 1024
+"""Deployed servers publish 1 to 3 KiB; of longer documents only what they say is used, and the text is not stored."""
 _CONTACT_EVERY = 60.0
 _LIVING = frozenset({PENDING, SENT, ACCEPTED})
 
@@ -101,7 +103,7 @@ class Peers:
         """A user wants this server asked now: forget that it could not be discovered a moment ago."""
         self._documents.forgive(host)
 
-    async def _fetch_discovery(self, host: str) -> Discovery:
+    async def _fetch_discovery(self, host: str) -> tuple[Discovery, int]:
         first: OCMError | None = None
         for url in well_known_urls(self._http.origin_of(host)):
             try:
@@ -113,7 +115,7 @@ class Peers:
             await self._keep(host, answer.body, lambda tx, text, now: tx.peers.set_discovery(host, text, now))
             if not found.enabled:
                 raise PeerRefused(f"{host} says that Open Cloud Mesh is switched off there.", code="discovery-disabled")
-            return found
+            return found, len(answer.body)
         raise first or PeerRefused(f"{host} has no discovery document.", code="discovery-invalid")
 
     async def _fetch_json(self, host: str, url: str) -> HttpAnswer:
@@ -170,7 +172,7 @@ class Peers:
             raise Forbidden(f"The request is signed with a key of {named}, not of {host}.", code="sender-not-signer")
         return await self._keys.get(host, max_age=_KEY_REFETCH_SECONDS)
 
-    async def _fetch_keys(self, host: str) -> KeySet:
+    async def _fetch_keys(self, host: str) -> tuple[KeySet, int]:
         usual = f"{self._http.origin_of(host)}/.well-known/jwks.json"
         try:
             return await self._fetch_key_set(host, usual)
@@ -180,7 +182,7 @@ class Peers:
                 raise
             return await self._fetch_key_set(host, other)
 
-    async def _fetch_key_set(self, host: str, url: str) -> KeySet:
+    async def _fetch_key_set(self, host: str, url: str) -> tuple[KeySet, int]:
         answer = await self._fetch_json(host, url)
         keys = parse_key_set(answer.body)
 
@@ -189,7 +191,7 @@ class Peers:
             return note_keys(tx, host, keys, now)
 
         self._watch_keys(host, await self._keep(host, answer.body, keep))
-        return keys
+        return keys, len(answer.body)
 
     def _watch_keys(self, host: str, change: KeyChange | None) -> None:
         if change is not None and change.alert is not None:
@@ -277,10 +279,10 @@ class Peers:
         """Keep what was fetched from a server before we dealt with it."""
         document, keys = self._documents.held(host), self._keys.held(host)
         if document is not None:
-            tx.peers.set_discovery(host, json.dumps(document.raw, default=dict), now)
+            tx.peers.set_discovery(host, _kept(json.dumps(document.raw, default=dict)), now)
         if keys is not None:
             known = (build_jwk(key.public_key, kid=kid, algorithm=key.algorithms[0]) for kid, key in keys.keys.items())
-            tx.peers.set_key_set(host, json.dumps(build_key_set(known)), now)
+            tx.peers.set_key_set(host, _kept(json.dumps(build_key_set(known))), now)
             note_keys(tx, host, keys, now)
 
     async def _failed(self, host: str, reason: str) -> None:
@@ -299,7 +301,7 @@ class Peers:
 
     async def _keep(self, host: str, document: bytes, keep: Callable[[Transaction, str, float], T]) -> T | None:
         """Keep what a server published, if we have dealt with it: anybody can name a server, or a thousand of them."""
-        text, now = document.decode("utf-8", "replace"), self._clock()
+        text, now = _kept(document.decode("utf-8", "replace")), self._clock()
 
         return await self._note(lambda tx: keep(tx, text, now) if tx.peers.get(host) is not None else None)
 
@@ -309,3 +311,7 @@ class Peers:
         except OCMError as error:
             _log.warning("peer-not-noted", reason=error.code)
             return None
+
+
+def _kept(document: str) -> str:
+    return document if len(document) <= _LONGEST_KEPT else ""

@@ -39,6 +39,9 @@ class PeerStore(Protocol):
     def set_pinned(self, host: str, pinned: bool) -> None: ...
     def set_alert(self, host: str, alert: str) -> None: ...
     def remove(self, host: str) -> None: ...
+    def number(self) -> int: ...
+    def remove_strangers(self, kept: int, limit: int) -> Sequence[str]:
+        """Forget up to `limit` hosts without decision, pin or share, but for the `kept` heard of last; returns which."""
 
 
 class PeerKeyStore(Protocol):
@@ -68,6 +71,9 @@ class AuditStore(Protocol):
         self, *, subject: str | None = None, since: float = 0.0, before_id: int | None = None, limit: int = 1000
     ) -> Sequence[AuditEntry]:
         """The newest acts, newest first."""
+
+    def remove_beyond(self, actor: str, kept: int, limit: int) -> int:
+        """Forget up to `limit` acts of this actor, but for the newest `kept`; returns how many."""
 
 
 class RuntimeSettingStore(Protocol):

@@ -68,8 +68,8 @@ class IncomingShareStore(Protocol):
     ) -> Sequence[IncomingShare]:
         """Those that were announced, or those in quarantine."""
 
-    def pending_of(self, user_id: int, *, most: int) -> int:
-        """How many shares wait for the user's answer, counted up to `most`."""
+    def unanswered(self, user_id: int | None = None, *, most: int) -> int:
+        """How many shares a user, or everybody, never answered, those that have ended too; counted up to `most`."""
 
     def quarantined_of(self, user_id: int) -> int:
         """How many of them are in quarantine."""
@@ -95,6 +95,8 @@ class IncomingShareStore(Protocol):
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None: ...
     def set_unavailable_since(self, share_id: int, at: float | None) -> None: ...
     def expire(self, now: float, limit: int) -> int: ...
+    def remove_withdrawn(self, before: float, limit: int) -> int:
+        """Forget up to `limit` shares that ended before that, and that their recipients never answered; returns how many."""
 
 
 class AvailabilityStore(Protocol):
