@@ -41,7 +41,7 @@ def test_without_any_server(peer: Any) -> None:
 def test_decisions_are_made_shown_and_taken_back(peer: Any) -> None:
     assert peer("deny", "Foe.example", "--reason", "spam").out == "Denied foe.example.\n"
     assert peer("allow", "friend.example").out == "Allowed friend.example.\n"
-    assert peer("deny", ".bad.example", "--json").document["host"] == ".bad.example"
+    assert peer("deny", ".bad.example").out == "Denied .bad.example, all servers below bad.example, and not bad.example itself.\n"
     listed = peer("list", "--json").document
     assert [(entry["subject"], entry["decision"]) for entry in listed["entries"]] == [
         (".bad.example", "deny"),
@@ -81,6 +81,8 @@ def test_the_mode_and_the_quarantine(peer: Any) -> None:
         (("unpin", "nobody.example"), 1, "peer-unknown"),
         (("acknowledge", "nobody.example"), 1, "peer-unknown"),
         (("deny", "https://x/"), 1, "host-invalid"),
+        (("deny", "*.example.org"), 1, "host-invalid"),
+        (("deny", ".example.org:8443"), 1, "host-invalid"),
         (("pin", ".example"), 1, "host-invalid"),
         (("audit", "--peer", "a b"), 1, "host-invalid"),
         (("mode", "closed"), 2, "usage"),

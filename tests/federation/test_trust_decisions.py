@@ -71,26 +71,27 @@ def test_a_denied_server_is_refused_at_once_and_served_again(
 
 
 def test_the_modes(site: Site, alice: User, peer: SimulatedPeer, stranger: SimulatedPeer, decide: Callable[..., Any]) -> None:
+    def turn(mode: str) -> None:
+        alice.api("POST", "/admin/trust", {"mode": mode})
+
     status, known = offered(peer, alice)
     assert (status, alice.answer("accept", known)["state"]) == (201, "accepted")
     decide("mode", "invite-only")
     wait_until(lambda: "must-invite" in criteria(site))
     assert offered(peer, alice)[0] == 201, "its user was accepted before"
     assert refuses(stranger, alice)
-    decide("mode", "allowlist")
-    wait_until(lambda: "allowlist" in criteria(site))
-    assert "must-invite" not in criteria(site)
+    turn("allowlist")
+    assert criteria(site) == {"must-use-http-sig", "allowlist"}, "at once, in the same process"
     assert refuses(peer, alice)
-    decide("allow", stranger.host)
-    wait_until(lambda: not refuses(stranger, alice))
-    decide("mode", "federation")
-    wait_until(lambda: alice.api("GET", "/admin/trust")["mode"] == "federation")
+    alice.api("POST", f"/admin/peers/{stranger.host}/allow", {})
+    assert not refuses(stranger, alice)
+    turn("federation")
     assert refuses(peer, alice), "no directory lists it"
     assert not refuses(stranger, alice), "it was allowed by itself"
-    decide("deny", stranger.host)
-    wait_until(lambda: refuses(stranger, alice))
-    decide("mode", "open")
-    wait_until(lambda: not refuses(peer, alice))
+    alice.api("POST", f"/admin/peers/{stranger.host}/deny", {})
+    assert refuses(stranger, alice)
+    turn("open")
+    assert not refuses(peer, alice)
     assert refuses(stranger, alice), "a denial wins over every mode"
 
 
@@ -115,18 +116,19 @@ def test_pinned_keys_are_the_only_ones_until_the_pin_is_renewed(
     site: Site, alice: User, make_peer: Callable[..., SimulatedPeer], decide: Callable[..., Any]
 ) -> None:
     peer = make_peer()
-    assert offered(peer, alice)[0] == 201
     (pinned,) = decide("pin", peer.host)["keys"]
-    wait_until(lambda: alice.api("GET", f"/admin/peers/{peer.host}")["pinned"])
+    decide("deny", "elsewhere.example")
+    wait_until(lambda: "denylist" in criteria(site))  # what was decided before it has been read, too
     (peer.folder / "peer-signing.pem").unlink()
     changed = SimulatedPeer(peer.folder, peer.port)
     peer.documents, peer.signer = changed.documents, changed.signer
-    message = peer.share(alice.address)
-    # the new key id is the old one: the cached keys are asked first, so the signature is wrong before it is another key's
-    assert peer.post(site.origin, "/ocm/shares", message).status == 401
-    keys = decide("pin", peer.host, "--renew")["keys"]
-    assert [key["thumbprint"] for key in keys] != [pinned["thumbprint"]]
-    assert alice.api("GET", f"/admin/peers/{peer.host}")["keys"][0]["gone_at"] is not None
+    refused = peer.post(site.origin, "/ocm/shares", peer.share(alice.address))
+    assert (refused.status, refused.json["message"]) == (401, "sig-key-not-pinned")
+    (renewed,) = decide("pin", peer.host, "--renew")["keys"]
+    assert renewed["thumbprint"] != pinned["thumbprint"]
+    wait_until(lambda: offered(peer, alice)[0] == 201)
+    gone = [key["gone_at"] is not None for key in alice.api("GET", f"/admin/peers/{peer.host}")["keys"]]
+    assert sorted(gone) == [False, True]
     decide("unpin", peer.host)
 
 

@@ -121,10 +121,21 @@ def test_a_subject_is_canonical(text: str, subject: str) -> None:
     assert is_pattern(subject) is text.startswith(".")
 
 
-@pytest.mark.parametrize("text", ["", ".", "..example", "https://a.example", "alice@a.example", "a.example/x", "*.example"])
+NO_SUBJECTS = ["", ".", "..example", "https://a.example", "alice@a.example", "a.example/x"]
+NO_DOMAINS = [".example.org:8443", ".127.0.0.1", ".[::1]", ".[::1]:80"]
+
+
+@pytest.mark.parametrize("text", [*NO_SUBJECTS, *NO_DOMAINS, "*.example", "*."])
 def test_what_is_no_subject(text: str) -> None:
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInput) as refusal:
         parse_subject(text)
+    assert refusal.value.code == "host-invalid"
+
+
+def test_a_wildcard_is_told_how_it_is_written() -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        parse_subject(" *.example.org")
+    assert refusal.value.hint.endswith(" .example.org")
 
 
 def test_which_entries_are_about_a_host() -> None:

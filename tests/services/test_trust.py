@@ -176,9 +176,17 @@ async def test_what_is_known_of_a_server(office: Office, away: SimulatedServer) 
     (peer,) = await office.registry.page()
     assert (peer.record.host, peer.trust.is_allowed, peer.record.decision_reason) == (AWAY, False, "because")
     assert [key.kid for key in (await office.registry.peer(AWAY)).keys] == [away.kid]
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as unknown:
         await office.registry.peer("nobody.example")
+    assert unknown.value.sentence.endswith("By the mode: Every server that is not denied may offer shares.")
     assert await office.registry.page(after=AWAY) == []
+
+
+@pytest.mark.parametrize(("stored", "provider"), [("", None), ("[]", None), ('{"provider": "Away"}', "Away")])
+async def test_what_a_server_says_of_itself_is_shown(office: Office, stored: str, provider: str | None) -> None:
+    await office.database.write(lambda tx: tx.peers.set_discovery(AWAY, stored, NOW))
+    found = (await office.registry.peer(AWAY)).discovery
+    assert (found and found["provider"]) == provider
 
 
 async def test_a_server_that_the_book_names_is_shown_though_it_was_never_met(bound: Office) -> None:

@@ -23,7 +23,8 @@ class MemoryTrust:
     def __init__(self) -> None:
         self.trust = TrustBook.configured(denylist=("foe.example",))
         self.records = {
-            host: PeerRecord(host, "", 0.0, "", 0.0, NOW, NOW, None, "") for host in ("peer.example.org", "zoo.example.org")
+            host: PeerRecord(host, '{"provider": "Peer"}', NOW, "", 0.0, NOW, NOW, None, "")
+            for host in ("peer.example.org", "zoo.example.org")
         }
         self.acts: list[AuditEntry] = []
         self._ids = count(1)

@@ -42,6 +42,7 @@ async def test_one_server_with_its_keys_and_the_decision_behind(admin: Any) -> N
         1,
     )
     assert [key["thumbprint"] for key in found["keys"]] == ["A" * 43]
+    assert found["discovery"] == {"provider": "Peer"}
     assert (await admin.call("POST", f"{PEER}/deny", {"reason": "spam"})).status == 200
     found = (await admin.call("GET", PEER)).json
     assert (found["allowed"], found["trust"]) == (False, "denylisted")
@@ -102,6 +103,7 @@ async def test_the_mode_and_the_quarantine(admin: Any) -> None:
         ("/admin/peers/a%20b/allow", {}),
         ("/admin/peers/-/deny", {}),
         ("/admin/peers/.example.net/pin", {}),
+        ("/admin/peers/.example.net:8443/deny", {}),
         (f"{PEER}/allow", {"reason": "x" * 501}),
         (f"{PEER}/allow", {"because": "x"}),
         (f"{PEER}/forget", {"everything": "yes"}),

@@ -71,6 +71,12 @@ class OwnFiles:
             await self._storage.remove(path)
 
 
+_DENIED = {
+    "read-only": "See what you may do with: ocm inbox",
+    "policy-denied": "Your server does not deal with the server that gave you this: ask its operator.",
+}
+
+
 @contextmanager
 def _named(path: str) -> Iterator[None]:
     """Say errors with the path, in the words of somebody who talks with the own server; class and code are kept."""
@@ -85,7 +91,7 @@ def _reworded(error: OCMError, what: str) -> OCMError:
         case NotFound():
             return NotFound(f"There is no {what} on your server.", code=error.code, hint="See what is there with: ocm ls")
         case AccessDenied():
-            hint = "See what you may do with: ocm inbox" if error.code == "read-only" else ""
+            hint = _DENIED.get(error.code, "")
             return AccessDenied(f"Your server does not allow this for {what}.", code=error.code, hint=hint)
         case Conflict() if error.code == "parent-missing":
             hint = "Make the folder with: ocm mkdir --parents FOLDER"

@@ -123,6 +123,8 @@ def peer_lines(peer: "Peer") -> Iterator[str]:
         yield f"  First contact {format_time(record.first_contact)}, last contact {_contact(peer)}."
     else:
         yield "  Never met."
+    if peer.discovery:
+        yield f"  {_published(peer.discovery)}"
     yield f"  Shares given: {_states(peer.counts.given)}. Shares received: {_states(peer.counts.received)}."
     yield f"  Messages that wait: {peer.counts.waiting}; given up: {peer.counts.dead}."
     if not trust.is_allowed and (_living(peer.counts.given) or _living(peer.counts.received)):
@@ -139,6 +141,11 @@ def key_line(key: "PeerKey") -> str:
     return f"    {key.thumbprint}  {key.algorithm}  {key.kid}  {since}{until}{', pinned' if key.pinned else ''}"
 
 
+def meaning(subject: str) -> str:
+    """What a pattern stands for, to be said after it."""
+    return f", all servers below {subject[1:]}, and not {subject[1:]} itself" if subject.startswith(".") else ""
+
+
 def consequences(subject: str, affected: "Affected") -> Iterator[str]:
     """What a denial means for what is there."""
     if affected.given or affected.received:
@@ -150,6 +157,12 @@ def consequences(subject: str, affected: "Affected") -> Iterator[str]:
         yield f"{affected.waiting} messages wait; they end as policy-denied, and can be retried when it is allowed again."
     if affected.anything:
         yield f"To undo: ocm peer forget {subject}"
+
+
+def _published(document: Mapping[str, Any]) -> str:
+    """The discovery document in a line."""
+    provider, version, end_point = (document.get(name, "?") for name in ("provider", "apiVersion", "endPoint"))
+    return f"It says: {provider}, API {version}, end point {end_point}."
 
 
 def _contact(peer: "Peer") -> str:

@@ -25,6 +25,7 @@ from opencloudmesh.cli.peer_texts import (
     describe_peer,
     entry_row,
     key_line,
+    meaning,
     peer_lines,
     peer_row,
     trust_lines,
@@ -85,7 +86,8 @@ async def show(host: Host, /, *, folder: Folder = HERE, output: Output = Output(
     """Show what is known of a server: the decision and where it comes from, its keys, shares and messages."""
     async with _trusting(folder) as wiring:
         peer = await wiring.registry.peer(host)
-    document = {**describe_peer(peer), "keys": [describe_key(key) for key in peer.keys]}
+    keys = [describe_key(key) for key in peer.keys]
+    document = {**describe_peer(peer), "discovery": peer.discovery, "keys": keys}
     output.terminal().show(document, *peer_lines(peer))
 
 
@@ -96,7 +98,9 @@ async def allow(subject: Subject, /, *, reason: Reason = "", folder: Folder = HE
     """
     async with _trusting(folder) as wiring:
         canonical = await wiring.trust_decisions.allow(subject, _act(reason))
-    output.terminal().show({"host": canonical, "decision": "allow", "reason": reason}, f"Allowed {canonical}.")
+    output.terminal().show(
+        {"host": canonical, "decision": "allow", "reason": reason}, f"Allowed {canonical}{meaning(canonical)}."
+    )
 
 
 async def deny(subject: Subject, /, *, reason: Reason = "", folder: Folder = HERE, output: Output = Output()) -> None:
@@ -111,7 +115,7 @@ async def deny(subject: Subject, /, *, reason: Reason = "", folder: Folder = HER
         "shares_received": affected.received,
         "deliveries_waiting": affected.waiting,
     }
-    output.terminal().show(document, f"Denied {canonical}.", *consequences(canonical, affected))
+    output.terminal().show(document, f"Denied {canonical}{meaning(canonical)}.", *consequences(canonical, affected))
 
 
 async def forget(

@@ -12,6 +12,7 @@ from typing import Final
 
 from opencloudmesh.protocol import registries
 from opencloudmesh.protocol.address import parse_host
+from opencloudmesh.protocol.errors import InvalidInput
 
 OPEN: Final = "open"
 INVITE_ONLY: Final = "invite-only"
@@ -88,7 +89,20 @@ def criteria_of(mode: str, *, denies: bool) -> tuple[str, ...]:
 def parse_subject(text: str) -> str:
     """The canonical form of a host, or of ".example.org", all hosts below that name; raises `InvalidInput` (host-invalid)."""
     stripped = text.strip()
-    return "." + parse_host(stripped[1:]) if stripped.startswith(".") else parse_host(stripped)
+    if stripped.startswith("*."):
+        raise InvalidInput("There is no *.", code="host-invalid", hint=f"All hosts below a domain are written {stripped[1:]}")
+    return "." + _parse_domain(stripped[1:]) if stripped.startswith(".") else parse_host(stripped)
+
+
+def _parse_domain(text: str) -> str:
+    domain = parse_host(text)
+    if _PORT.search(domain) or domain.startswith("[") or domain.rpartition(".")[2].isdigit():
+        raise InvalidInput(
+            "All hosts below a domain are meant on every port, and an IP address is no domain.",
+            code="host-invalid",
+            hint="Write it as .example.org",
+        )
+    return domain
 
 
 def is_pattern(subject: str) -> bool:

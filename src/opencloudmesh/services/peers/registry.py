@@ -1,7 +1,9 @@
 """The registry of servers, for operators to read: what is known of each, what was decided and why, and who decided."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from opencloudmesh.protocol.address import parse_host
 from opencloudmesh.protocol.errors import NotFound
@@ -19,6 +21,12 @@ class Peer:
     trust: Explanation
     counts: PeerCounts
     keys: Sequence[PeerKey] = ()
+
+    @property
+    def discovery(self) -> Mapping[str, Any] | None:
+        """Its discovery document as it came last; None where it was never fetched, or was too long to be kept."""
+        found = json.loads(self.record.discovery) if self.record.discovery else None
+        return found if isinstance(found, dict) else None
 
 
 class PeerRegistry:
@@ -48,8 +56,11 @@ class PeerRegistry:
         def work(tx: Transaction) -> Peer:
             record = tx.peers.get(canonical)
             if record is None and self.trust.explain(canonical).entry is None:
+                decision = self.trust.decide(canonical)
                 raise NotFound(
-                    f"Nothing is known of {canonical}.", code="peer-unknown", hint="ocm peer list shows what is known."
+                    f"Nothing is known of {canonical}. By the mode: {decision.sentence}",
+                    code="peer-unknown",
+                    hint="ocm peer list shows what is known.",
                 )
             keys = tx.peer_keys.of(canonical)
             return self._peer(tx, record or _unmet(canonical), keys)

@@ -13,6 +13,7 @@ from opencloudmesh.services.peers.trust import TrustEntry
 from opencloudmesh.web.user_api.access import BODY, Administrator, Services, errors
 from opencloudmesh.web.user_api.values import (
     DECIMAL,
+    DOMAIN_PATTERN,
     HOST_PATTERN,
     LATEST,
     MAX_ID,
@@ -34,7 +35,7 @@ Host = Annotated[HostText, Path(description="The server's host[:port].", example
 SubjectText = Annotated[
     str,
     text(1, 254),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 253, "pattern": rf"^\.?{HOST_PATTERN}$"}),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 253, "pattern": rf"^(\.{DOMAIN_PATTERN}|{HOST_PATTERN})$"}),
 ]
 Subject = Annotated[SubjectText, Path(description="A server's host[:port], or .example.org for all below.")]
 Reason = Annotated[str, text(0, 500), Field(description="Why; kept in the audit log.", examples=["a partner"])]
@@ -183,13 +184,15 @@ class KeyAnswer(BaseModel):
 
 
 class PeerDetailAnswer(PeerAnswer):
-    """A server with its keys."""
+    """A server with its keys and what it publishes about itself."""
 
     keys: list[KeyAnswer]
+    discovery: dict[str, Any] | None = Field(description="Its discovery document as it came last; null where none is kept.")
 
     @classmethod
     def of(cls, peer: Peer) -> Self:
-        return cls(**_peer_fields(peer), keys=[KeyAnswer.of(key) for key in peer.keys])
+        keys = [KeyAnswer.of(key) for key in peer.keys]
+        return cls(**_peer_fields(peer), keys=keys, discovery=None if peer.discovery is None else dict(peer.discovery))
 
 
 class PeersPage(BaseModel):

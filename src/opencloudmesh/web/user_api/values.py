@@ -20,7 +20,8 @@ LATEST = 253402300799.0  # the end of the year 9999
 _NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PORT = "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
-_HOST = rf"({_LABEL}\.){{0,9}}[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?{_PORT}"
+DOMAIN_PATTERN = rf"({_LABEL}\.){{0,9}}[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?"
+_HOST = f"{DOMAIN_PATTERN}{_PORT}"
 
 
 def text(shortest: int, longest: int) -> StringConstraints:
