@@ -29,44 +29,7 @@ from opencloudmesh.protocol.http_signatures import (
     verify,
 )
 from opencloudmesh.protocol.jwks import KeySet, VerificationKey, build_jwk, build_key_set, parse_key_set
-
-VECTORS = Path(__file__).resolve().parent.parent / "vectors"
-NOW = 1770000000
-KEYID = "sender.example.org#key1"
-KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-KEYS = KeySet({KEYID: VerificationKey(KEYID, ("ed25519",), KEY.public_key())})
-REQUEST = Request(
-    "POST",
-    "https://receiver.example.org/ocm/shares",
-    (("host", "receiver.example.org"), ("content-type", "application/json")),
-    b'{"shareWith": "marie@receiver.example.org"}',
-)
-
-
-def read_request(path: Path) -> tuple[str, Request]:
-    """A request file: perhaps the expected code, then method and target URI, header lines, an empty line, the body."""
-    head, _, body = path.read_bytes().partition(b"\n\n")
-    lines = head.decode("latin-1").split("\n")
-    expected = lines.pop(0).removeprefix("# expected: ") if lines[0].startswith("#") else ""
-    method, target_uri = lines[0].split(" ")
-    pairs = (line.partition(":") for line in lines[1:])
-    return expected, Request(method, target_uri, tuple((name.lower(), value.strip()) for name, _, value in pairs), body)
-
-
-def signed(request: Request = REQUEST, **changes: Any) -> Request:
-    arguments: dict[str, Any] = {"keyid": KEYID, "algorithm": "ed25519", "sign": KEY.sign, "created": NOW} | changes
-    return replace(request, headers=request.headers + sign(request, **arguments))
-
-
-def with_header(request: Request, name: str, value: str) -> Request:
-    return replace(request, headers=(*((n, v) for n, v in request.headers if n != name), (name, value)))
-
-
-def refusal(request: Request, keys: KeySet = KEYS, **arguments: Any) -> str:
-    with pytest.raises(SignatureRefused) as refused:
-        verify(request, keys, **({"now": NOW} | arguments))
-    assert refused.value.status == 401
-    return refused.value.code
+from tests.protocol.signed_requests import KEY, KEYID, KEYS, NOW, REQUEST, VECTORS, read_request, refusal, signed, with_header
 
 
 # ---------------------------------------------------------------- files

@@ -23,8 +23,9 @@
 text of an exception. No secret stands in any of them.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,21 @@ class SignatureRefused(PeerFault):
 
     status = 401
     code = "sig-invalid"
+    examine: Callable[[], Mapping[str, Any]] | None = None
+    """What looks at the refused request again, for `diagnostics`; set by who refused it."""
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Explain the refusal to a person who may see the request: for the operator, never for the peer.
+
+        `code`, `sentence`, and of the signature (None or empty where the request does not tell): `label`, `keyid`; `covered`
+        components; the nearest `profile`, what it has `required`, and what is `missing` of that (parameters begin with ";");
+        the lines of the `base` as we built them, secrets replaced; where one component is known to be the cause, `differs`
+        has the `component`, its `expected` value (what the peer signed) and the one `received`. Computed when asked, with a
+        few dozen verifications.
+        """
+        found: dict[str, Any] = {"code": self.code, "sentence": self.sentence, "label": None, "keyid": None, "covered": ()}
+        found |= {"profile": None, "required": (), "missing": (), "base": (), "differs": None}
+        return found | dict(self.examine()) if self.examine is not None else found
 
 
 class Forbidden(PeerFault):

@@ -33,22 +33,23 @@ def fields_of(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def signature_base(request: Request, fields: Mapping[str, str], components: Sequence[str], parameters: str) -> bytes:
     """Build what is signed: a line for each component, then the parameters (RFC 9421, section 2.5)."""
-    lines = []
-    for name in components:
-        if name == "@method":
-            value = request.method
-        elif name == "@target-uri":
-            value = request.target_uri
-        elif name in fields and not name.startswith("@"):
-            value = fields[name]
-        else:
-            value = _derived(name, request.target_uri)
-        lines.append(f'"{name}": {value}')
+    lines = [f'"{name}": {component_value(name, request, fields)}' for name in components]
     lines.append(f'"@signature-params": {parameters}')
     base = "\n".join(lines)
     if not base.isascii() or base.count("\n") != len(components) or "\r" in base:
         refuse("sig-malformed", "A signed part of the request holds characters that cannot be signed.")
     return base.encode("ascii")
+
+
+def component_value(name: str, request: Request, fields: Mapping[str, str]) -> str:
+    """The value of one component; raises `SignatureRefused` (sig-component-missing, sig-malformed) where it has none."""
+    if name == "@method":
+        return request.method
+    if name == "@target-uri":
+        return request.target_uri
+    if name in fields and not name.startswith("@"):
+        return fields[name]
+    return _derived(name, request.target_uri)
 
 
 def _derived(name: str, target_uri: str) -> str:

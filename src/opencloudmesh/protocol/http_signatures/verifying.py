@@ -6,11 +6,13 @@ algorithm that both agree on; symmetric algorithms are refused whatever anybody 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from opencloudmesh.protocol.address import host_of_url, parse_host
-from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.protocol.errors import InvalidInput, SignatureRefused
 from opencloudmesh.protocol.http_signatures.content_digest import check_digest
+from opencloudmesh.protocol.http_signatures.diagnosis import examine
 from opencloudmesh.protocol.http_signatures.profiles import DEFAULT_PROFILES, Profile
 from opencloudmesh.protocol.http_signatures.signature_base import Request, fields_of, signature_base
 from opencloudmesh.protocol.http_signatures.signature_headers import ReceivedSignature, read
@@ -45,24 +47,32 @@ def verify(
     `freshness` and `skew` in seconds: how old, and how far in the future, `created` may be. `received` is what `read_signature`
     gave for this very request and these profiles, where that was asked before.
     """
-    fields = fields_of(request.headers)
-    # (3), (4) the unique signature and its keyid
-    if received is None:
-        received = read(fields, profiles)
-    _check_time(received, now, freshness, skew)
-    key, algorithm = _choose_key(received, keys)
-    # (5) the signature base, over a body that is the signed one
-    _check_body(fields, received.components, request.body)
-    base = signature_base(request, fields, received.components, received.parameters)
-    # (6) the mathematics
-    if not key.verifies(algorithm, received.signature, base):
-        refuse("sig-mismatch", "The signature does not match the request.")
-    return VerifiedSignature(received.keyid, received.created, _one_form(algorithm, received.signature))
+    try:
+        fields = fields_of(request.headers)
+        # (3), (4) the unique signature and its keyid
+        if received is None:
+            received = read(fields, profiles)
+        _check_time(received, now, freshness, skew)
+        key, algorithm = _choose_key(received, keys)
+        # (5) the signature base, over a body that is the signed one
+        _check_body(fields, received.components, request.body)
+        base = signature_base(request, fields, received.components, received.parameters)
+        # (6) the mathematics
+        if not key.verifies(algorithm, received.signature, base):
+            refuse("sig-mismatch", "The signature does not match the request.")
+        return VerifiedSignature(received.keyid, received.created, _one_form(algorithm, received.signature))
+    except SignatureRefused as refused:
+        refused.examine = partial(examine, request, profiles, keys, refused.code)
+        raise
 
 
 def read_signature(request: Request, profiles: Sequence[Profile] = DEFAULT_PROFILES) -> ReceivedSignature:
     """Find and read the one Open Cloud Mesh signature of a request, without verifying it; raises `SignatureRefused` (401)."""
-    return read(fields_of(request.headers), profiles)
+    try:
+        return read(fields_of(request.headers), profiles)
+    except SignatureRefused as refused:
+        refused.examine = partial(examine, request, profiles, KeySet({}), refused.code)
+        raise
 
 
 def host_of_keyid(keyid: str) -> str | None:
