@@ -1,10 +1,13 @@
 """`ocm init|serve|user`, on a real server's folder; and a real server as the user meets it."""
 
+import base64
 import os
 import signal
 import stat
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +135,34 @@ def test_a_person_uses_a_real_server(ocm: Any, serving: tuple[str, Any], folder:
     assert ocm("user", "disable", "alice", "--dir", folder).status == 0
     assert ocm("whoami").status == 3
     assert ocm("ls").status == 3
+
+
+def test_app_passwords_of_a_real_server(ocm: Any, serving: tuple[str, Any]) -> None:
+    assert "make one" in ocm("password", "app", "list").out
+    made = ocm("password", "app", "create", "--name", "davfs2", "--json").document
+    assert (made["url"], made["user"]) == (f"{serving[0]}/dav/files/alice/", "alice")
+    assert opens(made["url"], made["password"]) == 200
+    listed = ocm("password", "app", "list").out
+    assert "davfs2" in listed
+    assert "never" not in listed
+    assert made["password"] not in listed
+    assert ocm("password", "app", "revoke", made["id"]).status == 0
+    assert opens(made["url"], made["password"]) == 401
+    assert ocm("password", "app", "revoke", made["id"], "--json").document["error"]["code"] == "app-password-unknown"
+    first = ocm("password", "app", "create").out.splitlines()[0]
+    assert opens(made["url"], first) == 200
+
+
+def opens(url: str, password: str) -> int:
+    """The status of an OPTIONS with this password."""
+    credentials = base64.b64encode(f"alice:{password}".encode()).decode()
+    request = urllib.request.Request(url, method="OPTIONS", headers={"authorization": f"Basic {credentials}"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code
 
 
 def test_a_terminated_server_ends_well(ocm: Any, serving: tuple[str, Any]) -> None:

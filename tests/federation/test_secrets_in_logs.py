@@ -22,6 +22,7 @@ def test_a_whole_story_leaves_no_secret_in_any_log(
 ) -> None:
     before = len(site.log_text()), len(strict.log_text())
     two_servers(alice, erin, place)
+    app_password(site, alice)
     given(site, alice, peer, place)
     received(site, bob, peer)
     faults(site, bob, peer)
@@ -46,6 +47,24 @@ def two_servers(alice: User, erin: User, place: str) -> None:
     erin.unshare(share)
     wait_until(lambda: alice.received(share["provider_id"])["state"] == "revoked")
     assert alice.dav("GET", f"{path}/file").status == 404
+
+
+def app_password(site: Site, alice: User) -> None:
+    """Right and wrong, at the files and at the user API, and where none belongs."""
+    secret = told.add(alice.api("POST", "/app-passwords", {"name": "a client"})["password"])
+    right, wrong, other = (
+        [("authorization", "Basic " + base64.b64encode(f"{pair}".encode()).decode())]
+        for pair in (f"alice:{secret}", f"alice:{told.add('ocm-' + told.new())}", f"bob:{secret}")
+    )
+    for target, method in (("/dav/files/alice/", "PROPFIND"), ("/api/v1/me", "GET"), ("/api/v1/shares", "GET")):
+        assert site.ask(method, target, right).status in (200, 207)
+        assert site.ask(method, target, wrong).status == 401
+    assert site.ask("PROPFIND", "/dav/files/bob/", other).status == 401
+    assert site.ask("GET", "/api/v1/app-passwords", right).status == 403
+    assert site.ask("PROPFIND", "/dav/ocm/no-such-share/", right).status == 401
+    assert site.ask("PROPFIND", "/dav/files/alice/", [("authorization", f"Bearer {secret}")]).status == 401
+    listed = alice.api("GET", "/app-passwords")["items"]
+    assert listed[0]["last_used_at"] >= listed[0]["created_at"]
 
 
 def given(site: Site, alice: User, peer: SimulatedPeer, place: str) -> None:

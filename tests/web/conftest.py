@@ -14,7 +14,7 @@ from opencloudmesh.protocol.errors import Conflict, NotFound, OCMError, PeerUnre
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.share_creation import build_share_creation_answer, parse_share_creation
 from opencloudmesh.services.reconciliation import Line, Place
-from opencloudmesh.services.records import Delivery, DeliveryAttempt, IncomingShare, OutgoingShare, Secret, User
+from opencloudmesh.services.records import AppPassword, Delivery, DeliveryAttempt, IncomingShare, OutgoingShare, Secret, User
 from opencloudmesh.services.share_reception import Senders
 from opencloudmesh.web.app import build_app
 from opencloudmesh.web.ocm_api import DiscoveryDocument
@@ -137,7 +137,10 @@ class MemoryMessages:
 
 
 class MemoryAccounts:
+    """`app_passwords` of alice, who is the only user."""
+
     def __init__(self) -> None:
+        self.app_passwords: dict[int, AppPassword] = {}
         self.user = User(1, "alice", "Alice A.", "", False, NOW)
         self.sessions: set[str] = set()
         self._count = 0
@@ -157,6 +160,23 @@ class MemoryAccounts:
         if token.reveal() not in self.sessions:
             raise Unauthorized("The session has ended or never was.", code="session-expired", hint="Log in again: ocm login")
         return self.user
+
+    async def user_of_app_password(self, name: str, password: Secret) -> User:
+        if name != "alice" or password.reveal() not in {f"ocm-{number}" for number in self.app_passwords}:
+            raise Unauthorized("The user name or the password is wrong.", code="wrong-password")
+        return self.user
+
+    async def create(self, user: User, name: str) -> tuple[AppPassword, Secret]:
+        self._count += 1
+        self.app_passwords[self._count] = AppPassword(self._count, user.id, name, NOW, None)
+        return self.app_passwords[self._count], Secret(f"ocm-{self._count}")
+
+    async def of_user(self, user: User) -> Sequence[AppPassword]:
+        return list(self.app_passwords.values())
+
+    async def revoke(self, user: User, app_password_id: int) -> None:
+        if self.app_passwords.pop(app_password_id, None) is None:
+            raise NotFound("There is no such app password.", code="app-password-unknown")
 
 
 @dataclass
@@ -366,7 +386,7 @@ class MemoryServer:
     """The whole app; it is its own bundle of services."""
 
     def __init__(self, **options: Any) -> None:
-        self.accounts = MemoryAccounts()
+        self.accounts = self.app_passwords = MemoryAccounts()
         self.peers = MemoryPeers({"peer.example.org": parse_discovery(json.dumps(PEER_DOCUMENT).encode())})
         self.share_creation = MemoryShareCreation()
         self.share_reception = MemoryShareReception()

@@ -20,6 +20,7 @@ class Sessions:
 
     def __init__(self, accounts: Any) -> None:
         self.login, self.user_of_token = accounts.login, accounts.user_of_token
+        self.user_of_app_password = accounts.user_of_app_password
         accounts.sessions.add("everlasting")
 
     async def logout(self, token: Any) -> None:

@@ -1,5 +1,6 @@
 """The user API: every operation, who may ask, and how each error is told."""
 
+import base64
 import dataclasses
 import json
 
@@ -67,7 +68,6 @@ DELIVERY = {
 }
 OPERATIONS = [
     ("GET", "/me"),
-    ("DELETE", "/session"),
     ("GET", "/discover"),
     ("POST", "/shares"),
     ("GET", "/shares"),
@@ -83,6 +83,12 @@ OPERATIONS = [
     ("POST", "/shares/repair"),
     ("POST", "/deliveries/1/retry"),
     ("POST", "/deliveries/1/cancel"),
+]
+OF_SESSIONS = [
+    ("DELETE", "/session"),
+    ("POST", "/app-passwords"),
+    ("GET", "/app-passwords"),
+    ("DELETE", "/app-passwords/1"),
 ]
 OF_ADMINISTRATORS = [
     ("GET", "/admin/exchanges"),
@@ -116,15 +122,54 @@ async def test_a_wrong_password_is_401(server):
     assert answer.header("www-authenticate") == "Bearer"
 
 
-@pytest.mark.parametrize(("method", "path"), [*OPERATIONS, *OF_ADMINISTRATORS])
+@pytest.mark.parametrize(("method", "path"), [*OPERATIONS, *OF_SESSIONS, *OF_ADMINISTRATORS])
 @pytest.mark.parametrize(
-    "headers", [{}, {"authorization": "Bearer guessed"}, {"authorization": "Basic YTpi"}, {"authorization": "Bearer"}]
+    "headers", [{}, {"authorization": "Bearer guessed"}, {"authorization": "Basic Yd"}, {"authorization": "Bearer"}]
 )
-async def test_every_operation_needs_a_session(server, method, path, headers):
+async def test_every_operation_needs_a_login(server, method, path, headers):
     answer = await server.ask(method, f"/api/v1{path}", headers=headers)
     assert (answer.status, answer.header("www-authenticate")) == (401, "Bearer")
-    assert answer.json["error"]["code"] in ("login-required", "session-expired")
+    assert answer.json["error"]["code"] in ("login-required", "session-expired", "wrong-password")
     assert answer.json["error"]["hint"]
+
+
+# ---------------------------------------------------------------- app passwords
+def basic(name: str, password: str) -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+async def test_an_app_password_is_made_shown_once_and_revoked(server):
+    made = await server.call("POST", "/app-passwords", {"name": "davfs2"})
+    of_list = {"id": made.json["id"], "name": "davfs2", "created_at": 1_800_000_000.0, "last_used_at": None}
+    assert (made.status, made.json) == (201, {**of_list, "password": f"ocm-{made.json['id']}"})
+    assert made.header("cache-control") == "no-store"
+    assert (await server.call("GET", "/app-passwords")).json == {"items": [of_list]}
+    ended = await server.call("DELETE", f"/app-passwords/{made.json['id']}")
+    assert (ended.status, ended.body) == (204, b"")
+    again = await server.call("DELETE", f"/app-passwords/{made.json['id']}")
+    assert (again.status, again.json["error"]["code"]) == (404, "app-password-unknown")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "two\nlines", 7, None])
+async def test_a_bad_name_of_an_app_password_is_refused(server, name):
+    assert (await server.call("POST", "/app-passwords", {"name": name})).status == 422
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+async def test_an_app_password_opens_what_its_user_does(server, method, path):
+    made = await server.call("POST", "/app-passwords", {"name": "script"})
+    for password, opens in ((made.json["password"], True), ("wonderland", False), ("ocm-guessed", False)):
+        answer = await server.ask(method, f"/api/v1{path}", headers=basic("alice", password))
+        assert (answer.status != 401) is opens
+
+
+@pytest.mark.parametrize(("method", "path"), [*OF_SESSIONS, *OF_ADMINISTRATORS])
+async def test_an_app_password_neither_makes_others_nor_administers(server, method, path):
+    server.accounts.user = dataclasses.replace(server.accounts.user, admin=True)
+    made = await server.call("POST", "/app-passwords", {"name": "script"})
+    headers = basic("alice", made.json["password"])
+    answer = await server.ask(method, f"/api/v1{path}", headers=headers)
+    assert (answer.status, answer.json["error"]["code"]) == (403, "session-required")
 
 
 # ---------------------------------------------------------------- operations
@@ -415,7 +460,7 @@ async def test_the_description_names_every_error(server):
     description = json.loads((await server.ask("GET", "/api/v1/openapi.json")).body)
     assert description["servers"] == [{"url": "/api/v1"}]
     operations = [operation for path in description["paths"].values() for operation in path.values()]
-    assert len(operations) == len(OPERATIONS) + len(OF_ADMINISTRATORS) + 1
+    assert len(operations) == len(OPERATIONS) + len(OF_SESSIONS) + len(OF_ADMINISTRATORS) + 1
     for operation in operations:
         assert {"422", "500", "503", "401"} <= set(operation["responses"])
         for status, response in operation["responses"].items():

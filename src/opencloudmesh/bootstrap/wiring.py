@@ -27,6 +27,7 @@ from opencloudmesh.protocol.registries import (
     SHARE_UNSHARED,
 )
 from opencloudmesh.services.accounts import Accounts
+from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.delivery import Deliveries
 from opencloudmesh.services.doctor.self_check import SELF_CHECK, SELF_CHECK_BYTES, SelfCheck
@@ -58,6 +59,7 @@ class _OcmServices:
 @dataclass(frozen=True, slots=True)
 class _UserServices:
     accounts: Accounts
+    app_passwords: AppPasswords
     share_creation: ShareCreation
     share_reception: ShareReception
     deliveries: Deliveries
@@ -99,6 +101,7 @@ class Wiring(UseCases):
             ocm=_OcmServices(self.share_reception, self.notifications, self.code_flow),
             users=_UserServices(
                 self.accounts,
+                self.accounts.app_passwords,
                 self.share_creation,
                 self.share_reception,
                 self.deliveries,

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Group
 
 from opencloudmesh import __version__
-from opencloudmesh.cli import backup, deliveries, directories, doctor, exchanges, files, operator, peers, session, sharing
+from opencloudmesh.cli import (
+    app_passwords,
+    backup,
+    deliveries,
+    directories,
+    doctor,
+    exchanges,
+    files,
+    operator,
+    peers,
+    session,
+    sharing,
+)
 from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_INTERRUPTED, UsageFault, exit_status, own_server_hint
 from opencloudmesh.cli.terminal import PARAMETERS, Terminal
 from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
@@ -33,6 +45,7 @@ def build_app() -> App:
     titles = ("Session", "Files", "Sharing", "Running a server")
     groups = [Group(title, sort_key=place) for place, title in enumerate(titles)]
     session.register(app, groups[0])
+    app_passwords.register(app, groups[0])
     files.register(app, groups[1])
     sharing.register(app, groups[2])
     deliveries.register(app, groups[2])

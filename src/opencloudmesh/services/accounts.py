@@ -1,7 +1,8 @@
 """Accounts, logins and sessions of our own users.
 
 Rules kept here: passwords only as argon2id hashes, sessions only as SHA-256 of their token; an unknown name and a wrong password
-cost and say the same; guessing is slowed (`login_limits`); a disabled account loses its sessions at once.
+cost and say the same; guessing is slowed (`login_limits`); a disabled account loses its sessions at once; Basic credentials may
+hold an app password (`app_passwords`), which needs no argon2.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.errors import InvalidInput, NotFound, Unauthorized
+from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.login_limits import LoginLimits
 from opencloudmesh.services.ports import Clock, Database, NewToken, PasswordHasher, Transaction
 from opencloudmesh.services.records import Secret, Session, User
@@ -46,6 +48,7 @@ class Accounts:
         limits: LoginLimits | None = None,
     ) -> None:
         self._limits = limits or LoginLimits(clock=clock)
+        self.app_passwords = AppPasswords(database=database, clock=clock, new_token=new_token)
         self._db = database
         self._hasher = hasher
         self._clock = clock
@@ -85,12 +88,13 @@ class Accounts:
         return sorted(found, key=lambda user: user.name)
 
     async def set_password(self, name: str, password: Secret) -> None:
-        """Change a password and end the user's sessions; raises `NotFound`."""
+        """Change a password and end the user's sessions and app passwords; raises `NotFound`."""
         password_hash = await self._hasher.hash(_checked(password))
 
         def work(tx: Transaction, user: User) -> None:
             tx.users.set_password(user.id, password_hash)
             tx.sessions.remove_of_user(user.id)
+            tx.app_passwords.remove_of_user(user.id)
 
         await self._change(name, work)
 
@@ -157,7 +161,12 @@ class Accounts:
         return found[1]
 
     async def user_of_password(self, name: str, password: Secret) -> User:
-        """The user of Basic credentials; verified lately is remembered for some minutes, keyed, in memory only."""
+        """The user of Basic credentials, with an app password or the account's own.
+
+        The account's own, verified lately, is remembered for some minutes, keyed, in memory only.
+        """
+        if user := await self.app_passwords.user_of(name, password):
+            return user
         tag = hmac.digest(self._remember_key, password.reveal().encode("utf-8", "surrogatepass"), hashlib.sha256)
         remembered = self._remembered.get(name)
         if remembered and remembered.until > self._clock() and hmac.compare_digest(remembered.tag, tag):
@@ -169,6 +178,16 @@ class Accounts:
             self._remembered.pop(next(iter(self._remembered)))
         self._remembered[name] = _Remembered(tag, user.password_hash, self._clock() + _REMEMBERED_SECONDS)
         return user
+
+    async def user_of_app_password(self, name: str, password: Secret) -> User:
+        """The user of an app password; the account's own is refused, but guesses count all the same.
+
+        Raises `Unauthorized` (wrong-password), `RateLimited` (login-throttled), `TemporarilyUnavailable` (too-many-at-once).
+        """
+        if user := await self.app_passwords.user_of(name, password):
+            return user
+        with self._limits.attempt(name):
+            raise _wrong_password()
 
     async def _verified(self, name: str, password: Secret) -> User:
         with self._limits.attempt(name):

@@ -66,6 +66,20 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class AppPassword:
+    """What one client of a user logs in with; the secret itself is stored as a keyed hash only.
+
+    `last_used_at` is None until it was used, and some minutes behind after that.
+    """
+
+    id: int
+    user_id: int
+    name: str
+    created_at: float
+    last_used_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class OutgoingShare:
     """A share that one of our users gave: we are the Sending Server.
 

@@ -75,6 +75,18 @@ sessions = Table(
     Column("expires_at", Double, nullable=False, index=True),
 )
 
+app_passwords = Table(
+    "app_passwords",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("user_id", Identifier, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    _text("name"),
+    Column("secret_hash", LargeBinary, nullable=False),
+    _time("created_at"),
+    _time("last_used_at", nullable=True),
+    UniqueConstraint("secret_hash"),
+)
+
 outgoing_shares = Table(
     "outgoing_shares",
     metadata,

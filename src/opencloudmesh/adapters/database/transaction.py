@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import TypeVar
 
+from opencloudmesh.adapters.database.app_passwords import AppPasswords
 from opencloudmesh.adapters.database.audit import Audit
 from opencloudmesh.adapters.database.availability import AvailabilityMarks
 from opencloudmesh.adapters.database.connection import Connection
@@ -38,6 +39,7 @@ class StoreTransaction:
     """Implements `ports.Transaction`; one per connection, used for every transaction on it."""
 
     __slots__ = (
+        "app_passwords",
         "audit",
         "availability",
         "deliveries",
@@ -56,6 +58,7 @@ class StoreTransaction:
     def __init__(self, connection: Connection, box: SecretBox) -> None:
         self.users = Users(connection)
         self.sessions = Sessions(connection)
+        self.app_passwords = AppPasswords(connection, box)
         self.outgoing_shares = OutgoingShares(connection, box)
         self.incoming_shares = IncomingShares(connection, box)
         self.availability = AvailabilityMarks(connection)

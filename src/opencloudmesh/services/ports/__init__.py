@@ -19,6 +19,7 @@ from opencloudmesh.services.ports.peer_stores import (
 )
 from opencloudmesh.services.ports.storage import DavTree, Entry, OpenFile, Storage, StorageFor
 from opencloudmesh.services.ports.stores import (
+    AppPasswordStore,
     AvailabilityStore,
     DeliveryStore,
     IncomingShareStore,
@@ -33,6 +34,7 @@ NewToken = Callable[[], str]
 """A fresh hard-to-guess string of letters and digits, at least 128 bits (32 characters)."""
 
 __all__ = [
+    "AppPasswordStore",
     "AuditStore",
     "AvailabilityStore",
     "Clock",

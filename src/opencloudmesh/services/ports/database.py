@@ -13,6 +13,7 @@ from opencloudmesh.services.ports.peer_stores import (
     RuntimeSettingStore,
 )
 from opencloudmesh.services.ports.stores import (
+    AppPasswordStore,
     AvailabilityStore,
     DeliveryStore,
     IncomingShareStore,
@@ -31,6 +32,8 @@ class Transaction(Protocol):
     def users(self) -> UserStore: ...
     @property
     def sessions(self) -> SessionStore: ...
+    @property
+    def app_passwords(self) -> AppPasswordStore: ...
     @property
     def outgoing_shares(self) -> OutgoingShareStore: ...
     @property

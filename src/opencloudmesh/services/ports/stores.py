@@ -5,12 +5,14 @@ from typing import Protocol
 
 from opencloudmesh.protocol.availability import Availability
 from opencloudmesh.services.records import (
+    AppPassword,
     Delivery,
     DeliveryAttempt,
     IncomingShare,
     NewIncomingShare,
     NewOutgoingShare,
     OutgoingShare,
+    Secret,
     Session,
     User,
     WaitingDeliveries,
@@ -35,6 +37,18 @@ class SessionStore(Protocol):
     def remove(self, token_hash: bytes) -> None: ...
     def remove_of_user(self, user_id: int) -> None: ...
     def remove_expired(self, now: float, limit: int) -> int: ...
+
+
+class AppPasswordStore(Protocol):
+    def add(self, user_id: int, name: str, secret: Secret, at: float) -> AppPassword: ...
+    def by_secret(self, secret: Secret) -> AppPassword | None:
+        """Found by keyed hash; a secret at rest is nothing else."""
+
+    def of_user(self, user_id: int) -> Sequence[AppPassword]: ...
+    def count_of(self, user_id: int) -> int: ...
+    def set_used(self, app_password_id: int, at: float) -> None: ...
+    def remove(self, user_id: int, app_password_id: int) -> bool: ...
+    def remove_of_user(self, user_id: int) -> None: ...
 
 
 class OutgoingShareStore(Protocol):

@@ -1,16 +1,34 @@
-"""Who asks, and what every operation of the user API has in common: its dependencies and its error answers."""
+"""Who asks, and what every operation of the user API has in common: its dependencies and its error answers.
+
+Rules kept here: a session opens everything, an app password what its user does with files and shares; passwords, sessions and
+administration are for sessions only, and the password of the account opens nothing here but a session.
+"""
 
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBearer
 
 from opencloudmesh.protocol.errors import AccessDenied, Unauthorized
 from opencloudmesh.services.records import Secret, User
+from opencloudmesh.services.resource_access.credentials import Basic, parse_authorization
 from opencloudmesh.web.user_api.services import UserServices
 from opencloudmesh.web.user_api.values import ErrorAnswer
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="session", description="The token of a session (POST /session).")
+
+
+class _AppPassword(HTTPBasic):
+    """Declares the scheme; read by our own parser, for FastAPI's answers what it cannot read by itself."""
+
+    async def __call__(self, request: Request) -> Basic | None:  # type: ignore[override]
+        found = parse_authorization(request.headers.get("authorization"))
+        return found if isinstance(found, Basic) else None
+
+
+_basic = _AppPassword(
+    scheme_name="app password", auto_error=False, description="User name and app password (POST /app-passwords)."
+)
 
 
 async def _services(request: Request) -> UserServices:
@@ -34,14 +52,31 @@ OwnHost = Annotated[str, Depends(_host)]
 Token = Annotated[Secret, Depends(_token)]
 
 
-async def _user(token: Token, services: Services) -> User:
-    return await services.accounts.user_of_token(token)
+async def _user(
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    basic: Annotated[Basic | None, Depends(_basic)],
+    services: Services,
+) -> User:
+    if basic is not None:
+        return await services.accounts.user_of_app_password(basic.name, basic.password)
+    return await services.accounts.user_of_token(await _token(bearer))
+
+
+async def _session_user(
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)], request: Request, services: Services
+) -> User:
+    if bearer is None and isinstance(parse_authorization(request.headers.get("authorization")), Basic):
+        raise AccessDenied(
+            "This needs a session: an app password does not do it.", code="session-required", hint="Log in: ocm login"
+        )
+    return await services.accounts.user_of_token(await _token(bearer))
 
 
 CurrentUser = Annotated[User, Depends(_user)]
+SessionUser = Annotated[User, Depends(_session_user)]
 
 
-async def _administrator(user: CurrentUser) -> User:
+async def _administrator(user: SessionUser) -> User:
     if not user.admin:
         raise AccessDenied(
             "This is for administrators.", code="admin-required", hint="The operator makes one: ocm user admin NAME"

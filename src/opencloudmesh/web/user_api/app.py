@@ -28,12 +28,23 @@ from opencloudmesh.web.errors import (
     user_answer,
     user_internal,
 )
-from opencloudmesh.web.user_api import administration, deliveries, exchanges, inbox, peers, repair, sessions, shares
+from opencloudmesh.web.user_api import (
+    administration,
+    app_passwords,
+    deliveries,
+    exchanges,
+    inbox,
+    peers,
+    repair,
+    sessions,
+    shares,
+)
 from opencloudmesh.web.user_api.services import UserServices
 
 log = structlog.get_logger(__name__)
 ROUTERS = (
     sessions.router,
+    app_passwords.router,
     peers.router,
     repair.router,
     shares.router,
@@ -50,7 +61,7 @@ def build_user_api(services: UserServices, *, origin: str, body_bytes: int, body
     api = FastAPI(
         title="Open Cloud Mesh: user API",
         version="1",
-        description="Shares with people at other servers. Files are under /dav/files/ (WebDAV), with the same session token.",
+        description="Shares with people at other servers. Files are under /dav/files/ (WebDAV), with the same login.",
         servers=[{"url": "/api/v1"}],
         root_path_in_servers=False,
         docs_url=None,

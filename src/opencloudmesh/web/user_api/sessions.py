@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from opencloudmesh.services import records
 from opencloudmesh.services.records import Secret
-from opencloudmesh.web.user_api.access import BODY, READ, CurrentUser, OwnHost, Services, Token, errors
+from opencloudmesh.web.user_api.access import BODY, READ, CurrentUser, OwnHost, Services, SessionUser, Token, errors
 from opencloudmesh.web.user_api.values import Taken, Time, text
 
 router = APIRouter(tags=["session"])
@@ -47,8 +47,8 @@ async def login(credentials: Credentials, services: Services, host: OwnHost) -> 
     return SessionAnswer(token=token.reveal(), expires_at=expires_at, user=Account.of(user, host))
 
 
-@router.delete("/session", status_code=204, responses=READ, summary="Log out")
-async def logout(user: CurrentUser, token: Token, services: Services) -> None:
+@router.delete("/session", status_code=204, responses=errors(401, 403), summary="Log out")
+async def logout(user: SessionUser, token: Token, services: Services) -> None:
     await services.accounts.logout(token)
 
 
