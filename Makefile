@@ -7,6 +7,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := scripts/quietly
+# Many tests wait for a server or a clock: more of them run at once than there are cores.
+JOBS ?= 3
 export PYTHON KEEP
 
 help: ## List the targets
@@ -30,7 +32,7 @@ demo: .venv/runtime.stamp ## Two servers share a folder, step by step (KEEP=1 le
 test: lint ## Everything, as the build server runs it (ARGS="tests/protocol -x" narrows it)
 	@scripts/debian-packages rclone nginx postgresql
 	@mkdir -p build
-	@$(BIN)/python -m coverage run -m pytest -q $(ARGS) </dev/null
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --cov --cov-report= $(ARGS) </dev/null
 	@$(BIN)/python -m coverage report --skip-covered >build/coverage.txt
 	@$(if $(ARGS),,$(RUN) "protocol fully covered" $(BIN)/python -m coverage report --include='src/opencloudmesh/protocol/*' --fail-under=100)
 	@echo "coverage: $$($(BIN)/python -m coverage report --format=total) % (build/coverage.txt)"

@@ -30,7 +30,11 @@ def lines(written: io.StringIO) -> Lines:
 def _as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    library = logging.getLogger("uvicorn.error")  # a server that a test ran in this process has set its level
+    level_of_library = library.level
+    library.setLevel(logging.NOTSET)
     yield
+    library.setLevel(level_of_library)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     logging.captureWarnings(False)
