@@ -46,7 +46,7 @@ def test_without_keys_and_files_it_says_what_is_missing(ocm: Any, server: Path, 
     assert "without the users' files and the configuration, without the keys" in done.out
     assert "worth nothing without secrets.key" in done.out
     done = ocm("restore", tmp_path / "b.tar", tmp_path / "new")
-    assert "Put signing.pem and secrets.key" in done.out
+    assert "Put the signing keys and secrets.key" in done.out
     assert "Put the users' files into" in done.out
 
 

@@ -115,7 +115,7 @@ class SimulatedHome:
     def _self_check(self, asked: Asked) -> HttpAnswer:
         issuer = JwtIssuer(self.running_key, ORIGIN)
         keys = parse_key_set(json.dumps(self.running_key.public_jwks()).encode())
-        check = SelfCheck(issuer=issuer, keys=keys, origin=ORIGIN, clock=self.time)
+        check = SelfCheck(issuer=issuer, keys=lambda: keys, origin=ORIGIN, clock=self.time)
         headers = {name.lower(): value for name, value in asked.headers.items()}
         if not check.is_ours(headers.get("authorization", "")):
             return document({"message": "not-found"}, status=404)
@@ -369,7 +369,7 @@ async def test_no_credential_is_reported(own: SimulatedHome) -> None:
 async def test_only_the_operators_credential_opens_the_self_check(own: SimulatedHome) -> None:
     issuer = JwtIssuer(own.key, ORIGIN)
     keys = parse_key_set(json.dumps(own.key.public_jwks()).encode())
-    check = SelfCheck(issuer=issuer, keys=keys, origin=ORIGIN, clock=own.time)
+    check = SelfCheck(issuer=issuer, keys=lambda: keys, origin=ORIGIN, clock=own.time)
     good = credential(issuer, ORIGIN, own.time())
     share = issuer.issue({"aud": f"{ORIGIN}/dav/ocm/p1", "share": "p1", "exp": own.time() + 300})
     other = JwtIssuer(SigningKey(Ed25519PrivateKey.generate(), host=HOST), ORIGIN)

@@ -17,8 +17,9 @@ from opencloudmesh.services.reconciliation import Line, Place
 from opencloudmesh.services.records import AppPassword, Delivery, DeliveryAttempt, IncomingShare, OutgoingShare, Secret, User
 from opencloudmesh.services.share_reception import Senders
 from opencloudmesh.web.app import build_app
-from opencloudmesh.web.ocm_api import DiscoveryDocument
+from opencloudmesh.web.ocm_api import CachedDocument, DiscoveryDocument
 from tests.web.memory_exchanges import MemoryExchanges
+from tests.web.memory_own_keys import MemoryOwnKeys
 from tests.web.memory_trust import MemoryTrust
 
 ORIGIN = "https://cloud.example.org"
@@ -395,6 +396,7 @@ class MemoryServer:
         self.deliveries = MemoryDeliveries()
         self.repair = MemoryRepair()
         self.exchanges = MemoryExchanges()
+        self.own_keys = MemoryOwnKeys()
         self.registry = self.trust_decisions = MemoryTrust()
         self.is_ready: bool | Exception = True
         self.mounted: list[dict[str, Any]] = []
@@ -404,7 +406,7 @@ class MemoryServer:
             mounts=[("/dav/ocm", self._dav), ("/dav/files", self._dav)],
             origin=ORIGIN,
             discovery=DiscoveryDocument(DISCOVERY),
-            jwks=JWKS,
+            jwks=CachedDocument(JWKS),
             ready=self._ready,
             **options,
         )

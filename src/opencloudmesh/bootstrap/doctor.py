@@ -12,8 +12,7 @@ from typing import Final
 
 from opencloudmesh.adapters.exchange_log import LoggedHttpClient
 from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
-from opencloudmesh.adapters.keys import load_secret_box
-from opencloudmesh.adapters.keys.signing_key import SigningKey
+from opencloudmesh.adapters.keys import KeyRing, load_secret_box
 from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.adapters.tokens import JwtIssuer
@@ -90,7 +89,7 @@ def _instruments(wiring: Wiring, stack: AsyncExitStack, exchanges: NotesExchange
 
 def _issuer_for(origin: str) -> Callable[[Signer], TokenIssuer]:
     def make(signer: Signer) -> TokenIssuer:
-        assert isinstance(signer, SigningKey)  # noqa: S101 - `_Folder.signer` gave it
+        assert isinstance(signer, KeyRing)  # noqa: S101 - `_Folder.signer` gave it
         return JwtIssuer(signer, origin)
 
     return make

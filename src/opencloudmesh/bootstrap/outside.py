@@ -12,8 +12,7 @@ from opencloudmesh.adapters.database.measured import MeasuredDatabase
 from opencloudmesh.adapters.database.state_counts import state_counter
 from opencloudmesh.adapters.exchange_log import LoggedHttpClient
 from opencloudmesh.adapters.http_client import GuardedHttpClient
-from opencloudmesh.adapters.keys import load_secret_box, load_signing_key
-from opencloudmesh.adapters.keys.signing_key import SigningKey
+from opencloudmesh.adapters.keys import KeyFolder, KeyRing, load_secret_box
 from opencloudmesh.adapters.metrics import MAX_PEERS, ServerMetrics
 from opencloudmesh.adapters.passwords import Argon2Hasher
 from opencloudmesh.adapters.routes import RoutePolicy
@@ -66,8 +65,8 @@ class Outside:
         return self.metrics.measures if self._exclusive else NO_MEASURES
 
     @cached_property
-    def signer(self) -> SigningKey:
-        return load_signing_key(self.settings.signing_key, self.own_host)
+    def signer(self) -> KeyRing:
+        return KeyRing(KeyFolder(self.settings.keys_dir, self.own_host), self.clock)
 
     @cached_property
     def hasher(self) -> Argon2Hasher:

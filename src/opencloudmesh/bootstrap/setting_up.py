@@ -1,16 +1,20 @@
 """A server's folder: what `ocm init` makes in it."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from opencloudmesh.adapters.keys import create_metrics_token, create_secret_key, create_signing_key
+from opencloudmesh.adapters.keys import KeyFolder, create_metrics_token, create_secret_key
 from opencloudmesh.config import CONFIG_FILE, load_settings, parse_origin, render_default
+from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.errors import Conflict
+from opencloudmesh.protocol.jwks import ED25519
 
 
-def initialise(folder: Path, origin: str, listen: str | None = None) -> list[str]:
+def initialise(folder: Path, origin: str, listen: str | None = None, *, key_kind: str = ED25519) -> list[str]:
     """Make what a server needs in `folder`: configuration, keys, data folder. What is there already is left as it is.
 
-    Returns a line for each thing made or kept. Raises `ConfigError`, `LocalFault`.
+    `key_kind`: the algorithm of the signing key. Returns a line for each thing made or kept. Raises `ConfigError`, `LocalFault`.
     """
     text = render_default(origin=origin, listen=listen)
     folder.mkdir(parents=True, exist_ok=True)
@@ -20,20 +24,22 @@ def initialise(folder: Path, origin: str, listen: str | None = None) -> list[str
             code="origin-differs",
             hint="Name another folder, or change the origin in that file.",
         )
-    lines = []
-    for path, make in (
-        (folder / CONFIG_FILE, lambda p: _create(p, text)),
-        (folder / "keys" / "signing.pem", create_signing_key),
-        (folder / "keys" / "secrets.key", create_secret_key),
-        (folder / "keys" / "metrics.token", create_metrics_token),
-    ):
-        if path.exists():
-            lines.append(f"kept {path}")
-        else:
-            make(path)
-            lines.append(f"made {path}")
+    keys = folder / "keys"
+    lines = [
+        _make(folder / CONFIG_FILE, lambda path: _create(path, text)),
+        KeyFolder(keys, host_of_url(origin)).make_first(key_kind, time.time()),
+        _make(keys / "secrets.key", create_secret_key),
+        _make(keys / "metrics.token", create_metrics_token),
+    ]
     (folder / "data").mkdir(mode=0o700, exist_ok=True)
     return lines
+
+
+def _make(path: Path, make: Callable[[Path], None]) -> str:
+    if path.exists():
+        return f"kept {path}"
+    make(path)
+    return f"made {path}"
 
 
 def _create(path: Path, text: str) -> None:

@@ -19,6 +19,7 @@ from opencloudmesh.services.delivery.worker import wait_for
 from opencloudmesh.services.directories import Directories, DirectorySource
 from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.notifications import Notifications
+from opencloudmesh.services.own_keys import OwnKeys
 from opencloudmesh.services.peers import PeerRegistry, Peers, Strangers, TrustBook, TrustDecisions, TrustWatch
 from opencloudmesh.services.ports import HttpClient
 from opencloudmesh.services.reconciliation import Reconciler, Repair
@@ -116,6 +117,18 @@ class UseCases(Outside):
     def trust_decisions(self) -> TrustDecisions:
         return TrustDecisions(
             database=self.database, peers=self.peers, watch=self.trust_watch, clock=self.clock, new_token=new_token
+        )
+
+    @cached_property
+    def own_keys(self) -> OwnKeys:
+        signatures = self.settings.signatures
+        lives = max(self.settings.tokens.access_token_seconds, signatures.freshness_seconds + signatures.skew_seconds)
+        return OwnKeys(
+            ring=self.signer,
+            database=self.database,
+            clock=self.clock,
+            lead=signatures.key_lead_seconds,
+            overlap=max(signatures.key_overlap_seconds, lives),
         )
 
     @cached_property

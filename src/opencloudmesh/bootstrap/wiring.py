@@ -14,7 +14,7 @@ from opencloudmesh.adapters.metrics import watch_event_loop
 from opencloudmesh.adapters.tokens import JwtIssuer
 from opencloudmesh.bootstrap.use_cases import UseCases
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
-from opencloudmesh.protocol.jwks import parse_key_set
+from opencloudmesh.protocol.jwks import KeySet, parse_key_set
 from opencloudmesh.protocol.registries import (
     EXCHANGE_TOKEN,
     HTTP_SIG,
@@ -33,6 +33,7 @@ from opencloudmesh.services.delivery import Deliveries
 from opencloudmesh.services.doctor.self_check import SELF_CHECK, SELF_CHECK_BYTES, SelfCheck
 from opencloudmesh.services.exchanges import Exchanges
 from opencloudmesh.services.notifications import Notifications
+from opencloudmesh.services.own_keys import OwnKeys
 from opencloudmesh.services.peers import PeerRegistry, Peers, TrustBook, TrustDecisions
 from opencloudmesh.services.reconciliation import Repair
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
@@ -42,7 +43,7 @@ from opencloudmesh.web.app import build_app
 from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_NOT_FOUND
 from opencloudmesh.web.exchanges import Recorder
 from opencloudmesh.web.metrics import MetricsEndpoint
-from opencloudmesh.web.ocm_api import DiscoveryDocument
+from opencloudmesh.web.ocm_api import CachedDocument, DiscoveryDocument
 from opencloudmesh.web.self_check import SelfCheckEndpoint
 from opencloudmesh.webdav.server import WebDavServer
 
@@ -68,6 +69,7 @@ class _UserServices:
     registry: PeerRegistry
     trust_decisions: TrustDecisions
     exchanges: Exchanges
+    own_keys: OwnKeys
 
 
 class Wiring(UseCases):
@@ -95,6 +97,13 @@ class Wiring(UseCases):
         return document
 
     @cached_property
+    def jwks(self) -> CachedDocument:
+        """Our key set; it follows the ring."""
+        document = CachedDocument(self.signer.public_jwks())
+        self.signer.on_change.append(lambda: document.publish(self.signer.public_jwks()))
+        return document
+
+    @cached_property
     def app(self) -> ASGIApp:
         origin = self.settings.origin
         return build_app(
@@ -110,6 +119,7 @@ class Wiring(UseCases):
                 self.registry,
                 self.trust_decisions,
                 self.exchanges,
+                self.own_keys,
             ),
             mounts=[
                 ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),
@@ -118,7 +128,7 @@ class Wiring(UseCases):
             ],
             origin=origin,
             discovery=self.discovery,
-            jwks=self.signer.public_jwks(),
+            jwks=self.jwks,
             ready=self._is_ready,
             message_bytes=self.settings.limits.message_bytes,
             measures=self.measures,
@@ -137,12 +147,14 @@ class Wiring(UseCases):
 
     def _self_checks(self) -> list[tuple[str, ASGIApp]]:
         """Where `ocm doctor` sees what arrives of its requests."""
-        keys = parse_key_set(json.dumps(self.signer.public_jwks()).encode())
         origin = self.settings.origin
-        check = SelfCheck(issuer=JwtIssuer(self.signer, origin), keys=keys, origin=origin, clock=self.clock)
+        check = SelfCheck(issuer=JwtIssuer(self.signer, origin), keys=self._own_key_set, origin=origin, clock=self.clock)
         limits = (self.settings.limits.message_bytes, SELF_CHECK_BYTES)
         parts = zip(SELF_CHECK, limits, (PEER_NOT_FOUND, USER_NOT_FOUND), strict=True)
         return [(path, SelfCheckEndpoint(check, limit=limit, nothing=nothing)) for path, limit, nothing in parts]
+
+    def _own_key_set(self) -> KeySet:
+        return parse_key_set(json.dumps(self.signer.public_jwks()).encode())
 
     async def _is_ready(self) -> bool:
         return await self.database.read(lambda tx: True)
@@ -163,6 +175,7 @@ class Wiring(UseCases):
             sole_process=self.settings.is_sqlite,
         )
         self._stack.push_async_callback(self.deliveries.stop)
+        self._run_beside(self.signer.run(), "own keys")
         self._run_beside(self.sweeper.run(), "sweeper")
         self._run_beside(self.prober.run(), "prober")
         self._run_beside(self.reconciler.run(), "reconciler")

@@ -119,7 +119,7 @@ def restore(
 def _what_remains(settings: "Settings", restored: "Restored", folder: Path) -> list[str]:
     lines = ["What remains to do:"]
     if not restored.with_keys:
-        lines.append(f"- Put signing.pem and secrets.key of the old server into {settings.keys_dir} (mode 0600).")
+        lines.append(f"- Put the signing keys and secrets.key of the old server into {settings.keys_dir} (mode 0600).")
     if not restored.with_files:
         lines.append(f"- Put the users' files into {settings.data_dir / 'files'}.")
     if os.geteuid() == 0:

@@ -15,6 +15,7 @@ from opencloudmesh.cli import (
     doctor,
     exchanges,
     files,
+    keys,
     operator,
     peers,
     session,
@@ -51,6 +52,7 @@ def build_app() -> App:
     deliveries.register(app, groups[2])
     operator.register(app, groups[3])
     peers.register(app, groups[3])
+    keys.register(app, groups[3])
     exchanges.register(app, groups[3])
     backup.register(app, groups[3])
     doctor.register(app, groups[3])

@@ -1,7 +1,7 @@
 """What the operator of a server does: `ocm init`, `ocm serve`, `ocm user add|list|disable|enable|admin|password`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
@@ -30,7 +30,13 @@ def register(app: App, group: Group) -> None:
 
 
 def init(
-    folder: Annotated[Path, Parameter(name="DIR")], /, *, origin: str, listen: str | None = None, output: Output = Output()
+    folder: Annotated[Path, Parameter(name="DIR")],
+    /,
+    *,
+    origin: str,
+    listen: str | None = None,
+    key_kind: Literal["ed25519", "ecdsa-p256-sha256", "ecdsa-p384-sha384", "rsa-pss-sha512", "rsa-v1_5-sha256"] = "ed25519",
+    output: Output = Output(),
 ) -> None:
     """Prepare a folder for a server: a commented configuration and keys. Nothing that exists is overwritten.
 
@@ -42,10 +48,12 @@ def init(
         The public address of the server, such as https://cloud.example.org.
     listen
         Where the server listens behind your reverse proxy, HOST:PORT.
+    key_kind
+        What kind of key signs our messages, where there is none yet.
     """
     from opencloudmesh import bootstrap
 
-    done = bootstrap.initialise(folder, origin, listen)
+    done = bootstrap.initialise(folder, origin, listen, key_kind=key_kind)
     document = {"folder": str(folder), "origin": origin, "done": list(done)}
     output.terminal().show(document, *done, f"Next: ocm user add NAME --dir {folder}, then: ocm serve {folder}")
 

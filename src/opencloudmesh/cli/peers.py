@@ -97,7 +97,7 @@ async def allow(subject: Subject, /, *, reason: Reason = "", folder: Folder = HE
     What denies a server wins over this.
     """
     async with _trusting(folder) as wiring:
-        canonical = await wiring.trust_decisions.allow(subject, _act(reason))
+        canonical = await wiring.trust_decisions.allow(subject, act_for(reason))
     output.terminal().show(
         {"host": canonical, "decision": "allow", "reason": reason}, f"Allowed {canonical}{meaning(canonical)}."
     )
@@ -106,7 +106,7 @@ async def allow(subject: Subject, /, *, reason: Reason = "", folder: Folder = HE
 async def deny(subject: Subject, /, *, reason: Reason = "", folder: Folder = HERE, output: Output = Output()) -> None:
     """Deal no more with a server: it is refused everything, and asked for nothing."""
     async with _trusting(folder) as wiring:
-        canonical, affected = await wiring.trust_decisions.deny(subject, _act(reason))
+        canonical, affected = await wiring.trust_decisions.deny(subject, act_for(reason))
     document = {
         "host": canonical,
         "decision": "deny",
@@ -135,7 +135,7 @@ async def forget(
         Forget all that is known of the server, its keys too. Refused while shares with it are alive.
     """
     async with _trusting(folder) as wiring:
-        canonical = await wiring.trust_decisions.forget(subject, _act(reason), everything=everything)
+        canonical = await wiring.trust_decisions.forget(subject, act_for(reason), everything=everything)
         trust = None if canonical.startswith(".") else wiring.peers.trust.explain(canonical)
     now = "" if trust is None else f" Now: {trust.sentence}"
     what = f"all that was known of {canonical}" if everything else f"the decision about {canonical}"
@@ -153,7 +153,7 @@ async def pin(
         Fetch its keys now, and pin them in place of those pinned before. Compare fingerprints with its operator first.
     """
     async with _trusting(folder) as wiring:
-        keys = await wiring.trust_decisions.pin(host, _act(reason), renew=renew)
+        keys = await wiring.trust_decisions.pin(host, act_for(reason), renew=renew)
     document = {"host": keys[0].host, "pinned": True, "keys": [describe_key(key) for key in keys]}
     output.terminal().show(document, f"Pinned the keys of {keys[0].host}:", *(key_line(key) for key in keys))
 
@@ -161,14 +161,14 @@ async def pin(
 async def unpin(host: Host, /, *, reason: Reason = "", folder: Folder = HERE, output: Output = Output()) -> None:
     """Take any key again that a server publishes."""
     async with _trusting(folder) as wiring:
-        canonical = await wiring.trust_decisions.unpin(host, _act(reason))
+        canonical = await wiring.trust_decisions.unpin(host, act_for(reason))
     output.terminal().show({"host": canonical, "pinned": False}, f"The keys of {canonical} are not pinned any more.")
 
 
 async def acknowledge(host: Host, /, *, reason: Reason = "", folder: Folder = HERE, output: Output = Output()) -> None:
     """Settle the alert about a server's keys, after a look at them (see: ocm peer show)."""
     async with _trusting(folder) as wiring:
-        canonical = await wiring.trust_decisions.acknowledge(host, _act(reason))
+        canonical = await wiring.trust_decisions.acknowledge(host, act_for(reason))
     output.terminal().show({"host": canonical, "alert": ""}, f"The alert about {canonical} is settled.")
 
 
@@ -192,7 +192,7 @@ async def mode(
         raise UsageFault("Give a mode, or --reset.")
     async with _trusting(folder) as wiring:
         if name or reset:
-            await wiring.trust_decisions.set_mode(name, _act(reason))
+            await wiring.trust_decisions.set_mode(name, act_for(reason))
         book = wiring.peers.trust
     document = {"mode": book.mode, "mode_source": book.mode_source, "warnings": list(book.warnings)}
     output.terminal().show(document, *trust_lines(book))
@@ -218,7 +218,7 @@ async def quarantine(
         raise UsageFault("Give on or off, or --reset.")
     async with _trusting(folder) as wiring:
         if state or reset:
-            await wiring.trust_decisions.set_quarantine(None if reset else state == "on", _act(reason))
+            await wiring.trust_decisions.set_quarantine(None if reset else state == "on", act_for(reason))
         book = wiring.peers.trust
     document = {"quarantine": book.quarantine, "quarantine_source": book.quarantine_source}
     output.terminal().show(document, *trust_lines(book))
@@ -260,7 +260,8 @@ async def _trusting(folder: Path) -> "AsyncIterator[Wiring]":
         yield wiring
 
 
-def _act(reason: str) -> "Act":
+def act_for(reason: str) -> "Act":
+    """An act of the operator who types this command."""
     from opencloudmesh.services.peers import Act
 
     if len(reason) > _LONGEST_REASON:

@@ -90,6 +90,12 @@ class SignatureSettings:
     required: bool = _setting(True, "Refuse unsigned messages. Some old servers cannot sign.")
     freshness_seconds: float = _setting(300.0, "Age up to which a signature is taken, in seconds.", least=1)
     skew_seconds: float = _setting(60.0, "Seconds that another server's clock may be ahead.", least=0)
+    key_lead_seconds: float = _setting(
+        3600.0, "Seconds for which a new key of ours is published before it signs (`ocm keys rotate`).", least=0
+    )
+    key_overlap_seconds: float = _setting(
+        86400.0, "Seconds for which the old key stays published after that; never less than what it signed lives.", least=0
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +194,7 @@ class Settings:
     listen_host: str = _setting("127.0.0.1", "Address to listen at, behind your reverse proxy.")
     listen_port: int = _setting(8080, "Port to listen at.", least=0, most=65535)
     data_dir: Path = _setting(Path("data"), "Folder of the users' files and of the SQLite database.")
-    keys_dir: Path = _setting(Path("keys"), "Folder of signing.pem and secrets.key. Keep a copy elsewhere.")
+    keys_dir: Path = _setting(Path("keys"), "Folder of the signing keys and of secrets.key. Keep a copy elsewhere.")
     database_url: str = _setting(
         "", "Database URL; when not set, SQLite in data_dir.", example='"postgresql+psycopg://ocm@localhost/ocm"'
     )

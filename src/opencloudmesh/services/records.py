@@ -307,6 +307,24 @@ class PeerKey:
     pinned: bool
 
 
+ANNOUNCED = "announced"
+SIGNING = "signing"
+SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """A signing key of ours that is published: announced (until `signs_from`), signing, or superseded (until `ends_at`)."""
+
+    kid: str
+    thumbprint: str
+    algorithm: str
+    state: str
+    made_at: float
+    signs_from: float
+    ends_at: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """One act of an operator: who did what to what, what it was before and after, and why. `actor` is "operator" or a

@@ -5,7 +5,7 @@ mounts have it, and `raw_path` untouched; every answer outside WebDAV carries th
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import structlog
@@ -28,7 +28,14 @@ from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_METHOD_REFUSED, USER_N
 from opencloudmesh.web.exchanges import Recorder, traced
 from opencloudmesh.web.limiting import AddressLimits
 from opencloudmesh.web.measuring import measured, route_class
-from opencloudmesh.web.ocm_api import BODY_IDLE_SECONDS, MESSAGE_BYTES, DiscoveryDocument, OcmServices, ocm_routes
+from opencloudmesh.web.ocm_api import (
+    BODY_IDLE_SECONDS,
+    MESSAGE_BYTES,
+    CachedDocument,
+    DiscoveryDocument,
+    OcmServices,
+    ocm_routes,
+)
 from opencloudmesh.web.user_api import UserServices, build_user_api
 
 log = structlog.get_logger(__name__)
@@ -46,7 +53,7 @@ def build_app(
     mounts: Sequence[tuple[str, ASGIApp]],
     origin: str,
     discovery: DiscoveryDocument,
-    jwks: Mapping[str, Any],
+    jwks: CachedDocument,
     ready: Check,
     message_bytes: int = MESSAGE_BYTES,
     body_idle_seconds: float = BODY_IDLE_SECONDS,

@@ -4,9 +4,11 @@ Rules kept here: mode 0600 in a folder of mode 0700, created with O_EXCL and syn
 not used.
 """
 
+import fcntl
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from opencloudmesh.protocol.errors import Conflict, LocalFault
@@ -99,6 +101,44 @@ def write_key_file(path: Path, content: bytes) -> None:
         with suppress(OSError):
             path.unlink()
         raise _unwritable(path, error) from None
+
+
+def replace_key_file(path: Path, content: bytes) -> None:
+    """Write a file beside the keys, or a new content for it: afterwards there is the old one or the new one, whole."""
+    scratch = path.with_name(f".{path.name}.new")
+    try:
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        scratch.rename(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def remove_key_file(path: Path) -> None:
+    """Remove a key file, if it is there; raises `KeyUnusable` (key-not-writable)."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let nobody else change the keys in this folder meanwhile; raises `KeyUnusable` where there is none."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -46,9 +46,23 @@ class SigningKey:
         self.private_key = private_key
         self.sign: Callable[[bytes], bytes] = _SIGNERS[self.algorithm](private_key)
 
+    def public_jwk(self) -> dict[str, str]:
+        """Its public part, as we publish it."""
+        return build_jwk(self.private_key.public_key(), kid=self.keyid, algorithm=self.algorithm)
+
     def public_jwks(self) -> dict[str, Any]:
-        """The JWK Set that we publish."""
-        return build_key_set([build_jwk(self.private_key.public_key(), kid=self.keyid, algorithm=self.algorithm)])
+        """The JWK Set of this key alone."""
+        return build_key_set([self.public_jwk()])
+
+    @property
+    def signing(self) -> "SigningKey":
+        """A key alone is a ring of one (see `key_ring`)."""
+        return self
+
+    @property
+    def published(self) -> "tuple[SigningKey, ...]":
+        """The keys whose tokens hold."""
+        return (self,)
 
     def __repr__(self) -> str:
         return f"SigningKey(keyid={self.keyid!r}, algorithm={self.algorithm!r})"
@@ -74,9 +88,18 @@ def load_signing_key(path: Path, host: str, *, algorithm: str | None = None) -> 
 
 def create_signing_key(path: Path, algorithm: str = ED25519) -> None:
     """Make a signing key in a new file; raises `Conflict` (key-exists) where there is one, `KeyUnusable`, `ValueError`."""
+    write_signing_key(path, generate(algorithm))
+
+
+def generate(algorithm: str) -> PrivateKey:
+    """A new key that signs with this algorithm; raises `ValueError`."""
     if algorithm not in _GENERATORS:
         raise ValueError(f"{algorithm} is no algorithm to sign with")
-    private_key = _GENERATORS[algorithm]()
+    return _GENERATORS[algorithm]()
+
+
+def write_signing_key(path: Path, private_key: PrivateKey) -> None:
+    """Put a key into a new file; raises what `write_key_file` raises."""
     write_key_file(path, private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 

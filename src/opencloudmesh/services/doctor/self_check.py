@@ -7,7 +7,7 @@ changed signature can be told.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ class SelfCheck:
     """The server's side."""
 
     issuer: TokenIssuer
-    keys: KeySet
+    keys: Callable[[], KeySet]
     origin: str
     clock: Clock
 
@@ -64,7 +64,7 @@ class SelfCheck:
 
     def _signature(self, request: Request) -> str:
         try:
-            verify(request, self.keys, now=self.clock())
+            verify(request, self.keys(), now=self.clock())
         except SignatureRefused as error:
             return error.code
         return "ok"

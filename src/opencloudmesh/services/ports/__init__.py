@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from opencloudmesh.services.ports.database import Database, Transaction
 from opencloudmesh.services.ports.http import HttpAnswer, HttpClient, HttpStream
-from opencloudmesh.services.ports.keys import PasswordHasher, Signer, TokenIssuer
+from opencloudmesh.services.ports.keys import OwnKeyRing, PasswordHasher, Signer, TokenIssuer
 from opencloudmesh.services.ports.peer_stores import (
     AuditStore,
     DirectoryStore,
@@ -51,6 +51,7 @@ __all__ = [
     "NewToken",
     "OpenFile",
     "OutgoingShareStore",
+    "OwnKeyRing",
     "PasswordHasher",
     "PeerCountStore",
     "PeerKeyStore",

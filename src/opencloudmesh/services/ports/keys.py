@@ -1,9 +1,9 @@
-"""Our signing key, passwords and access tokens."""
+"""Our signing keys, passwords and access tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from opencloudmesh.services.records import Secret
+from opencloudmesh.services.records import OwnKey, Secret
 
 
 class Signer(Protocol):
@@ -18,6 +18,20 @@ class Signer(Protocol):
     def sign(self, data: bytes) -> bytes: ...
     def public_jwks(self) -> dict[str, Any]:
         """The JWK Set that we publish (public parts only; each key has kid, alg, use)."""
+
+
+class OwnKeyRing(Protocol):
+    """All of our signing keys; synchronous, all raise `LocalFault`."""
+
+    def described(self) -> Sequence[OwnKey]: ...
+    def rotate(self, kind: str, *, lead: float, overlap: float) -> OwnKey:
+        """Make a key that signs after `lead` seconds; the others end `overlap` seconds after that."""
+
+    def retire(self, kid: str) -> OwnKey:
+        """Publish a key no more."""
+
+    async def follow(self) -> None:
+        """Notice now what has changed."""
 
 
 class PasswordHasher(Protocol):

@@ -34,6 +34,7 @@ from opencloudmesh.web.user_api import (
     deliveries,
     exchanges,
     inbox,
+    own_keys,
     peers,
     repair,
     sessions,
@@ -52,6 +53,7 @@ ROUTERS = (
     deliveries.router,
     administration.router,
     exchanges.router,
+    own_keys.router,
 )
 
 
