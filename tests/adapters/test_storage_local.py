@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from opencloudmesh.adapters.storage import staging, tree
+from opencloudmesh.adapters.storage import renaming, staging, tree
 from opencloudmesh.adapters.storage.faults import local_faults
 from opencloudmesh.adapters.storage.local import SMALL, LocalStorage
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, kernel_has_openat2, raw_parts
@@ -361,7 +361,7 @@ async def test_copy_without_the_kernels_help(
     content = os.urandom(3 << 20)
     await write(storage, "f", content)
     monkeypatch.setattr(os, "copy_file_range", refuse)
-    monkeypatch.setattr(tree, "_renameat2", lambda: None)
+    monkeypatch.setattr(renaming, "_renameat2", lambda: None)
     await storage.copy("f", "g")
     assert await read(storage, "g") == content
     with pytest.raises(Conflict):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from opencloudmesh.protocol.errors import PeerRefused
-from opencloudmesh.services.ports import Entry, OpenFile, Storage
+from opencloudmesh.services.ports import Entry, OpenFile, Quota, Storage
 from opencloudmesh.services.records import IncomingShare, User
 from opencloudmesh.services.resource_access.closing import closing
 from tests.services.home import Home
@@ -58,21 +58,32 @@ class _Authorized:
         return await (await self._remote.ask(self._share)).open(path, start, length)
 
     async def write(
-        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        modified_at: float | None = None,
+        expected: str | None = None,
     ) -> tuple[Entry, bool]:
-        return await (await self._remote.ask(self._share)).write(path, chunks, size=size, modified_at=modified_at)
+        return await (await self._remote.ask(self._share)).write(
+            path, chunks, size=size, modified_at=modified_at, expected=expected
+        )
 
     async def make_folder(self, path: str) -> None:
         await (await self._remote.ask(self._share)).make_folder(path)
 
-    async def remove(self, path: str) -> None:
-        await (await self._remote.ask(self._share)).remove(path)
+    async def remove(self, path: str, *, expected: str | None = None) -> None:
+        await (await self._remote.ask(self._share)).remove(path, expected=expected)
 
-    async def copy(self, source: str, target: str) -> None:
-        await (await self._remote.ask(self._share)).copy(source, target)
+    async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
+        await (await self._remote.ask(self._share)).copy(source, target, replace=replace, children=children)
 
-    async def move(self, source: str, target: str) -> None:
-        await (await self._remote.ask(self._share)).move(source, target)
+    async def move(self, source: str, target: str, *, replace: bool = False) -> None:
+        await (await self._remote.ask(self._share)).move(source, target, replace=replace)
+
+    async def quota(self) -> Quota | None:
+        return await (await self._remote.ask(self._share)).quota()
 
     async def set_modified(self, path: str, at: float) -> None:
         await (await self._remote.ask(self._share)).set_modified(path, at)

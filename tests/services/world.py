@@ -14,11 +14,11 @@ from opencloudmesh.adapters.keys.signing_key import SigningKey
 from opencloudmesh.protocol.address import host_of_url, parse_address
 from opencloudmesh.protocol.code_flow import build_token_request
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
-from opencloudmesh.protocol.errors import Conflict, NotFound, PeerUnreachable
+from opencloudmesh.protocol.errors import Changed, Conflict, NotFound, PeerUnreachable
 from opencloudmesh.protocol.http_signatures import Request, sign
 from opencloudmesh.protocol.notifications import build_notification
 from opencloudmesh.protocol.share_creation import build_share_creation
-from opencloudmesh.services.ports import Database, Entry, HttpAnswer, HttpStream, OpenFile
+from opencloudmesh.services.ports import ABSENT, Database, Entry, HttpAnswer, HttpStream, OpenFile, Quota
 from opencloudmesh.services.records import Secret, User
 
 ORIGIN = "https://home.example"
@@ -324,11 +324,18 @@ class MemoryStorage:
         return self.files[-1]
 
     async def write(
-        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        modified_at: float | None = None,
+        expected: str | None = None,
     ) -> tuple[Entry, bool]:
         if self.fault is not None:
             raise self.fault
         content = b"".join([chunk async for chunk in chunks])
+        self._check(path, expected)
         created = path not in self.nodes
         self.nodes[path] = content
         if modified_at is not None:
@@ -346,17 +353,30 @@ class MemoryStorage:
         self._node(path)
         return [name for name in self.nodes if name == path or name.startswith(path + "/")]
 
-    async def remove(self, path: str) -> None:
+    def _check(self, path: str, expected: str | None) -> None:
+        if expected is not None and expected != (self._entry(path).etag if path in self.nodes else ABSENT):
+            raise Changed("Somebody was faster.")
+
+    async def remove(self, path: str, *, expected: str | None = None) -> None:
+        self._check(path, expected)
         for name in self._below(path):
             del self.nodes[name]
 
-    async def copy(self, source: str, target: str) -> None:
-        for name in self._below(source):
+    async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
+        names = self._below(source) if children else [source]
+        if target in self.nodes:
+            if not replace:
+                raise Conflict("There is something of this name.", code="exists")
+            await self.remove(target)
+        for name in names:
             self.nodes[target + name[len(source) :]] = self.nodes[name]
 
-    async def move(self, source: str, target: str) -> None:
-        await self.copy(source, target)
+    async def move(self, source: str, target: str, *, replace: bool = False) -> None:
+        await self.copy(source, target, replace=replace)
         await self.remove(source)
+
+    async def quota(self) -> Quota | None:
+        return Quota(sum(len(content or b"") for content in self.nodes.values()), 1 << 30)
 
     async def set_modified(self, path: str, at: float) -> None:
         self._node(path)

@@ -17,6 +17,7 @@
     └── LocalFault                we, or our user, were about to break the rules
         ├── InvalidInput          a value the user typed
         ├── NotFound, Conflict, AccessDenied, Unauthorized, StorageFull
+        │   └── Changed: a Conflict, 412, for what is not in the expected state
         └── MissingAtPeer, ForbiddenByPeer: NotFound and AccessDenied that a peer's WebDAV answered with
 
 `code` is a stable reason code: a lower-case word with hyphens, listed in docs/reason-codes.md. Nothing ever looks into the
@@ -243,6 +244,13 @@ class Conflict(LocalFault):
 
     status = 409
     code = "conflict"
+
+
+class Changed(Conflict):
+    """The file or folder is not in the state that the caller expects (412): somebody was faster."""
+
+    status = 412
+    code = "precondition-failed"
 
 
 class StorageFull(LocalFault):

@@ -4,13 +4,13 @@ The peer is not trusted: of its answers only names that are single segments, who
 are taken, and everything is read as it comes. The root may be a file: then "" is that file.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
 
-from opencloudmesh.protocol.errors import Conflict, InvalidInput, OCMError, PeerRefused
-from opencloudmesh.services.ports import Entry, HttpClient, HttpStream
+from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput, OCMError, PeerRefused
+from opencloudmesh.services.ports import ABSENT, Entry, HttpClient, HttpStream, Quota
 from opencloudmesh.webdav.client_answers import (
     PROPERTIES,
     check_changed,
@@ -121,21 +121,29 @@ class RemoteStorage:
 
     # ------------------------------------------------------------ writing
     async def write(
-        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        modified_at: float | None = None,
+        expected: str | None = None,
     ) -> tuple[Entry, bool]:
         """PUT; a small file in one piece, any other as it comes."""
         headers = {"content-type": "application/octet-stream"}
         if modified_at is not None:
             headers["x-oc-mtime"] = str(int(modified_at))
+        headers |= await self._expecting(path, expected)
         first = bytearray()
-        async for chunk in chunks:
-            first += chunk
-            if len(first) > SMALL:
-                break
-        else:
-            return await self._put_small(path, bytes(first), size, headers)
-        await self._renew_if_needed()
-        return await self._put_large(path, _Body(bytes(first), chunks, size), headers)
+        with _changed_where(expected):
+            async for chunk in chunks:
+                first += chunk
+                if len(first) > SMALL:
+                    break
+            else:
+                return await self._put_small(path, bytes(first), size, headers)
+            await self._renew_if_needed()
+            return await self._put_large(path, _Body(bytes(first), chunks, size), headers)
 
     async def _put_small(self, path: str, body: bytes, size: int | None, headers: dict[str, str]) -> tuple[Entry, bool]:
         if size is not None and size != len(body):
@@ -169,17 +177,19 @@ class RemoteStorage:
         """MKCOL."""
         await self._simple("MKCOL", path, 201)
 
-    async def remove(self, path: str) -> None:
+    async def remove(self, path: str, *, expected: str | None = None) -> None:
         """DELETE."""
-        await self._simple("DELETE", path, 200, 204)
+        with _changed_where(expected):
+            await self._simple("DELETE", path, 200, 204, headers=await self._expecting(path, expected))
 
-    async def copy(self, source: str, target: str) -> None:
-        """COPY; nothing may stand at the target."""
-        await self._simple("COPY", source, 201, 204, headers=self._to(target))
+    async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
+        """COPY."""
+        depth = {} if children else {"depth": "0"}
+        await self._simple("COPY", source, 201, 204, headers=self._to(target, replace) | depth)
 
-    async def move(self, source: str, target: str) -> None:
-        """MOVE; nothing may stand at the target."""
-        await self._simple("MOVE", source, 201, 204, headers=self._to(target))
+    async def move(self, source: str, target: str, *, replace: bool = False) -> None:
+        """MOVE."""
+        await self._simple("MOVE", source, 201, 204, headers=self._to(target, replace))
 
     async def set_modified(self, path: str, at: float) -> None:
         """PROPPATCH of `lastmodified`, in whole seconds as Nextcloud takes it."""
@@ -191,7 +201,23 @@ class RemoteStorage:
         except XmlFault as fault:
             raise invalid_answer("it is no multistatus") from fault
 
+    async def quota(self) -> Quota | None:
+        """Nobody asks for it."""
+        return None
+
     # ------------------------------------------------------------ requests
+    async def _expecting(self, path: str, expected: str | None) -> dict[str, str]:
+        """The header by which the other server checks it; a weak ETag is compared here, shortly before."""
+        if expected is None:
+            return {}
+        if expected == ABSENT:
+            return {"if-none-match": "*"}
+        if expected.startswith('"'):
+            return {"if-match": expected}
+        if (await self.entry(path)).etag != expected:
+            raise Changed("The file at the other server is another one by now.")
+        return {}
+
     def _names(self, path: str) -> tuple[bytes, ...]:
         quote_path(path)
         return self._root_names + tuple(name.encode("utf-8", "surrogateescape") for name in path.split("/") if name)
@@ -200,8 +226,8 @@ class RemoteStorage:
         below = quote_path(path)
         return f"{self._root_url.rstrip('/')}/{below}" if below else self._root_url
 
-    def _to(self, target: str) -> dict[str, str]:
-        return {"destination": self._url(target), "overwrite": "F"}
+    def _to(self, target: str, replace: bool) -> dict[str, str]:
+        return {"destination": self._url(target), "overwrite": "T" if replace else "F"}
 
     async def _simple(
         self, method: str, path: str, *expected: int, headers: Mapping[str, str] | None = None, body: bytes = b""
@@ -252,6 +278,17 @@ class _Body:
         if self.size is not None and sent != self.size:
             self.fault = InvalidInput("The file is not as long as it was said to be.", code="size-mismatch")
             raise self.fault
+
+
+@contextmanager
+def _changed_where(expected: str | None) -> Iterator[None]:
+    """A 412 to a request that said what it expects."""
+    try:
+        yield
+    except Conflict as conflict:
+        if expected is not None and conflict.code in ("exists", Changed.code):
+            raise Changed("The file at the other server is another one by now.") from conflict
+        raise
 
 
 async def _expect(stream: HttpStream, *statuses: int, makes: bool = False) -> None:

@@ -1,11 +1,9 @@
 """PUT, MKCOL, DELETE, PROPPATCH, COPY and MOVE (RFC 4918 section 9)."""
 
-from collections.abc import AsyncIterator
-
 from starlette.types import Send
 
 from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound
-from opencloudmesh.services.ports import DavTree, Entry
+from opencloudmesh.services.ports import ABSENT, DavTree, Entry
 from opencloudmesh.webdav.answers import XML, Answer, DavRefusal, send_answer
 from opencloudmesh.webdav.conditions import Verdict, has_conditions, judge
 from opencloudmesh.webdav.elements import MULTISTATUS_END, MULTISTATUS_START, build_response, parse_propertyupdate
@@ -26,6 +24,13 @@ def _check(request: DavRequest, entry: Entry | None) -> None:
         raise precondition_failed()
 
 
+def _expected(request: DavRequest, entry: Entry | None) -> str | None:
+    """What the storage must still find when it makes the change: the state for which the conditions hold."""
+    if not has_conditions(request.headers):
+        return None
+    return (entry.etag or None) if entry is not None else ABSENT
+
+
 # ---------------------------------------------------------------- PUT
 async def put(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Replace or create a file (9.7)."""
@@ -36,21 +41,17 @@ async def put(request: DavRequest, tree: DavTree, send: Send) -> None:
     if entry is not None and entry.is_folder:
         raise DavRefusal(405, "This is a folder.", code="is-a-folder", headers=[("allow", ALLOW_FOLDER)])
     _check(request, entry)
-    chunks = body_chunks(request.receive)
-    if has_conditions(request.headers):
-        chunks = _check_again(request, tree, chunks)
-    written, created = await tree.storage.write(request.path, chunks, size=size, modified_at=modified_at)
+    written, created = await tree.storage.write(
+        request.path,
+        body_chunks(request.receive),
+        size=size,
+        modified_at=modified_at,
+        expected=_expected(request, entry),
+    )
     headers = [("etag", written.etag)] if written.etag else []
     if modified_at is not None:
         headers.append(("x-oc-mtime", "accepted"))
     await send_answer(send, Answer(201 if created else 204, tuple(headers)))
-
-
-async def _check_again(request: DavRequest, tree: DavTree, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The body; at its end the conditions once more, for somebody may have been faster."""
-    async for chunk in chunks:
-        yield chunk
-    _check(request, await _find(tree, request.path))
 
 
 def _content_length(request: DavRequest) -> int | None:
@@ -101,9 +102,12 @@ async def delete(request: DavRequest, tree: DavTree, send: Send) -> None:
     _refuse_root(request.path)
     if request.depth not in ("", "infinity"):
         raise DavRefusal(400, "A folder is removed with all it holds.", code="depth-invalid")
+    expected = None
     if has_conditions(request.headers):
-        _check(request, await _find(tree, request.path))
-    await tree.storage.remove(request.path)
+        entry = await _find(tree, request.path)
+        _check(request, entry)
+        expected = _expected(request, entry)
+    await tree.storage.remove(request.path, expected=expected)
     await send_answer(send, Answer(204))
 
 
@@ -138,33 +142,14 @@ async def relocate(request: DavRequest, tree: DavTree, send: Send, origin: str) 
     present = await _find(tree, target)
     if present is not None and not overwrite:
         raise DavRefusal(412, "There is something at the destination.", code="exists")
-    if present is not None and request.method == "COPY" and not (entry.is_folder or present.is_folder):
-        await _copy_over(tree, entry, target)
-    else:
-        if present is not None:
-            tree.may("DELETE", target)
-            await tree.storage.remove(target)
-        await _relocate(request, tree, entry, target)
-    await send_answer(send, Answer(201 if present is None else 204))
-
-
-async def _relocate(request: DavRequest, tree: DavTree, entry: Entry, target: str) -> None:
+    if present is not None and (request.method == "MOVE" or entry.is_folder or present.is_folder):
+        tree.may("DELETE", target)
     if request.method == "MOVE":
-        await tree.storage.move(entry.path, target)
-    elif entry.is_folder and request.depth == "0":
-        await tree.storage.make_folder(target)
+        await tree.storage.move(entry.path, target, replace=present is not None)
     else:
-        await tree.storage.copy(entry.path, target)
-
-
-async def _copy_over(tree: DavTree, entry: Entry, target: str) -> None:
-    """Replace a file by a copy of another in one step."""
-    file = await tree.storage.open(entry.path)
-    try:
-        size = file.entry.size
-        await tree.storage.write(target, file.chunks(0, size), size=size, modified_at=file.entry.modified_at)
-    finally:
-        await file.aclose()
+        children = not (entry.is_folder and request.depth == "0")
+        await tree.storage.copy(entry.path, target, replace=present is not None, children=children)
+    await send_answer(send, Answer(201 if present is None else 204))
 
 
 def _overwrite(request: DavRequest) -> bool:

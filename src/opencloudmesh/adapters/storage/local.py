@@ -4,12 +4,13 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from opencloudmesh.adapters.storage.copying import BLOCK
 from opencloudmesh.adapters.storage.faults import local_faults
 from opencloudmesh.adapters.storage.staging import StagedFile
 from opencloudmesh.adapters.storage.threads import in_thread, in_thread_or
-from opencloudmesh.adapters.storage.tree import BLOCK, LocalTree
+from opencloudmesh.adapters.storage.tree import LocalTree
 from opencloudmesh.protocol.errors import Conflict, InvalidInput
-from opencloudmesh.services.ports import Entry
+from opencloudmesh.services.ports import Entry, Quota
 
 SMALL = 128 << 10
 """Files up to this size are read while they are opened, in one go."""
@@ -89,14 +90,20 @@ class LocalStorage:
             os.close(file)
 
     async def write(
-        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        modified_at: float | None = None,
+        expected: str | None = None,
     ) -> tuple[Entry, bool]:
         """Replace or create atomically; raises `InvalidInput` (size-mismatch) and changes nothing if the size is another."""
-        await in_thread(self._tree.check_target, path)
+        await in_thread(self._tree.check_target, path, expected)
         staged = await in_thread_or(StagedFile.close, self._tree.stage)
         try:
             await _fill(staged, chunks, size)
-            return await in_thread(self._tree.commit, staged, path, modified_at)
+            return await in_thread(self._tree.commit, staged, path, modified_at, expected)
         finally:
             staged.close()
 
@@ -104,21 +111,25 @@ class LocalStorage:
         """Make one folder."""
         await in_thread(self._tree.make_folder, path)
 
-    async def remove(self, path: str) -> None:
+    async def remove(self, path: str, *, expected: str | None = None) -> None:
         """Remove a file, or a folder with all it holds."""
-        await in_thread(self._tree.remove, path)
+        await in_thread(self._tree.remove, path, expected)
 
-    async def copy(self, source: str, target: str) -> None:
-        """Copy; nothing may stand at the target."""
-        await in_thread(self._tree.copy, source, target)
+    async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
+        """Copy, in one step."""
+        await in_thread(self._tree.copy, source, target, replace=replace, children=children)
 
-    async def move(self, source: str, target: str) -> None:
-        """Move; nothing may stand at the target."""
-        await in_thread(self._tree.move, source, target)
+    async def move(self, source: str, target: str, *, replace: bool = False) -> None:
+        """Move, in one step."""
+        await in_thread(self._tree.move, source, target, replace=replace)
 
     async def set_modified(self, path: str, at: float) -> None:
         """Set the time of last modification."""
         await in_thread(self._tree.set_modified, path, at)
+
+    async def quota(self) -> Quota | None:
+        """What is used of the tree, and what is left."""
+        return None
 
 
 async def _fill(staged: StagedFile, chunks: AsyncIterator[bytes], size: int | None) -> None:

@@ -1,22 +1,30 @@
 """A folder of the local disk as a tree, all in plain blocking calls; every path goes through `sandbox`.
 
 Writing is atomic and durable: a staged file, fsync, rename, fsync of the folder. Symbolic links, devices, sockets and
-pipes are neither followed nor listed. ETags are strong: inode, size, both time stamps in nanoseconds.
+pipes are neither followed nor listed. ETags are those of `etags`; check and change are one under `folder_lock`.
 """
 
-import ctypes
-import errno
-import functools
 import mimetypes
 import os
 import stat
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from opencloudmesh.adapters.storage.copying import copy_bytes, copy_children
+from opencloudmesh.adapters.storage.etags import (
+    Attribute,
+    attribute_of,
+    file_etag,
+    folder_etag,
+    keep_tag,
+    learn_clock,
+    read_attribute,
+    tag_file,
+    tag_folder,
+)
 from opencloudmesh.adapters.storage.faults import (
     already_there,
     is_a_folder,
@@ -24,31 +32,27 @@ from opencloudmesh.adapters.storage.faults import (
     parent_faults,
     path_refused,
 )
+from opencloudmesh.adapters.storage.folder_lock import locked
+from opencloudmesh.adapters.storage.renaming import exchange, is_folder_at, rename_new
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, name_of, raw_parts
 from opencloudmesh.adapters.storage.staging import StagedFile, Staging, new_name, remove_tree, sync_folder
-from opencloudmesh.protocol.errors import Conflict, InvalidInput
-from opencloudmesh.services.ports import Entry
+from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput
+from opencloudmesh.services.ports import ABSENT, Entry
 
 BATCH: Final = 256
-BLOCK: Final = 1 << 20
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NO_RANGE_COPY: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF})
 _TYPES: Final = mimetypes.MimeTypes()
 
+Parts = tuple[bytes, ...]
 
-def _entry(path: str, found: os.stat_result) -> Entry:
-    is_folder = stat.S_ISDIR(found.st_mode)
-    if not is_folder and not stat.S_ISREG(found.st_mode):
+
+def _entry(path: str, found: os.stat_result, attribute: Attribute) -> Entry:
+    if stat.S_ISDIR(found.st_mode):
+        return Entry(path, True, 0, found.st_mtime, folder_etag(found, attribute))
+    if not stat.S_ISREG(found.st_mode):
         raise path_refused("it is neither a file nor a folder")
-    return Entry(
-        path=path,
-        is_folder=is_folder,
-        size=0 if is_folder else found.st_size,
-        modified_at=found.st_mtime,
-        etag=f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"',
-        content_type="" if is_folder else content_type_of(path),
-    )
+    return Entry(path, False, found.st_size, found.st_mtime, file_etag(found, attribute), content_type_of(path))
 
 
 def content_type_of(path: str) -> str:
@@ -81,7 +85,8 @@ class Scan:
                 except FileNotFoundError:
                     continue
                 if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
-                    entries.append(_entry(self._prefix + name_of(os.fsencode(found.name)), status))
+                    attribute = read_attribute(self._folder, os.fsencode(found.name))
+                    entries.append(_entry(self._prefix + name_of(os.fsencode(found.name)), status, attribute))
                 if len(entries) >= BATCH:
                     break
         return tuple(entries)
@@ -100,12 +105,17 @@ class LocalTree:
         self._sandbox = Sandbox(root, openat2=openat2)
         self._staging = Staging(self._sandbox)
         self._swept = False
+        with suppress(OSError), self._sandbox.folder(()) as folder:
+            learn_clock(folder)
 
     # ------------------------------------------------------------ reading
     def entry(self, path: str) -> Entry:
         """What stands at a path."""
-        with local_faults():
-            return _entry(path, self._stat(raw_parts(path)))
+        parts = raw_parts(path)
+        with local_faults(), self._sandbox.folder(parts[:-1]) as folder:
+            if not parts:
+                return _entry(path, os.fstat(folder), attribute_of(folder))
+            return _entry_at(path, folder, parts[-1])
 
     def scan(self, path: str) -> Scan:
         """Begin to list a folder."""
@@ -123,7 +133,7 @@ class LocalTree:
         with local_faults(), self._sandbox.folder(parts[:-1]) as folder:
             file = os.open(parts[-1], _READ, dir_fd=folder)
             try:
-                found = _entry(path, os.fstat(file))
+                found = _entry(path, os.fstat(file), attribute_of(file))
                 if found.is_folder:
                     raise is_a_folder()
             except BaseException:
@@ -131,15 +141,16 @@ class LocalTree:
                 raise
             return found, file
 
-    def _stat(self, parts: tuple[bytes, ...]) -> os.stat_result:
+    def _stat(self, parts: Parts) -> os.stat_result:
         with self._sandbox.folder(parts[:-1]) as folder:
             return os.stat(parts[-1], dir_fd=folder, follow_symlinks=False) if parts else os.fstat(folder)
 
     # ------------------------------------------------------------ writing
-    def check_target(self, path: str) -> None:
+    def check_target(self, path: str, expected: str | None = None) -> None:
         """Refuse early, before a body is read, what `commit` would refuse."""
         with local_faults(), self._target(path) as (folder, name):
             _file_or_nothing(folder, name)
+            _check_expected(folder, name, expected)
 
     def stage(self) -> StagedFile:
         """A new unfinished file."""
@@ -149,41 +160,46 @@ class LocalTree:
                 self._staging.sweep(time.time())
             return self._staging.new_file()
 
-    def commit(self, staged: StagedFile, path: str, modified_at: float | None) -> tuple[Entry, bool]:
+    def commit(self, staged: StagedFile, path: str, modified_at: float | None, expected: str | None = None) -> tuple[Entry, bool]:
         """Put a staged file in its place; the flag says that nothing was there."""
-        with local_faults(), self._target(path) as (folder, name):
-            created = _file_or_nothing(folder, name)
-            if modified_at is not None:
-                os.utime(staged.file, ns=_times(modified_at))
+        with local_faults(), self._changing(_not_root(path)[:-1]), self._target(path) as (folder, name):
+            tag_file(staged.file, modified_ns=None if modified_at is None else _nanoseconds(modified_at))
             os.fsync(staged.file)
-            os.rename(staged.name, name, src_dir_fd=staged.folder, dst_dir_fd=folder)
-            sync_folder(folder)
-            return _entry(path, os.fstat(staged.file)), created
+            with locked(folder):
+                created = _file_or_nothing(folder, name)
+                _check_expected(folder, name, expected)
+                os.rename(staged.name, name, src_dir_fd=staged.folder, dst_dir_fd=folder)
+            entry = _entry(path, os.fstat(staged.file), attribute_of(staged.file))
+        self._sync(path)
+        return entry, created
 
     def make_folder(self, path: str) -> None:
         """Make one folder; its parent must be there."""
         if not path:
             raise already_there()
-        with local_faults(), self._target(path) as (folder, name):
+        with local_faults(), self._changing(raw_parts(path)[:-1]), self._target(path) as (folder, name):
             os.mkdir(name, 0o700, dir_fd=folder)
-            sync_folder(folder)
+        self._sync(path)
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str, expected: str | None = None) -> None:
         """Remove a file or a whole folder: it vanishes in one step, and is deleted after that."""
-        with local_faults():
-            parts = _not_root(path)
-            with self._sandbox.folder(parts[:-1]) as folder:
-                found = _checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
-                if stat.S_ISDIR(found.st_mode):
-                    self._remove_folder(folder, parts[-1])
-                else:
+        parts = _not_root(path)
+        with local_faults(), self._changing(parts[:-1]), self._sandbox.folder(parts[:-1]) as folder:
+            found = _checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
+            if stat.S_ISDIR(found.st_mode):
+                self._remove_folder(path, folder, parts[-1], expected)
+            else:
+                with locked(folder):
+                    _check_expected(folder, parts[-1], expected)
                     os.unlink(parts[-1], dir_fd=folder)
-                sync_folder(folder)
+        self._sync(path)
 
-    def _remove_folder(self, folder: int, name: bytes) -> None:
+    def _remove_folder(self, path: str, folder: int, name: bytes, expected: str | None = None) -> None:
         staging, doomed = self._staging.open(), new_name()
         try:
-            os.rename(name, doomed, src_dir_fd=folder, dst_dir_fd=staging)
+            with locked(folder):
+                _check_expected(folder, name, expected)
+                os.rename(name, doomed, src_dir_fd=folder, dst_dir_fd=staging)
             sync_folder(folder)
             remove_tree(staging, doomed)
         finally:
@@ -191,62 +207,93 @@ class LocalTree:
 
     def set_modified(self, path: str, at: float) -> None:
         """Set the time of last modification."""
-        parts = raw_parts(path)
-        with local_faults(), self._sandbox.folder(parts[:-1]) as folder:
-            if parts:
-                _checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
-                os.utime(parts[-1], ns=_times(at), dir_fd=folder, follow_symlinks=False)
-            else:
-                os.utime(folder, ns=_times(at))
+        parts, nanoseconds = raw_parts(path), _nanoseconds(at)
+        with local_faults(), self._changing(parts[:-1]), self._sandbox.folder(parts[:-1]) as folder:
+            if not parts:
+                os.utime(folder, ns=(nanoseconds, nanoseconds))
+                return
+            _checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
+            file = os.open(parts[-1], _READ, dir_fd=folder)
+            try:
+                before, attribute = os.fstat(file), attribute_of(file)
+                os.utime(file, ns=(nanoseconds, nanoseconds))
+                keep_tag(file, attribute, before)
+            finally:
+                os.close(file)
 
     # ------------------------------------------------------------ copy and move
-    def move(self, source: str, target: str) -> None:
-        """Rename; nothing may stand at the target."""
-        with local_faults():
-            parts = _not_root(source)
-            _not_into_itself(parts, _not_root(target))
-            with self._sandbox.folder(parts[:-1]) as folder:
-                _checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
-                with self._target(target) as (to_folder, name):
-                    _rename_new(folder, parts[-1], to_folder, name)
-                    sync_folder(to_folder)
-                    sync_folder(folder)
+    def move(self, source: str, target: str, *, replace: bool = False) -> None:
+        """Rename; what stands at the target goes in the same step, or is a `Conflict`."""
+        parts, to_parts = _not_root(source), _not_root(target)
+        _not_into_itself(parts, to_parts)
+        with (
+            local_faults(),
+            self._changing(parts[:-1]),
+            self._changing(to_parts[:-1]),
+            self._sandbox.folder(parts[:-1]) as folder,
+        ):
+            _checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
+            with self._target(target) as (to_folder, name):
+                is_folder_left = self._put(folder, parts[-1], to_folder, name, replace=replace)
+                sync_folder(to_folder)
+                if is_folder_left:
+                    self._remove_folder(source, folder, parts[-1])
+        self._sync(target)
+        self._sync(source)
 
-    def copy(self, source: str, target: str) -> None:
+    def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
         """Copy a file, or a folder with all it holds; it appears at the target in one step."""
-        parts = raw_parts(source)
-        with local_faults():
-            _not_into_itself(parts, _not_root(target))
+        parts, to_parts = raw_parts(source), _not_root(target)
+        _not_into_itself(parts, to_parts)
+        with local_faults(), self._changing(to_parts[:-1]):
             is_folder = stat.S_ISDIR(_checked(self._stat(parts)).st_mode)
             with self._target(target) as (folder, name):
                 if is_folder:
                     with self._staging.new_folder() as (staging, staged):
-                        self._copy_folder(parts, (STAGING, staged))
-                        _rename_new(staging, staged, folder, name)
+                        if children:
+                            self._copy_folder(parts, (STAGING, staged))
+                        self._put(staging, staged, folder, name, replace=replace)
                 else:
-                    self._copy_file(source, folder, name)
-                sync_folder(folder)
+                    self._copy_file(source, folder, name, replace=replace)
+        self._sync(target)
 
-    def _copy_file(self, source: str, folder: int, name: bytes) -> None:
+    def _put(self, from_folder: int, old: bytes, to_folder: int, new: bytes, *, replace: bool) -> bool:
+        """Give a thing its place; True where `old` is now the name of something that had it before."""
+        with locked(from_folder, to_folder):
+            there = is_folder_at(to_folder, new) if replace else None
+            if there is None:
+                rename_new(from_folder, old, to_folder, new)
+                return False
+            if not there and not is_folder_at(from_folder, old):
+                os.rename(old, new, src_dir_fd=from_folder, dst_dir_fd=to_folder)
+                return False
+            exchange(from_folder, old, to_folder, new)
+            return True
+
+    def _copy_file(self, source: str, folder: int, name: bytes, *, replace: bool) -> None:
         _, file = self.open(source)
         try:
             staged = self._staging.new_file()
             try:
-                _copy_bytes(file, staged.file)
-                _rename_new(staged.folder, staged.name, folder, name)
+                copy_bytes(file, staged.file)
+                tag_file(staged.file, modified_ns=os.fstat(staged.file).st_mtime_ns)
+                os.fsync(staged.file)
+                if self._put(staged.folder, staged.name, folder, name, replace=replace):
+                    remove_tree(staged.folder, staged.name)
             finally:
                 staged.close()
         finally:
             os.close(file)
 
-    def _copy_folder(self, source: tuple[bytes, ...], target: tuple[bytes, ...]) -> None:
-        waiting: list[tuple[bytes, ...]] = [()]
+    def _copy_folder(self, source: Parts, target: Parts) -> None:
+        waiting: list[Parts] = [()]
         while waiting:
             below = waiting.pop()
             with self._sandbox.folder(source + below) as from_folder, self._sandbox.folder(target + below) as to_folder:
-                waiting += [(*below, name) for name in _copy_children(from_folder, to_folder)]
+                waiting += [(*below, name) for name in copy_children(from_folder, to_folder)]
                 sync_folder(to_folder)
 
+    # ------------------------------------------------------------ the folders above
     @contextmanager
     def _target(self, path: str) -> Iterator[tuple[int, bytes]]:
         parts = _not_root(path)
@@ -256,6 +303,42 @@ class LocalTree:
             yield folder, parts[-1]
         finally:
             os.close(folder)
+
+    @contextmanager
+    def _changing(self, parents: Parts) -> Iterator[None]:
+        """Something below these folders changes: all of them have another ETag from then on, up to the root.
+
+        Those above the nearest are told before it, too: a crash in between leaves none of them as it was.
+        """
+        for count in range(len(parents)):
+            self._tag(parents[:count])
+        yield
+        for count in range(len(parents) + 1):
+            self._tag(parents[:count])
+
+    def _tag(self, parts: Parts) -> None:
+        with suppress(OSError), self._sandbox.folder(parts) as folder:
+            tag_folder(folder)
+
+    def _sync(self, path: str) -> None:
+        """Make the names in the folder above durable."""
+        with suppress(OSError), self._sandbox.folder(raw_parts(path)[:-1]) as folder:
+            sync_folder(folder)
+
+
+def _entry_at(path: str, folder: int, name: bytes) -> Entry:
+    return _entry(path, os.stat(name, dir_fd=folder, follow_symlinks=False), read_attribute(folder, name))
+
+
+def _check_expected(folder: int, name: bytes, expected: str | None) -> None:
+    if expected is None:
+        return
+    try:
+        here = _entry_at("", folder, name).etag
+    except FileNotFoundError:
+        here = ABSENT
+    if here != expected:
+        raise Changed("The file is not in the state that was expected: somebody was faster.")
 
 
 def _not_root(path: str) -> tuple[bytes, ...]:
@@ -288,75 +371,7 @@ def _file_or_nothing(folder: int, name: bytes) -> bool:
     return False
 
 
-def _times(at: float) -> tuple[int, int]:
+def _nanoseconds(at: float) -> int:
     if not -(1 << 33) < at < 1 << 38:
         raise InvalidInput("This is no possible time of modification.", code="time-invalid")
-    nanoseconds = round(at * 1e6) * 1000
-    return nanoseconds, nanoseconds
-
-
-def _copy_children(from_folder: int, to_folder: int) -> list[bytes]:
-    """Copy the files of one folder and make its subfolders, whose names are given back."""
-    folders = []
-    with os.scandir(from_folder) as found:
-        for child in found:
-            name = os.fsencode(child.name)
-            if child.is_dir(follow_symlinks=False) and name.lower() != STAGING:
-                os.mkdir(name, 0o700, dir_fd=to_folder)
-                folders.append(name)
-            elif child.is_file(follow_symlinks=False):
-                _copy_child(name, from_folder, to_folder)
-    return folders
-
-
-def _copy_child(name: bytes, from_folder: int, to_folder: int) -> None:
-    source = os.open(name, _READ, dir_fd=from_folder)
-    try:
-        target = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=to_folder)
-        try:
-            _copy_bytes(source, target)
-        finally:
-            os.close(target)
-    finally:
-        os.close(source)
-
-
-def _copy_bytes(source: int, target: int) -> None:
-    """Contents and time of modification, durable."""
-    found = os.fstat(source)
-    if sys.platform == "linux":
-        try:
-            while os.copy_file_range(source, target, 1 << 30):
-                pass
-        except OSError as error:
-            if error.errno not in _NO_RANGE_COPY:
-                raise
-    while block := os.read(source, BLOCK):
-        view = memoryview(block)
-        while view:
-            view = view[os.write(target, view) :]
-    os.utime(target, ns=(found.st_mtime_ns, found.st_mtime_ns))
-    os.fsync(target)
-
-
-@functools.cache
-def _renameat2() -> Callable[..., Any] | None:
-    function: Callable[..., Any] | None = None
-    if sys.platform == "linux":
-        function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    return function
-
-
-def _rename_new(from_folder: int, old: bytes, to_folder: int, new: bytes) -> None:
-    """Rename where nothing may be replaced; in one step where the system can."""
-    if (rename := _renameat2()) is not None:
-        if rename(from_folder, old, to_folder, new, 1) == 0:
-            return
-        if (number := ctypes.get_errno()) not in (errno.EINVAL, errno.ENOSYS):
-            raise OSError(number, os.strerror(number))
-    try:
-        os.stat(new, dir_fd=to_folder, follow_symlinks=False)
-    except FileNotFoundError:
-        os.rename(old, new, src_dir_fd=from_folder, dst_dir_fd=to_folder)
-    else:
-        raise already_there()
+    return round(at * 1e6) * 1000

@@ -17,7 +17,7 @@ from opencloudmesh.services.ports.peer_stores import (
     PeerStore,
     RuntimeSettingStore,
 )
-from opencloudmesh.services.ports.storage import DavTree, Entry, OpenFile, Storage, StorageFor
+from opencloudmesh.services.ports.storage import ABSENT, DavTree, Entry, OpenFile, Quota, Storage, StorageFor
 from opencloudmesh.services.ports.stores import (
     AppPasswordStore,
     AvailabilityStore,
@@ -34,6 +34,7 @@ NewToken = Callable[[], str]
 """A fresh hard-to-guess string of letters and digits, at least 128 bits (32 characters)."""
 
 __all__ = [
+    "ABSENT",
     "AppPasswordStore",
     "AuditStore",
     "AvailabilityStore",
@@ -56,6 +57,7 @@ __all__ = [
     "PeerCountStore",
     "PeerKeyStore",
     "PeerStore",
+    "Quota",
     "RuntimeSettingStore",
     "SessionStore",
     "Signer",

@@ -1,8 +1,8 @@
-"""Trees of files, our own and those of other servers."""
+"""Trees of files, our own and those of other servers: ten methods are all that a back-end gives."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from opencloudmesh.services.records import User
 
@@ -24,6 +24,18 @@ class Entry:
         return self.path.rpartition("/")[2]
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Bytes that a tree takes, and that it may still take (RFC 4331)."""
+
+    used: int
+    available: int
+
+
+ABSENT: Final = ""
+"""What is expected where nothing should stand."""
+
+
 class OpenFile(Protocol):
     """A file opened for reading; `entry` describes exactly the bytes that it will give."""
 
@@ -40,7 +52,8 @@ class Storage(Protocol):
     """A tree of files. Paths are relative ("a/b"); every one goes through the sandbox.
 
     Raises `NotFound`, `Conflict` (exists, not a folder, not empty ...), `AccessDenied` (path-refused, read-only),
-    `StorageFull`, `PeerUnreachable`.
+    `StorageFull`, `PeerUnreachable`. `expected` is the ETag that must still stand there, or `ABSENT`, at the very moment of the
+    change: raises `Changed`, and changes nothing, where it does not.
     """
 
     async def entry(self, path: str) -> Entry: ...
@@ -51,17 +64,32 @@ class Storage(Protocol):
         """Open for reading; a range may be given where only that part will be read (a remote tree asks for no more)."""
 
     async def write(
-        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        modified_at: float | None = None,
+        expected: str | None = None,
     ) -> tuple[Entry, bool]:
         """Replace or create atomically; the flag says "created". Fewer or more bytes than `size`: nothing is changed."""
 
     async def make_folder(self, path: str) -> None: ...
-    async def remove(self, path: str) -> None:
+    async def remove(self, path: str, *, expected: str | None = None) -> None:
         """Remove a file, or a folder with all it holds."""
 
-    async def copy(self, source: str, target: str) -> None: ...
-    async def move(self, source: str, target: str) -> None: ...
+    async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
+        """Copy a file, or a folder with all it holds, or without its `children`; it appears in one step.
+
+        `replace`: what stands at the target goes in that very step; else it is a `Conflict`.
+        """
+
+    async def move(self, source: str, target: str, *, replace: bool = False) -> None:
+        """Move; `replace` as above."""
+
     async def set_modified(self, path: str, at: float) -> None: ...
+    async def quota(self) -> Quota | None:
+        """Of the whole tree; None where nobody knows."""
 
 
 class StorageFor(Protocol):

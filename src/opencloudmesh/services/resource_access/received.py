@@ -31,7 +31,7 @@ from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.availability import Marks, SeenRoots
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.peers import GONE, Peers
-from opencloudmesh.services.ports import Clock, Entry, OpenFile, Storage
+from opencloudmesh.services.ports import Clock, Entry, OpenFile, Quota, Storage
 from opencloudmesh.services.records import IncomingShare, Secret
 from opencloudmesh.services.resource_access.closing import closing
 
@@ -325,11 +325,17 @@ class _Watched:
         return _WatchedFile(opened, self._watch)
 
     async def write(
-        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        modified_at: float | None = None,
+        expected: str | None = None,
     ) -> tuple[Entry, bool]:
         source = _Source(chunks)
         try:
-            written = await self._storage.write(path, source.chunks(), size=size, modified_at=modified_at)
+            written = await self._storage.write(path, source.chunks(), size=size, modified_at=modified_at, expected=expected)
         except OCMError as error:
             if error is not source.fault:
                 await self._watch.fault(error)
@@ -342,14 +348,17 @@ class _Watched:
     async def make_folder(self, path: str) -> None:
         await self._watch.over(self._storage.make_folder(path))
 
-    async def remove(self, path: str) -> None:
-        await self._watch.over(self._storage.remove(path))
+    async def remove(self, path: str, *, expected: str | None = None) -> None:
+        await self._watch.over(self._storage.remove(path, expected=expected))
 
-    async def copy(self, source: str, target: str) -> None:
-        await self._watch.over(self._storage.copy(source, target))
+    async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
+        await self._watch.over(self._storage.copy(source, target, replace=replace, children=children))
 
-    async def move(self, source: str, target: str) -> None:
-        await self._watch.over(self._storage.move(source, target))
+    async def move(self, source: str, target: str, *, replace: bool = False) -> None:
+        await self._watch.over(self._storage.move(source, target, replace=replace))
 
     async def set_modified(self, path: str, at: float) -> None:
         await self._watch.over(self._storage.set_modified(path, at))
+
+    async def quota(self) -> Quota | None:
+        return await self._storage.quota()

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from opencloudmesh.protocol.errors import AccessDenied
-from opencloudmesh.services.ports import Entry, OpenFile, Storage
+from opencloudmesh.services.ports import Entry, OpenFile, Quota, Storage
 from opencloudmesh.services.resource_access.closing import closing
 
 
@@ -37,22 +37,34 @@ class Subtree:
         return opened
 
     async def write(
-        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        modified_at: float | None = None,
+        expected: str | None = None,
     ) -> tuple[Entry, bool]:
-        entry, created = await self._storage.write(self._down(path), chunks, size=size, modified_at=modified_at)
+        entry, created = await self._storage.write(
+            self._down(path), chunks, size=size, modified_at=modified_at, expected=expected
+        )
         return self._up(entry), created
 
     async def make_folder(self, path: str) -> None:
         await self._storage.make_folder(self._down(path))
 
-    async def remove(self, path: str) -> None:
-        await self._storage.remove(self._down(path))
+    async def remove(self, path: str, *, expected: str | None = None) -> None:
+        await self._storage.remove(self._down(path), expected=expected)
 
-    async def copy(self, source: str, target: str) -> None:
-        await self._storage.copy(self._down(source), self._down(target))
+    async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
+        await self._storage.copy(self._down(source), self._down(target), replace=replace, children=children)
 
-    async def move(self, source: str, target: str) -> None:
-        await self._storage.move(self._down(source), self._down(target))
+    async def move(self, source: str, target: str, *, replace: bool = False) -> None:
+        await self._storage.move(self._down(source), self._down(target), replace=replace)
 
     async def set_modified(self, path: str, at: float) -> None:
         await self._storage.set_modified(self._down(path), at)
+
+    async def quota(self) -> Quota | None:
+        """That of the whole tree: what is written here counts there."""
+        return await self._storage.quota()

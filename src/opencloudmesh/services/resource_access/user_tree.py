@@ -7,7 +7,9 @@ too, so that a refusal comes at once and with a reason.
 """
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCMError, Unauthorized
@@ -15,7 +17,7 @@ from opencloudmesh.protocol.registries import FOLDER
 from opencloudmesh.protocol.resource_access import ShareAccess, may
 from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.accounts import Accounts
-from opencloudmesh.services.ports import Clock, Database, DavTree, Entry, OpenFile, Storage, StorageFor
+from opencloudmesh.services.ports import Clock, Database, DavTree, Entry, OpenFile, Quota, Storage, StorageFor
 from opencloudmesh.services.records import IncomingShare, User
 from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
@@ -147,51 +149,85 @@ class _UserTree:
         return opened
 
     async def write(
-        self, path: str, chunks: AsyncIterator[bytes], *, size: int | None, modified_at: float | None = None
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        modified_at: float | None = None,
+        expected: str | None = None,
     ) -> tuple[Entry, bool]:
         storage, prefix, inside = await self._place(_not_the_folder(path))
-        entry, created = await storage.write(inside, chunks, size=size, modified_at=modified_at)
+        entry, created = await storage.write(inside, chunks, size=size, modified_at=modified_at, expected=expected)
         return _below(prefix, entry), created
 
     async def make_folder(self, path: str) -> None:
         storage, _, inside = await self._place(_not_the_folder(path))
         await storage.make_folder(inside)
 
-    async def remove(self, path: str) -> None:
+    async def remove(self, path: str, *, expected: str | None = None) -> None:
         storage, _, inside = await self._place(_not_the_folder(path))
-        await storage.remove(inside)
+        await storage.remove(inside, expected=expected)
 
-    async def copy(self, source: str, target: str) -> None:
-        await self._transfer(source, target, remove=False)
+    async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
+        here = await self._two_places(source, target)
+        if here is not None:
+            storage, inside, to_inside = here
+            await storage.copy(inside, to_inside, replace=replace, children=children)
+        else:
+            await self._across(source, target, replace=replace, children=children)
 
-    async def move(self, source: str, target: str) -> None:
-        await self._transfer(_not_the_folder(source), target, remove=True)
+    async def move(self, source: str, target: str, *, replace: bool = False) -> None:
+        here = await self._two_places(_not_the_folder(source), target)
+        if here is not None:
+            storage, inside, to_inside = here
+            await storage.move(inside, to_inside, replace=replace)
+        else:
+            await self._across(source, target, replace=replace, children=True)
+            await self.remove(source)
 
     async def set_modified(self, path: str, at: float) -> None:
         storage, _, inside = await self._place(_not_the_folder(path))
         await storage.set_modified(inside, at)
 
-    async def _transfer(self, source: str, target: str, *, remove: bool) -> None:
+    async def quota(self) -> Quota | None:
+        """Of the own files: what is written to a received share counts at its owner's."""
+        return await self._own.quota()
+
+    async def _two_places(self, source: str, target: str) -> tuple[Storage, str, str] | None:
+        """The tree that holds both, and the two paths inside it; None where there are two trees."""
         if source == RECEIVED_FOLDER:
             raise AccessDenied("The folder of received shares is not copied as a whole.", code="path-refused")
-        from_storage, from_prefix, from_inside = await self._place(source)
-        to_storage, to_prefix, to_inside = await self._place(_not_the_folder(target))
-        if from_prefix == to_prefix:
-            await (to_storage.move if remove else to_storage.copy)(from_inside, to_inside)
+        _, from_prefix, from_inside = await self._place(source)
+        storage, to_prefix, to_inside = await self._place(_not_the_folder(target))
+        return (storage, from_inside, to_inside) if from_prefix == to_prefix else None
+
+    async def _across(self, source: str, target: str, *, replace: bool, children: bool) -> None:
+        from_storage, _, from_inside = await self._place(source)
+        to_storage, _, to_inside = await self._place(target)
+        if not replace:
+            await _copy_across(from_storage, from_inside, to_storage, to_inside, children=children)
             return
-        await _copy_across(from_storage, from_inside, to_storage, to_inside)
-        if remove:
-            await from_storage.remove(from_inside)
+        beside = f"{to_inside}.{secrets.token_hex(8)}.part"  # so that what stands at the target stays until all is here
+        try:
+            await _copy_across(from_storage, from_inside, to_storage, beside, children=children)
+            await to_storage.move(beside, to_inside, replace=True)
+        except BaseException:
+            with suppress(OCMError):
+                await to_storage.remove(beside)
+            raise
 
 
-async def _copy_across(source: Storage, source_path: str, target: Storage, target_path: str) -> None:
+async def _copy_across(source: Storage, source_path: str, target: Storage, target_path: str, *, children: bool) -> None:
     """Copy between two trees through this server, streamed."""
     entry = await source.entry(source_path)
     if entry.is_folder:
         await target.make_folder(target_path)
+        if not children:
+            return
         # read whole first: no connection is held open while others are made, level by level
         for child in [child async for child in source.list(source_path)]:
-            await _copy_across(source, child.path, target, f"{target_path}/{child.name}")
+            await _copy_across(source, child.path, target, f"{target_path}/{child.name}", children=True)
         return
     opened = await source.open(source_path)
     try:

@@ -1,0 +1,99 @@
+"""Copies of files and folders: by reference where the file system can, holes stay holes, times of modification are kept."""
+
+import errno
+import fcntl
+import os
+import sys
+from typing import Final
+
+from opencloudmesh.adapters.storage.etags import tag_file
+from opencloudmesh.adapters.storage.sandbox import STAGING
+
+BLOCK: Final = 1 << 20
+
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_FICLONE: Final = 0x40049409
+_NO_RANGE_COPY: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF})
+
+
+def copy_children(from_folder: int, to_folder: int) -> list[bytes]:
+    """Copy the files of one folder, durable, and make its subfolders, whose names are given back."""
+    folders = []
+    with os.scandir(from_folder) as found:
+        for child in found:
+            name = os.fsencode(child.name)
+            if child.is_dir(follow_symlinks=False) and name.lower() != STAGING:
+                os.mkdir(name, 0o700, dir_fd=to_folder)
+                folders.append(name)
+            elif child.is_file(follow_symlinks=False):
+                _copy_child(name, from_folder, to_folder)
+    return folders
+
+
+def _copy_child(name: bytes, from_folder: int, to_folder: int) -> None:
+    source = os.open(name, _READ, dir_fd=from_folder)
+    try:
+        target = os.open(name, _CREATE, 0o600, dir_fd=to_folder)
+        try:
+            copy_bytes(source, target)
+            tag_file(target, modified_ns=os.fstat(source).st_mtime_ns)
+            os.fsync(target)
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+
+
+def copy_bytes(source: int, target: int) -> None:
+    """Contents and time of modification; `target` is empty."""
+    found = os.fstat(source)
+    if not _is_cloned(source, target):
+        position = 0
+        while (part := _next_data(source, position, found.st_size)) is not None:
+            _copy_part(source, target, *part)
+            position = sum(part)
+        if os.fstat(target).st_size < found.st_size:
+            os.ftruncate(target, found.st_size)
+    os.utime(target, ns=(found.st_mtime_ns, found.st_mtime_ns))
+
+
+def _is_cloned(source: int, target: int) -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        return False
+    return True
+
+
+def _next_data(source: int, position: int, size: int) -> tuple[int, int] | None:
+    """Where the next data begins, and its length."""
+    if position >= size:
+        return None
+    try:
+        start = os.lseek(source, position, os.SEEK_DATA)
+        return start, os.lseek(source, start, os.SEEK_HOLE) - start
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        return position, size - position
+
+
+def _copy_part(source: int, target: int, start: int, length: int) -> None:
+    os.lseek(source, start, os.SEEK_SET)
+    os.lseek(target, start, os.SEEK_SET)
+    left = length
+    if sys.platform == "linux":
+        try:
+            while left and (copied := os.copy_file_range(source, target, min(left, 1 << 30))):
+                left -= copied
+        except OSError as error:
+            if error.errno not in _NO_RANGE_COPY:
+                raise
+    while left and (block := os.read(source, min(left, BLOCK))):
+        left -= len(block)
+        view = memoryview(block)
+        while view:
+            view = view[os.write(target, view) :]
