@@ -62,6 +62,23 @@ async def test_the_same_notification_again_after_the_end_is_no_refusal(
         assert refusal.value.code == "share-expired"
 
 
+async def test_a_stranger_may_leave_less_than_somebody_known(home: Home, away: SimulatedServer, alice: User) -> None:
+    def large(size: int, name: str) -> Request:
+        return away.share(provider_id=name, protocol=protocol | {"padding": "x" * size})
+
+    protocol = {"name": "multi", "webdav": {"sharedSecret": "s3cr3t", "uri": "https://away.example/d", "permissions": ["read"]}}
+    with pytest.raises(InvalidMessage, match="protocol") as refusal:
+        await home.reception.receive(large(4096, "p1"))
+    assert [fault.message for fault in refusal.value.validation_errors] == ["is over 4096 bytes"]
+    assert await home.reception.inbox(alice) == []
+    share = await received(home, away, alice)
+    await home.reception.accept(alice, share.id)
+    await home.reception.receive(large(4096, "p2"))
+    with pytest.raises(InvalidMessage):
+        await home.reception.receive(large(16384, "p3"))
+    assert [one.provider_id for one in await home.reception.inbox(alice)] == [share.provider_id, "p2"]
+
+
 @pytest.mark.parametrize("share_with", ["nobody@home.example", "dave@home.example", "alice@elsewhere.example"])
 async def test_unknown_recipients_look_alike(home: Home, away: SimulatedServer, alice: User, share_with: str) -> None:
     dave = await home.database.write(lambda tx: tx.users.add("dave", "Dave", "hash", 1.0))

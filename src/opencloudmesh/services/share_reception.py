@@ -46,6 +46,7 @@ from opencloudmesh.services.ports import Clock, Database, HttpAnswer, Transactio
 from opencloudmesh.services.records import Delivery, IncomingShare, NewIncomingShare, User
 
 _LARGEST_PROTOCOL = 16 * 1024
+_LARGEST_OF_STRANGER = 4 * 1024
 _LONGEST_NAME = 255
 _LONGEST_DESCRIPTION = 4096
 
@@ -100,8 +101,9 @@ class ShareReception:
                 raise decision.error
             if message.recipient.host != self._own_host:
                 raise _unknown_recipient()
-            _check_size(message, len(request.body))
-            user = await self._stored(arrival, sender)
+            size = _protocol_size(message, len(request.body))
+            _check_size(size, _LARGEST_PROTOCOL)
+            user = await self._stored(arrival, sender, size)
         answer = build_share_creation_answer(user.display_name, user.name)
         # "This property MUST be returned when the protocol of the incoming share was ssh": we have no key for it yet
         return answer | ({"recipientPublicKeys": []} if message.protocol.ssh is not None else {})
@@ -134,16 +136,16 @@ class ShareReception:
             is_stored=has_ended and await self._db.read(lambda tx: _is_stored(tx, message, sender)),
         )
 
-    async def _stored(self, arrival: Arrival, sender: str) -> User:
+    async def _stored(self, arrival: Arrival, sender: str, size: int) -> User:
         """Store the share unless it is there already, and return its recipient."""
         recipient = arrival.notification.recipient.identifier
         self._inbox_limits.offer(sender, recipient)
-        user, is_new = await self._db.write(lambda tx: self._store(tx, arrival, sender))
+        user, is_new = await self._db.write(lambda tx: self._store(tx, arrival, sender, size))
         if not is_new:
             self._inbox_limits.repeated(sender, recipient)
         return user
 
-    def _store(self, tx: Transaction, arrival: Arrival, sender: str) -> tuple[User, bool]:
+    def _store(self, tx: Transaction, arrival: Arrival, sender: str, size: int) -> tuple[User, bool]:
         message = arrival.notification
         user = tx.users.by_name(message.recipient.identifier)
         if user is None or user.disabled:
@@ -173,6 +175,8 @@ class ShareReception:
         )
         if is_new:
             known = arrival.sender_known or is_known(tx, user.id, address)
+            if not known:
+                _check_size(size, _LARGEST_OF_STRANGER)
             self._inbox_limits.admit(tx, peer=sender, user_id=user.id, known=known)
         return user, is_new
 
@@ -279,10 +283,15 @@ def _owned(tx: Transaction, user: User, share_id: int) -> IncomingShare:
     return share
 
 
-def _check_size(message: ShareCreationNotification, size: int) -> None:
-    """What is stored of a share as it came is small; only a large message is worth a look."""
-    if size > _LARGEST_PROTOCOL and len(json.dumps(message.protocol.raw, default=dict)) > _LARGEST_PROTOCOL:
-        raise InvalidMessage((FieldFault("protocol", f"is over {_LARGEST_PROTOCOL} bytes"),))
+def _protocol_size(message: ShareCreationNotification, size: int) -> int:
+    """How many bytes are stored of a share's protocol, where they may be too many: only a large message is worth a look."""
+    return len(json.dumps(message.protocol.raw, default=dict)) if size > _LARGEST_OF_STRANGER else size
+
+
+def _check_size(size: int, most: int) -> None:
+    """What is stored of a share as it came is small, and smaller where nobody knows the sender."""
+    if size > most:
+        raise InvalidMessage((FieldFault("protocol", f"is over {most} bytes"),))
 
 
 def _is_stored(tx: Transaction, message: ShareCreationNotification, sender: str) -> bool:
