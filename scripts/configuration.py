@@ -49,6 +49,8 @@ def shown(value: object) -> str:
         return f"`{value:.10g}`"
     if isinstance(value, int):
         return f"`{value}`"
+    if isinstance(value, tuple) and value:
+        return "`[" + ", ".join(f'"{item}"' for item in value) + "]`"
     return f'`"{value}"`' if value else "empty"
 
 

@@ -252,6 +252,8 @@ def test_the_file_of_a_new_server_names_every_setting(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ('[trust]\nmode = "closed"', "`closed` is none of open, invite-only, allowlist, federation"),
+        ("[signatures]\nprofiles = []", "`profiles` names at least one of draft-05, draft-07"),
+        ('[signatures]\nprofiles = ["draft-07", "draft-99"]', "`draft-99` is none of draft-05, draft-07"),
         ('[logs]\nlevel = "loud"', "`loud` is none of debug, info, warning, error"),
         ("[[directories]]", "a directory needs `url`"),
         ("[[directories]]\nurl = 'https://a.example.org/list'", "a directory needs `keys_file`"),

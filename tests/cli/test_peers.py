@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from opencloudmesh.adapters.keys.signing_key import SigningKey
+from opencloudmesh.services.peers.taken_signatures import PROFILE_NAMES
 
 ROUTE = """
 [[routes]]
@@ -73,9 +74,22 @@ def test_the_mode_and_the_quarantine(peer: Any) -> None:
     assert peer("quarantine", "--reset", "--json").document == {"quarantine": False, "quarantine_source": "configuration"}
 
 
+def test_the_signatures_that_are_taken_from_a_server(peer: Any) -> None:
+    everything = {"host": "cloud.example", "profiles": list(PROFILE_NAMES)}
+    assert peer("profiles", "CLOUD.example", "--json").document == everything
+    assert peer("profiles", "cloud.example", "draft-07").out == "Signatures taken from cloud.example: draft-07.\n"
+    assert "Signatures taken from it: draft-07 only." in peer("show", "cloud.example").out
+    assert peer("show", "cloud.example", "--json").document["profiles"] == ["draft-07"]
+    assert peer("profiles", "cloud.example", "--reset", "--json").document == everything
+    assert [act["after"] for act in peer("audit", "--json").document["items"]] == ["", "draft-07"]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "code"),
     [
+        (("profiles", ".example"), 1, "host-invalid"),
+        (("profiles", "a.example", "draft-99"), 2, "usage"),
+        (("profiles", "a.example", "draft-07", "--reset"), 2, "usage"),
         (("show", "nobody.example"), 1, "peer-unknown"),
         (("forget", "nobody.example"), 1, "peer-unknown"),
         (("unpin", "nobody.example"), 1, "peer-unknown"),

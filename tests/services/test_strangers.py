@@ -41,9 +41,11 @@ async def test_those_heard_of_last_are_kept_and_those_with_shares_decisions_or_p
         tx.peers.set_decision(".bad.example", "deny", "", 1.0)
         meet(tx, "pinned.example", 0.0)
         tx.peers.set_pinned("pinned.example", True)
+        meet(tx, "picky.example", 0.0)
+        tx.peers.set_profiles("picky.example", ["draft-07"])
 
     await home.database.write(fill)
-    kept = {".bad.example", "denied.example", "pinned.example", away.host, other.host}
+    kept = {".bad.example", "denied.example", "pinned.example", "picky.example", away.host, other.host}
     assert await sweep(home.database, Strangers(20)) == 0
     assert await sweep(home.database, Strangers(2)) == 4
     assert set(await hosts(home.database)) == kept | {"n4.example", "n5.example"}

@@ -1,12 +1,16 @@
 """Decisions at run time: allow, deny, forget, modes, pins, alerts, the audit log, and who hears of them."""
 
+from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, SignatureRefused, TemporarilyUnavailable
+from opencloudmesh.protocol.http_signatures import Request
+from opencloudmesh.protocol.http_signatures.signature_base import fields_of, signature_base
 from opencloudmesh.services.peers import Act, PeerRegistry, Peers, TrustBook, TrustDecisions, TrustWatch
+from opencloudmesh.services.peers.taken_signatures import PROFILE_NAMES
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import AuditEntry, User
 from tests.services.home import make_home, make_peers
@@ -277,6 +281,85 @@ async def test_pinned_keys_are_the_only_ones_taken(
     await office.peers.verify(other.share(at=time.now), AWAY)
     assert await office.decisions.unpin(AWAY, ACT) == AWAY
     assert office.peers.trust.pinned_keys(AWAY) is None
+
+
+# ---------------------------------------------------------------- signatures
+def signed_for(server: SimulatedServer, draft: str, *, at: float) -> Request:
+    """A share that is signed as one draft alone has it."""
+    share = server.share(at=at)
+    label = "ocm" if draft == "draft-05" else "sig1"
+    parameters = dict(share.headers)["signature-input"].removeprefix("ocm=")
+    if draft == "draft-05":
+        parameters = parameters.replace(';tag="ocm"', "")
+    components = parameters[1 : parameters.index(")")].replace('"', "").split()
+    base = signature_base(share, fields_of(share.headers), components, parameters)
+    signature = b64encode(server.key.sign(base)).decode()
+    others = tuple(pair for pair in share.headers if not pair[0].startswith("signature"))
+    added = (("signature-input", f"{label}={parameters}"), ("signature", f"{label}=:{signature}:"))
+    return replace(share, headers=(*others, *added))
+
+
+async def taken(office: Office, away: SimulatedServer, draft: str) -> str:
+    """The code of the refusal, or empty."""
+    try:
+        await office.peers.verify(signed_for(away, draft, at=NOW), AWAY)
+    except SignatureRefused as error:
+        return error.code
+    return ""
+
+
+@pytest.mark.spec("NEXT-1")
+@pytest.mark.parametrize(
+    ("profiles", "refused"),
+    [
+        (("draft-05", "draft-07"), {"draft-05": "", "draft-07": ""}),
+        (("draft-05",), {"draft-05": "", "draft-07": "sig-missing"}),
+        (("draft-07",), {"draft-05": "sig-missing", "draft-07": ""}),
+    ],
+)
+async def test_the_configuration_says_which_signatures_are_taken(
+    database: Database,
+    network: SimulatedNetwork,
+    time: SimulatedTime,
+    away: SimulatedServer,
+    profiles: tuple[str, ...],
+    refused: dict[str, str],
+) -> None:
+    book = TrustBook.configured(profiles=profiles)
+    office = make_office(database, make_peers(database, network, time, book), time, book)
+    assert {draft: await taken(office, away, draft) for draft in refused} == refused
+    await office.peers.verify(away.share(), AWAY)  # what we sign ourselves satisfies each of them
+
+
+async def test_an_operator_takes_other_signatures_from_one_server(office: Office, away: SimulatedServer) -> None:
+    assert await office.decisions.set_profiles(AWAY, ["draft-07"], ACT) == ("draft-07",)
+    assert [await taken(office, away, draft) for draft in ("draft-05", "draft-07")] == ["sig-missing", ""]
+    peer = await office.registry.peer(AWAY)
+    assert peer.record.profiles == ("draft-07",)
+    other = await office.decisions.set_profiles(AWAY, ["draft-05", "draft-05"], ACT)
+    assert other == ("draft-05",)
+    assert office.peers.trust.signatures_of("b.example").names == PROFILE_NAMES
+    assert await office.decisions.set_profiles(AWAY, [], ACT) == PROFILE_NAMES
+    assert [await taken(office, away, draft) for draft in ("draft-05",)] == [""]
+    assert await office.acts() == [
+        (ACT.actor, "profiles", AWAY, "", "draft-07", ACT.reason),
+        (ACT.actor, "profiles", AWAY, "draft-07", "draft-05", ACT.reason),
+        (ACT.actor, "profiles", AWAY, "draft-05", "", ACT.reason),
+    ]
+    with pytest.raises(InvalidInput) as raised:
+        await office.decisions.set_profiles(AWAY, ["draft-99"], ACT)
+    assert raised.value.code == "profile-unknown"
+
+
+async def test_profiles_of_a_server_that_was_never_met_leave_nothing_when_they_are_taken_back(office: Office) -> None:
+    await office.decisions.set_profiles("b.example", [], ACT)
+    assert await office.database.read(lambda tx: tx.peers.get("b.example")) is None
+    await office.decisions.set_profiles("b.example", ["draft-05"], ACT)
+    await office.decisions.allow("b.example", ACT)
+    await office.decisions.forget("b.example", ACT)
+    assert office.peers.trust.signatures_of("b.example").names == ("draft-05",), "only the decision was forgotten"
+    await office.decisions.set_profiles("b.example", [], ACT)
+    assert await office.database.read(lambda tx: tx.peers.get("b.example")) is None
 
 
 async def test_keys_that_changed_at_once_are_an_alert_until_somebody_looked(

@@ -82,6 +82,11 @@ class MemoryTrust:
     async def acknowledge(self, host: str, act: Act) -> str:
         return self._act_on(host, "acknowledge", act)
 
+    async def set_profiles(self, host: str, names: Sequence[str], act: Act) -> tuple[str, ...]:
+        canonical = self._act_on(host, "profiles", act)
+        self.records[canonical] = replace(self.records[canonical], profiles=tuple(names))
+        return tuple(names) or self.trust.taken.names
+
     def _act_on(self, host: str, action: str, act: Act) -> str:
         canonical = parse_host(host)
         self._check(canonical)

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from opencloudmesh.services.peers.taken_signatures import PROFILE_NAMES
+
 READS = ["/admin/trust", "/admin/peers", "/admin/peers/peer.example.org", "/admin/audit"]
 ACTS = ["allow", "deny", "forget", "pin", "unpin", "acknowledge"]
 PEER = "/admin/peers/peer.example.org"
@@ -73,6 +75,18 @@ async def test_patterns_and_the_options_of_acts(admin: Any) -> None:
     await admin.call("POST", f"{PEER}/forget", {"everything": True})
     await admin.call("POST", f"{PEER}/pin", {"renew": True})
     assert [act.action for act in admin.registry.acts] == ["deny", "forget-all", "pin --renew"]
+
+
+async def test_the_signatures_that_are_taken_from_a_server(admin: Any) -> None:
+    answered = await admin.call("POST", f"{PEER}/profiles", {"profiles": ["draft-07"], "reason": "it can"})
+    assert (answered.status, answered.json) == (200, {"host": "peer.example.org", "profiles": ["draft-07"]})
+    assert (await admin.call("GET", PEER)).json["profiles"] == ["draft-07"]
+    again = await admin.call("POST", f"{PEER}/profiles", {"profiles": []})
+    assert again.json["profiles"] == list(PROFILE_NAMES)
+    assert [(act.action, act.reason) for act in admin.registry.acts] == [("profiles", "it can"), ("profiles", "")]
+    for wrong in ({"profiles": ["draft-99"]}, {"profiles": "draft-07"}, {}):
+        assert (await admin.call("POST", f"{PEER}/profiles", wrong)).status == 422
+    assert (await admin.call("POST", f"{PEER}/profiles", {"profiles": []}, token="")).status == 401
 
 
 async def test_the_audit_log_in_pages_and_about_one_server(admin: Any) -> None:

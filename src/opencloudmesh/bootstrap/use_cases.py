@@ -82,6 +82,7 @@ class UseCases(Outside):
             denylist=trust.denylist,
             quarantine=trust.quarantine,
             members=self.directories,
+            profiles=self.settings.signatures.profiles,
         )
 
     @cached_property

@@ -38,6 +38,7 @@ def describe_peer(peer: "Peer") -> dict[str, Any]:
         "sentence": trust.sentence,
         "decided_by": describe_entry(trust.entry) if trust.entry else None,
         "pinned": record.pinned,
+        "profiles": list(record.profiles),
         "alert": record.alert,
         "first_contact": record.first_contact or None,
         "last_contact": record.last_contact or None,
@@ -129,6 +130,8 @@ def peer_lines(peer: "Peer") -> Iterator[str]:
     yield f"  Messages that wait: {peer.counts.waiting}; given up: {peer.counts.dead}."
     if not trust.is_allowed and (_living(peer.counts.given) or _living(peer.counts.received)):
         yield "  While it is denied, neither side can reach these shares."
+    if record.profiles:
+        yield f"  Signatures taken from it: {', '.join(record.profiles)} only."
     if peer.keys:
         yield "  Keys, pinned:" if record.pinned else "  Keys:"
         yield from (key_line(key) for key in peer.keys)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Host = Annotated[str, Parameter(name="HOST", help="The server, such as cloud.example.org.")]
 Subject = Annotated[str, Parameter(name="HOST", help="The server, such as cloud.example.org; or .example.org for all below.")]
 Reason = Annotated[str, Parameter(help="Why; kept in the audit log and shown beside the decision.")]
+Profile = Literal["draft-05", "draft-07"]
 Mode = Literal["open", "invite-only", "allowlist", "federation"]
 _COLUMNS = ("HOST", "TRUST", "WHY", "DECIDED BY", "LAST CONTACT", "GIVEN", "RECEIVED", "WAITING", "KEYS", "LOOK AT")
 _PAGE = 500
@@ -50,7 +51,7 @@ def register(app: App, group: Group) -> None:
     """Add the commands of this module."""
     commands = App(name="peer", help="Other servers, and whether to deal with them.", group=group, default_parameter=PARAMETERS)
     commands.command(list_peers, name="list")
-    for command in (show, allow, deny, forget, pin, unpin, acknowledge, mode, quarantine, audit):
+    for command in (show, allow, deny, forget, pin, unpin, acknowledge, profiles, mode, quarantine, audit):
         commands.command(command)
     app.command(commands)
 
@@ -170,6 +171,35 @@ async def acknowledge(host: Host, /, *, reason: Reason = "", folder: Folder = HE
     async with _trusting(folder) as wiring:
         canonical = await wiring.trust_decisions.acknowledge(host, act_for(reason))
     output.terminal().show({"host": canonical, "alert": ""}, f"The alert about {canonical} is settled.")
+
+
+async def profiles(
+    host: Host,
+    /,
+    *names: Annotated[Profile, Parameter(name="PROFILE", help="The kinds of signatures to take from now on.")],
+    reset: bool = False,
+    reason: Reason = "",
+    folder: Folder = HERE,
+    output: Output = Output(),
+) -> None:
+    """Show or change which kinds of signatures are taken from a server.
+
+    Parameters
+    ----------
+    reset
+        What the configuration file says holds again.
+    """
+    from opencloudmesh.protocol.address import parse_host
+
+    if reset and names:
+        raise UsageFault("Give profiles, or --reset.")
+    async with _trusting(folder) as wiring:
+        if names or reset:
+            taken = await wiring.trust_decisions.set_profiles(host, names, act(reason))
+        else:
+            taken = wiring.peers.trust.signatures_of(parse_host(host)).names
+    document = {"host": parse_host(host), "profiles": list(taken)}
+    output.terminal().show(document, f"Signatures taken from {parse_host(host)}: {', '.join(taken)}.")
 
 
 async def mode(

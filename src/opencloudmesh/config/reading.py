@@ -17,6 +17,7 @@ from opencloudmesh.config.settings import (
     FORWARDED_HEADERS,
     LOG_LEVELS,
     SECTIONS,
+    SIGNATURE_PROFILES,
     TRUST_MODES,
     UNIX_SOCKET,
     DirectorySettings,
@@ -219,9 +220,18 @@ class _Reader:
                 self._places["limits.forwarded_header"],
                 f"`{settings.limits.forwarded_header}` is none of {', '.join(FORWARDED_HEADERS)}",
             )
+        self._check_profiles(settings.signatures.profiles)
         for network in settings.limits.trusted_proxies:
             if network != UNIX_SOCKET and not holds(ip_network, network):
                 self._fault(self._places["limits.trusted_proxies"], f"`{network}` is not a network such as 10.0.0.0/8")
+
+    def _check_profiles(self, names: tuple[str, ...]) -> None:
+        place = self._places.get("signatures.profiles", "")
+        if not names:
+            self._fault(place, f"`profiles` names at least one of {', '.join(SIGNATURE_PROFILES)}")
+        for name in names:
+            if name not in SIGNATURE_PROFILES:
+                self._fault(place, f"`{name}` is none of {', '.join(SIGNATURE_PROFILES)}")
 
     def _unknown(self, place: str, name: str, known: list[str], full_name: str) -> None:
         near = difflib.get_close_matches(name, known, 1)

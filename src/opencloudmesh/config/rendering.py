@@ -47,6 +47,8 @@ def _render(kind: type, given: Mapping[str, object]) -> str:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
     if isinstance(value, int | float):
         return f"{value:g}" if isinstance(value, float) and value < 1e6 else str(int(value))
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -11,6 +11,7 @@ CONFIG_FILE = "opencloudmesh.toml"
 TRUST_MODES = ("open", "invite-only", "allowlist", "federation")
 FORWARDED_HEADERS = ("x-forwarded-for", "forwarded")
 UNIX_SOCKET = "unix"
+SIGNATURE_PROFILES = ("draft-05", "draft-07")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -88,6 +89,11 @@ class SignatureSettings:
     """HTTP Message Signatures of other servers."""
 
     required: bool = _setting(True, "Refuse unsigned messages. Some old servers cannot sign.")
+    profiles: tuple[str, ...] = _setting(
+        SIGNATURE_PROFILES,
+        "The kinds of signatures that are taken, one or more of draft-05 and draft-07; what is sent satisfies both. "
+        "`ocm peer profiles` changes it for one server at run time, and then wins over this.",
+    )
     freshness_seconds: float = _setting(300.0, "Age up to which a signature is taken, in seconds.", least=1)
     skew_seconds: float = _setting(60.0, "Seconds that another server's clock may be ahead.", least=0)
     key_lead_seconds: float = _setting(

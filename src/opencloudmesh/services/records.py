@@ -251,7 +251,7 @@ class PeerRecord:
     """What we know of another server. `host` is lower-case `host[:port]`. Documents are the raw JSON texts last received.
 
     `decision` is "allow", "deny" or empty; with `pinned` only its pinned keys are taken; `alert` says what to look at, or
-    is empty.
+    is empty; `profiles` are the kinds of signatures taken from it, where they are not those of the configuration.
     """
 
     host: str
@@ -268,6 +268,7 @@ class PeerRecord:
     decided_at: float | None = None
     pinned: bool = False
     alert: str = ""
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +280,7 @@ class TrustRow:
     reason: str
     decided_at: float | None
     pinned: bool
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,18 @@ async def test_what_was_decided_is_read_without_the_rest(database: Database) -> 
         tx.peers.set_decision("a.example", "deny", "spam", 2.5)
         tx.peers.set_decision(".b.example", "allow", "", 3.5)
         tx.peers.set_pinned("c.example", True)
+        tx.peers.set_profiles("d.example", ["draft-05", "draft-07"])
 
     await database.write(fill)
     assert await database.read(lambda tx: tx.peers.trusted()) == [
         TrustRow(".b.example", "allow", "", 3.5, False),
         TrustRow("a.example", "deny", "spam", 2.5, False),
         TrustRow("c.example", "", "", None, True),
+        TrustRow("d.example", "", "", None, False, ("draft-05", "draft-07")),
     ]
     await database.write(lambda tx: tx.peers.set_decision("a.example", "", "", None))
     await database.write(lambda tx: tx.peers.set_pinned("c.example", False))
+    await database.write(lambda tx: tx.peers.set_profiles("d.example", []))
     assert [row.host for row in await database.read(lambda tx: tx.peers.trusted())] == [".b.example"]
 
 

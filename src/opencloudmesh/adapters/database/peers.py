@@ -25,6 +25,7 @@ _COLUMNS = (
     peers.c.decided_at,
     peers.c.pinned,
     peers.c.alert,
+    peers.c.profiles,
 )
 _NAMES = [column.name for column in _COLUMNS]
 _GET = Statement(select(*_COLUMNS).where(peers.c.host == bindparam("host")))
@@ -37,7 +38,7 @@ _PAGE = Statement(
 )
 _HOSTS = Statement(select(peers.c.host).order_by(peers.c.host))
 _TRUSTED = Statement(
-    select(peers.c.host, peers.c.decision, peers.c.decision_reason, peers.c.decided_at, peers.c.pinned)
+    select(peers.c.host, peers.c.decision, peers.c.decision_reason, peers.c.decided_at, peers.c.pinned, peers.c.profiles)
     .where(peers_trusted)
     .order_by(peers.c.host)
 )
@@ -48,6 +49,7 @@ _STRANGERS = (
     .where(
         peers.c.decision == word(""),
         ~peers.c.pinned,
+        peers.c.profiles == word(""),
         ~exists().where(incoming_shares.c.peer == peers.c.host),
         ~exists().where(outgoing_shares.c.peer == peers.c.host),
     )
@@ -73,6 +75,7 @@ _SET_CONTACT = _insert_or_set(
 )
 _SET_DECISION = _insert_or_set(decision=_NEW.decision, decision_reason=_NEW.decision_reason, decided_at=_NEW.decided_at)
 _SET_PINNED = _insert_or_set(pinned=_NEW.pinned)
+_SET_PROFILES = _insert_or_set(profiles=_NEW.profiles)
 _SET_FAILING = _insert_or_set(
     failing_since=func.coalesce(peers.c.failing_since, _NEW.failing_since), last_reason=_NEW.last_reason
 )
@@ -102,8 +105,8 @@ class Peers:
         return [row[0] for row in self._connection.rows(_HOSTS)]
 
     def trusted(self) -> Sequence[TrustRow]:
-        """All hosts and patterns with a decision or a pin."""
-        return [TrustRow(*(*row[:4], bool(row[4]))) for row in self._connection.rows(_TRUSTED)]
+        """All hosts and patterns with a decision, a pin, or signature profiles of their own."""
+        return [TrustRow(*(*row[:4], bool(row[4]), tuple(row[5].split()))) for row in self._connection.rows(_TRUSTED)]
 
     def set_decision(self, host: str, decision: str, reason: str, at: float | None) -> None:
         """Keep what was decided about a host or pattern; empty for no decision."""
@@ -112,6 +115,10 @@ class Peers:
     def set_pinned(self, host: str, pinned: bool) -> None:
         """Whether only pinned keys are taken."""
         self._set(_SET_PINNED, host, 0.0, pinned=pinned)
+
+    def set_profiles(self, host: str, profiles: Sequence[str]) -> None:
+        """Which kinds of signatures are taken; none: those of the configuration."""
+        self._set(_SET_PROFILES, host, 0.0, profiles=" ".join(profiles))
 
     def set_alert(self, host: str, alert: str) -> None:
         """What the operator should look at; empty for nothing."""
@@ -127,7 +134,7 @@ class Peers:
         return int(row[0]) if row else 0
 
     def remove_strangers(self, kept: int, limit: int) -> Sequence[str]:
-        """Forget up to `limit` hosts without decision, pin or share, but for the `kept` that were heard of last."""
+        """Forget up to `limit` hosts without decision, pin, profiles or share, but for the `kept` that were heard of last."""
         return [row[0] for row in self._connection.rows(_REMOVE_STRANGERS, kept=kept, most=limit)]
 
     def set_discovery(self, host: str, document: str, at: float) -> None:
@@ -161,9 +168,10 @@ class Peers:
             "decided_at": None,
             "pinned": False,
             "alert": "",
+            "profiles": "",
         }
         self._connection.change(statement, **(row | values), host=host)
 
 
 def _record(row: Row) -> PeerRecord:
-    return PeerRecord(*(*row[:12], bool(row[12]), row[13]))
+    return PeerRecord(*(*row[:12], bool(row[12]), row[13], tuple(row[14].split())))

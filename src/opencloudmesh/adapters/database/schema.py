@@ -324,9 +324,10 @@ peers = Table(
     _time("decided_at", nullable=True),
     Column("pinned", Boolean, nullable=False, server_default=false()),  # only its pinned keys are taken
     Column("alert", Text, nullable=False, server_default=""),  # what the operator should look at, such as a changed key
+    Column("profiles", Text, nullable=False, server_default=""),  # kinds of signatures taken, by spaces; empty: as configured
 )
-peers_trusted = or_(peers.c.decision != word(""), peers.c.pinned)
-"""Hosts and patterns with a decision or a pin: the trust book is read from them."""
+peers_trusted = or_(peers.c.decision != word(""), peers.c.pinned, peers.c.profiles != word(""))
+"""Hosts and patterns with a decision, a pin, or signature profiles of their own: the trust book is read from them."""
 Index("ix_peers_trusted", peers.c.host, sqlite_where=peers_trusted, postgresql_where=peers_trusted)
 
 peer_keys = Table(

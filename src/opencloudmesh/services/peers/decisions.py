@@ -4,6 +4,7 @@ Rules kept here: a decision, its audit entry and the new version of the trust bo
 effect, because the configuration or another entry denies, is refused and says which; nothing that shares depend on is forgotten.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from opencloudmesh.protocol.address import parse_host
@@ -12,6 +13,7 @@ from opencloudmesh.protocol.lifecycle import ACCEPTED, PENDING, SENT
 from opencloudmesh.protocol.trust import MODES, parse_subject, subjects_denying
 from opencloudmesh.services.peers.key_history import current_keys, note_keys
 from opencloudmesh.services.peers.peers import Peers
+from opencloudmesh.services.peers.taken_signatures import PROFILE_NAMES, TakenSignatures
 from opencloudmesh.services.peers.trust import ALLOW, CONFIGURATION, DENY, TrustBook, TrustEntry
 from opencloudmesh.services.peers.trust_watch import MODE, OFF, ON, QUARANTINE, TrustWatch, read_book, write_version
 from opencloudmesh.services.ports import Clock, Database, NewToken, Transaction
@@ -108,7 +110,7 @@ class TrustDecisions:
                 self._record(tx, act, "forget-all", canonical, record.decision, "")
                 return
             self._decide(tx, canonical, "", act)
-            if not record.first_contact and not record.pinned:  # there is nothing but the decision
+            if not record.first_contact and not record.pinned and not record.profiles:  # there is nothing but the decision
                 tx.peers.remove(canonical)
 
         await self._db.write(work)
@@ -182,6 +184,32 @@ class TrustDecisions:
 
         await self._db.write(work)
         return canonical
+
+    # ------------------------------------------------------------ signatures
+    async def set_profiles(self, host: str, names: Sequence[str], act: Act) -> tuple[str, ...]:
+        """Take only these kinds of signatures from a host; none: those of the configuration again. Returns what holds now.
+
+        Raises `InvalidInput` (host-invalid, profile-unknown).
+        """
+        canonical = _one_host(host)
+        if unknown := sorted(set(names) - set(PROFILE_NAMES)):
+            raise InvalidInput(
+                f"There is no signature profile {unknown[0]!r}.",
+                code="profile-unknown",
+                hint=f"Choose of: {', '.join(PROFILE_NAMES)}.",
+            )
+        ordered = TakenSignatures.named(names).names
+
+        def work(tx: Transaction) -> None:
+            before = tx.peers.get(canonical)
+            if before is not None or ordered:
+                tx.peers.set_profiles(canonical, ordered)
+            if before is not None and not ordered and not (before.first_contact or before.decision or before.pinned):
+                tx.peers.remove(canonical)  # there was nothing else
+            self._record(tx, act, "profiles", canonical, " ".join(before.profiles) if before else "", " ".join(ordered))
+
+        await self._db.write(work)
+        return (await self._watch.load()).signatures_of(canonical).names
 
     # ------------------------------------------------------------ the mode
     async def set_mode(self, mode: str | None, act: Act) -> TrustBook:

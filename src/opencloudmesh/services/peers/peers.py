@@ -139,7 +139,8 @@ class Peers:
         policy-denied, or sender-not-signer where the keyid names another server).
         """
         self.check_allowed(host)
-        received = read_signature(request)
+        profiles = self.trust.signatures_of(host).profiles
+        received = read_signature(request, profiles)
         keyid = received.keyid
         try:
             keys = await self._keys.get(host)
@@ -149,7 +150,9 @@ class Peers:
             raise SignatureRefused(f"The keys of {host} cannot be had: {error.sentence}", code="sig-keys-unavailable") from error
         self._check_pinned(host, keys, keyid)
         now = self._clock()
-        verified = verify(request, keys, now=now, freshness=self._freshness, skew=self._skew, received=received)
+        verified = verify(
+            request, keys, now=now, profiles=profiles, freshness=self._freshness, skew=self._skew, received=received
+        )
         if not self._seen.add(verified, now):
             raise SignatureRefused("This signature was used before.", code="sig-replay")
         self._documents.forgive(host)

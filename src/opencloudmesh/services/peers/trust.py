@@ -21,6 +21,7 @@ from opencloudmesh.protocol.trust import (
     subjects_allowing,
     subjects_denying,
 )
+from opencloudmesh.services.peers.taken_signatures import ALL_TAKEN, PROFILE_NAMES, TakenSignatures
 
 ALLOW = "allow"
 DENY = "deny"
@@ -87,7 +88,10 @@ def _entries(subjects: Iterable[str], decision: str) -> Iterator[TrustEntry]:
 
 @dataclass(frozen=True, slots=True)
 class TrustBook:
-    """A snapshot. `pins` has the thumbprints of the only keys that are taken from a host; `version` is that of the database."""
+    """A snapshot. `pins` has the thumbprints of the only keys that are taken from a host; `version` is that of the database.
+
+    `taken` are the kinds of signatures that are taken, `taken_from` those of hosts for which that was decided at run time.
+    """
 
     mode: str = OPEN
     mode_source: str = CONFIGURATION
@@ -98,6 +102,8 @@ class TrustBook:
     pins: Mapping[str, frozenset[str]] = field(default_factory=dict)
     members: FederationMembers = field(default_factory=NoFederation)
     version: str = ""
+    taken: TakenSignatures = ALL_TAKEN
+    taken_from: Mapping[str, TakenSignatures] = field(default_factory=dict)
 
     @classmethod
     def configured(
@@ -108,6 +114,7 @@ class TrustBook:
         denylist: Iterable[str] = (),
         quarantine: bool = False,
         members: FederationMembers | None = None,
+        profiles: Iterable[str] = PROFILE_NAMES,
     ) -> "TrustBook":
         """The book as the configuration gives it. An allowlist without a mode means the mode allowlist."""
         allows = {entry.subject: entry for entry in _entries(allowlist, ALLOW)}
@@ -117,6 +124,7 @@ class TrustBook:
             denies={entry.subject: entry for entry in _entries(denylist, DENY)},
             allows=allows,
             members=members or NoFederation(),
+            taken=TakenSignatures.named(profiles),
         )
 
     # ------------------------------------------------------------ one host
@@ -152,6 +160,10 @@ class TrustBook:
     def pinned_keys(self, host: str) -> frozenset[str] | None:
         """The thumbprints of the only keys that are taken from `host`; None where any key that it publishes is."""
         return self.pins.get(host)
+
+    def signatures_of(self, host: str) -> TakenSignatures:
+        """Which kinds of signatures are taken from `host`."""
+        return self.taken_from.get(host, self.taken)
 
     # ------------------------------------------------------------ all of it
     @property

@@ -14,6 +14,7 @@ import structlog
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.protocol.trust import MODES
 from opencloudmesh.services.peers.peers import Peers
+from opencloudmesh.services.peers.taken_signatures import TakenSignatures
 from opencloudmesh.services.peers.trust import ALLOW, CONFIGURATION, DENY, OPERATOR, TrustBook, TrustEntry
 from opencloudmesh.services.ports import Database, Transaction
 from opencloudmesh.services.records import TrustRow
@@ -53,6 +54,7 @@ def read_book(tx: Transaction, configured: TrustBook) -> TrustBook:
         allows={**configured.allows, **_entries(rows, ALLOW)},
         pins={row.host: _pinned(tx, row.host) for row in rows if row.pinned},
         version=read_version(tx),
+        taken_from={row.host: taken for row in rows if (taken := TakenSignatures.named(row.profiles)).names},
     )
 
 

@@ -31,17 +31,20 @@ class PeerStore(Protocol):
 
     def hosts(self) -> Sequence[str]: ...
     def trusted(self) -> Sequence[TrustRow]:
-        """All hosts and patterns with a decision or a pin."""
+        """All hosts and patterns with a decision, a pin, or signature profiles of their own."""
 
     def set_decision(self, host: str, decision: str, reason: str, at: float | None) -> None:
         """Keep what was decided about a host or pattern; empty for no decision."""
 
     def set_pinned(self, host: str, pinned: bool) -> None: ...
+    def set_profiles(self, host: str, profiles: Sequence[str]) -> None:
+        """Keep which kinds of signatures are taken from a host; none: those of the configuration."""
+
     def set_alert(self, host: str, alert: str) -> None: ...
     def remove(self, host: str) -> None: ...
     def number(self) -> int: ...
     def remove_strangers(self, kept: int, limit: int) -> Sequence[str]:
-        """Forget up to `limit` hosts without decision, pin or share, but for the `kept` heard of last; returns which."""
+        """Forget up to `limit` hosts without decision, pin, profiles, share, but for the `kept` heard of last; returns which."""
 
 
 class PeerKeyStore(Protocol):

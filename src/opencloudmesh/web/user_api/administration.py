@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field, WithJsonSchema
 
+from opencloudmesh.protocol.address import parse_host
 from opencloudmesh.protocol.trust import parse_subject
 from opencloudmesh.services import records
 from opencloudmesh.services.peers import Act, TrustBook
@@ -40,6 +41,7 @@ SubjectText = Annotated[
 Subject = Annotated[SubjectText, Path(description="A server's host[:port], or .example.org for all below.")]
 Reason = Annotated[str, text(0, 500), Field(description="Why; kept in the audit log.", examples=["a partner"])]
 Mode = Literal["open", "invite-only", "allowlist", "federation", "configuration"]
+ProfileName = Literal["draft-05", "draft-07"]
 Quarantine = Literal["on", "off", "configuration"]
 
 
@@ -60,6 +62,12 @@ class Pinning(Decision):
     """`renew`: fetch the keys now, and pin them in place of those pinned before."""
 
     renew: bool = False
+
+
+class Profiles(Decision):
+    """The kinds of signatures to take from a server; an empty list: those of the configuration."""
+
+    profiles: Annotated[list[ProfileName], Field(max_length=8)]
 
 
 class NewTrust(Decision):
@@ -121,6 +129,7 @@ class PeerAnswer(BaseModel):
     sentence: str
     decided_by: EntryAnswer | None = Field(description="The decision behind it; null where the mode decides.")
     pinned: bool
+    profiles: list[str] = Field(description="Kinds of signatures that are taken, where that was decided for this server.")
     alert: str = Field(description="What to look at, beginning with a reason code, or empty.")
     first_contact: Time | None
     last_contact: Time | None
@@ -146,6 +155,7 @@ def _peer_fields(peer: Peer) -> dict[str, Any]:
         "sentence": trust.sentence,
         "decided_by": EntryAnswer.of(trust.entry) if trust.entry else None,
         "pinned": record.pinned,
+        "profiles": list(record.profiles),
         "alert": record.alert,
         "first_contact": record.first_contact or None,
         "last_contact": record.last_contact or None,
@@ -218,6 +228,13 @@ class PinAnswer(BaseModel):
     host: str
     pinned: bool
     keys: list[KeyAnswer]
+
+
+class ProfilesAnswer(BaseModel):
+    """Which kinds of signatures are taken from a server now."""
+
+    host: str
+    profiles: list[str]
 
 
 class ActAnswer(BaseModel):
@@ -320,6 +337,13 @@ async def pin(user: Administrator, services: Services, host: Host, new: Pinning)
 @router.post("/peers/{host}/unpin", responses=_ACT, summary="Take any key again that the server publishes")
 async def unpin(user: Administrator, services: Services, host: Host, new: Decision) -> PinAnswer:
     return PinAnswer(host=await services.trust_decisions.unpin(host, Act(user.name, new.reason)), pinned=False, keys=[])
+
+
+@router.post("/peers/{host}/profiles", responses=_ACT, summary="Take only some kinds of signatures of a server")
+async def profiles(user: Administrator, services: Services, host: Host, new: Profiles) -> ProfilesAnswer:
+    """This wins over the configuration, for this server."""
+    taken = await services.trust_decisions.set_profiles(host, new.profiles, Act(user.name, new.reason))
+    return ProfilesAnswer(host=parse_host(host), profiles=list(taken))
 
 
 @router.post("/peers/{host}/acknowledge", responses=_ACT, summary="Settle the alert about a server's keys")
