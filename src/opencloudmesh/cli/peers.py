@@ -195,7 +195,7 @@ async def profiles(
         raise UsageFault("Give profiles, or --reset.")
     async with _trusting(folder) as wiring:
         if names or reset:
-            taken = await wiring.trust_decisions.set_profiles(host, names, act(reason))
+            taken = await wiring.trust_decisions.set_profiles(host, names, act_for(reason))
         else:
             taken = wiring.peers.trust.signatures_of(parse_host(host)).names
     document = {"host": parse_host(host), "profiles": list(taken)}
