@@ -62,7 +62,7 @@ async def test_the_same_notification_again_after_the_end_is_no_refusal(
         assert refusal.value.code == "share-expired"
 
 
-async def test_a_stranger_may_leave_less_than_somebody_known(home: Home, away: SimulatedServer, alice: User) -> None:
+async def test_a_protocol_that_only_fills_the_disk_is_refused(home: Home, away: SimulatedServer, alice: User) -> None:
     def large(size: int, name: str) -> Request:
         return away.share(provider_id=name, protocol=protocol | {"padding": "x" * size})
 
