@@ -20,6 +20,7 @@ from opencloudmesh.adapters.storage.local import LocalStorage
 from opencloudmesh.cli.main import main
 from opencloudmesh.protocol.errors import Unauthorized
 from opencloudmesh.services.ports import DavTree
+from opencloudmesh.webdav.memory import MemoryTreeStates
 from opencloudmesh.webdav.server import WebDavServer
 
 TOKEN = "session-token-0123456789abcdefghij"
@@ -190,7 +191,7 @@ class SimulatedServer:
     async def _resolve(self, name: str, authorization: str | None) -> DavTree:
         if name != "alice" or authorization != f"Bearer {TOKEN}" or self.ended:
             raise Unauthorized("Log in.")
-        return DavTree(LocalStorage(self.root), lambda method, path: None)
+        return DavTree(LocalStorage(self.root), lambda method, path: None, *MemoryTreeStates().of(name, name))
 
 
 def outgoing(**fields: Any) -> dict[str, Any]:

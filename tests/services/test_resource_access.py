@@ -24,6 +24,7 @@ from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, 
 from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
 from opencloudmesh.services.resource_access.subtree import Subtree
+from opencloudmesh.services.tree_state import TreeStates
 from tests.services.home import Home
 from tests.services.remote import SimulatedRemote, got, webdav
 from tests.services.world import (
@@ -86,7 +87,12 @@ def test_credentials_are_not_shown() -> None:
 @pytest.fixture
 def shared(home: Home) -> SharedTrees:
     return SharedTrees(
-        database=home.database, peers=home.peers, code_flow=home.code_flow, storage_for=home.homes, clock=home.time
+        database=home.database,
+        peers=home.peers,
+        code_flow=home.code_flow,
+        storage_for=home.homes,
+        states=TreeStates(home.database, home.time, new_token),
+        clock=home.time,
     )
 
 
@@ -523,7 +529,14 @@ def accounts(home: Home) -> Accounts:
 
 @pytest.fixture
 def trees(home: Home, accounts: Accounts, received: ReceivedShares) -> UserTrees:
-    return UserTrees(database=home.database, accounts=accounts, received=received, storage_for=home.homes, clock=home.time)
+    return UserTrees(
+        database=home.database,
+        accounts=accounts,
+        received=received,
+        storage_for=home.homes,
+        states=TreeStates(home.database, home.time, new_token),
+        clock=home.time,
+    )
 
 
 @pytest.fixture

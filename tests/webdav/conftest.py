@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from opencloudmesh.adapters.storage.local import LocalStorage
 from opencloudmesh.protocol.errors import AccessDenied, NotFound, Unauthorized
 from opencloudmesh.services.ports import DavTree, Storage
+from opencloudmesh.webdav.memory import MemoryTreeStates
 from opencloudmesh.webdav.server import WebDavServer
 
 MOUNT = "/dav/ocm"
@@ -53,6 +54,7 @@ class Site:
     gate: list[tuple[str, str]] = field(default_factory=list)
     token: str = TOKEN
     extensions: dict[str, dict[str, str]] = field(default_factory=dict)
+    states: MemoryTreeStates = field(default_factory=MemoryTreeStates)
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -63,7 +65,7 @@ class Site:
             raise Unauthorized("Log in.", code="token-invalid")
         if name not in self.trees:
             raise NotFound("No such tree.")
-        return DavTree(self.trees[name], self.may)
+        return DavTree(self.trees[name], self.may, *self.states.of(name, authorization))
 
     def may(self, method: str, path: str) -> None:
         self.gate.append((method, path))

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import cached_property
@@ -30,6 +31,11 @@ from opencloudmesh.webdav.client import RemoteStorage
 def new_token() -> str:
     """32 letters and digits: 128 bits."""
     return secrets.token_hex(16)
+
+
+def new_lock_token() -> str:
+    """A URI that nobody else uses, and nobody guesses (RFC 4918 6.5)."""
+    return uuid.uuid4().urn
 
 
 class Outside:

@@ -7,7 +7,7 @@ from functools import cached_property
 from opencloudmesh.adapters.keys.directory_keys import load_directory_keys
 from opencloudmesh.adapters.tokens import JwtIssuer
 from opencloudmesh.bootstrap.limiting import Limits
-from opencloudmesh.bootstrap.outside import Outside, new_token
+from opencloudmesh.bootstrap.outside import Outside, new_lock_token, new_token
 from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.protocol.availability import RefusalRule
 from opencloudmesh.services.accounts import Accounts
@@ -26,6 +26,7 @@ from opencloudmesh.services.reconciliation import Reconciler, Repair
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
 from opencloudmesh.services.share_creation import ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
+from opencloudmesh.services.tree_state import TreeStates
 
 
 class UseCases(Outside):
@@ -223,9 +224,18 @@ class UseCases(Outside):
         return prober
 
     @cached_property
+    def tree_states(self) -> TreeStates:
+        return TreeStates(self.database, self.clock, new_lock_token)
+
+    @cached_property
     def shared_trees(self) -> SharedTrees:
         return SharedTrees(
-            database=self.database, peers=self.peers, code_flow=self.code_flow, storage_for=self.storage_for, clock=self.clock
+            database=self.database,
+            peers=self.peers,
+            code_flow=self.code_flow,
+            storage_for=self.storage_for,
+            states=self.tree_states,
+            clock=self.clock,
         )
 
     @cached_property
@@ -235,6 +245,7 @@ class UseCases(Outside):
             accounts=self.accounts,
             received=self.received,
             storage_for=self.storage_for,
+            states=self.tree_states,
             clock=self.clock,
         )
 

@@ -18,6 +18,7 @@
         ├── InvalidInput          a value the user typed
         ├── NotFound, Conflict, AccessDenied, Unauthorized, StorageFull
         │   └── Changed: a Conflict, 412, for what is not in the expected state
+        ├── Locked            a WebDAV lock stands against it
         └── MissingAtPeer, ForbiddenByPeer: NotFound and AccessDenied that a peer's WebDAV answered with
 
 `code` is a stable reason code: a lower-case word with hyphens, listed in docs/reason-codes.md. Nothing ever looks into the
@@ -258,3 +259,14 @@ class StorageFull(LocalFault):
 
     status = 507
     code = "storage-full"
+
+
+class Locked(LocalFault):
+    """A WebDAV lock stands against it (423); `paths` are roots of such locks, as far as they may be told."""
+
+    status = 423
+    code = "locked"
+
+    def __init__(self, sentence: str, *, paths: tuple[str, ...] = (), code: str | None = None) -> None:
+        super().__init__(sentence, code=code)
+        self.paths = paths

@@ -32,6 +32,7 @@ SWEEPS: dict[str, Sweep] = {
     "incoming-shares": lambda tx, now: tx.incoming_shares.expire(now, _BATCH),
     "withdrawn-shares": lambda tx, now: tx.incoming_shares.remove_withdrawn(now - _KEEP_WITHDRAWN, _BATCH),
     "sessions": lambda tx, now: tx.sessions.remove_expired(now, _BATCH),
+    "locks": lambda tx, now: tx.locks.remove_expired(now, _BATCH),
     "deliveries-done": lambda tx, now: tx.deliveries.remove_done(now - _KEEP_DONE, _BATCH),
     "deliveries-dead": lambda tx, now: tx.deliveries.remove_dead(now - _KEEP_DEAD, _BATCH),
 }

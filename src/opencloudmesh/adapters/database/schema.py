@@ -410,3 +410,36 @@ Index(
     sqlite_where=exchange_of_stranger,
     postgresql_where=exchange_of_stranger,
 )
+
+locks = Table(
+    "locks",
+    metadata,
+    Column("token", Text, primary_key=True),
+    _text("tree"),
+    Column("path", LargeBinary, nullable=False),  # names are bytes
+    Column("exclusive", Boolean, nullable=False),
+    Column("infinite", Boolean, nullable=False),
+    _text("owner"),
+    _text("principal"),
+    Column("expires_at", Double, nullable=False, index=True),
+    Index(None, "tree"),
+)
+
+dead_properties = Table(
+    "dead_properties",
+    metadata,
+    Column("tree", Text, primary_key=True),
+    Column("folder", LargeBinary, primary_key=True),  # names are bytes; the root has folder and name empty
+    Column("name", LargeBinary, primary_key=True),
+    Column("namespace", Text, primary_key=True),
+    Column("local", Text, primary_key=True),
+    _text("element"),
+    Column("size", Integer, nullable=False),
+)
+
+dead_property_bytes = Table(
+    "dead_property_bytes",
+    metadata,
+    Column("tree", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),  # of all properties of the tree together
+)

@@ -8,10 +8,12 @@ from opencloudmesh.adapters.database.app_passwords import AppPasswords
 from opencloudmesh.adapters.database.audit import Audit
 from opencloudmesh.adapters.database.availability import AvailabilityMarks
 from opencloudmesh.adapters.database.connection import Connection
+from opencloudmesh.adapters.database.dead_properties import DeadProperties
 from opencloudmesh.adapters.database.deliveries import Deliveries
 from opencloudmesh.adapters.database.directories import Directories
 from opencloudmesh.adapters.database.exchanges import Exchanges
 from opencloudmesh.adapters.database.incoming_shares import IncomingShares
+from opencloudmesh.adapters.database.locks import Locks
 from opencloudmesh.adapters.database.outgoing_shares import OutgoingShares
 from opencloudmesh.adapters.database.peer_counts import PeerCounts
 from opencloudmesh.adapters.database.peer_keys import PeerKeys
@@ -42,10 +44,12 @@ class StoreTransaction:
         "app_passwords",
         "audit",
         "availability",
+        "dead_properties",
         "deliveries",
         "directories",
         "exchanges",
         "incoming_shares",
+        "locks",
         "outgoing_shares",
         "peer_counts",
         "peer_keys",
@@ -69,6 +73,8 @@ class StoreTransaction:
         self.peer_counts = PeerCounts(connection)
         self.audit = Audit(connection)
         self.directories = Directories(connection)
+        self.locks = Locks(connection)
+        self.dead_properties = DeadProperties(connection)
         self.runtime_settings = RuntimeSettings(connection)
 
     def check_secrets(self) -> None:

@@ -6,8 +6,16 @@ Stores are plain synchronous functions; they run inside `Database.read` and `Dat
 from collections.abc import Callable
 
 from opencloudmesh.services.ports.database import Database, Transaction
+from opencloudmesh.services.ports.dead_properties import (
+    DeadProperties,
+    DeadPropertyStore,
+    Name,
+    Properties,
+    PropertyChange,
+)
 from opencloudmesh.services.ports.http import HttpAnswer, HttpClient, HttpStream
 from opencloudmesh.services.ports.keys import OwnKeyRing, PasswordHasher, Signer, TokenIssuer
+from opencloudmesh.services.ports.locks import Lock, Locks, LockStore, WantedLock
 from opencloudmesh.services.ports.peer_stores import (
     AuditStore,
     DirectoryStore,
@@ -41,6 +49,8 @@ __all__ = [
     "Clock",
     "Database",
     "DavTree",
+    "DeadProperties",
+    "DeadPropertyStore",
     "DeliveryStore",
     "DirectoryStore",
     "Entry",
@@ -49,6 +59,10 @@ __all__ = [
     "HttpClient",
     "HttpStream",
     "IncomingShareStore",
+    "Lock",
+    "LockStore",
+    "Locks",
+    "Name",
     "NewToken",
     "OpenFile",
     "OutgoingShareStore",
@@ -57,6 +71,8 @@ __all__ = [
     "PeerCountStore",
     "PeerKeyStore",
     "PeerStore",
+    "Properties",
+    "PropertyChange",
     "Quota",
     "RuntimeSettingStore",
     "SessionStore",
@@ -66,4 +82,5 @@ __all__ = [
     "TokenIssuer",
     "Transaction",
     "UserStore",
+    "WantedLock",
 ]

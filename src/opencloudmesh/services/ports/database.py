@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from opencloudmesh.services.ports.dead_properties import DeadPropertyStore
+from opencloudmesh.services.ports.locks import LockStore
 from opencloudmesh.services.ports.peer_stores import (
     AuditStore,
     DirectoryStore,
@@ -56,6 +58,10 @@ class Transaction(Protocol):
     def directories(self) -> DirectoryStore: ...
     @property
     def runtime_settings(self) -> RuntimeSettingStore: ...
+    @property
+    def locks(self) -> LockStore: ...
+    @property
+    def dead_properties(self) -> DeadPropertyStore: ...
     def check_secrets(self) -> None:
         """Raise `LocalFault` (seal-broken) where stored secrets do not open with the key of this server."""
 

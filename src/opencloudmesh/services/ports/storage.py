@@ -1,9 +1,11 @@
 """Trees of files, our own and those of other servers: ten methods are all that a back-end gives."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from opencloudmesh.services.ports.dead_properties import DeadProperties
+from opencloudmesh.services.ports.locks import Locks
 from opencloudmesh.services.records import User
 
 
@@ -99,10 +101,14 @@ class StorageFor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DavTree:
-    """What a WebDAV request may work on: a tree, and the gate that every method passes first.
+    """What a WebDAV request may work on: a tree, its locks and dead properties, and the gate that every method passes first.
 
-    `may(method, path)` raises `AccessDenied` (design decision 9).
+    `may(method, path)` raises `AccessDenied` (design decision 9). `may_still` does the same, and looks again whether what held
+    when the request came still holds: it is asked before something is kept that took a while to come in.
     """
 
     storage: Storage
     may: Callable[[str, str], None]
+    locks: Locks
+    properties: DeadProperties
+    may_still: Callable[[str, str], Awaitable[None]] | None = None

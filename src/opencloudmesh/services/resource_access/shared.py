@@ -6,6 +6,7 @@ secret, somebody else's token and such a server look alike.
 """
 
 import hmac
+from functools import partial
 
 from opencloudmesh.protocol.errors import Unauthorized
 from opencloudmesh.protocol.registries import FOLDER, MUST_EXCHANGE_TOKEN
@@ -17,16 +18,27 @@ from opencloudmesh.services.ports import Clock, Database, DavTree, StorageFor, T
 from opencloudmesh.services.records import OutgoingShare, User
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
 from opencloudmesh.services.resource_access.subtree import Subtree
+from opencloudmesh.services.tree_state import Known, Place, TreeStates, tree_of
 
 
 class SharedTrees:
     """Resolve `/dav/ocm/<share>/` for a Receiving Server."""
 
-    def __init__(self, *, database: Database, peers: Peers, code_flow: CodeFlow, storage_for: StorageFor, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        peers: Peers,
+        code_flow: CodeFlow,
+        storage_for: StorageFor,
+        states: TreeStates,
+        clock: Clock,
+    ) -> None:
         self._db = database
         self._peers = peers
         self._code_flow = code_flow
         self._storage_for = storage_for
+        self._states = states
         self._clock = clock
 
     async def resolve(self, provider_id: str, authorization: str | None) -> DavTree:
@@ -39,7 +51,7 @@ class SharedTrees:
         if credentials is None:
             because("No credentials were sent.")
             raise _unauthorized()
-        share, owner = await self._db.read(lambda tx: _with_owner(tx, provider_id))
+        share, owner, known = await self._db.read(lambda tx: _with_owner(tx, provider_id))
         if share is None or owner is None or owner.disabled:
             because("There is no such share." if share is None else "The account of the share's owner is disabled.")
             raise _unauthorized()
@@ -51,14 +63,30 @@ class SharedTrees:
         if not self._peers.is_allowed(share.peer):  # 401, for it may be allowed again: 403 would say that the share is gone
             because(self._peers.trust.explain(share.peer).sentence)
             raise _unauthorized()
+        place = Place(tree_of(owner.id), share.path)
+        locks, properties = self._states.of(place, f"share:{provider_id}", known=known)
+        return DavTree(
+            Subtree(self._storage_for(owner), share.path),
+            lambda method, path: self._may(share, method, path),
+            locks,
+            properties,
+            partial(self._may_still, provider_id),
+        )
+
+    def _may(self, share: OutgoingShare, method: str, path: str) -> None:
         access = ShareAccess(
             state=share.state,
             permissions=frozenset(share.permissions),
             expires_at=share.expires_at,
             is_folder=share.resource_type == FOLDER,
         )
-        clock = self._clock
-        return DavTree(Subtree(self._storage_for(owner), share.path), lambda method, path: may(access, method, path, clock()))
+        may(access, method, path, self._clock())
+
+    async def _may_still(self, provider_id: str, method: str, path: str) -> None:
+        share, owner, _ = await self._db.read(lambda tx: _with_owner(tx, provider_id))
+        if share is None or owner is None or owner.disabled or not self._peers.is_allowed(share.peer):
+            raise _unauthorized()
+        self._may(share, method, path)
 
     def _opens(self, share: OutgoingShare, credentials: Bearer | Basic) -> bool:
         if isinstance(credentials, Bearer):
@@ -80,9 +108,11 @@ def _why_not(share: OutgoingShare, credentials: Bearer | Basic) -> str:
     return "The shared secret is wrong."
 
 
-def _with_owner(tx: Transaction, provider_id: str) -> tuple[OutgoingShare | None, User | None]:
+def _with_owner(tx: Transaction, provider_id: str) -> tuple[OutgoingShare | None, User | None, Known]:
     share = tx.outgoing_shares.by_provider_id(provider_id)
-    return share, tx.users.by_id(share.user_id) if share else None
+    if share is None:
+        return None, None, Known()
+    return share, tx.users.by_id(share.user_id), TreeStates.known(tx, tree_of(share.user_id))
 
 
 def _unauthorized() -> Unauthorized:

@@ -11,18 +11,20 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCMError, Unauthorized
 from opencloudmesh.protocol.registries import FOLDER
 from opencloudmesh.protocol.resource_access import ShareAccess, may
 from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.accounts import Accounts
-from opencloudmesh.services.ports import Clock, Database, DavTree, Entry, OpenFile, Quota, Storage, StorageFor
+from opencloudmesh.services.ports import Clock, Database, DavTree, Entry, OpenFile, Quota, Storage, StorageFor, Transaction
 from opencloudmesh.services.records import IncomingShare, User
 from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
 from opencloudmesh.services.resource_access.received import ReceivedShares
 from opencloudmesh.services.share_creation import RECEIVED_FOLDER
+from opencloudmesh.services.tree_state import Known, Place, TreeStates, tree_of
 
 _PREFIX = RECEIVED_FOLDER + "/"
 _LEARN_SECONDS = 0.5
@@ -32,12 +34,20 @@ class UserTrees:
     """Resolve `/dav/files/<user>/` for the user's own clients."""
 
     def __init__(
-        self, *, database: Database, accounts: Accounts, received: ReceivedShares, storage_for: StorageFor, clock: Clock
+        self,
+        *,
+        database: Database,
+        accounts: Accounts,
+        received: ReceivedShares,
+        storage_for: StorageFor,
+        states: TreeStates,
+        clock: Clock,
     ) -> None:
         self._db = database
         self._accounts = accounts
         self._received = received
         self._storage_for = storage_for
+        self._states = states
         self._clock = clock
 
     async def resolve(self, name: str, authorization: str | None) -> DavTree:
@@ -51,13 +61,17 @@ class UserTrees:
             raise Unauthorized("Log in to see files.", code="login-required")
         if user.name != name:
             raise AccessDenied("These are another user's files.", code="access-denied")
-        shares = await self._accepted(user)
+        shares, known = await self._db.read(lambda tx: _accepted(tx, user))
         tree = _UserTree(self._storage_for(user), shares, self._received)
-        return DavTree(tree, self._gate(shares))
+        locks, properties = self._states.of(Place(tree_of(user.id)), f"user:{user.id}", is_owner=True, known=known)
+        return DavTree(tree, self._gate(shares), locks, properties, partial(self._may_still, user))
 
-    async def _accepted(self, user: User) -> dict[str, IncomingShare]:
-        rows = await self._db.read(lambda tx: tx.incoming_shares.accepted(user.id))
-        return {row.mount_name: row for row in rows}
+    async def _may_still(self, user: User, method: str, path: str) -> None:
+        now = await self._db.read(lambda tx: tx.users.by_id(user.id))
+        if now is None or now.disabled:
+            raise Unauthorized("This account is disabled.", code="login-required")
+        shares, _ = await self._db.read(lambda tx: _accepted(tx, user))
+        self._gate(shares)(method, path)
 
     def _gate(self, shares: dict[str, IncomingShare]) -> Callable[[str, str], None]:
         clock = self._clock
@@ -80,6 +94,11 @@ class UserTrees:
             may(access, method, inside, clock())
 
         return gate
+
+
+def _accepted(tx: Transaction, user: User) -> tuple[dict[str, IncomingShare], Known]:
+    shares = {row.mount_name: row for row in tx.incoming_shares.accepted(user.id)}
+    return shares, TreeStates.known(tx, tree_of(user.id))
 
 
 class _UserTree:
