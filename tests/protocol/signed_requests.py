@@ -1,5 +1,6 @@
 """Requests to sign and to refuse, as tests of signatures want them."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,20 @@ REQUEST = Request(
 
 def read_request(path: Path) -> tuple[str, Request]:
     """A request file: perhaps the expected code, then method and target URI, header lines, an empty line, the body."""
-    head, _, body = path.read_bytes().partition(b"\n\n")
+    head, _, body = unfolded(path.read_bytes()).partition(b"\n\n")
     lines = head.decode("latin-1").split("\n")
     expected = lines.pop(0).removeprefix("# expected: ") if lines[0].startswith("#") else ""
     method, target_uri = lines[0].split(" ")
     pairs = (line.partition(":") for line in lines[1:])
     return expected, Request(method, target_uri, tuple((name.lower(), value.strip()) for name, _, value in pairs), body)
+
+
+_MANY = re.compile(rb"<<(\d+) times: (.*?)>>", re.DOTALL)
+
+
+def unfolded(content: bytes) -> bytes:
+    """A file of vectors with what is written short in it: `<<3 times: a#>>` is `a0a1a2`."""
+    return _MANY.sub(lambda found: b"".join(found[2].replace(b"#", b"%d" % number) for number in range(int(found[1]))), content)
 
 
 def signed(request: Request = REQUEST, **changes: Any) -> Request:
@@ -45,6 +54,6 @@ def with_header(request: Request, name: str, value: str) -> Request:
 
 def refusal(request: Request, keys: KeySet = KEYS, **arguments: Any) -> str:
     with pytest.raises(SignatureRefused) as refused:
-        verify(request, keys, **({"now": NOW} | arguments))
+        verify(request, keys, **({"now": NOW, "host": "sender.example.org"} | arguments))
     assert refused.value.status == 401
     return refused.value.code

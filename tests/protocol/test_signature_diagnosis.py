@@ -100,7 +100,7 @@ def test_what_is_not_covered_is_named() -> None:
     assert found["missing"] == ("@target-uri", "content-digest", "content-length")
     assert diagnosed(with_header(signed(), "signature-input", text))["covered"] == ("@method", "date", '"a";sf')
     no_tag = diagnosed(with_header(signed(), "signature-input", f'other=("@method");created={NOW}'))
-    assert (no_tag["code"], no_tag["label"], no_tag["keyid"]) == ("sig-missing", "other", None)
+    assert (no_tag["code"], no_tag["label"], no_tag["keyid"]) == ("sig-label-unpaired", "other", None)
     flag = diagnosed(with_header(signed(), "signature-input", "ocm"))
     assert (flag["code"], flag["label"], flag["covered"], flag["base"]) == (
         "sig-malformed",

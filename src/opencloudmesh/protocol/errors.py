@@ -164,7 +164,8 @@ class PeerDown(PeerUnreachable):
 class PeerRefused(OCMError):
     """A peer answered, and the answer is no, or no valid answer; `status` is its HTTP status, `said` what it gave as its reason.
 
-    Codes: http-<status>, discovery-not-json, discovery-invalid, discovery-disabled, keys-invalid, answer-invalid.
+    Codes: http-<status>, discovery-not-json, discovery-invalid, discovery-disabled, keys-invalid, keys-too-large,
+    keys-too-many, answer-invalid.
     """
 
     code = "peer-refused"

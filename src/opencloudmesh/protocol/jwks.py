@@ -1,7 +1,8 @@
 """The public keys that a server publishes (Appendix B: JWKS Endpoint; RFC 7517, 7518, 7638, 8037).
 
 Rules kept here: only asymmetric keys verify anything; a key is used with the algorithms of its own kind and no others; an RSA
-key has 2048 to 8192 bits; a kid that stands for two different keys, and a key whose private part was published, are refused.
+key has 2048 to 8192 bits; a point lies on its curve, and has no small order; a kid that stands for two different keys, and a key
+whose private part was published, are refused; what is larger than any set of keys is not read.
 """
 
 import binascii
@@ -28,6 +29,7 @@ RSA_PSS: Final = "rsa-pss-sha512"
 RSA_V1_5: Final = "rsa-v1_5-sha256"
 ALGORITHMS: Final = frozenset({ED25519, ECDSA_P256, ECDSA_P384, RSA_PSS, RSA_V1_5})
 
+_LONGEST_KEY_SET: Final = 256 * 1024
 _MAX_KEYS: Final = 64
 _LONGEST_KID: Final = 1024
 _MIN_RSA_BITS: Final = 2048
@@ -178,7 +180,10 @@ class _Unusable(Exception):
 
 
 def parse_key_set(body: bytes) -> KeySet:
-    """Read a JWK Set; what we cannot use is left out with its reason. Raises `PeerRefused` (keys-invalid) where it is none."""
+    """Read a JWK Set; what we cannot use is left out with its reason. Raises `PeerRefused` where it is none.
+
+    Codes: keys-invalid, keys-too-large (unread), keys-too-many.
+    """
     keys: dict[str, VerificationKey] = {}
     refused: dict[str, str] = {}
     seen: dict[str, Any] = {}
@@ -200,6 +205,8 @@ def parse_key_set(body: bytes) -> KeySet:
 
 
 def _members(body: bytes) -> list[Any]:
+    if len(body) > _LONGEST_KEY_SET:
+        raise _invalid(f"has more than {_LONGEST_KEY_SET} bytes", code="keys-too-large")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -208,12 +215,12 @@ def _members(body: bytes) -> list[Any]:
     if not isinstance(members, list):
         raise _invalid("has no list named keys")
     if len(members) > _MAX_KEYS:
-        raise _invalid(f"has more than {_MAX_KEYS} keys")
+        raise _invalid(f"has more than {_MAX_KEYS} keys", code="keys-too-many")
     return members
 
 
-def _invalid(reason: str) -> PeerRefused:
-    return PeerRefused(f"The JWK Set {reason}.", code="keys-invalid")
+def _invalid(reason: str, *, code: str = "keys-invalid") -> PeerRefused:
+    return PeerRefused(f"The JWK Set {reason}.", code=code)
 
 
 def _parse_key(kid: str, jwk: Mapping[str, Any]) -> VerificationKey:
@@ -241,7 +248,37 @@ def _parse_key(kid: str, jwk: Mapping[str, Any]) -> VerificationKey:
 def _read_okp(jwk: Mapping[str, Any]) -> tuple[PublicKey, tuple[str, ...]]:
     if jwk.get("crv") != "Ed25519":
         raise _Unusable("its curve is not Ed25519")
-    return ed25519.Ed25519PublicKey.from_public_bytes(_octets(jwk, "x")), (ED25519,)
+    point = _octets(jwk, "x")
+    if len(point) != 32:
+        raise ValueError("RFC 8032, section 5.1.5: 32 octets")
+    if not _is_strong_point(point):
+        raise _Unusable("its point is weak, or none of the curve")
+    return ed25519.Ed25519PublicKey.from_public_bytes(point), (ED25519,)
+
+
+def _is_strong_point(point: bytes) -> bool:
+    """Whether this is the one encoding of a point of the curve (RFC 8032, 5.1.3) that is none of the eight of small order.
+
+    Under one of those, anybody can make signatures.
+    """
+    y = int.from_bytes(point, "little") & ~(1 << 255)
+    if y >= _P or y in _WEAK_Y:
+        return False
+    square = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    return pow(square, (_P - 1) // 2, _P) == 1
+
+
+_P: Final = 2**255 - 19
+_D: Final = -121665 * pow(121666, -1, _P) % _P
+_WEAK_Y: Final = frozenset(
+    {
+        0,
+        1,
+        _P - 1,
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    }
+)
 
 
 def _read_ec(jwk: Mapping[str, Any]) -> tuple[PublicKey, tuple[str, ...]]:

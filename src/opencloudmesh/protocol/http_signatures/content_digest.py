@@ -24,13 +24,13 @@ def base64(octets: bytes) -> str:
 
 
 def check_digest(value: str, body: bytes) -> None:
-    """Refuse a `Content-Digest` that is not that of the body (sig-digest), or tells nothing of it (sig-digest-missing)."""
+    """Refuse a `Content-Digest` that is not that of the body (sig-digest), or of no known algorithm (sig-digest-unknown)."""
     if value == digest(body):  # the one common form; everything else goes through the parser
         return
     members = parse_dictionary(value, malformed="sig-digest", duplicate="sig-digest")
     known = [name for name in members if name in _KNOWN]
     if not known:
-        refuse("sig-digest-missing", "The Content-Digest has no sha-256 and no sha-512.")
+        refuse("sig-digest-unknown", "The Content-Digest has no sha-256 and no sha-512.")
     # Appendix B: "every recognised digest match the body; a single match alongside a recognised mismatch" is a failure
     for name in known:
         if members[name][0] != _KNOWN[name](body).digest():

@@ -95,10 +95,9 @@ def _differs(
     request: Request, fields: Mapping[str, str], profiles: Sequence[Profile], keys: KeySet, code: str
 ) -> dict[str, str] | None:
     """The one component that explains the refusal, where one does: what the signer meant, and what came."""
+    if code == "sig-length":
+        return {"component": "content-length", "expected": fields["content-length"], "received": str(len(request.body))}
     if code == "sig-digest":
-        length, stated = str(len(request.body)), fields.get("content-length", "")
-        if stated != length:
-            return {"component": "content-length", "expected": stated, "received": length}
         return {"component": "content-digest", "expected": fields["content-digest"], "received": digest(request.body)}
     if code == "sig-mismatch":
         received = read(fields, profiles)

@@ -25,9 +25,15 @@ class Request:
 def fields_of(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Field values as RFC 9421, section 2.1 has them: lines of one name joined, white space around each gone."""
     fields: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for name, value in headers:
         value = value.strip(" \t")
-        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+        if name in fields:
+            repeated.setdefault(name, [fields[name]]).append(value)
+        else:
+            fields[name] = value
+    for name, values in repeated.items():
+        fields[name] = ", ".join(values)
     return fields
 
 

@@ -1,7 +1,8 @@
 """Find and read the one signature that counts (Appendix B: Verifying a Signature, steps 3 and 4; RFC 9421, section 4).
 
 Rules kept here: exactly one signature is the Open Cloud Mesh one, in both headers, and only that one is looked at; it covers all
-that one enabled profile asks for; what stands twice is refused.
+that one enabled profile asks for; what stands twice is refused; headers longer
+than any signature are refused unread.
 """
 
 import binascii
@@ -14,7 +15,7 @@ from typing import Any, Final, TypeVar
 import http_sf
 
 from opencloudmesh.protocol.http_signatures.profiles import LABEL, Profile
-from opencloudmesh.protocol.http_signatures.structured_fields import parse_dictionary, refuse
+from opencloudmesh.protocol.http_signatures.structured_fields import check_size, parse_dictionary, refuse
 
 _T = TypeVar("_T")
 
@@ -52,7 +53,13 @@ def read(fields: Mapping[str, str], profiles: Sequence[Profile]) -> ReceivedSign
     text, signatures = fields.get("signature-input"), fields.get("signature")
     if text is None or signatures is None:
         refuse("sig-missing", "The request is not signed: it has no Signature-Input, or no Signature.")
+    check_size(text)
+    check_size(signatures)
     found = _read_common_input(text, profiles) or _read_input(text, profiles)
+    if found is None:
+        if any(profile.label and _has_label(signatures, profile.label) for profile in profiles):
+            refuse("sig-label-unpaired", "The label of the signature stands in Signature and not in Signature-Input.")
+        refuse("sig-missing", "None of the signatures of the request is an Open Cloud Mesh one.")
     _check_complete(found, profiles)
     signature = _read_common_signature(signatures, found.label)
     if signature is None:
@@ -100,7 +107,11 @@ def _check_complete(found: _Input, profiles: Sequence[Profile]) -> None:
     refuse("sig-component-missing", f"The signature does not cover {', '.join(sorted(least))}.")
 
 
-def _read_input(text: str, profiles: Sequence[Profile]) -> _Input:
+def _has_label(text: str, label: str) -> bool:
+    return re.search(rf"(?:^|,)[ \t]*{re.escape(label)}=", text) is not None
+
+
+def _read_input(text: str, profiles: Sequence[Profile]) -> _Input | None:
     """Find the one member of Signature-Input that some profile takes for the Open Cloud Mesh one, and read it."""
     members = parse_dictionary(text, malformed="sig-malformed", duplicate="sig-duplicate")
     labels = {
@@ -110,7 +121,7 @@ def _read_input(text: str, profiles: Sequence[Profile]) -> _Input:
     if len(labels) > 1:
         refuse("sig-duplicate", "The request has more than one Open Cloud Mesh signature.")
     if not labels:
-        refuse("sig-missing", "None of the signatures of the request is an Open Cloud Mesh one.")
+        return None
     label = labels.pop()
     items, parameters = members[label]
     if not isinstance(items, list):
@@ -129,9 +140,9 @@ def _components(items: list[Any]) -> tuple[str, ...]:
         if type(name) is not str or not _COMPONENT.fullmatch(name):
             refuse("sig-malformed", "The signature covers something that is no component name.")
         if parameters:
-            refuse("sig-malformed", f"The signature covers {name} with parameters, which are not supported.")
+            refuse("sig-component-parameters", f"The signature covers {name} with parameters, which are not supported.")
         if name in names:
-            refuse("sig-malformed", f"The signature covers {name} twice.")
+            refuse("sig-component-twice", f"The signature covers {name} twice.")
         names.append(name)
     return tuple(names)
 
@@ -139,7 +150,7 @@ def _components(items: list[Any]) -> tuple[str, ...]:
 def _read_signature(text: str, label: str) -> bytes:
     members = parse_dictionary(text, malformed="sig-malformed", duplicate="sig-duplicate")
     if label not in members:
-        refuse("sig-missing", "The label of the signature stands in Signature-Input and not in Signature.")
+        refuse("sig-label-unpaired", "The label of the signature stands in Signature-Input and not in Signature.")
     value = members[label][0]
     if not isinstance(value, bytes):
         refuse("sig-malformed", "The Signature is no byte sequence.")

@@ -41,11 +41,13 @@ def verify(
     freshness: float = FRESHNESS_SECONDS,
     skew: float = SKEW_SECONDS,
     received: ReceivedSignature | None = None,
+    host: str | None = None,
 ) -> VerifiedSignature:
     """Verify the signature of a request with the keys of the server that it names; raises `SignatureRefused` (401).
 
     `freshness` and `skew` in seconds: how old, and how far in the future, `created` may be. `received` is what `read_signature`
-    gave for this very request and these profiles, where that was asked before.
+    gave for this very request and these profiles, where that was asked before. `host` is the server whose keys these are:
+    a keyid that they do not have and that names another server is then refused as such.
     """
     try:
         fields = fields_of(request.headers)
@@ -53,7 +55,7 @@ def verify(
         if received is None:
             received = read(fields, profiles)
         _check_time(received, now, freshness, skew)
-        key, algorithm = _choose_key(received, keys)
+        key, algorithm = _choose_key(received, keys, host)
         # (5) the signature base, over a body that is the signed one
         _check_body(fields, received.components, request.body)
         base = signature_base(request, fields, received.components, received.parameters)
@@ -96,7 +98,7 @@ def _check_time(received: ReceivedSignature, now: float, freshness: float, skew:
         refuse("sig-expired", f"The signature expired {now - received.expires:.0f} seconds ago.")
 
 
-def _choose_key(received: ReceivedSignature, keys: KeySet) -> tuple[VerificationKey, str]:
+def _choose_key(received: ReceivedSignature, keys: KeySet, host: str | None) -> tuple[VerificationKey, str]:
     """The key that the peer publishes under the keyid, and the one algorithm that it and the signature agree on."""
     alg = received.alg
     if alg is not None and alg not in ALGORITHMS:
@@ -106,14 +108,17 @@ def _choose_key(received: ReceivedSignature, keys: KeySet) -> tuple[Verification
     if key is None:
         reason = keys.refused.get(received.keyid)
         if reason is not None:
-            refuse("sig-alg", f"The key of the signature is published, and cannot be used: {reason}.")
+            refuse("sig-key-unusable", f"The key of the signature is published, and cannot be used: {reason}.")
+        named = host_of_keyid(received.keyid)
+        if host is not None and named is not None and named != host:
+            refuse("sig-keyid-elsewhere", f"The signature names a key of {named}, not of {host}.")
         refuse("sig-keyid-unknown", "The key of the signature is not published by the server that the message names.")
     if alg is None:
         if len(key.algorithms) != 1:
             refuse("sig-alg", "Neither the signature nor the published key says which RSA algorithm is used.")
         return key, key.algorithms[0]
     if alg not in key.algorithms:
-        refuse("sig-alg", "The algorithm of the signature is not that of the published key.")
+        refuse("sig-alg-mismatch", "The algorithm of the signature is not that of the published key.")
     return key, alg
 
 
@@ -121,9 +126,9 @@ def _check_body(fields: Mapping[str, str], components: tuple[str, ...], body: by
     value = fields.get("content-digest")
     if value is None:
         refuse("sig-digest-missing", "The request has no Content-Digest.")
-    check_digest(value, body)
     if "content-length" in components and fields.get("content-length", str(len(body))) != str(len(body)):
-        refuse("sig-digest", "The Content-Length is not the size of the body.")
+        refuse("sig-length", "The Content-Length is not the size of the body.")
+    check_digest(value, body)
 
 
 _ORDERS: Final[Mapping[str, tuple[int, int]]] = {

@@ -101,6 +101,7 @@ _ADVICE: Final = {
         "Fetch our key set again, and compare the kid.",
     ),
     "sig-digest": ("", "Your reverse proxy changes the body of requests: let it pass them as they are."),
+    "sig-length": ("", "Your reverse proxy changes the body of requests: let it pass them as they are."),
     "sig-digest-missing": ("", "Your reverse proxy drops the header Content-Digest: let it pass."),
     "sig-missing": ("", "Your reverse proxy drops the headers Signature and Signature-Input: let them pass."),
     "sig-mismatch": ("", "Your reverse proxy changes the path or a header, or your server does not know its public address."),

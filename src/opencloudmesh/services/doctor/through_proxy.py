@@ -200,6 +200,7 @@ _SIGNATURE_ADVICE: Final = {
     "sig-missing": "Let the reverse proxy pass the headers Signature and Signature-Input.",
     "sig-digest-missing": "Let the reverse proxy pass the header Content-Digest.",
     "sig-digest": "Let the reverse proxy pass bodies as they are.",
+    "sig-length": "Let the reverse proxy pass bodies as they are.",
     "sig-malformed": "Let the reverse proxy pass the headers Signature and Signature-Input as they are.",
     "sig-component-missing": "Let the reverse proxy pass the headers Date, Content-Digest and Content-Length.",
     "sig-mismatch": "Let the reverse proxy pass method, path and headers as they are (nginx: proxy_pass without a path).",
