@@ -112,13 +112,13 @@ class RudeServer:
         return (201, {"recipientDisplayName": "Bob"}) if path in (SHARES, "/ocm/notifications") else (404, {})
 
     # ------------------------------------------------------------ what it sends
-    def notification(self, origin: str, kind: str, provider_id: str, at: float) -> Request:
+    def notification(self, origin: str, kind: str, provider_id: str, at: float, kid: str = "") -> Request:
         """A signed notification for our server."""
         own = (("content-type", "application/json"),)
         body = build_notification(kind, provider_id, "file")
         request = Request("POST", f"{origin}/ocm/notifications", own, body)
         key = self.key
-        added = sign(request, keyid=key.keyid, algorithm=key.algorithm, sign=key.sign, created=int(at), nonce=new_token())
+        added = sign(request, keyid=kid or key.keyid, algorithm=key.algorithm, sign=key.sign, created=int(at), nonce=new_token())
         return Request("POST", request.target_uri, (*own, *added), body)
 
 

@@ -304,6 +304,9 @@ async def test_a_server_with_new_keys_is_believed_and_goes_on(home: Home, rude: 
     given = await share(home, rude)
     accepted = rude.notification(ORIGIN, "SHARE_ACCEPTED", given["provider_id"], clock())
     assert (await home.hear(accepted)).status == 201
+    clock.passed += 2
+    unknown = rude.notification(ORIGIN, "SHARE_DECLINED", given["provider_id"], clock(), kid=f"{rude.host}#unknown")
+    assert (await home.hear(unknown)).status == 401
     rude.change_keys()
     declined = rude.notification(ORIGIN, "SHARE_DECLINED", given["provider_id"], clock())
     assert (await home.hear(declined)).status == 401  # keys are fetched anew, but not at every unknown name of one

@@ -11,7 +11,7 @@ from opencloudmesh.protocol.errors import Forbidden, PeerRefused, PeerUnreachabl
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, verify
 from opencloudmesh.protocol.jwks import parse_key_set
 from opencloudmesh.services.peers import Peers, TrustBook
-from opencloudmesh.services.peers.fetched import Fetched
+from opencloudmesh.services.peers.fetched import Fetched, Got
 from opencloudmesh.services.peers.seen_signatures import SeenSignatures
 from opencloudmesh.services.ports import Database, HttpAnswer
 from opencloudmesh.services.records import PeerRecord
@@ -126,12 +126,12 @@ async def test_a_fetch_that_was_cancelled_itself_is_begun_anew(time: SimulatedTi
     fetches = 0
     gate = asyncio.Event()
 
-    async def fetch(host: str) -> tuple[str, int]:
+    async def fetch(host: str) -> Got[str]:
         nonlocal fetches
         fetches += 1
         if fetches == 1:
             await gate.wait()
-        return host, 1
+        return Got(host, 1)
 
     fetched = Fetched(fetch, time)
     waiter = asyncio.ensure_future(fetched.get("a"))
@@ -147,13 +147,13 @@ async def test_a_fetch_that_was_cancelled_itself_is_begun_anew(time: SimulatedTi
 async def test_what_many_hosts_publish_is_remembered_up_to_so_many_bytes(time: SimulatedTime) -> None:
     sizes = {"a": 40, "b": 40, "c": 40, "huge": 500, "d": 60}
 
-    async def fetch(host: str) -> tuple[str, int]:
-        return host, sizes[host]
+    async def fetch(host: str) -> Got[str]:
+        return Got(host, sizes[host])
 
     fetched = Fetched(fetch, time, most_bytes=100)
     held = []
     for host in ("a", "b", "a", "c", "huge", "d"):
-        await fetched.get(host, max_age=0.0)
+        await fetched.get(host, fresh=True)
         held.append("".join(one[0] for one in sizes if fetched.held(one)))
     assert held == ["a", "ab", "ab", "ac", "h", "d"]
 
@@ -316,19 +316,98 @@ async def test_an_unknown_kid_makes_us_look_again_at_a_bounded_rate(
     peers: Peers, away: SimulatedServer, time: SimulatedTime
 ) -> None:
     await peers.verify(away.share(), away.host)
-    old, away.kid = away.kid, "new-key"
-    away.key_set["keys"].append(away.key_set["keys"][0] | {"kid": "new-key"})
-    for _ in range(5):
+
+    async def refused() -> str:
         with pytest.raises(SignatureRefused) as refusal:
-            await peers.verify(away.share(), away.host)
-        assert refusal.value.code == "sig-keyid-unknown"
+            await peers.verify(away.share(at=time.now), away.host)
+        return refusal.value.code
+
+    old, away.kid = away.kid, "new-key"
+    assert [await refused() for _ in range(5)] == ["sig-keyid-unknown"] * 5
     assert away.fetched(KEYS) == 1, "fetched a moment ago"
-    time.advance(31)
+    time.advance(2)
+    away.key_set["keys"].append(away.key_set["keys"][0] | {"kid": "new-key"})
     await peers.verify(away.share(at=time.now), away.host)
-    assert away.fetched(KEYS) == 2
+    assert away.fetched(KEYS) == 2, "the first one that is unknown is asked for at once"
     away.kid = old
     await peers.verify(away.share(at=time.now), away.host)
     assert away.fetched(KEYS) == 2, "both stand side by side"
+    for seconds, fetches in ((28, 2), (1, 2), (2, 3), (29, 3), (2, 4)):
+        time.advance(seconds)
+        away.kid = f"unknown-{seconds}"
+        assert [await refused() for _ in range(3)] == ["sig-keyid-unknown"] * 3
+        assert away.fetched(KEYS) == fetches
+
+
+@pytest.mark.spec("SIG-11")
+async def test_of_many_at_once_with_unknown_kids_one_looks(peers: Peers, away: SimulatedServer, time: SimulatedTime) -> None:
+    await peers.verify(away.share(), away.host)
+    time.advance(2)
+    away.kid = "unknown"
+    came = await asyncio.gather(*(peers.verify(away.share(at=time.now), away.host) for _ in range(20)), return_exceptions=True)
+    assert {one.code for one in came if isinstance(one, SignatureRefused)} == {"sig-keyid-unknown"}
+    assert away.fetched(KEYS) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "fresh"),
+    [
+        (None, 3600),
+        ("public, max-age=300", 300),
+        ("max-age=5", 60),
+        ("no-store", 60),
+        ('Max-Age="900", no-cache', 60),
+        ("max-age=999999999", 86400),
+        ("max-age=soon", 3600),
+        ("s-maxage=7, max-age=600, max-age=9000", 600),
+    ],
+)
+async def test_keys_are_kept_as_long_as_their_server_says_within_bounds(
+    peers: Peers, away: SimulatedServer, time: SimulatedTime, said: str | None, fresh: int
+) -> None:
+    headers = {} if said is None else {"cache_control": said}
+    away.route("GET", KEYS, lambda _: answer(200, away.key_set, **headers))
+    await peers.verify(away.share(), away.host)
+    for seconds, fetches in ((fresh - 1, 1), (2, 2)):
+        time.advance(seconds)
+        await peers.verify(away.share(at=time.now), away.host)
+        assert away.fetched(KEYS) == fetches
+
+
+async def test_what_stood_in_a_cache_on_the_way_is_older(peers: Peers, away: SimulatedServer, time: SimulatedTime) -> None:
+    away.route("GET", KEYS, lambda _: answer(200, away.key_set, cache_control="max-age=300", age="200"))
+    await peers.verify(away.share(), away.host)
+    time.advance(101)
+    await peers.verify(away.share(at=time.now), away.host)
+    assert away.fetched(KEYS) == 2
+
+
+async def test_keys_of_the_last_hour_hold_while_their_server_cannot_be_asked(
+    peers: Peers, away: SimulatedServer, network: SimulatedNetwork, time: SimulatedTime
+) -> None:
+    away.route("GET", KEYS, lambda _: answer(200, away.key_set, cache_control="max-age=60"))
+    await peers.verify(away.share(), away.host)
+    time.advance(61)
+    for trouble in (answer(503), answer(429)):
+        away.route("GET", KEYS, lambda _, trouble=trouble: trouble)
+        await peers.verify(away.share(at=time.now), away.host)
+        time.advance(11)
+    network.down.add(away.host)
+    await peers.verify(away.share(at=time.now), away.host)
+    time.advance(3600 - 61 - 22)
+    with pytest.raises(SignatureRefused) as refusal:
+        await peers.verify(away.share(at=time.now), away.host)
+    assert refusal.value.code == "sig-keys-unavailable"
+
+
+async def test_keys_that_are_taken_away_are_gone(peers: Peers, away: SimulatedServer, time: SimulatedTime) -> None:
+    away.route("GET", KEYS, lambda _: answer(200, away.key_set, cache_control="max-age=60"))
+    await peers.verify(away.share(), away.host)
+    time.advance(61)
+    away.route("GET", KEYS, lambda _: answer(404))
+    with pytest.raises(SignatureRefused) as refusal:
+        await peers.verify(away.share(at=time.now), away.host)
+    assert refusal.value.code == "sig-keys-unavailable"
 
 
 @pytest.mark.spec("SIG-11")
@@ -428,6 +507,51 @@ def test_a_flood_makes_the_window_short_and_lets_no_replay_through() -> None:
     assert not any(seen.add(one, NOW + 351) for one in first), "of those that were forgotten none is taken"
     assert seen.add(signature(1000, NOW + 352), NOW + 352)
     assert len(seen._new) + len(seen._old) <= 200
+
+
+# ---------------------------------------------------------------- floods
+async def test_a_flood_of_hosts_and_keyids_leaves_a_bounded_trace_and_honest_ones_pass(
+    peers: Peers, away: SimulatedServer, network: SimulatedNetwork
+) -> None:
+    await peers.verify(away.share(), away.host)
+    flood = SimulatedServer(network, "flood.example")
+    forged = flood.share()
+    for number in range(100_000):
+        seen = peers._seen.add(signature(number, NOW), NOW)
+        assert seen
+    for number in range(100_000):  # what 100,000 hosts with a set of 2 KiB each leave
+        peers._keys._keep(f"h{number}.example", Got(parse_key_set(b'{"keys": []}'), 2048))
+        peers._keys._failures[f"f{number % 4096}.example"] = (PeerRefused("No."), NOW)
+    headers = dict(forged.headers)
+    for number in range(5_000):
+        named = headers["signature-input"].replace(flood.kid, f"flood.example#{number}")
+        with pytest.raises(SignatureRefused):
+            await peers.verify(
+                dataclasses.replace(forged, headers=tuple((headers | {"signature-input": named}).items())), flood.host
+            )
+    assert flood.fetched(KEYS) <= 2
+    assert len(peers._keys._values) <= 4096
+    assert peers._keys._bytes <= 8 << 20
+    assert len(peers._keys._renewed) <= 4096
+    assert len(peers._seen._new) + len(peers._seen._old) <= 1_000_000
+    await peers.verify(away.share(), away.host)
+
+
+async def test_many_hosts_after_each_other(time: SimulatedTime) -> None:
+    async def fetch(host: str) -> Got[bytes]:
+        if host.startswith("bad"):
+            raise PeerUnreachable("Gone.", code="dns")
+        return Got(host.encode(), 4096)
+
+    fetched = Fetched(fetch, time)
+    for number in range(0, 20_000, 1000):
+        hosts = [f"{'bad' if one % 10 == 0 else 'h'}{one}" for one in range(number, number + 1000)]
+        await asyncio.gather(*map(fetched.get, hosts), return_exceptions=True)
+        await fetched.newer(f"n{number}", every=30.0)
+    assert (len(fetched._values), fetched._bytes) == (2048, 8 << 20)
+    assert len(fetched._failures) == 2000
+    assert len(fetched._renewed) == 20
+    assert fetched._running == {}
 
 
 # ---------------------------------------------------------------- what we send

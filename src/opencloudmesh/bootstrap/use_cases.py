@@ -21,6 +21,7 @@ from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.notifications import Notifications
 from opencloudmesh.services.own_keys import OwnKeys
 from opencloudmesh.services.peers import PeerRegistry, Peers, Strangers, TrustBook, TrustDecisions, TrustWatch
+from opencloudmesh.services.peers.seen_signatures import sweep_older
 from opencloudmesh.services.ports import HttpClient
 from opencloudmesh.services.reconciliation import Reconciler, Repair
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
@@ -268,5 +269,11 @@ class UseCases(Outside):
     @cached_property
     def sweeper(self) -> Sweeper:
         strangers = Strangers(self.settings.limits.unknown_servers)
-        also = {"exchanges": self.exchanges.sweep, "strangers": strangers.sweep, "alerts": strangers.sweep_alerts}
+        signatures = self.settings.signatures
+        also = {
+            "exchanges": self.exchanges.sweep,
+            "strangers": strangers.sweep,
+            "alerts": strangers.sweep_alerts,
+            "seen-signatures": sweep_older(signatures.freshness_seconds + signatures.skew_seconds),
+        }
         return Sweeper(database=self.database, clock=self.clock, also=also)

@@ -20,9 +20,10 @@ from opencloudmesh.protocol.code_flow import (
     parse_token_request,
 )
 from opencloudmesh.protocol.errors import Forbidden, GrantRefused, PeerRefused, SignatureRefused, TokenRefused
-from opencloudmesh.protocol.http_signatures import Request
+from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
+from opencloudmesh.services.peers.seen_signatures import count
 from opencloudmesh.services.ports import Clock, Database, NewToken, TokenIssuer
 from opencloudmesh.services.records import OutgoingShare, Secret
 
@@ -75,11 +76,7 @@ class CodeFlow:
         asked = parse_token_request(request.body, dict(request.headers).get("content-type", ""))
         client = asked.client_id
         allowed = self._peers.is_allowed(client)
-        if allowed:
-            try:
-                await self._peers.verify(request, client)
-            except (SignatureRefused, Forbidden) as error:
-                raise TokenRefused(INVALID_CLIENT, error.sentence, code=error.code) from error
+        verified = await self._verified(request, client) if allowed else None
         share = await self._shared_by(asked.code, client) if allowed else None
         now = self._clock()
         check_grant(
@@ -91,8 +88,21 @@ class CodeFlow:
             now=now,
             peer_allowed=allowed,
         )
-        assert share is not None  # noqa: S101 - check_grant refuses state None
+        assert share is not None and verified is not None  # noqa: S101, PT018 - check_grant refuses state None
+        await self._counted(verified)
         return build_token_answer(self._issuer.issue(self._claims(share, client, now)), self._token_seconds)
+
+    async def _verified(self, request: Request, client: str) -> VerifiedSignature:
+        try:
+            return await self._peers.verify(request, client)
+        except (SignatureRefused, Forbidden) as error:
+            raise TokenRefused(INVALID_CLIENT, error.sentence, code=error.code) from error
+
+    async def _counted(self, verified: VerifiedSignature) -> None:
+        try:
+            await self._db.write(lambda tx: count(tx, verified))
+        except SignatureRefused as error:
+            raise TokenRefused(INVALID_CLIENT, error.sentence, code=error.code) from error
 
     async def _shared_by(self, code: str, client: str) -> OutgoingShare | None:
         with self._limits.message(client):

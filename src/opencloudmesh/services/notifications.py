@@ -9,13 +9,14 @@ import hmac
 from collections.abc import Callable, Sequence
 
 from opencloudmesh.protocol.errors import Conflict, Forbidden, LocalFault, SignatureRefused, Unsupported
-from opencloudmesh.protocol.http_signatures import Request, host_of_keyid, read_signature
+from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid, read_signature
 from opencloudmesh.protocol.lifecycle import ACCEPT, DECLINE, INCOMING_SHARE, OUTGOING_SHARE, REVOKE, next_state
 from opencloudmesh.protocol.notifications import Notification, parse_notification
 from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED
 from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
+from opencloudmesh.services.peers.seen_signatures import count
 from opencloudmesh.services.ports import Clock, Database, Transaction
 from opencloudmesh.services.records import IncomingShare
 
@@ -39,23 +40,29 @@ class Notifications:
         `PeerLimits` raises.
         """
         message = parse_notification(request.body)
-        host = await self._signer(request, message)
+        host, verified = await self._signer(request, message)
         with self._limits.message(host):
-            await self._db.write(self._handler(message, host))
+            handle = self._handler(message, host)
+
+            def work(tx: Transaction) -> None:
+                count(tx, verified)
+                handle(tx)
+
+            await self._db.write(work)
         return {}
 
-    async def _signer(self, request: Request, message: Notification) -> str:
+    async def _signer(self, request: Request, message: Notification) -> tuple[str, VerifiedSignature]:
         """The server that signed: the one its keyid names, else the other party of the share in question."""
         named = host_of_keyid(read_signature(request).keyid)
         hosts = [named] if named is not None else await self._db.read(lambda tx: _parties(tx, message))
         refusal = SignatureRefused("The keyid names no server.", code="sig-keyid-unknown")
         for host in hosts:
             try:
-                await self._peers.verify(request, host)
+                verified = await self._peers.verify(request, host)
             except SignatureRefused as error:
                 refusal = error
             else:
-                return host
+                return host, verified
         raise refusal
 
     def _handler(self, message: Notification, host: str) -> Callable[[Transaction], None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from opencloudmesh.protocol.admission import Arrival, Discard, Policy, decide
 from opencloudmesh.protocol.errors import FieldFault, InvalidMessage, NotFound, SignatureRefused
-from opencloudmesh.protocol.http_signatures import Request
+from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature
 from opencloudmesh.protocol.lifecycle import (
     ACCEPT,
     ACCEPTED,
@@ -42,6 +42,7 @@ from opencloudmesh.services.inbox_limits import InboxLimits
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.peers.known_senders import is_known, knows_sender
+from opencloudmesh.services.peers.seen_signatures import count
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery, IncomingShare, NewIncomingShare, User
 
@@ -94,7 +95,7 @@ class ShareReception:
         """
         message = parse_share_creation(request.body)
         sender = message.sender_address.host
-        arrival = await self._arrival(request, message, sender)
+        arrival, verified = await self._arrival(request, message, sender)
         with self._peer_limits.message(sender) if arrival.signed else nullcontext():
             decision = decide(arrival, self._policies)
             if isinstance(decision, Discard):
@@ -103,50 +104,57 @@ class ShareReception:
                 raise _unknown_recipient()
             size = _protocol_size(message, len(request.body))
             _check_size(size, _LARGEST_PROTOCOL)
-            user = await self._stored(arrival, sender, size)
+            user = await self._stored(arrival, sender, size=size, verified=verified)
         answer = build_share_creation_answer(user.display_name, user.name)
         # "This property MUST be returned when the protocol of the incoming share was ssh": we have no key for it yet
         return answer | ({"recipientPublicKeys": []} if message.protocol.ssh is not None else {})
 
-    async def _arrival(self, request: Request, message: ShareCreationNotification, sender: str) -> Arrival:
+    async def _arrival(
+        self, request: Request, message: ShareCreationNotification, sender: str
+    ) -> tuple[Arrival, VerifiedSignature | None]:
         """Gather the facts; a server that we do not deal with is not even asked for its keys (TRUST-1)."""
         trust = self._peers.trust.decide(sender)
         fault: SignatureRefused | None = None
-        signed = publishes_keys = known = False
+        verified: VerifiedSignature | None = None
+        publishes_keys = known = False
         if isinstance(trust, Allowed):
             try:
-                await self._peers.verify(request, sender)
-                signed = True
+                verified = await self._peers.verify(request, sender)
             except SignatureRefused as refusal:
                 fault = None if refusal.code == "sig-missing" else refusal
                 publishes_keys = fault is None and not self._require_signature and await self._peers.publishes_keys(sender)
-            if trust.asks_for_sender and (signed or not self._require_signature):
+            if trust.asks_for_sender and (verified or not self._require_signature):
                 known = await self._db.read(lambda tx: knows_sender(tx, message.recipient, message.sender_address))
         now = self._clock()
         has_ended = message.expiration is not None and message.expiration <= now
-        return Arrival(
+        arrival = Arrival(
             notification=message,
             now=now,
             trust=trust,
-            signed=signed,
-            signer_host=sender if signed else None,
+            signed=verified is not None,
+            signer_host=sender if verified else None,
             signature_fault=fault,
             sender_publishes_keys=publishes_keys,
             sender_known=known,
             is_stored=has_ended and await self._db.read(lambda tx: _is_stored(tx, message, sender)),
         )
+        return arrival, verified
 
-    async def _stored(self, arrival: Arrival, sender: str, size: int) -> User:
+    async def _stored(self, arrival: Arrival, sender: str, *, size: int, verified: VerifiedSignature | None) -> User:
         """Store the share unless it is there already, and return its recipient."""
         recipient = arrival.notification.recipient.identifier
         self._inbox_limits.offer(sender, recipient)
-        user, is_new = await self._db.write(lambda tx: self._store(tx, arrival, sender, size))
+        user, is_new = await self._db.write(lambda tx: self._store(tx, arrival, sender, size=size, verified=verified))
         if not is_new:
             self._inbox_limits.repeated(sender, recipient)
         return user
 
-    def _store(self, tx: Transaction, arrival: Arrival, sender: str, size: int) -> tuple[User, bool]:
+    def _store(
+        self, tx: Transaction, arrival: Arrival, sender: str, *, size: int, verified: VerifiedSignature | None
+    ) -> tuple[User, bool]:
         message = arrival.notification
+        if verified is not None:
+            count(tx, verified)
         user = tx.users.by_name(message.recipient.identifier)
         if user is None or user.disabled:
             raise _unknown_recipient()

@@ -346,6 +346,14 @@ peer_keys = Table(
     UniqueConstraint("host", "kid", "thumbprint"),
 )
 
+seen_signatures = Table(
+    "seen_signatures",
+    metadata,
+    Column("period", Integer, primary_key=True, autoincrement=False),  # of so many seconds in which it was created
+    Column("digest", LargeBinary, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 audit = Table(
     "audit",
     metadata,
@@ -399,6 +407,7 @@ exchanges = Table(
     _text("answer_body"),
     Column("verified", Boolean, nullable=False, server_default=false()),  # the peer has shown that it is the one
     Column("source", Text, nullable=False, server_default=""),  # the address that a request came from
+    Column("diagnosis", Text, nullable=False, server_default=""),  # JSON: why a signature was refused
     Index(None, "peer", "id"),
     Index(None, "trace_id"),
 )

@@ -20,6 +20,7 @@ from opencloudmesh.adapters.database.peer_keys import PeerKeys
 from opencloudmesh.adapters.database.peers import Peers
 from opencloudmesh.adapters.database.runtime_settings import RuntimeSettings
 from opencloudmesh.adapters.database.sealing import SecretBox
+from opencloudmesh.adapters.database.seen_signatures import SeenSignatures
 from opencloudmesh.adapters.database.sessions import Sessions
 from opencloudmesh.adapters.database.users import Users
 from opencloudmesh.protocol.errors import LocalFault
@@ -55,6 +56,7 @@ class StoreTransaction:
         "peer_keys",
         "peers",
         "runtime_settings",
+        "seen_signatures",
         "sessions",
         "users",
     )
@@ -76,6 +78,7 @@ class StoreTransaction:
         self.locks = Locks(connection)
         self.dead_properties = DeadProperties(connection)
         self.runtime_settings = RuntimeSettings(connection)
+        self.seen_signatures = SeenSignatures(connection)
 
     def check_secrets(self) -> None:
         """Open the newest sealed values; raises what the box raises where there are some and none of them opens."""

@@ -15,9 +15,9 @@ from opencloudmesh.protocol.jwks import KeyChange, KeySet, build_jwk, build_key_
 from opencloudmesh.protocol.lifecycle import ACCEPTED, PENDING, SENT
 from opencloudmesh.protocol.trust import Allowed
 from opencloudmesh.services.exchanges import sender_is
-from opencloudmesh.services.peers.fetched import FRESH_SECONDS, Fetched
+from opencloudmesh.services.peers.fetched import Fetched, Got
 from opencloudmesh.services.peers.key_history import note_keys
-from opencloudmesh.services.peers.seen_signatures import SeenSignatures
+from opencloudmesh.services.peers.seen_signatures import SeenSignatures, replayed
 from opencloudmesh.services.peers.trust import TrustBook
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, HttpClient, NewToken, Signer, Transaction
 from opencloudmesh.services.records import IncomingShare, OutgoingShare
@@ -97,13 +97,13 @@ class Peers:
         Raises `Forbidden` (policy-denied), `PeerUnreachable`, `PeerRefused` (discovery-..., http-...).
         """
         self.check_allowed(host)
-        return await self._documents.get(host, max_age=0.0 if fresh else FRESH_SECONDS)
+        return await self._documents.get(host, fresh=fresh)
 
     def forgive(self, host: str) -> None:
         """A user wants this server asked now: forget that it could not be discovered a moment ago."""
         self._documents.forgive(host)
 
-    async def _fetch_discovery(self, host: str) -> tuple[Discovery, int]:
+    async def _fetch_discovery(self, host: str) -> Got[Discovery]:
         first: OCMError | None = None
         for url in well_known_urls(self._http.origin_of(host)):
             try:
@@ -115,7 +115,7 @@ class Peers:
             await self._keep(host, answer.body, lambda tx, text, now: tx.peers.set_discovery(host, text, now))
             if not found.enabled:
                 raise PeerRefused(f"{host} says that Open Cloud Mesh is switched off there.", code="discovery-disabled")
-            return found, len(answer.body)
+            return Got(found, len(answer.body))
         raise first or PeerRefused(f"{host} has no discovery document.", code="discovery-invalid")
 
     async def _fetch_json(self, host: str, url: str) -> HttpAnswer:
@@ -148,13 +148,13 @@ class Peers:
                 keys = await self._other_keys(host, keyid)
         except (PeerUnreachable, PeerRefused) as error:
             raise SignatureRefused(f"The keys of {host} cannot be had: {error.sentence}", code="sig-keys-unavailable") from error
-        self._check_pinned(host, keys, keyid)
         now = self._clock()
         verified = verify(
             request, keys, now=now, profiles=profiles, freshness=self._freshness, skew=self._skew, received=received
         )
+        self._check_pinned(host, keys, keyid)
         if not self._seen.add(verified, now):
-            raise SignatureRefused("This signature was used before.", code="sig-replay")
+            raise replayed()
         self._documents.forgive(host)
         sender_is(host, verified=True)
         await self._contacted(host)
@@ -173,9 +173,9 @@ class Peers:
         named = host_of_keyid(keyid)
         if named is not None and named != host:
             raise Forbidden(f"The request is signed with a key of {named}, not of {host}.", code="sender-not-signer")
-        return await self._keys.get(host, max_age=_KEY_REFETCH_SECONDS)
+        return await self._keys.newer(host, every=_KEY_REFETCH_SECONDS)
 
-    async def _fetch_keys(self, host: str) -> tuple[KeySet, int]:
+    async def _fetch_keys(self, host: str) -> Got[KeySet]:
         usual = f"{self._http.origin_of(host)}/.well-known/jwks.json"
         try:
             return await self._fetch_key_set(host, usual)
@@ -185,7 +185,7 @@ class Peers:
                 raise
             return await self._fetch_key_set(host, other)
 
-    async def _fetch_key_set(self, host: str, url: str) -> tuple[KeySet, int]:
+    async def _fetch_key_set(self, host: str, url: str) -> Got[KeySet]:
         answer = await self._fetch_json(host, url)
         keys = parse_key_set(answer.body)
 
@@ -194,7 +194,7 @@ class Peers:
             return note_keys(tx, host, keys, now)
 
         self._watch_keys(host, await self._keep(host, answer.body, keep))
-        return keys, len(answer.body)
+        return Got(keys, len(answer.body), answer.max_age)
 
     def _watch_keys(self, host: str, change: KeyChange | None) -> None:
         if change is not None and change.alert is not None:
@@ -204,7 +204,7 @@ class Peers:
     async def key_set(self, host: str, *, fresh: bool = False) -> KeySet:
         """The keys that a server publishes; raises `Forbidden` (policy-denied), `PeerUnreachable`, `PeerRefused`."""
         self.check_allowed(host)
-        return await self._keys.get(host, max_age=0.0 if fresh else FRESH_SECONDS)
+        return await self._keys.get(host, fresh=fresh)
 
     async def publishes_keys(self, host: str) -> bool:
         """False where `host` answers that there are no keys that we can use; a server that cannot be asked may have some."""

@@ -24,6 +24,7 @@ from opencloudmesh.services.ports.peer_stores import (
     PeerKeyStore,
     PeerStore,
     RuntimeSettingStore,
+    SeenSignatureStore,
 )
 from opencloudmesh.services.ports.storage import ABSENT, DavTree, Entry, OpenFile, Quota, Storage, StorageFor
 from opencloudmesh.services.ports.stores import (
@@ -75,6 +76,7 @@ __all__ = [
     "PropertyChange",
     "Quota",
     "RuntimeSettingStore",
+    "SeenSignatureStore",
     "SessionStore",
     "Signer",
     "Storage",

@@ -13,6 +13,7 @@ from opencloudmesh.services.ports.peer_stores import (
     PeerKeyStore,
     PeerStore,
     RuntimeSettingStore,
+    SeenSignatureStore,
 )
 from opencloudmesh.services.ports.stores import (
     AppPasswordStore,
@@ -62,6 +63,8 @@ class Transaction(Protocol):
     def locks(self) -> LockStore: ...
     @property
     def dead_properties(self) -> DeadPropertyStore: ...
+    @property
+    def seen_signatures(self) -> SeenSignatureStore: ...
     def check_secrets(self) -> None:
         """Raise `LocalFault` (seal-broken) where stored secrets do not open with the key of this server."""
 

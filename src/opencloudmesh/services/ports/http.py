@@ -27,6 +27,23 @@ class HttpAnswer:
             return None
         return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now)
 
+    @property
+    def max_age(self) -> float | None:
+        """The seconds for which `Cache-Control` lets us keep it (RFC 9111, section 5.2.2); None where it does not say."""
+        wanted: dict[str, str] = {}
+        for directive in self.headers.get("cache-control", "").lower().split(","):
+            name, _, value = directive.partition("=")
+            wanted.setdefault(name.strip(), value.strip().strip('"'))
+        if "no-store" in wanted or "no-cache" in wanted:
+            return 0.0
+        age = _seconds(self.headers.get("age", "").strip()) or 0.0
+        seconds = _seconds(wanted.get("max-age", ""))
+        return None if seconds is None else max(0.0, seconds - age)
+
+
+def _seconds(text: str) -> float | None:
+    return float(text[:9]) if text.isascii() and text.isdigit() else None
+
 
 class HttpStream(Protocol):
     """A peer's answer whose body is read as it comes."""

@@ -87,6 +87,14 @@ class RuntimeSettingStore(Protocol):
     def remove(self, name: str) -> None: ...
 
 
+class SeenSignatureStore(Protocol):
+    def add(self, digest: bytes, created: int) -> bool:
+        """Note a signature; False where it is there already."""
+
+    def remove_before(self, created: float, limit: int) -> int:
+        """Forget up to `limit` of those created (about a minute) before that; returns how many."""
+
+
 class DirectoryStore(Protocol):
     def get(self, url: str) -> DirectoryRecord | None: ...
     def set(self, url: str, *, document: str, checked_at: float, reason: str, detail: str) -> None:
