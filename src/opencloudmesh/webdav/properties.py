@@ -48,12 +48,12 @@ class Resource:
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return self.entry.name or self.request.tree
+        return self.entry.name or self.tree.name or self.request.tree
 
     @property
     def number(self) -> int:
         """A number for ownCloud's clients, made from tree and path."""
-        place = f"{self.request.mount}/{self.request.tree}/{self.entry.path}".encode("utf-8", "surrogateescape")
+        place = f"{self.request.mount}/{self.request.tree or self.tree.name}/{self.entry.path}".encode("utf-8", "surrogateescape")
         return int.from_bytes(hashlib.sha256(place).digest()[:6])
 
 

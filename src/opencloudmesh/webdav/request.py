@@ -26,7 +26,10 @@ class ClientGone(OCMError):
 
 @dataclass(frozen=True, slots=True)
 class DavRequest:
-    """One request; `root` is the percent-encoded path of its tree, without a slash at the end."""
+    """One request; `root` is the percent-encoded path of its tree, without a slash at the end.
+
+    `tree` is "" where the tree is the mount itself; `alias` is the name by which the root, a file, was asked for.
+    """
 
     method: str
     headers: Mapping[str, str]
@@ -35,16 +38,18 @@ class DavRequest:
     path: str
     zero_copy: bool
     receive: Receive = field(repr=False)
+    alias: str = ""
 
     @property
     def root(self) -> str:
         """The percent-encoded path of the tree's root."""
-        return f"{quote(self.mount, safe='/')}/{quote(self.tree, safe='')}"
+        return quote(self.mount, safe="/") + (f"/{quote(self.tree, safe='')}" if self.tree else "")
 
     def href(self, path: str, is_folder: bool) -> str:
         """The percent-encoded absolute path of something in the tree."""
-        below = quote(path.encode("utf-8", "surrogateescape"), safe="/")
-        return f"{self.root}{'/' if below else ''}{below}{'/' if is_folder else ''}"
+        below = quote((path or self.alias).encode("utf-8", "surrogateescape"), safe="/")
+        ends = is_folder or not (below or self.tree)  # receivers compare the mount's own href with what we advertise
+        return f"{self.root}{'/' if below else ''}{below}{'/' if ends else ''}"
 
     @property
     def depth(self) -> str:
@@ -70,10 +75,7 @@ def split_path(raw: bytes, mount: str) -> tuple[str, tuple[bytes, ...]]:
     if names[: len(prefix)] != prefix:
         raise NotFound("There is no such folder tree.")
     below = [name for name in names[len(prefix) :] if name]
-    try:
-        tree = below[0].decode() if below else ""
-    except UnicodeDecodeError:
-        raise NotFound("There is no such folder tree.") from None
+    tree = below[0].decode("utf-8", "surrogateescape") if below else ""
     return tree, tuple(below[1:])
 
 
@@ -109,10 +111,16 @@ def read_destination(request: DavRequest, origin: str) -> str:
     try:
         tree, names = split_path(url.path.encode(), request.mount)
     except NotFound:
-        tree, names = "", ()
+        raise _elsewhere() from None
+    if not request.tree:
+        return join_path((tree.encode("utf-8", "surrogateescape"), *names) if tree else names)
     if tree != request.tree:
-        raise AccessDenied("The destination is in another folder tree.", code="destination-elsewhere")
+        raise _elsewhere()
     return join_path(names)
+
+
+def _elsewhere() -> AccessDenied:
+    return AccessDenied("The destination is in another folder tree.", code="destination-elsewhere")
 
 
 def _bad_destination() -> DavRefusal:

@@ -71,6 +71,7 @@ class WebDavServer:
         headers = read_headers(scope)
         mount, name, below = read_path(scope)
         tree = await self._resolve(name, headers.get("authorization"))
+        names = ((name.encode("utf-8", "surrogateescape"),) if tree.at_mount and name else ()) + below
         method = scope["method"]
         handler = self._handlers.get(method)
         if handler is None:
@@ -79,8 +80,9 @@ class WebDavServer:
             method=method,
             headers=headers,
             mount=mount,
-            tree=name,
-            path=join_path(below),
+            tree="" if tree.at_mount else name,
+            path="" if (alias := _alias(tree, names)) else join_path(names),
+            alias=alias,
             zero_copy="http.response.zerocopysend" in (scope.get("extensions") or {}),
             receive=receive,
         )
@@ -89,6 +91,11 @@ class WebDavServer:
 
     async def _relocate(self, request: DavRequest, tree: DavTree, send: Send) -> None:
         await writing.relocate(request, tree, send, self._origin)
+
+
+def _alias(tree: DavTree, names: tuple[bytes, ...]) -> str:
+    """The name under which a tree that is one file is asked for below its root, or ""."""
+    return tree.name if tree.is_file and names == (tree.name.encode("utf-8", "surrogateescape"),) else ""
 
 
 async def _options(request: DavRequest, tree: DavTree, send: Send) -> None:

@@ -104,7 +104,9 @@ class DavTree:
     """What a WebDAV request may work on: a tree, its locks and dead properties, and the gate that every method passes first.
 
     `may(method, path)` raises `AccessDenied` (design decision 9). `may_still` does the same, and looks again whether what held
-    when the request came still holds: it is asked before something is kept that took a while to come in.
+    when the request came still holds: it is asked before something is kept that took a while to come in. `name` is what the root
+    is called, where that is not the name in the URL; a tree that is one file (`is_file`) is also reached by that name below its
+    root. `at_mount`: the credentials said which tree is meant, and the whole path is inside of it.
     """
 
     storage: Storage
@@ -112,3 +114,6 @@ class DavTree:
     locks: Locks
     properties: DeadProperties
     may_still: Callable[[str, str], Awaitable[None]] | None = None
+    name: str = ""
+    is_file: bool = False
+    at_mount: bool = False

@@ -18,6 +18,13 @@ class Basic:
     password: Secret
 
 
+def presented(credentials: Bearer | Basic) -> tuple[str, ...]:
+    """What may be the secret of a share: receivers put it in the name, the password, or both, with more colons behind it."""
+    if isinstance(credentials, Bearer):
+        return (credentials.token.reveal(),)
+    return tuple(part for part in (credentials.name, credentials.password.reveal()) if part.strip(":"))
+
+
 def parse_authorization(value: str | None) -> Bearer | Basic | None:
     """The credentials of an Authorization header, or None where there are none that we understand."""
     if value is None or len(value) > 8192:

@@ -2,7 +2,8 @@
 
 Rules kept here: every request is checked against the share as it is now (ACC-9), also with a token issued before; a share that
 must be reached by a token refuses its raw secret; a server that we do not deal with gets nothing; an unknown share, a wrong
-secret, somebody else's token and such a server look alike.
+secret, somebody else's token and such a server look alike. Where the path names no share Basic credentials do: receivers that
+know our WebDAV path only, and not the share's uri, come there with the secret of the share.
 """
 
 import hmac
@@ -16,7 +17,7 @@ from opencloudmesh.services.exchanges import because, sender_is
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, DavTree, StorageFor, Transaction
 from opencloudmesh.services.records import OutgoingShare, User
-from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
+from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization, presented
 from opencloudmesh.services.resource_access.subtree import Subtree
 from opencloudmesh.services.tree_state import Known, Place, TreeStates, tree_of
 
@@ -51,7 +52,7 @@ class SharedTrees:
         if credentials is None:
             because("No credentials were sent.")
             raise _unauthorized()
-        share, owner, known = await self._db.read(lambda tx: _with_owner(tx, provider_id))
+        share, owner, known = await self._db.read(lambda tx: _with_owner(tx, provider_id, credentials))
         if share is None or owner is None or owner.disabled:
             because("There is no such share." if share is None else "The account of the share's owner is disabled.")
             raise _unauthorized()
@@ -64,13 +65,16 @@ class SharedTrees:
             because(self._peers.trust.explain(share.peer).sentence)
             raise _unauthorized()
         place = Place(tree_of(owner.id), share.path)
-        locks, properties = self._states.of(place, f"share:{provider_id}", known=known)
+        locks, properties = self._states.of(place, f"share:{share.provider_id}", known=known)
         return DavTree(
             Subtree(self._storage_for(owner), share.path),
             lambda method, path: self._may(share, method, path),
             locks,
             properties,
-            partial(self._may_still, provider_id),
+            partial(self._may_still, share.provider_id),
+            name=share.name,
+            is_file=share.resource_type != FOLDER,
+            at_mount=share.provider_id != provider_id,
         )
 
     def _may(self, share: OutgoingShare, method: str, path: str) -> None:
@@ -89,15 +93,12 @@ class SharedTrees:
         self._may(share, method, path)
 
     def _opens(self, share: OutgoingShare, credentials: Bearer | Basic) -> bool:
-        if isinstance(credentials, Bearer):
-            presented = credentials.token.reveal()
-            if presented.count(".") == 2:
-                return self._code_flow.share_named_by(presented) == share.provider_id
-        else:
-            presented = credentials.name or credentials.password.reveal()
+        if isinstance(credentials, Bearer) and credentials.token.reveal().count(".") == 2:
+            return self._code_flow.share_named_by(credentials.token.reveal()) == share.provider_id
         if share.requirements is None or MUST_EXCHANGE_TOKEN in share.requirements:
             return False
-        return hmac.compare_digest(presented.encode("utf-8", "replace"), share.secret.reveal().encode())
+        secret = share.secret.reveal().encode()
+        return any([hmac.compare_digest(one.encode("utf-8", "replace"), secret) for one in presented(credentials)])
 
 
 def _why_not(share: OutgoingShare, credentials: Bearer | Basic) -> str:
@@ -108,8 +109,13 @@ def _why_not(share: OutgoingShare, credentials: Bearer | Basic) -> str:
     return "The shared secret is wrong."
 
 
-def _with_owner(tx: Transaction, provider_id: str) -> tuple[OutgoingShare | None, User | None, Known]:
-    share = tx.outgoing_shares.by_provider_id(provider_id)
+def _with_owner(
+    tx: Transaction, provider_id: str, credentials: Bearer | Basic | None = None
+) -> tuple[OutgoingShare | None, User | None, Known]:
+    """The share of the path, or else the one whose secret stands in Basic credentials."""
+    share = tx.outgoing_shares.by_provider_id(provider_id) if provider_id.isascii() and provider_id.isprintable() else None
+    for secret in presented(credentials) if share is None and isinstance(credentials, Basic) else ():
+        share = share or tx.outgoing_shares.by_secret(secret)
     if share is None:
         return None, None, Known()
     return share, tx.users.by_id(share.user_id), TreeStates.known(tx, tree_of(share.user_id))
