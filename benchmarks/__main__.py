@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import dead_peer, down_peer, downloads, messages
+from benchmarks import dead_peer, down_peer, downloads, messages, mount
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ def main() -> int:
         "downloads": downloads.measure,
         "down-peer": down_peer.measure,
         "dead-peer": dead_peer.measure,
+        "mount": mount.measure,
     }
     rows: list[Row] = []
     for name, measure in parts.items():
