@@ -141,13 +141,44 @@ async def test_the_secret_is_exchanged_by_a_signed_form(fetch: Fetch, away: Simu
 
 
 @pytest.mark.spec("CODE-8")
-async def test_a_token_is_held_until_shortly_before_its_end(fetch: Fetch, away: SimulatedServer, time: SimulatedTime) -> None:
+async def test_a_token_is_renewed_behind_before_its_end(
+    fetch: Fetch, away: SimulatedServer, home: Home, time: SimulatedTime
+) -> None:
     first = await fetch()
     time.advance(239)
     assert await fetch() is first
+    await home.settle()
+    assert len(away.got("/ocm/token")) == 1
     time.advance(1)
+    assert [await fetch() for _ in range(3)] == [first] * 3, "nobody waits for the new one"
+    await home.settle()
+    assert len(away.got("/ocm/token")) == 2, "asked for once for all of them"
     assert (await fetch()).reveal() == "token-2"
     assert (await fetch(code="another")).reveal() == "token-3"
+
+
+@pytest.mark.spec("CODE-8")
+async def test_a_token_about_to_end_is_not_sent(fetch: Fetch, time: SimulatedTime) -> None:
+    await fetch()
+    time.advance(285)
+    assert (await fetch()).reveal() == "token-2"
+
+
+async def test_a_renewal_that_fails_is_tried_again_but_not_with_every_request(
+    fetch: Fetch, away: SimulatedServer, home: Home, time: SimulatedTime
+) -> None:
+    first = await fetch()
+    away.route("POST", "/ocm/token", lambda _: answer(503))
+    time.advance(240)
+    for _ in range(3):
+        assert await fetch() is first
+        await home.settle()
+    assert len(away.got("/ocm/token")) == 2
+    time.advance(5)
+    away.route("POST", "/ocm/token", away._token)
+    assert await fetch() is first
+    await home.settle()
+    assert (await fetch()).reveal() == "token-2"
 
 
 @pytest.mark.spec("CODE-8")

@@ -1,13 +1,13 @@
 """Short-lived access tokens: issued to Receiving Servers, and fetched from Sending Servers.
 
 Section "Code Flow". Rules kept here: only the server that a share was sent to gets a token for it; a token carries no authority
-of its own (design decision 8); a new token is fetched before the old one ends, once for many requests (CODE-8); tokens live in
-memory only.
+of its own (design decision 8); a new token is fetched before the old one ends, once for many requests, and behind as long as the
+old one still opens (CODE-8); tokens live in memory only.
 """
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.code_flow import (
     FORM,
@@ -28,16 +28,20 @@ from opencloudmesh.services.ports import Clock, Database, NewToken, TokenIssuer
 from opencloudmesh.services.records import OutgoingShare, Secret
 
 _RENEW_AT = 0.8
+_SPENT_AT = 0.95
+"""From this part of its life on, a token is not sent any more: it could end on its way."""
+_TRY_AGAIN_SECONDS = 5.0
 _MAX_TOKENS = 10_000
 _DROP_EVERY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A token of ours at a Sending Server; `renew_at` comes well before it ends."""
+    """A token of ours at a Sending Server; `renew_at` comes well before it ends, `spent_at` shortly before."""
 
     token: Secret
     renew_at: float
+    spent_at: float
     ends_at: float
 
 
@@ -134,20 +138,25 @@ class CodeFlow:
         Raises `PeerUnreachable`, `PeerRefused` (token-refused, answer-invalid, http-...).
         """
         key = f"{host} {code.reveal()}"
-        held = self._held.get(key)
-        if held and held.token != refused and held.renew_at > self._clock():
+        held, now = self._held.get(key), self._clock()
+        if held and held.token != refused and held.spent_at > now:
+            if held.renew_at <= now:
+                self._fetching(key, host, token_end_point, code)
             return held.token
+        return await asyncio.shield(self._fetching(key, host, token_end_point, code))
+
+    def _fetching(self, key: str, host: str, token_end_point: str, code: Secret) -> "asyncio.Task[Secret]":
         task = self._running.get(key)
         if task is None:
-            task = asyncio.create_task(self._fetch(key, host, token_end_point, code))
-            self._running[key] = task
+            task = self._running[key] = asyncio.create_task(self._fetch(key, host, token_end_point, code), name="fetch a token")
             task.add_done_callback(lambda done: self._ended(key, done))
-        return await asyncio.shield(task)
+        return task
 
     def _ended(self, key: str, task: "asyncio.Task[Secret]") -> None:
         self._running.pop(key, None)
-        if not task.cancelled():
-            task.exception()
+        held = self._held.get(key)
+        if not task.cancelled() and task.exception() is not None and held is not None:
+            self._held[key] = replace(held, renew_at=self._clock() + _TRY_AGAIN_SECONDS)  # not with every request
 
     async def _fetch(self, key: str, host: str, token_end_point: str, code: Secret) -> Secret:
         body = build_token_request(code.reveal(), self._own_host)
@@ -157,7 +166,8 @@ class CodeFlow:
             raise refusal(f"{host} gives no access token (HTTP {answer.status}).", code="token-refused", status=answer.status)
         granted = parse_token_answer(answer.body)
         now = self._clock()
-        held = _Held(Secret(granted.access_token), now + granted.expires_in * _RENEW_AT, now + granted.expires_in)
+        life = granted.expires_in
+        held = _Held(Secret(granted.access_token), now + life * _RENEW_AT, now + life * _SPENT_AT, now + life)
         self._drop_ended(now)
         self._held[key] = held
         self._held.move_to_end(key)

@@ -1,0 +1,198 @@
+"""A tree on another server with a memory: a listing that was seen before is shown again after one question.
+
+How it works
+
+- Looking at a folder (PROPFIND of Depth 0) and then listing it is what every WebDAV client causes. If the folder has the ETag
+  that it had when it was listed, the listing of then is right: nothing more is asked.
+- Reading that may be a little old (`may_be_remembered`: a PROPFIND without conditions) is answered at once from what was right a
+  moment ago, and the folder is looked at behind, once for many. Whatever writes, or has conditions, asks the owner's server.
+- Folder ETags are believed until one is found wrong: now and then a folder that was shown by its ETag alone is listed behind. If
+  it differs while the ETag has stayed, every listing of this share is asked for anew from then on. A folder without an ETag
+  always is.
+- A change of ours forgets what it touches, before and after; what was asked for in between is not kept.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from opencloudmesh.protocol.errors import NotFound, OCMError
+from opencloudmesh.services.ports import Entry, OpenFile, Storage
+from opencloudmesh.services.resource_access.closing import closing
+from opencloudmesh.services.resource_access.tree_memory import Listing, ShareMemory
+
+_AT_ONCE = 64
+"""Looks behind at one time; more are made in front."""
+_REFRESH_SECONDS = 1.0
+"""What was right so short a time ago is not looked at behind."""
+
+_remembered_suffices: ContextVar[bool] = ContextVar("remembered_suffices", default=False)
+
+
+@contextmanager
+def may_be_remembered() -> Iterator[None]:
+    """Within: the answer may be a few seconds old."""
+    token = _remembered_suffices.set(True)
+    try:
+        yield
+    finally:
+        _remembered_suffices.reset(token)
+
+
+class Behind:
+    """Looks that nobody waits for: one for each place at a time, and not too many."""
+
+    def __init__(self) -> None:
+        self._running: dict[tuple[int, str], asyncio.Task[None]] = {}
+
+    def look(self, share_id: int, path: str, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Have it done; False where there are too many already."""
+        key = (share_id, path)
+        if key in self._running:
+            return True
+        if len(self._running) >= _AT_ONCE:
+            return False
+        task = self._running[key] = asyncio.create_task(work(), name=f"look again at share {share_id}")
+        task.add_done_callback(lambda _: self._running.pop(key, None))
+        return True
+
+    async def aclose(self) -> None:
+        """End them."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+class RememberingTree:
+    """`Storage` over the tree of a received share, for one request; see the module."""
+
+    def __init__(self, storage: Storage, memory: ShareMemory, behind: Behind, *, share_id: int, stale_seconds: float) -> None:
+        self._storage = storage
+        self._memory = memory
+        self._behind = behind
+        self._share_id = share_id
+        self._stale_seconds = stale_seconds
+        self._looked: dict[str, tuple[Entry, int]] = {}
+        """Folders that this request has looked at, and when in the count of our changes."""
+        self._recalled: set[str] = set()
+        """Paths that were shown from memory."""
+
+    # ------------------------------------------------------------ reading
+    async def entry(self, path: str) -> Entry:
+        known = self._memory.recent(path, self._stale_seconds) if _remembered_suffices.get() else None
+        if known is not None and self._refresh(path):
+            self._recalled.add(path)
+            return known
+        since = self._memory.change
+        entry = await self._look(path, since)
+        if entry.is_folder:
+            self._looked[path] = (entry, since)
+        return entry
+
+    async def _look(self, path: str, since: int) -> Entry:
+        try:
+            entry = await self._storage.entry(path)
+        except NotFound:
+            if path:
+                self._memory.forget(path)
+            raise
+        self._memory.saw(entry, since)
+        return entry
+
+    async def list(self, path: str) -> AsyncIterator[Entry]:
+        known = self._known(path)
+        if known is not None:
+            for entry in known.values():
+                yield entry
+            return
+        folder, since = self._looked.pop(path, (None, 0))
+        children: dict[str, Entry] | None = {} if folder is not None else None
+        async with closing(self._storage.list(path)) as entries:
+            async for entry in entries:
+                if children is not None:
+                    children[entry.path] = entry
+                    if self._memory.is_too_long(len(children)):
+                        children = None
+                yield entry
+        if folder is not None and children is not None:
+            self._memory.listed(folder, children, since)
+
+    def _known(self, path: str) -> Mapping[str, Entry] | None:
+        """The listing from memory, if it is right, or recent enough where that suffices."""
+        seen = self._memory.seen(path)
+        if seen is None or seen.listing is None:
+            return None
+        if path in self._recalled:
+            return seen.listing.children
+        looked = self._looked.get(path)
+        if looked is None or self._memory.is_distrusted or not _vouches(looked[0], seen.listing):
+            return None
+        if self._memory.needs_verifying(seen.listing):
+            self._behind.look(self._share_id, path, lambda: self._verify(path))
+        return seen.listing.children
+
+    async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
+        return await self._storage.open(path, start, length)
+
+    # ------------------------------------------------------------ behind
+    def _refresh(self, path: str) -> bool:
+        """Have a path looked at behind that is shown from memory; False where that cannot be."""
+        if self._memory.recent(path, _REFRESH_SECONDS) is not None:
+            return True
+        return self._behind.look(self._share_id, path, lambda: self._look_again(path))
+
+    async def _look_again(self, path: str) -> None:
+        before = self._memory.seen(path)
+        since = self._memory.change
+        try:
+            entry = await self._look(path, since)
+            had_listing = before is not None and before.listing is not None
+            if had_listing and entry.is_folder and self._has_lost_listing(path):
+                await self._list_behind(path, entry, since)
+        except OCMError:  # whoever asks next hears of it
+            return
+
+    def _has_lost_listing(self, path: str) -> bool:
+        seen = self._memory.seen(path)
+        return self._memory.is_distrusted or seen is None or seen.listing is None
+
+    async def _list_behind(self, path: str, folder: Entry, since: int) -> dict[str, Entry]:
+        children = await self._children(path)
+        self._memory.listed(folder, children, since)
+        return children
+
+    async def _children(self, path: str) -> dict[str, Entry]:
+        async with closing(self._storage.list(path)) as entries:
+            return {entry.path: entry async for entry in entries}
+
+    async def _verify(self, path: str) -> None:
+        """List a folder whose ETag says that its listing is right; look at the folder once more, for it may change meanwhile."""
+        before, since = self._memory.seen(path), self._memory.change
+        if before is None or before.listing is None:
+            return
+        try:
+            children = await self._children(path)
+            folder = await self._storage.entry(path)
+        except OCMError:
+            return
+        if since != self._memory.change or not _vouches(folder, before.listing):
+            return
+        if children != before.listing.children:
+            self._memory.distrust()
+        self._memory.verified(folder, children, before.listing, since)
+
+    # ------------------------------------------------------------ writing
+    async def make_folder(self, path: str) -> None:
+        with self._memory.changing(path):
+            await self._storage.make_folder(path)
+
+    async def set_modified(self, path: str, at: float) -> None:
+        with self._memory.changing(path):
+            await self._storage.set_modified(path, at)
+
+
+def _vouches(folder: Entry, listing: Listing) -> bool:
+    return folder.is_folder and bool(folder.etag) and folder.etag == listing.etag

@@ -1,0 +1,202 @@
+"""What was seen of the trees of other servers: entries and listings, bounded in number and in bytes, the oldest use goes first.
+
+Rules kept here: what was seen before a change of ours is never kept after it; a listing counts as right as long as its folder
+has the same ETag, but only for a share whose folder ETags have not been found to stay the same while a child changed.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+from opencloudmesh.services.ports import Clock, Entry
+
+_BYTES_OF_ENTRY = 400
+"""What an entry takes besides its texts, about."""
+_MOST_SHARES = 10_000
+_VERIFY_FIRST = 60.0
+_VERIFY_MAX = 86400.0
+
+
+@dataclass(slots=True)
+class Listing:
+    """The children of a folder, by path, and the folder's ETag from before they were listed."""
+
+    etag: str
+    children: Mapping[str, Entry]
+    listed_at: float
+    verify_after: float = _VERIFY_FIRST
+
+
+@dataclass(slots=True)
+class Seen:
+    """An entry as it was at `checked_at`; for a folder perhaps its listing, which was right at that time too."""
+
+    entry: Entry
+    checked_at: float
+    listing: Listing | None = None
+
+    @property
+    def entries(self) -> int:
+        return 1 + (len(self.listing.children) if self.listing else 0)
+
+
+@dataclass(slots=True)
+class _Share:
+    """The paths that are remembered, when something was last changed by us, and whether its folder ETags were found wrong."""
+
+    paths: set[str] = field(default_factory=set)
+    change: int = 0
+    is_distrusted: bool = False
+
+
+class TreeMemory:
+    """Of all received shares together; `of` gives the part of one share."""
+
+    def __init__(self, *, clock: Clock, most_entries: int = 200_000, most_bytes: int = 64 << 20) -> None:
+        self.clock = clock
+        self.most_entries = most_entries
+        self.most_bytes = most_bytes
+        self.entries = 0
+        self.bytes = 0
+        self._seen: OrderedDict[tuple[int, str], tuple[Seen, int]] = OrderedDict()
+        self._shares: OrderedDict[int, _Share] = OrderedDict()
+        self._changes = count(1)
+
+    def of(self, share_id: int) -> "ShareMemory":
+        return ShareMemory(self, share_id)
+
+    # ------------------------------------------------------------ for ShareMemory
+    def share(self, share_id: int) -> _Share:
+        found = self._shares.get(share_id)
+        if found is None:
+            # a number of its own: who began before this share was forgotten keeps nothing
+            found = self._shares[share_id] = _Share(change=next(self._changes))
+            if len(self._shares) > _MOST_SHARES:
+                oldest, forgotten = self._shares.popitem(last=False)
+                self._drop((oldest, path) for path in list(forgotten.paths))
+        self._shares.move_to_end(share_id)
+        return found
+
+    def get(self, share_id: int, path: str) -> Seen | None:
+        found = self._seen.get((share_id, path))
+        if found is None:
+            return None
+        self._seen.move_to_end((share_id, path))
+        return found[0]
+
+    def put(self, share_id: int, path: str, seen: Seen) -> None:
+        self._drop([(share_id, path)])
+        size = sum(_size(entry) for entry in (seen.listing.children.values() if seen.listing else ())) + _size(seen.entry)
+        if size > self.most_bytes // 2 or seen.entries > self.most_entries // 2:
+            return  # one folder leaves room for others
+        self._seen[share_id, path] = (seen, size)
+        self.share(share_id).paths.add(path)
+        self.entries += seen.entries
+        self.bytes += size
+        while self.entries > self.most_entries or self.bytes > self.most_bytes:
+            self._drop([next(iter(self._seen))])
+
+    def change(self, share_id: int, paths: Iterable[str]) -> None:
+        """These paths, what lies below them and the folders above them are not what they were."""
+        share = self.share(share_id)
+        share.change = next(self._changes)
+        gone = {path for changed in paths for path in share.paths if _touches(changed, path)}
+        self._drop((share_id, path) for path in gone)
+
+    def _drop(self, keys: Iterable[tuple[int, str]]) -> None:
+        for key in keys:
+            found = self._seen.pop(key, None)
+            if found is not None:
+                self.entries -= found[0].entries
+                self.bytes -= found[1]
+                if (share := self._shares.get(key[0])) is not None:
+                    share.paths.discard(key[1])
+
+
+class ShareMemory:
+    """What is remembered of one share."""
+
+    def __init__(self, memory: TreeMemory, share_id: int) -> None:
+        self._memory = memory
+        self._id = share_id
+
+    @property
+    def change(self) -> int:
+        """A number that changes with every change of ours."""
+        return self._memory.share(self._id).change
+
+    @property
+    def is_distrusted(self) -> bool:
+        """Whether a folder of this share kept its ETag while a child changed."""
+        return self._memory.share(self._id).is_distrusted
+
+    def distrust(self) -> None:
+        self._memory.share(self._id).is_distrusted = True
+
+    @contextmanager
+    def changing(self, *paths: str) -> Iterator[None]:
+        """Around a change of ours: nothing is remembered of these places that was seen before its end."""
+        self._memory.change(self._id, paths)
+        try:
+            yield
+        finally:
+            self._memory.change(self._id, paths)
+
+    def recent(self, path: str, seconds: float) -> Entry | None:
+        """An entry that was right at most so long ago."""
+        oldest = self._memory.clock() - seconds
+        seen = self._memory.get(self._id, path)
+        if seen is not None and seen.checked_at > oldest:
+            return seen.entry
+        above = self._memory.get(self._id, path.rpartition("/")[0]) if path else None
+        if above is not None and above.listing is not None and above.checked_at > oldest:
+            return above.listing.children.get(path)
+        return None
+
+    def seen(self, path: str) -> Seen | None:
+        """What is remembered of a path."""
+        return self._memory.get(self._id, path)
+
+    def saw(self, entry: Entry, since: int) -> None:
+        """The entry was asked for when `change` was `since`; a listing whose folder has another ETag now is forgotten."""
+        if since != self.change:
+            return
+        known = self.seen(entry.path)
+        listing = known.listing if known is not None and entry.is_folder else None
+        if listing is not None and not (entry.etag and entry.etag == listing.etag):
+            listing = None
+        self._memory.put(self._id, entry.path, Seen(entry, self._memory.clock(), listing))
+
+    def listed(self, folder: Entry, children: Mapping[str, Entry], since: int, *, verify_after: float = _VERIFY_FIRST) -> None:
+        """The children were listed after the folder was looked at, which was when `change` was `since`."""
+        if since == self.change:
+            now = self._memory.clock()
+            self._memory.put(self._id, folder.path, Seen(folder, now, Listing(folder.etag, children, now, verify_after)))
+
+    def is_too_long(self, entries: int) -> bool:
+        """Whether a listing of so many entries would not be kept."""
+        return entries >= self._memory.most_entries // 2
+
+    def needs_verifying(self, listing: Listing) -> bool:
+        """Whether the folder's ETag alone has vouched for the listing for long."""
+        return self._memory.clock() >= listing.listed_at + listing.verify_after
+
+    def verified(self, folder: Entry, children: Mapping[str, Entry], before: Listing, since: int) -> None:
+        """The ETag had vouched for it rightly; the next time it is believed for longer."""
+        self.listed(folder, children, since, verify_after=min(_VERIFY_MAX, 2 * before.verify_after))
+
+    def forget(self, path: str) -> None:
+        """It is not there any more."""
+        self._memory.change(self._id, (path,))
+
+
+def _size(entry: Entry) -> int:
+    return _BYTES_OF_ENTRY + 2 * (len(entry.path) + len(entry.etag) + len(entry.content_type))
+
+
+def _touches(changed: str, path: str) -> bool:
+    return (
+        path == changed or not path or not changed or path.startswith(f"{changed}/") or changed.startswith(f"{path}/")
+    )
