@@ -1,6 +1,7 @@
 """The WebDAV client: against the real server over loopback, and against peers that lie."""
 
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from opencloudmesh.adapters.http_client import GuardedHttpClient
+from opencloudmesh.adapters.http_client import GuardedHttpClient, open_socket
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.adapters.storage.local import LocalStorage
 from opencloudmesh.protocol.errors import (
@@ -249,6 +250,35 @@ async def test_the_authorization_is_renewed_once(remote: RemoteStorage, root: Pa
     assert (caught.value.code, caught.value.status, wallet.renewals) == ("http-401", 401, 1)
 
 
+async def test_one_connection_serves_request_after_request(
+    site: Any, root: Path, serve: Callable[[Any], str], wallet: Wallet
+) -> None:
+    made = 0
+
+    def counting(info: Any) -> socket.socket:
+        nonlocal made
+        made += 1
+        return open_socket(info)
+
+    client = GuardedHttpClient([LOOPBACK], new_socket=counting)
+    remote = RemoteStorage(client, f"{serve(site.app)}/dav/ocm/t/", wallet.authorize)
+    try:
+        for number in range(5):
+            await remote.make_folder(f"d{number}")
+            await remote.write(f"d{number}/f", chunks_of(b"x"), size=1)
+            await remote.write(f"d{number}/big", chunks_of(BIG), size=len(BIG))
+            assert await names(remote, f"d{number}") == {f"d{number}/f", f"d{number}/big"}
+            assert await read(remote, f"d{number}/big") == BIG
+            assert (await remote.entry(f"d{number}/f")).size == 1
+            with pytest.raises(NotFound):
+                await remote.entry("nothing")
+            await remote.move(f"d{number}", f"e{number}")
+            await remote.remove(f"e{number}")
+    finally:
+        await client.aclose()
+    assert made == 1
+
+
 async def test_a_share_of_one_file(make_site: Any, root: Path, serve: Callable[[Any], str], http: GuardedHttpClient) -> None:
     (root / "report.txt").write_bytes(BIG)
 
@@ -365,14 +395,39 @@ async def test_only_direct_children_are_taken() -> None:
             response("/dav/r%20oot/" + "x" * 256),
             response("/dav/other/x"),
             response("/etc/passwd"),
-            response("relative"),
+            response("relative%20name"),
+            response("./dotted"),
+            response("sub/grandchild"),
+            response("../up"),
+            response("mailto:x"),
+            response("//elsewhere.example/x"),
+            response("/dav/r%20oot/a#b?c"),
+            response("/dav/r%20oot/100%"),
+            response("/dav/r%20oot/dots..."),
             response(""),
             response("http://[/x"),
             response("/dav/r%20oot/%2e"),
         )
     )
     found = [entry async for entry in remote.list("")]
-    assert [(entry.path, entry.is_folder) for entry in found] == [("good", False), ("full url", False), ("d", True)]
+    assert [(entry.path, entry.is_folder) for entry in found] == [
+        ("good", False),
+        ("full url", False),
+        ("d", True),
+        ("relative name", False),
+        ("dotted", False),
+        ("a#b?c", False),
+        ("100%", False),
+        ("dots...", False),
+    ]
+
+
+@pytest.mark.parametrize("form", ["/dav/%C3%A9/", "/dav/e%CC%81/", "/dav/\u00e9/", "/%64av/%c3%a9", "https://x.example:8443/dav/%C3%A9/"])
+async def test_a_folder_whose_own_name_is_written_differently(form: str) -> None:
+    """The names below it are what the server says, byte for byte."""
+    peer = SimulatedPeer([multistatus(response(form, folder=True), response(f"{form.rstrip('/')}/e%CC%81"))])
+    remote = RemoteStorage(peer, "https://peer.example/dav/%C3%A9", authorize)
+    assert await names(remote) == {"e\u0301"}
 
 
 async def test_children_that_the_peer_cannot_read_are_left_out() -> None:
@@ -426,6 +481,22 @@ async def test_endless_listings_are_cut(monkeypatch: pytest.MonkeyPatch) -> None
     remote, _ = lying(multistatus(SELF, *(response(f"/dav/r%20oot/{number}") for number in range(1000))))
     with pytest.raises(PeerRefused):
         await names(remote)
+
+
+async def test_answers_that_drip_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opencloudmesh.webdav.client.PACE_SECONDS", 0.0)
+    monkeypatch.setattr("opencloudmesh.webdav.client._BYTES_PER_SECOND", 1e12)
+    for work in (lambda remote: names(remote), lambda remote: remote.entry("")):
+        remote, _ = lying((207, {}, [bytes([one]) for one in b"<multistatus xmlns='DAV:'>" + b" " * 1000]))
+        with pytest.raises(PeerUnreachable) as caught:
+            await work(remote)
+        assert caught.value.code == "idle-timeout"
+
+
+async def test_what_follows_an_entry_is_not_waited_for() -> None:
+    remote, peer = lying(multistatus(SELF), fault=PeerUnreachable("It broke off.", code="connection-lost"))
+    assert (await remote.entry("")).is_folder
+    assert len(peer.asked) == 1
 
 
 @pytest.mark.parametrize(

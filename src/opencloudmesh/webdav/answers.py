@@ -23,6 +23,9 @@ _CHALLENGES: Final = (("www-authenticate", "Bearer"), ("www-authenticate", 'Basi
 _RETRY_SECONDS: Final = 30
 """Where nobody knows when another server will be back."""
 
+_PASSED_ON: Final = frozenset({416, 429})
+"""What another server answers is about this request, and means the same to the client."""
+
 Headers = Iterable[tuple[str, str]]
 
 
@@ -71,6 +74,8 @@ def _status_of(error: OCMError) -> int:
             # not 502 or 504: for sync clients 503 is this folder's own trouble, the others that of the whole server
             return 503
         case PeerRefused():
+            if error.status in _PASSED_ON:
+                return error.status
             return 503 if error.status >= 400 else 502
         case _:
             return 500

@@ -4,12 +4,14 @@ The peer is not trusted: of its answers only names that are single segments, who
 are taken, and everything is read as it comes. The root may be a file: then "" is that file.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
 
-from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput, OCMError, PeerRefused
+from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput, OCMError, PeerRefused, PeerUnreachable
 from opencloudmesh.services.ports import ABSENT, Entry, HttpClient, HttpStream, Quota
 from opencloudmesh.webdav.client_answers import (
     PROPERTIES,
@@ -30,7 +32,7 @@ from opencloudmesh.webdav.elements import (
     build_propertyupdate,
     build_propfind,
 )
-from opencloudmesh.webdav.hrefs import href_names, path_of, quote_path
+from opencloudmesh.webdav.hrefs import href_names, names_below, path_of, quote_path
 from opencloudmesh.webdav.streams import closed_at_end
 
 Authorize = Callable[[bool], Awaitable[str]]
@@ -39,6 +41,11 @@ SMALL: Final = 1 << 20
 """Files up to this size are sent in one piece, and again after a renewed authorization."""
 MAX_LISTING: Final = 1 << 28
 MAX_SMALL: Final = 1 << 16
+PACE_SECONDS: Final = 30.0
+"""From then on an answer in XML must have come at a least pace."""
+
+_BYTES_PER_SECOND: Final = 256
+_REST_SECONDS: Final = 0.5
 
 _XML: Final = {"content-type": "application/xml; charset=utf-8"}
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
@@ -63,29 +70,32 @@ class RemoteStorage:
                 stream = await stack.enter_async_context(self._propfind(url + "/", "0"))
             await _expect(stream, 207)
             async with closed_at_end(_responses(stream)) as responses:
-                async for response in responses:
-                    if 200 <= response.status < 300:
-                        return entry_of(response, path)
-                    raise said_of(response)
-        raise invalid_answer("it describes nothing")
+                response = await anext(responses, None)
+                await _pass_rest(responses)
+        if response is None:
+            raise invalid_answer("it describes nothing")
+        if not 200 <= response.status < 300:
+            raise said_of(response)
+        return entry_of(response, path)
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         """The children, by PROPFIND of Depth 1, as they come in."""
         here = self._names(path)
         url = self._url(path)
         is_below = False
+        prefix = f"{path}/" if path else ""
         async with self._propfind(url if url.endswith("/") else url + "/", "1") as stream:
             await _expect(stream, 207)
             async for response in _responses(stream):
-                names = href_names(response.href)
-                if names is None or names[: len(here)] != here:
+                names = href_names(response.href, here)
+                below = names_below(names, here) if names is not None else None
+                if below is None:
                     continue
                 is_below = True
-                if names == here and not entry_of(response, path).is_folder:
+                if not below and not entry_of(response, path).is_folder:
                     raise Conflict("This is not a folder.", code="not-a-folder")
-                if len(names) == len(here) + 1 and 200 <= response.status < 300:
-                    below = names[len(self._root_names) :]
-                    yield entry_of(response, path_of(below))
+                if len(below) == 1 and 200 <= response.status < 300:
+                    yield entry_of(response, prefix + path_of(below))
         if not is_below:
             raise invalid_answer("none of its paths lies below the folder that was asked for")
 
@@ -314,12 +324,11 @@ async def _small_body(stream: HttpStream) -> bytes:
 
 async def _responses(stream: HttpStream) -> AsyncIterator[DavResponse]:
     reader = MultistatusReader()
-    total = 0
+    pace = _Pace()
     try:
         async with closed_at_end(stream.chunks()) as chunks:
             async for chunk in chunks:
-                total += len(chunk)
-                if total > MAX_LISTING:
+                if pace.count(len(chunk)) > MAX_LISTING:
                     raise PeerRefused("The other server's listing is too long.", code="answer-invalid", status=stream.status)
                 for response in reader.feed(chunk):
                     yield response
@@ -327,3 +336,27 @@ async def _responses(stream: HttpStream) -> AsyncIterator[DavResponse]:
             yield response
     except XmlFault as fault:
         raise invalid_answer("it is no multistatus") from fault
+
+
+class _Pace:
+    """An answer in XML that comes so slowly that nobody waits for it is as good as none."""
+
+    def __init__(self) -> None:
+        self._began = asyncio.get_running_loop().time()
+        self._bytes = 0
+
+    def count(self, more: int) -> int:
+        """All bytes so far; raises `PeerUnreachable` (idle-timeout)."""
+        self._bytes += more
+        seconds = asyncio.get_running_loop().time() - self._began
+        if seconds > PACE_SECONDS and self._bytes < seconds * _BYTES_PER_SECOND:
+            raise PeerUnreachable("The other server's answer takes too long.", code="idle-timeout")
+        return self._bytes
+
+
+async def _pass_rest(responses: AsyncIterator[DavResponse]) -> None:
+    """Read an answer to its end, so that its connection can be used again; not at any price."""
+    with contextlib.suppress(TimeoutError, OCMError):
+        async with asyncio.timeout(_REST_SECONDS):
+            async for _ in responses:
+                await _pass_rest(responses)

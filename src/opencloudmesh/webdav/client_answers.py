@@ -120,7 +120,7 @@ def http_refusal(status: int, headers: Mapping[str, str], body: bytes, *, makes:
         case 409 | 423:
             return Conflict("The other server has it in a state that does not allow this.", code=code)
         case 507:
-            return StorageFull("The other server has no space left.", code=code)
+            return StorageFull("The owner's storage at the other server is full.", code=code)
     retry_after = headers.get("retry-after", "")
     wait = float(retry_after) if _NUMBER.fullmatch(retry_after) else None
     why = f"{sentence_told} ({told})" if told else ""

@@ -1,10 +1,16 @@
 """Paths that a peer's WebDAV server states, and those that we ask it for: single names, percent-encoded once."""
 
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+import re
+import unicodedata
+from urllib.parse import quote, unquote_to_bytes
 
 from opencloudmesh.protocol.errors import AccessDenied
 
 MAX_NAME = 255
+
+Names = tuple[bytes, ...]
+
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 
 
 def is_name(raw: bytes) -> bool:
@@ -23,21 +29,36 @@ def quote_path(path: str) -> str:
     return quote(raw, safe="/")
 
 
-def href_names(href: str) -> tuple[bytes, ...] | None:
+def href_names(href: str, base: Names = ()) -> Names | None:
     """The decoded names of an href's path, without empty ones; None if it is none or one of them is no name.
 
-    Of an absolute URL only the path counts: whatever is made of it is asked from the server that we know.
+    Of an absolute URL only the path counts: whatever is made of it is asked from the server that we know. A relative path
+    begins at `base`. There is no query in an href: servers that do not encode `?` and `#` mean a name.
     """
-    try:
-        path = urlsplit(href).path
-    except ValueError:
+    if (origin := _ORIGIN.match(href)) is not None:
+        href = href[origin.end() :] or "/"
+    elif not href.startswith("/"):
+        href = href.removeprefix("./")
+        if not href or ":" in href.partition("/")[0]:
+            return None
+    names = tuple(unquote_to_bytes(part) for part in href.split("/") if part)
+    if not all(map(is_name, names)):
         return None
-    if not path.startswith("/"):
-        return None
-    names = tuple(unquote_to_bytes(part) for part in path.split("/") if part)
-    return names if all(map(is_name, names)) else None
+    return names if href.startswith("/") else base + names
 
 
-def path_of(names: tuple[bytes, ...]) -> str:
+def names_below(names: Names, folder: Names) -> Names | None:
+    """The names below a folder, or None where they lead elsewhere; the folder's own may come in another Unicode form."""
+    own = names[: len(folder)]
+    if own != folder and [_composed(name) for name in own] != [_composed(name) for name in folder]:
+        return None
+    return names[len(folder) :]
+
+
+def _composed(name: bytes) -> str:
+    return unicodedata.normalize("NFC", name.decode("utf-8", "surrogateescape"))
+
+
+def path_of(names: Names) -> str:
     """A relative path of these names."""
     return b"/".join(names).decode("utf-8", "surrogateescape")

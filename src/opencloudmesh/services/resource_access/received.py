@@ -40,6 +40,7 @@ _FRUITLESS_SECONDS = 60.0
 _LEARNING = 256
 _LEARNING_OF_PEER = 4
 _AWAY = (PeerUnreachable, PeerRefused)
+_TOO_OFTEN = 429
 
 T = TypeVar("T")
 Authorize = Callable[[bool], Awaitable[str]]
@@ -211,8 +212,10 @@ class _Watch:
         self._share = replace(self._share, unavailable_since=None if isinstance(finding, Answered) else since or 0.0)
 
     async def fault(self, error: OCMError, *, at_root: bool = False) -> None:
+        if isinstance(error, PeerDown) or (isinstance(error, PeerRefused) and error.status == _TOO_OFTEN):
+            return  # it was not asked, or is there and well
         finding = finding_of(error, at_root=at_root)
-        if finding is not None and not isinstance(error, PeerDown):
+        if finding is not None:
             await self.note(finding)
 
     async def over(self, work: Awaitable[T], *, at_root: bool = False) -> T:
