@@ -422,7 +422,9 @@ async def test_only_direct_children_are_taken() -> None:
     ]
 
 
-@pytest.mark.parametrize("form", ["/dav/%C3%A9/", "/dav/e%CC%81/", "/dav/\u00e9/", "/%64av/%c3%a9", "https://x.example:8443/dav/%C3%A9/"])
+@pytest.mark.parametrize(
+    "form", ["/dav/%C3%A9/", "/dav/e%CC%81/", "/dav/\u00e9/", "/%64av/%c3%a9", "https://x.example:8443/dav/%C3%A9/"]
+)
 async def test_a_folder_whose_own_name_is_written_differently(form: str) -> None:
     """The names below it are what the server says, byte for byte."""
     peer = SimulatedPeer([multistatus(response(form, folder=True), response(f"{form.rstrip('/')}/e%CC%81"))])

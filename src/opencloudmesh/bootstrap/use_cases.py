@@ -198,6 +198,7 @@ class UseCases(Outside):
             remote_storage_for=self._remote_storage_for,
             clock=self.clock,
             origin_of=self.http.origin_of,
+            stale_seconds=self.settings.availability.stale_seconds,
         )
         self._stack.push_async_callback(received.aclose)
         return received

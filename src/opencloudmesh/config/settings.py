@@ -59,6 +59,9 @@ class AvailabilitySettings:
     probe_max: float = _setting(3600.0, "The longest pause between two such questions, in seconds.", least=0.01)
     refusals: int = _setting(5, "So many refusals (404, 403) of a server in good order mark a share as revoked ...", least=1)
     refusal_seconds: float = _setting(86400.0, "... when they are spread over at least so many seconds.", least=0)
+    stale_seconds: float = _setting(
+        5.0, "A folder of another server is shown as it was up to so many seconds ago, and looked at meanwhile.", least=0
+    )
 
 
 @dataclass(frozen=True, slots=True)

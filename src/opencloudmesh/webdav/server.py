@@ -5,6 +5,7 @@ The gate of the tree runs before anything else, for every method, at every reque
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -12,8 +13,10 @@ from starlette.types import Receive, Scope, Send
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.services.exchanges import refused_with
 from opencloudmesh.services.ports import DavTree, Entry
+from opencloudmesh.services.resource_access import may_be_remembered
 from opencloudmesh.webdav import reading, writing
 from opencloudmesh.webdav.answers import XML, Answer, DavRefusal, answer_of, raw_headers, send_answer
+from opencloudmesh.webdav.conditions import has_conditions
 from opencloudmesh.webdav.elements import MULTISTATUS_END, MULTISTATUS_START, PropFind, build_response, parse_propfind
 from opencloudmesh.webdav.properties import Resource, propstats
 from opencloudmesh.webdav.request import ClientGone, DavRequest, join_path, read_headers, read_path, small_body
@@ -110,7 +113,8 @@ async def _propfind(request: DavRequest, tree: DavTree, send: Send) -> None:
     if depth not in ("0", "1"):
         raise DavRefusal(400, "Depth is 0, 1 or infinity.", code="depth-invalid")
     wanted = parse_propfind(await small_body(request.receive))
-    entry = await tree.storage.entry(request.path)
+    with may_be_remembered() if not has_conditions(request.headers) else nullcontext():
+        entry = await tree.storage.entry(request.path)
     blocks = _blocks(_multistatus(request, tree, entry, wanted, children=depth == "1" and entry.is_folder))
     async with closed_at_end(blocks):
         block = await anext(blocks)  # what goes wrong with the first entries still has a status of its own

@@ -5,7 +5,8 @@ Server's: the plan of the draft's steps carried out. `UserTrees` shows a user hi
 """
 
 from opencloudmesh.services.resource_access.received import ReceivedShares, RemoteStorageFor
+from opencloudmesh.services.resource_access.remembering import may_be_remembered
 from opencloudmesh.services.resource_access.shared import SharedTrees
 from opencloudmesh.services.resource_access.user_tree import UserTrees
 
-__all__ = ["ReceivedShares", "RemoteStorageFor", "SharedTrees", "UserTrees"]
+__all__ = ["ReceivedShares", "RemoteStorageFor", "SharedTrees", "UserTrees", "may_be_remembered"]

@@ -9,8 +9,7 @@ steady state a request costs no other.
 import asyncio
 import base64
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
@@ -18,11 +17,8 @@ from opencloudmesh.protocol.availability import Answered, Finding, finding_of
 from opencloudmesh.protocol.discovery import Discovery
 from opencloudmesh.protocol.errors import (
     AccessDenied,
-    ForbiddenByPeer,
     GrantRefused,
-    MissingAtPeer,
     OCMError,
-    PeerDown,
     PeerRefused,
     PeerUnreachable,
 )
@@ -31,16 +27,17 @@ from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.availability import Marks, SeenRoots
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.peers import GONE, Peers
-from opencloudmesh.services.ports import Clock, Entry, OpenFile, Quota, Storage
+from opencloudmesh.services.ports import Clock, Storage
 from opencloudmesh.services.records import IncomingShare, Secret
-from opencloudmesh.services.resource_access.closing import closing
+from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree
+from opencloudmesh.services.resource_access.tree_memory import TreeMemory
+from opencloudmesh.services.resource_access.watched import Watch, WatchedTree
 
 _MAX_PLANS = 10_000
 _FRUITLESS_SECONDS = 60.0
 _LEARNING = 256
 _LEARNING_OF_PEER = 4
 _AWAY = (PeerUnreachable, PeerRefused)
-_TOO_OFTEN = 429
 
 T = TypeVar("T")
 Authorize = Callable[[bool], Awaitable[str]]
@@ -65,6 +62,8 @@ class ReceivedShares:
         remote_storage_for: RemoteStorageFor,
         clock: Clock,
         origin_of: Callable[[str], str],
+        memory: TreeMemory | None = None,
+        stale_seconds: float = 0.0,
     ) -> None:
         self.marks = marks
         self.seen = seen
@@ -73,6 +72,9 @@ class ReceivedShares:
         self._remote_storage_for = remote_storage_for
         self._clock = clock
         self._origin_of = origin_of
+        self._memory = memory or TreeMemory(clock=clock)
+        self._stale_seconds = stale_seconds
+        self._behind = Behind()
         self._plans: OrderedDict[int, tuple[Discovery, AccessPlan]] = OrderedDict()
         self._fruitless: OrderedDict[int, float] = OrderedDict()
         self._learning: dict[int, asyncio.Task[None]] = {}
@@ -85,9 +87,11 @@ class ReceivedShares:
         (mfa-required).
         """
         self.marks.check(share)
-        watch = _Watch(self.marks, share)
+        watch = Watch(self.marks, share)
         storage = await watch.asked(self._storage(share))
-        return _Watched(storage, watch, lambda root: self.seen.saw(share, root))
+        watched = WatchedTree(storage, watch, lambda root: self.seen.saw(share, root))
+        stale = self._stale_seconds if self.marks.outage(share) is None else 0.0
+        return RememberingTree(watched, self._memory.of(share.id), self._behind, share_id=share.id, stale_seconds=stale)
 
     async def look(self, share: IncomingShare) -> Finding | None:
         """Ask for the root of a share, whatever is known of it; None where the outcome says nothing of the share."""
@@ -123,6 +127,7 @@ class ReceivedShares:
         for task in learning:
             task.cancel()
         await asyncio.gather(*learning, return_exceptions=True)
+        await self._behind.aclose()
         await self.seen.aclose()
 
     async def _storage(self, share: IncomingShare) -> Storage:
@@ -195,173 +200,3 @@ def _with_secret(plan: AccessPlan) -> str:
     if plan.scheme is Scheme.BEARER:
         return f"Bearer {plan.secret}"
     return "Basic " + base64.b64encode(f"{plan.secret}:".encode()).decode()
-
-
-class _Watch:
-    """Notes whether a share can be reached. Within one request the note may change, so the last one is kept."""
-
-    def __init__(self, marks: Marks, share: IncomingShare) -> None:
-        self._marks = marks
-        self._share = share
-
-    async def note(self, finding: Finding) -> None:
-        since = self._share.unavailable_since
-        if isinstance(finding, Answered) and since is None:
-            return
-        await self._marks.note(self._share, finding)
-        self._share = replace(self._share, unavailable_since=None if isinstance(finding, Answered) else since or 0.0)
-
-    async def fault(self, error: OCMError, *, at_root: bool = False) -> None:
-        if isinstance(error, PeerDown) or (isinstance(error, PeerRefused) and error.status == _TOO_OFTEN):
-            return  # it was not asked, or is there and well
-        finding = finding_of(error, at_root=at_root)
-        if finding is not None:
-            await self.note(finding)
-
-    async def over(self, work: Awaitable[T], *, at_root: bool = False) -> T:
-        try:
-            value = await work
-        except OCMError as error:
-            await self.fault(error, at_root=at_root)
-            if at_root and (instead := _instead_of(error)) is not None:
-                raise instead from error
-            raise
-        await self.note(Answered())
-        return value
-
-    async def asked(self, work: Awaitable[T]) -> T:
-        """Something that comes before any word with the share itself: its success says nothing of it."""
-        try:
-            async with self._marks.asking(self._share):
-                return await work
-        except OCMError as error:
-            await self.fault(error)
-            raise
-
-    async def read(self, work: Awaitable[T], *, at_root: bool) -> T:
-        """A question that is not waited for any longer when the server turns out to be away."""
-
-        async def ask() -> T:
-            async with self._marks.asking(self._share):
-                return await work
-
-        return await self.over(ask(), at_root=at_root)
-
-    async def through(self, items: AsyncIterator[T], *, at_root: bool = False) -> AsyncIterator[T]:
-        try:
-            async with closing(items):
-                async for item in items:
-                    yield item
-        except OCMError as error:
-            await self.fault(error, at_root=at_root)
-            if at_root and (instead := _instead_of(error)) is not None:
-                raise instead from error
-            raise
-
-
-def _instead_of(error: OCMError) -> PeerRefused | None:
-    """The root of a share stays until the share has ended: "not found" would have a sync client remove what it holds of it."""
-    if isinstance(error, MissingAtPeer | ForbiddenByPeer):
-        sentence = f"The other server gives no access to this share now (HTTP {error.peer_status})."
-        return PeerRefused(sentence, code=f"http-{error.peer_status}", status=error.peer_status)
-    return None
-
-
-class _Source:
-    """What is written to a share; its own fault is not that of the share's server."""
-
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = chunks
-        self.fault: OCMError | None = None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._chunks:
-                yield chunk
-        except OCMError as fault:
-            self.fault = fault
-            raise
-
-
-class _WatchedFile:
-    """A remote file whose breaking off is noted."""
-
-    def __init__(self, opened: OpenFile, watch: _Watch) -> None:
-        self.entry = opened.entry
-        self._opened = opened
-        self._watch = watch
-
-    def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
-        return self._watch.through(self._opened.chunks(start, length))
-
-    def fileno(self) -> int | None:
-        return self._opened.fileno()
-
-    async def aclose(self) -> None:
-        await self._opened.aclose()
-
-
-class _Watched:
-    """A remote tree that records whether its server answers."""
-
-    def __init__(self, storage: Storage, watch: _Watch, saw: Callable[[Entry], None]) -> None:
-        self._storage = storage
-        self._watch = watch
-        self._saw = saw
-
-    async def entry(self, path: str) -> Entry:
-        found = await self._watch.read(self._storage.entry(path), at_root=not path)
-        if not path:
-            self._saw(found)
-        return found
-
-    async def list(self, path: str) -> AsyncIterator[Entry]:
-        async with closing(self._watch.through(self._storage.list(path), at_root=not path)) as entries:
-            async for entry in entries:
-                yield entry
-        await self._watch.note(Answered())
-
-    async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
-        opened = await self._watch.read(self._storage.open(path, start, length), at_root=not path)
-        if not path:
-            self._saw(opened.entry)
-        return _WatchedFile(opened, self._watch)
-
-    async def write(
-        self,
-        path: str,
-        chunks: AsyncIterator[bytes],
-        *,
-        size: int | None,
-        modified_at: float | None = None,
-        expected: str | None = None,
-    ) -> tuple[Entry, bool]:
-        source = _Source(chunks)
-        try:
-            written = await self._storage.write(path, source.chunks(), size=size, modified_at=modified_at, expected=expected)
-        except OCMError as error:
-            if error is not source.fault:
-                await self._watch.fault(error)
-            raise
-        await self._watch.note(Answered())
-        if not path:
-            self._saw(written[0])
-        return written
-
-    async def make_folder(self, path: str) -> None:
-        await self._watch.over(self._storage.make_folder(path))
-
-    async def remove(self, path: str, *, expected: str | None = None) -> None:
-        await self._watch.over(self._storage.remove(path, expected=expected))
-
-    async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
-        await self._watch.over(self._storage.copy(source, target, replace=replace, children=children))
-
-    async def move(self, source: str, target: str, *, replace: bool = False) -> None:
-        await self._watch.over(self._storage.move(source, target, replace=replace))
-
-    async def set_modified(self, path: str, at: float) -> None:
-        await self._watch.over(self._storage.set_modified(path, at))
-
-    async def quota(self) -> Quota | None:
-        return await self._storage.quota()

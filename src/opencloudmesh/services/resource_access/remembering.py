@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from opencloudmesh.protocol.errors import NotFound, OCMError
-from opencloudmesh.services.ports import Entry, OpenFile, Storage
+from opencloudmesh.services.ports import Entry, OpenFile, Quota, Storage
 from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.tree_memory import Listing, ShareMemory
 
@@ -82,12 +82,12 @@ class RememberingTree:
 
     # ------------------------------------------------------------ reading
     async def entry(self, path: str) -> Entry:
-        known = self._memory.recent(path, self._stale_seconds) if _remembered_suffices.get() else None
-        if known is not None and self._refresh(path):
-            self._recalled.add(path)
-            return known
         since = self._memory.change
-        entry = await self._look(path, since)
+        entry = self._memory.recent(path, self._stale_seconds) if _remembered_suffices.get() else None
+        if entry is not None and self._refresh(path):
+            self._recalled.add(path)
+        else:
+            entry = await self._look(path, since)
         if entry.is_folder:
             self._looked[path] = (entry, since)
         return entry
@@ -185,6 +185,33 @@ class RememberingTree:
         self._memory.verified(folder, children, before.listing, since)
 
     # ------------------------------------------------------------ writing
+    async def write(
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        modified_at: float | None = None,
+        expected: str | None = None,
+    ) -> tuple[Entry, bool]:
+        with self._memory.changing(path):
+            return await self._storage.write(path, chunks, size=size, modified_at=modified_at, expected=expected)
+
+    async def remove(self, path: str, *, expected: str | None = None) -> None:
+        with self._memory.changing(path):
+            await self._storage.remove(path, expected=expected)
+
+    async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
+        with self._memory.changing(target):
+            await self._storage.copy(source, target, replace=replace, children=children)
+
+    async def move(self, source: str, target: str, *, replace: bool = False) -> None:
+        with self._memory.changing(source, target):
+            await self._storage.move(source, target, replace=replace)
+
+    async def quota(self) -> Quota | None:
+        return await self._storage.quota()
+
     async def make_folder(self, path: str) -> None:
         with self._memory.changing(path):
             await self._storage.make_folder(path)

@@ -105,6 +105,9 @@ class TreeMemory:
         gone = {path for changed in paths for path in share.paths if _touches(changed, path)}
         self._drop((share_id, path) for path in gone)
 
+    def drop(self, share_id: int, path: str) -> None:
+        self._drop([(share_id, path)])
+
     def _drop(self, keys: Iterable[tuple[int, str]]) -> None:
         for key in keys:
             found = self._seen.pop(key, None)
@@ -167,7 +170,14 @@ class ShareMemory:
         listing = known.listing if known is not None and entry.is_folder else None
         if listing is not None and not (entry.etag and entry.etag == listing.etag):
             listing = None
+        self._outdate_parent(entry)
         self._memory.put(self._id, entry.path, Seen(entry, self._memory.clock(), listing))
+
+    def _outdate_parent(self, entry: Entry) -> None:
+        """A child that differs from the listing that has it: that listing is of another time."""
+        above = self.seen(entry.path.rpartition("/")[0]) if entry.path else None
+        if above is not None and above.listing is not None and above.listing.children.get(entry.path) != entry:
+            self._memory.drop(self._id, above.entry.path)
 
     def listed(self, folder: Entry, children: Mapping[str, Entry], since: int, *, verify_after: float = _VERIFY_FIRST) -> None:
         """The children were listed after the folder was looked at, which was when `change` was `since`."""
@@ -188,8 +198,9 @@ class ShareMemory:
         self.listed(folder, children, since, verify_after=min(_VERIFY_MAX, 2 * before.verify_after))
 
     def forget(self, path: str) -> None:
-        """It is not there any more."""
-        self._memory.change(self._id, (path,))
+        """It is not there any more; to look for what never was there is no change."""
+        if self.recent(path, float("inf")) is not None:
+            self._memory.change(self._id, (path,))
 
 
 def _size(entry: Entry) -> int:
@@ -197,6 +208,4 @@ def _size(entry: Entry) -> int:
 
 
 def _touches(changed: str, path: str) -> bool:
-    return (
-        path == changed or not path or not changed or path.startswith(f"{changed}/") or changed.startswith(f"{path}/")
-    )
+    return path == changed or not path or not changed or path.startswith(f"{changed}/") or changed.startswith(f"{path}/")

@@ -1,0 +1,337 @@
+"""The memory of other servers' trees: what is shown from it, what is asked for, and that it is never wrong for long."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from opencloudmesh.protocol.errors import NotFound, PeerUnreachable
+from opencloudmesh.services.ports import Entry
+from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree, may_be_remembered
+from opencloudmesh.services.resource_access.tree_memory import TreeMemory
+from tests.services.world import MemoryStorage, SimulatedTime
+
+STALE = 5.0
+
+
+class Owner(MemoryStorage):
+    """The owner's server: counts what it is asked; folders have the ETag of all they hold, or what a test wants."""
+
+    def __init__(self) -> None:
+        super().__init__({"a.txt": b"alpha", "d": None, "d/b.txt": b"beta"})
+        self.asked: list[str] = []
+        self.folder_etag: str | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def take_asked(self) -> list[str]:
+        asked, self.asked = self.asked, []
+        return asked
+
+    def _entry(self, path: str) -> Entry:
+        entry = super()._entry(path)
+        if not entry.is_folder:
+            return entry
+        held = sorted(
+            (name, content or b"") for name, content in self.nodes.items() if name.startswith(f"{path}/" if path else "")
+        )
+        etag = f'"{hash(tuple(held))}"' if self.folder_etag is None else self.folder_etag
+        return Entry(path, True, 0, entry.modified_at, etag)
+
+    async def entry(self, path: str) -> Entry:
+        self.asked.append(f"look {path}")
+        await self.gate.wait()
+        return self._entry(path)
+
+    async def list(self, path: str) -> AsyncIterator[Entry]:
+        self.asked.append(f"list {path}")
+        async for entry in super().list(path):
+            yield entry
+
+
+class Mount:
+    """A server with a share of the owner: each `tree` is that of one request."""
+
+    def __init__(self, owner: Owner, time: SimulatedTime, **bounds: int) -> None:
+        self.memory = TreeMemory(clock=time, **bounds)
+        self.behind = Behind()
+        self._owner = owner
+
+    def tree(self, share_id: int = 1) -> RememberingTree:
+        return RememberingTree(self._owner, self.memory.of(share_id), self.behind, share_id=share_id, stale_seconds=STALE)
+
+    async def propfind(self, path: str = "", *, old_is_good: bool = False, share_id: int = 1) -> dict[str, int]:
+        """What a client does that lists a folder: names and sizes."""
+        tree = self.tree(share_id)
+        if old_is_good:
+            with may_be_remembered():
+                await tree.entry(path)
+        else:
+            await tree.entry(path)
+        return {entry.name: entry.size async for entry in tree.list(path)}
+
+    async def settle(self) -> None:
+        await asyncio.gather(*self.behind._running.values())
+
+
+async def pieces(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+@pytest.fixture
+def time() -> SimulatedTime:
+    return SimulatedTime()
+
+
+@pytest.fixture
+def owner() -> Owner:
+    return Owner()
+
+
+@pytest.fixture
+async def mount(owner: Owner, time: SimulatedTime) -> AsyncIterator[Mount]:
+    made = Mount(owner, time)
+    yield made
+    await made.behind.aclose()
+
+
+# ---------------------------------------------------------------- revalidated
+async def test_a_listing_is_shown_again_after_one_question(mount: Mount, owner: Owner, time: SimulatedTime) -> None:
+    first = await mount.propfind()
+    assert first == {"a.txt": 5, "d": 0}
+    assert owner.take_asked() == ["look ", "list "]
+    for _ in range(3):
+        time.advance(10)
+        assert await mount.propfind() == first
+        assert owner.take_asked() == ["look "]
+
+
+@pytest.mark.parametrize("path", ["a.txt", "d/b.txt", "new.txt"])
+async def test_what_the_owner_changed_is_seen(mount: Mount, owner: Owner, path: str) -> None:
+    await mount.propfind()
+    owner.nodes[path] = b"changed by the owner"
+    found = await mount.propfind()
+    assert owner.take_asked()[-2:] == ["look ", "list "]
+    assert found == {"a.txt": 5, "d": 0} | ({path: 20} if "/" not in path else {})
+
+
+@pytest.mark.parametrize("etag", ["", '"never another"'])
+async def test_folder_etags_that_say_nothing(mount: Mount, owner: Owner, time: SimulatedTime, etag: str) -> None:
+    owner.folder_etag = etag
+    await mount.propfind()
+    owner.nodes["a.txt"] = b"longer than before"
+    time.advance(61)
+    await mount.propfind()
+    await mount.settle()
+    owner.nodes["a.txt"] = b"other"
+    owner.nodes["b.txt"] = b"b"
+    owner.take_asked()
+    assert await mount.propfind() == {"a.txt": 5, "d": 0, "b.txt": 1}
+    assert owner.take_asked() == ["look ", "list "], "nothing is shown by the ETag any more"
+
+
+async def test_etags_that_were_right_are_believed_for_longer(mount: Mount, owner: Owner, time: SimulatedTime) -> None:
+    await mount.propfind()
+    listed = []
+    for _ in range(10):
+        time.advance(61)
+        owner.take_asked()
+        await mount.propfind()
+        await mount.settle()
+        listed.append("list " in owner.take_asked())
+    assert listed == [True, False, True, False, False, False, True, False, False, False]
+
+
+async def test_a_folder_that_changes_while_it_is_verified_is_not_distrusted(
+    mount: Mount, owner: Owner, time: SimulatedTime
+) -> None:
+    await mount.propfind()
+    time.advance(61)
+    tree = mount.tree()
+    await tree.entry("")
+    owner.nodes["late.txt"] = b"x"
+    assert "late.txt" not in {entry.path async for entry in tree.list("")}
+    await mount.settle()
+    assert not mount.memory.of(1).is_distrusted
+    assert "late.txt" in await mount.propfind()
+
+
+# ---------------------------------------------------------------- shown while it is looked at
+async def test_what_was_right_a_moment_ago_is_shown_at_once_and_looked_at_behind(
+    mount: Mount, owner: Owner, time: SimulatedTime
+) -> None:
+    first = await mount.propfind()
+    owner.nodes["new.txt"] = b"new"
+    time.advance(4)
+    owner.take_asked()
+    owner.gate.clear()
+    for _ in range(3):
+        assert await mount.propfind(old_is_good=True) == first
+    await asyncio.sleep(0)
+    assert owner.take_asked() == ["look "], "once for all of them"
+    owner.gate.set()
+    await mount.settle()
+    assert owner.take_asked() == ["list "]
+    assert "new.txt" in await mount.propfind(old_is_good=True)
+    await mount.settle()
+    assert owner.take_asked() == [], "it was right just now"
+
+
+async def test_files_are_shown_from_the_listing_of_their_folder(mount: Mount, owner: Owner) -> None:
+    await mount.propfind()
+    owner.take_asked()
+    with may_be_remembered():
+        assert (await mount.tree().entry("a.txt")).size == 5
+        assert owner.take_asked() == []
+        with pytest.raises(NotFound):
+            await mount.tree().entry("no.txt")
+
+
+async def test_what_is_older_is_asked_for(mount: Mount, owner: Owner, time: SimulatedTime) -> None:
+    await mount.propfind()
+    owner.nodes["new.txt"] = b"new"
+    time.advance(STALE)
+    assert "new.txt" in await mount.propfind(old_is_good=True)
+
+
+async def test_who_needs_it_as_it_is_asks(mount: Mount, owner: Owner) -> None:
+    await mount.propfind()
+    owner.nodes["a.txt"] = b"longer than before"
+    assert (await mount.tree().entry("a.txt")).size == 18
+    with may_be_remembered():
+        assert (await mount.tree().entry("a.txt")).size == 18, "and the listing that differs is not shown any more"
+
+
+async def test_what_is_gone_is_gone_for_all(mount: Mount, owner: Owner) -> None:
+    await mount.propfind()
+    del owner.nodes["a.txt"]
+    with pytest.raises(NotFound):
+        await mount.tree().entry("a.txt")
+    with may_be_remembered(), pytest.raises(NotFound):
+        await mount.tree().entry("a.txt")
+    assert await mount.propfind(old_is_good=True) == {"d": 0}
+
+
+async def test_to_look_for_what_never_was_there_forgets_nothing(mount: Mount, owner: Owner, time: SimulatedTime) -> None:
+    await mount.propfind()
+    with pytest.raises(NotFound):
+        await mount.tree().entry("._a.txt")
+    owner.take_asked()
+    await mount.propfind()
+    assert owner.take_asked() == ["look "]
+
+
+async def test_a_look_behind_that_fails_harms_nobody(mount: Mount, owner: Owner, time: SimulatedTime) -> None:
+    first = await mount.propfind()
+    time.advance(2)
+    owner.fault = PeerUnreachable("Away.")
+    assert await mount.propfind(old_is_good=True) == first
+    await mount.settle()
+    time.advance(61)
+    with pytest.raises(PeerUnreachable):
+        await mount.propfind(old_is_good=True)
+
+
+# ---------------------------------------------------------------- our own changes
+@pytest.mark.parametrize("act", ["write", "remove", "move", "copy", "make_folder", "set_modified"])
+async def test_after_a_change_of_ours_nothing_old_is_shown(mount: Mount, owner: Owner, act: str) -> None:
+    for path in ("", "d"):
+        await mount.propfind(path)
+    tree = mount.tree()
+    match act:
+        case "write":
+            await tree.write("d/b.txt", pieces(b"longer than before"), size=18)
+        case "remove":
+            await tree.remove("d/b.txt")
+        case "move":
+            await tree.move("a.txt", "d/c.txt")
+        case "copy":
+            await tree.copy("a.txt", "d/c.txt")
+        case "make_folder":
+            await tree.make_folder("d/e")
+        case "set_modified":
+            await tree.set_modified("d/b.txt", 9.0)
+    owner.take_asked()
+    for path in ("", "d"):
+        assert await mount.propfind(path, old_is_good=True) == {
+            name.rpartition("/")[2]: len(content or b"")
+            for name, content in owner.nodes.items()
+            if name and name.rpartition("/")[0] == path
+        }
+    assert owner.take_asked() == ["look ", "list ", "list d"]
+
+
+async def test_a_listing_begun_before_a_change_of_ours_is_not_kept(mount: Mount, owner: Owner) -> None:
+    slow, writing = mount.tree(), mount.tree()
+    await slow.entry("")
+    entries = slow.list("")
+    await anext(entries)
+    await writing.write("z.txt", pieces(b"z"), size=1)
+    [entry async for entry in entries]
+    owner.take_asked()
+    assert "z.txt" in await mount.propfind(old_is_good=True)
+    assert owner.take_asked() == ["look ", "list "]
+
+
+async def test_a_change_that_failed_forgets_too(mount: Mount, owner: Owner) -> None:
+    await mount.propfind()
+    owner.fault = PeerUnreachable("It broke off: who knows what it did.")
+    with pytest.raises(PeerUnreachable):
+        await mount.tree().remove("a.txt")
+    owner.fault = None
+    owner.take_asked()
+    await mount.propfind(old_is_good=True)
+    assert owner.take_asked() == ["look ", "list "]
+
+
+# ---------------------------------------------------------------- bounds
+async def test_the_memory_is_bounded(owner: Owner, time: SimulatedTime) -> None:
+    mount = Mount(owner, time, most_entries=40)
+    for number in range(10):
+        owner.nodes |= {f"f{number}": None} | {f"f{number}/{one}": b"" for one in range(9)}
+        await mount.propfind(f"f{number}")
+        assert 0 < mount.memory.entries <= 40
+    owner.take_asked()
+    await mount.propfind("f9")
+    assert owner.take_asked() == ["look f9"], "the newest stay"
+    await mount.propfind("f0")
+    assert owner.take_asked() == ["look f0", "list f0"], "the oldest went"
+    owner.nodes |= {f"d/{number}": b"" for number in range(30)}
+    for _ in range(2):
+        await mount.propfind("d")
+    assert owner.take_asked() == ["look d", "list d"] * 2, "one that would take half of it is not kept"
+    small = Mount(owner, time, most_bytes=12_000)
+    for number in range(10):
+        await small.propfind(f"f{number}")
+        assert 0 < small.memory.bytes <= 12_000
+    assert len(small.memory._seen) == sum(len(share.paths) for share in small.memory._shares.values())
+
+
+async def test_shares_are_told_apart_and_their_number_is_bounded(
+    owner: Owner, time: SimulatedTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opencloudmesh.services.resource_access.tree_memory._MOST_SHARES", 3)
+    mount = Mount(owner, time)
+    for share_id in range(1, 6):
+        await mount.propfind(share_id=share_id)
+    owner.take_asked()
+    await mount.propfind(share_id=5)
+    assert owner.take_asked() == ["look "]
+    await mount.propfind(share_id=1)
+    assert owner.take_asked() == ["look ", "list "]
+    assert mount.memory.entries == 3 * 3
+
+
+async def test_there_are_not_too_many_looks_behind(
+    mount: Mount, owner: Owner, time: SimulatedTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opencloudmesh.services.resource_access.remembering._AT_ONCE", 1)
+    for path in ("", "d"):
+        await mount.propfind(path)
+    time.advance(2)
+    owner.take_asked()
+    await mount.propfind("", old_is_good=True)
+    await mount.propfind("d", old_is_good=True)
+    assert owner.take_asked() == ["look d"], "looked at in front"
+    await mount.settle()
+    assert owner.take_asked() == ["look "]
