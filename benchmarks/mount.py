@@ -20,7 +20,10 @@ SIZE = 200 * 1024 * 1024
 ROUNDS = 7
 FILES = 1000
 LISTINGS = 20
-_ASKED = '<propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/><getlastmodified/><getetag/><getcontenttype/></prop></propfind>'
+_ASKED = (
+    '<propfind xmlns="DAV:"><prop>'
+    "<resourcetype/><getcontentlength/><getlastmodified/><getetag/><getcontenttype/></prop></propfind>"
+)
 """What file managers and sync clients ask for."""
 RowValues = tuple[str, float, str, str, float | None]
 
