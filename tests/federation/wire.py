@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 Headers = Iterable[tuple[str, str]]
 _SECONDS = 20.0
+_LENGTHS = ("content-length", "transfer-encoding")
 _given: set[int] = set()
 
 
@@ -41,7 +42,7 @@ def ask(origin: str, method: str, target: str, headers: Headers = (), body: byte
     try:
         connection.putrequest(method, target, skip_accept_encoding=True)
         given = list(headers)
-        if (body or method in ("POST", "PUT")) and not any(name.lower() == "content-length" for name, _ in given):
+        if (body or method in ("POST", "PUT")) and not any(name.lower() in _LENGTHS for name, _ in given):
             given.append(("content-length", str(len(body))))
         for name, value in given:
             connection.putheader(name, value)

@@ -39,12 +39,13 @@ from opencloudmesh.services.reconciliation import Repair
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
 from opencloudmesh.web.answers import ASGIApp
-from opencloudmesh.web.app import build_app
+from opencloudmesh.web.app import Above, build_app
 from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_NOT_FOUND
 from opencloudmesh.web.exchanges import Recorder
 from opencloudmesh.web.metrics import MetricsEndpoint
 from opencloudmesh.web.ocm_api import CachedDocument, DiscoveryDocument
 from opencloudmesh.web.self_check import SelfCheckEndpoint
+from opencloudmesh.webdav.above import ABOVE, ABOVE_METHODS, FoldersAbove
 from opencloudmesh.webdav.server import WebDavServer
 
 _log = structlog.get_logger(__name__)
@@ -123,9 +124,10 @@ class Wiring(UseCases):
             ),
             mounts=[
                 ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),
-                ("/dav/files", WebDavServer(self.user_trees.resolve, origin=origin)),
+                ("/dav/files", WebDavServer(self.user_trees.resolve, origin=origin, greets=True)),
                 *self._self_checks(),
             ],
+            above=Above(ABOVE, ABOVE_METHODS, FoldersAbove(self.user_trees.name_of)),
             origin=origin,
             discovery=self.discovery,
             jwks=self.jwks,

@@ -4,14 +4,15 @@ Rules kept here: paths for peers are found by one look into a dict, before any r
 mounts have it, and `raw_path` untouched; every answer outside WebDAV carries the security headers; there is no `/status.php`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
 import structlog
 
 from opencloudmesh.protocol.errors import PeerRefused, PeerUnreachable
-from opencloudmesh.services.measures import NO_MEASURES, OCM_OTHER, OTHER, Measures
+from opencloudmesh.services.measures import DAV_FILES, NO_MEASURES, OCM_OTHER, OTHER, Measures
 from opencloudmesh.web.answers import (
     NO_STORE,
     Answer,
@@ -40,6 +41,16 @@ from opencloudmesh.web.user_api import UserServices, build_user_api
 
 log = structlog.get_logger(__name__)
 
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """What answers these methods at these paths, whatever else does at the same paths: the folders above a WebDAV mount."""
+
+    paths: Collection[str]
+    methods: Collection[str]
+    app: ASGIApp
+
+
 Check = Callable[[], Awaitable[bool]]
 
 _OK: Final = json_answer(200, {"status": "ok"}, NO_STORE)
@@ -61,13 +72,14 @@ def build_app(
     metrics: ASGIApp | None = None,
     limits: AddressLimits | None = None,
     recorder: Recorder | None = None,
+    above: Above | None = None,
 ) -> ASGIApp:
     """Build the server's ASGI app.
 
     `origin` is the public origin (no trailing slash); `discovery` and `jwks` are what peers read; `mounts` are
     (prefix, app), for WebDAV; `ready` says whether the server can work (database open), for `/readyz`; requests are counted in
     `measures`, and `metrics` answers `/metrics`; `limits` by source address are those of the defaults if not given;
-    `recorder` notes the requests of peers.
+    `recorder` notes the requests of peers; `above` comes before all others.
     """
     limits = limits or AddressLimits(measures=measures)
     recorder = recorder or Recorder(origin=origin)
@@ -88,7 +100,8 @@ def build_app(
     if metrics is not None:
         routes["/metrics"] = metrics
     limited = [(prefix, _limited(prefix, app, limits, recorder)) for prefix, app in (*mounts, ("/api/v1", user_api))]
-    return _Dispatcher(routes, limited, measures, not_found=limits.around_document(_NotFound(PEER_NOT_FOUND)))
+    above = above and replace(above, app=traced(limits.with_caller(above.app)))
+    return _Dispatcher(routes, limited, measures, above, not_found=limits.around_document(_NotFound(PEER_NOT_FOUND)))
 
 
 def _limited(prefix: str, app: ASGIApp, limits: AddressLimits, recorder: Recorder) -> ASGIApp:
@@ -123,8 +136,15 @@ class _Dispatcher:
     """Exact paths first, then mounts by the longest prefix, then 404; each app is timed by itself."""
 
     def __init__(
-        self, routes: Mapping[str, ASGIApp], mounts: Sequence[tuple[str, ASGIApp]], measures: Measures, *, not_found: ASGIApp
+        self,
+        routes: Mapping[str, ASGIApp],
+        mounts: Sequence[tuple[str, ASGIApp]],
+        measures: Measures,
+        above: Above | None,
+        *,
+        not_found: ASGIApp,
     ) -> None:
+        self._above = above and replace(above, app=measured(above.app, DAV_FILES, measures))
         self._routes = {path: measured(app, route_class(path), measures) for path, app in routes.items()}
         timed = ((prefix.rstrip("/"), measured(app, route_class(prefix), measures)) for prefix, app in mounts)
         self._mounts = sorted(timed, key=lambda mount: -len(mount[0]))
@@ -140,7 +160,9 @@ class _Dispatcher:
         if root and path.startswith(root):
             path = path[len(root) :]
         app = self._routes.get(path)
-        if app is not None:
+        if self._above and scope["method"] in self._above.methods and path in self._above.paths:
+            await _guarded(self._above.app, scope, receive, send)
+        elif app is not None:
             await app(scope, receive, send)
         else:
             await self._mounted(scope, receive, send, root=root, path=path)

@@ -19,6 +19,8 @@ from opencloudmesh.protocol.errors import (
 from opencloudmesh.webdav.elements import build_error
 
 XML: Final = "application/xml; charset=utf-8"
+CLASSES: Final = "1"
+"""The compliance classes of RFC 4918 section 18 that are offered."""
 _CHALLENGES: Final = (("www-authenticate", "Bearer"), ("www-authenticate", 'Basic realm="opencloudmesh", charset="UTF-8"'))
 _RETRY_SECONDS: Final = 30
 """Where nobody knows when another server will be back."""

@@ -15,7 +15,7 @@ from opencloudmesh.services.exchanges import refused_with
 from opencloudmesh.services.ports import DavTree, Entry
 from opencloudmesh.services.resource_access import may_be_remembered
 from opencloudmesh.webdav import reading, writing
-from opencloudmesh.webdav.answers import XML, Answer, DavRefusal, answer_of, raw_headers, send_answer
+from opencloudmesh.webdav.answers import CLASSES, XML, Answer, DavRefusal, answer_of, raw_headers, send_answer
 from opencloudmesh.webdav.conditions import has_conditions
 from opencloudmesh.webdav.elements import MULTISTATUS_END, MULTISTATUS_START, PropFind, build_response, parse_propfind
 from opencloudmesh.webdav.properties import Resource, propstats
@@ -32,11 +32,13 @@ ALLOW: Final = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, PR
 class WebDavServer:
     """Mount it; `resolve(name, authorization)` gives the tree of a path's first name, or raises.
 
-    `origin` is our public origin: a Destination header may name its host as well as that of the Host header.
+    `origin` is our public origin: a Destination header may name its host as well as that of the Host header. `greets`: OPTIONS
+    without credentials is answered, for clients ask that before they ask for a password.
     """
 
-    def __init__(self, resolve: Resolve, *, origin: str = "") -> None:
+    def __init__(self, resolve: Resolve, *, origin: str = "", greets: bool = False) -> None:
         self._resolve = resolve
+        self._greets = greets
         self._origin = origin
         self._handlers: dict[str, Handler] = {
             "OPTIONS": _options,
@@ -72,6 +74,9 @@ class WebDavServer:
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = read_headers(scope)
+        if self._greets and scope["method"] == "OPTIONS" and "authorization" not in headers:
+            await send_answer(send, _offer())
+            return
         mount, name, below = read_path(scope)
         tree = await self._resolve(name, headers.get("authorization"))
         names = ((name.encode("utf-8", "surrogateescape"),) if tree.at_mount and name else ()) + below
@@ -102,7 +107,11 @@ def _alias(tree: DavTree, names: tuple[bytes, ...]) -> str:
 
 
 async def _options(request: DavRequest, tree: DavTree, send: Send) -> None:
-    await send_answer(send, Answer(200, (("dav", "1"), ("allow", ALLOW), ("ms-author-via", "DAV"))))
+    await send_answer(send, _offer())
+
+
+def _offer() -> Answer:
+    return Answer(200, (("dav", CLASSES), ("allow", ALLOW), ("ms-author-via", "DAV")))
 
 
 # ---------------------------------------------------------------- PROPFIND (9.1)
