@@ -29,7 +29,14 @@ help: ## List the targets
 demo: .venv/runtime.stamp ## Two servers share a folder, step by step (KEEP=1 leaves them running)
 	@$(BIN)/python -m demo
 
-test: lint ## Everything, as the build server runs it (ARGS="tests/protocol -x" narrows it)
+# Another implementation of signatures, for the tests: pinned in package-lock.json, as a stamp says.
+NPM := tests/independent
+$(NPM)/node_modules/.stamp: $(NPM)/package-lock.json
+	@scripts/debian-packages nodejs npm
+	@$(RUN) "npm ci in $(NPM)" npm ci --prefix $(NPM) --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+test: lint $(NPM)/node_modules/.stamp ## Everything, as the build server runs it (ARGS="tests/protocol -x" narrows it)
 	@scripts/debian-packages rclone nginx postgresql
 	@mkdir -p build
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --cov --cov-report= $(ARGS) </dev/null

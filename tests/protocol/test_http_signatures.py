@@ -1,7 +1,6 @@
-"""Signing and verifying requests: vectors of RFC 9421, bad requests as files, an independent implementation, properties."""
+"""Signing and verifying requests: vectors of RFC 9421, bad requests as files, properties. See also tests/independent."""
 
 import base64
-import datetime
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -271,7 +270,7 @@ def test_a_body_does_not_stand_in_a_repr() -> None:
     assert "marie" not in repr(REQUEST)
 
 
-# ---------------------------------------------------------------- every algorithm, and another implementation of it
+# ---------------------------------------------------------------- every algorithm
 P256, P384 = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1())
 RSA = rsa.generate_private_key(65537, 2048)
 OTHERS: Mapping[str, tuple[type[independent.HTTPSignatureAlgorithm], Any]] = {
@@ -283,66 +282,9 @@ OTHERS: Mapping[str, tuple[type[independent.HTTPSignatureAlgorithm], Any]] = {
 }
 
 
-class OtherMessage:
-    """A request as the other implementation wants it."""
-
-    def __init__(self, request: Request) -> None:
-        self.method, self.url, self.headers = request.method, request.target_uri, dict(request.headers)
-
-    def request(self, body: bytes) -> Request:
-        return Request(self.method, self.url, tuple((name.lower(), value) for name, value in self.headers.items()), body)
-
-
-class OtherKeys(independent.HTTPSignatureKeyResolver):
-    def __init__(self, private_key: Any) -> None:
-        self._private_key = private_key
-
-    def resolve_public_key(self, key_id: str) -> Any:
-        return self._private_key.public_key()
-
-    def resolve_private_key(self, key_id: str) -> Any:
-        return self._private_key
-
-
 def published(private_key: Any, algorithm: str) -> KeySet:
     jwk = build_jwk(private_key.public_key(), kid=KEYID, algorithm=algorithm)
     return parse_key_set(json.dumps(build_key_set([jwk])).encode())
-
-
-@pytest.mark.parametrize("algorithm", OTHERS)
-@pytest.mark.parametrize("include_alg", [True, False])
-def test_the_other_implementation_signs_and_we_verify(algorithm: str, include_alg: bool) -> None:
-    other, private_key = OTHERS[algorithm]
-    message = OtherMessage(with_header(with_header(REQUEST, "date", "x"), "content-length", str(len(REQUEST.body))))
-    independent.HTTPMessageSigner(signature_algorithm=other, key_resolver=OtherKeys(private_key)).sign(
-        message,
-        key_id=KEYID,
-        created=datetime.datetime.fromtimestamp(NOW, datetime.UTC),
-        label="ocm",
-        tag="ocm",
-        nonce="abc",
-        include_alg=include_alg,
-        covered_component_ids=("@method", "@target-uri", "content-length", "date"),
-        body=REQUEST.body,
-    )
-    request = message.request(REQUEST.body)
-    keys = published(private_key, algorithm)
-    assert verify(request, keys, now=NOW).keyid == KEYID
-    assert refusal(replace(request, method="PUT"), keys) == "sig-mismatch"
-    assert refusal(replace(request, body=REQUEST.body.swapcase()), keys) == "sig-digest"
-
-
-@pytest.mark.parametrize("algorithm", OTHERS)
-def test_we_sign_and_the_other_implementation_verifies(algorithm: str) -> None:
-    other, private_key = OTHERS[algorithm]
-    now = int(datetime.datetime.now(datetime.UTC).timestamp())
-    message = OtherMessage(signed(algorithm=algorithm, sign=other(private_key=private_key).sign, created=now, nonce="abc"))
-    verifier = independent.HTTPMessageVerifier(signature_algorithm=other, key_resolver=OtherKeys(private_key))
-    (result,) = verifier.verify(message, expect_tag="ocm", expect_label="ocm", body=REQUEST.body)
-    assert result.parameters["keyid"] == KEYID
-    message.method = "PUT"
-    with pytest.raises(independent.InvalidSignature):
-        verifier.verify(message, expect_tag="ocm", body=REQUEST.body)
 
 
 def test_an_rsa_key_without_alg_needs_a_signature_with_one() -> None:

@@ -51,7 +51,8 @@ _SHA256: Final = hashes.SHA256()
 _SHA512: Final = hashes.SHA512()
 _ECDSA_256: Final = ec.ECDSA(_SHA256)
 _ECDSA_384: Final = ec.ECDSA(hashes.SHA384())
-_PSS: Final = padding.PSS(mgf=padding.MGF1(_SHA512), salt_length=64)
+# RFC 9421, section 3.3.1 has a salt of 64 bytes, as we sign; Node and Go take as many as fit, unless told: that proves no less.
+_PSS: Final = padding.PSS(mgf=padding.MGF1(_SHA512), salt_length=padding.PSS.AUTO)
 _PKCS1: Final = padding.PKCS1v15()
 
 
