@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench crash chaos docs lock clean
+.PHONY: help demo test lint bench crash chaos fuzz docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -61,6 +61,13 @@ crash: .venv/dev.stamp ## kill -9 of either server, again and again, during a st
 chaos: .venv/dev.stamp ## Six servers, 5,000 shares, every fault there is (SEED=1 MINUTES=10)
 	@scripts/debian-packages postgresql
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) $(ARGS)
+
+.venv/fuzz.stamp: requirements-fuzz.lock .venv/dev.stamp
+	@scripts/venv requirements-fuzz.lock
+	@touch $@
+
+fuzz: .venv/fuzz.stamp ## Coverage-guided fuzzing of all that strangers write (MINUTES=5; KEEP=1 adds to the corpus)
+	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep) $(ARGS)
 
 docs: .venv/dev.stamp ## Write the generated pages anew (a test fails when one is stale)
 	@$(BIN)/python scripts/conformance.py

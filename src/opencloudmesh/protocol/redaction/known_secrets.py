@@ -27,7 +27,8 @@ class KnownSecrets:
         """Every form in which one of them may come back, the longest first."""
         forms = {secret for secret in self._secrets if len(secret) >= _SHORTEST}
         for secret in [secret for secret in forms if not secret.isalnum()]:
-            forms |= {quote(secret, safe=""), quote(secret), html.escape(secret)}
+            # a lone surrogate is no text, but JSON lets it stand in one
+            forms |= {quote(secret, safe=safe, errors="surrogatepass") for safe in ("", "/")} | {html.escape(secret)}
         return sorted(forms, key=len, reverse=True)
 
     def note_headers(self, headers: Headers) -> None:
