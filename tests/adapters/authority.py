@@ -1,6 +1,7 @@
 """Certificates of an authority of one's own, for servers that speak TLS on loopback."""
 
 import datetime
+import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +52,14 @@ class Authority:
             .not_valid_after(now + datetime.timedelta(days=days[1]))
         )
 
-    def server(self, name: str, days: tuple[int, int] = (-1, 1)) -> ssl.SSLContext:
+    def pem(self, name: str, days: tuple[int, int] = (-1, 1)) -> Path:
+        """A file with the key and the certificate of a server, which has a host name or an address."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         certificate = (
             self._builder(subject, self.certificate.subject, key, days)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
+            .add_extension(x509.SubjectAlternativeName([_general_name(name)]), False)
             .add_extension(issuer_id, False)
             .sign(self.key, hashes.SHA256())
         )
@@ -66,6 +68,17 @@ class Authority:
             key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
+        return file
+
+    def server(self, name: str, days: tuple[int, int] = (-1, 1)) -> ssl.SSLContext:
+        """What a server speaks TLS with."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
+        context.load_cert_chain(self.pem(name, days))
         return context
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

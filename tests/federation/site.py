@@ -41,16 +41,18 @@ class Site(ServerProcess):
         super().__init__(folder.name, folder, free_port(), other_port=0)
         self.users = users
         self.settings = _SETTINGS | dict(settings or {})
+        self.listen = self.host
+        self.route = _ROUTE
 
     def set_up(self) -> None:
         """Configuration, keys and users."""
-        bootstrap.initialise(self.folder, self.origin, self.host)
+        bootstrap.initialise(self.folder, self.origin, self.listen)
         config = self.folder / "opencloudmesh.toml"
         text = config.read_text()
         for name, value in self.settings.items():
             text, found = re.subn(rf"(?m)^# {name} = .*$", f"{name} = {value}", text)
             assert found == 1, name
-        config.write_text(text + _ROUTE)
+        config.write_text(text + self.route)
         asyncio.run(self._add_users())
 
     async def _add_users(self) -> None:

@@ -8,12 +8,13 @@ import argparse
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from tests.fuzz.targets import TARGETS, Target
 
@@ -24,19 +25,20 @@ LONGEST_INPUT = 4096
 _LONGEST_KEPT = 1500
 _MOST_KEPT = 120
 _LEAST_SECONDS = 2
+Step = tuple[str, int, int]
 _SPEED = re.compile(rb"#(\d+)\s+DONE\s+cov: (\d+)")
 
 
 def main() -> int:
     """Fuzz; the exit status is 1 where anything was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz what strangers write and we read.")
-    parser.add_argument("--minutes", type=float, default=5.0, help="for all targets together")
+    parser.add_argument("--minutes", type=float, default=5.0, help="for all targets together; 0: only --keep")
     parser.add_argument("--target", action="append", choices=sorted(TARGETS), help="only this one (may be repeated)")
     parser.add_argument("--keep", action="store_true", help="write what reached something new into tests/fuzz/corpus")
     chosen = parser.parse_args()
     names = chosen.target or list(TARGETS)
-    seconds = max(_LEAST_SECONDS, round(chosen.minutes * 60 / len(names)))
-    found = [fault for name in names for fault in fuzz(TARGETS[name], seconds)]
+    seconds = max(_LEAST_SECONDS, round(chosen.minutes * 60 / len(names))) if chosen.minutes else 0
+    found = [fault for name in names if seconds for fault in fuzz(TARGETS[name], seconds)]
     if chosen.keep:
         for name in names:
             keep(TARGETS[name])
@@ -85,20 +87,46 @@ def write_all(folder: Path, inputs: Sequence[bytes]) -> None:
 
 
 def keep(target: Target) -> None:
-    """Put the smallest inputs that together reach all that was reached into the corpus of the repository."""
-    seeds, least = BUILD / "seeds" / target.name, BUILD / "least" / target.name
-    for folder in (seeds, least):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    write_all(seeds, [*target.seeds()])
-    write_all(least, [*target.seeds()])  # what people wrote is there already: only what goes beyond it is added
-    run(target, ["-merge=1", f"-timeout={INPUT_SECONDS}", str(least), str(BUILD / "corpus" / target.name)])
-    written = {path.name for path in seeds.iterdir()}
-    found = sorted(
-        (path.read_bytes() for path in least.iterdir() if path.name not in written), key=lambda data: (len(data), data)
-    )
-    kept = [data for data in found if len(data) <= _LONGEST_KEPT][:_MOST_KEPT]
-    target.corpus_file.write_text("".join(json.dumps(data.decode("latin-1")) + "\n" for data in sorted(kept)), "ascii")
+    """Put the smallest inputs that together reach all lines that were reached into the corpus of the repository."""
+    reached: set[Step] = set()
+    for data in target.seeds():
+        reached |= steps_of(target, data)
+    found = [*target.corpus(), *(path.read_bytes() for path in (BUILD / "corpus" / target.name).iterdir())]
+    kept = []
+    for data in sorted(set(found), key=lambda data: (len(data), data)):
+        new = steps_of(target, data) - reached if len(data) <= _LONGEST_KEPT and len(kept) < _MOST_KEPT else set()
+        if new:
+            reached |= new
+            kept.append(data)
+    target.corpus_file.parent.mkdir(exist_ok=True)
+    target.corpus_file.unlink(missing_ok=True)
+    if kept:
+        target.corpus_file.write_text("".join(json.dumps(data.decode("latin-1")) + "\n" for data in kept), "ascii")
+
+
+def steps_of(target: Target, data: bytes) -> set[Step]:
+    """Steps from line to line of our code that an input leads through, and the refusal that it ends in."""
+    steps: set[Step] = set()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if "/opencloudmesh/" not in frame.f_code.co_filename:
+            return None
+        last = 0
+
+        def step(frame: FrameType, event: str, _: object) -> Any:
+            nonlocal last
+            steps.add((frame.f_code.co_filename, last, frame.f_lineno))
+            last = frame.f_lineno
+            return step
+
+        return step
+
+    sys.settrace(trace)
+    try:
+        code = target.attempt(data)
+    finally:
+        sys.settrace(None)
+    return steps | {(code, 0, 0)}
 
 
 if __name__ == "__main__":
