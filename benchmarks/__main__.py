@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import dead_peer, down_peer, downloads, messages, mount
+from benchmarks import dead_peer, down_peer, downloads, messages, mount, webdav
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ def main() -> int:
     parts: dict[str, Callable[[Path], list[tuple[str, float, str, str, float | None]]]] = {
         "messages": lambda folder: uvloop.run(messages.measure(folder)),
         "downloads": downloads.measure,
+        "webdav": webdav.measure,
         "down-peer": down_peer.measure,
         "dead-peer": dead_peer.measure,
         "mount": mount.measure,
