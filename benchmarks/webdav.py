@@ -207,10 +207,13 @@ def _small_writes(site: _Site) -> list[RowValues]:
     count, connections = 1500, 32
     assert site.client.ask("MKCOL", site.path("puts")).status == 201
     content = os.urandom(SMALL)
+    allowed = [("authorization", site.authorization)]
     rates, disk = [], []
     for number in range(3):
         asks = [
-            http_request("PUT", site.path(f"puts/{number}-{which}"), "127.0.0.1", [("authorization", site.authorization)], content)
+            http_request(
+                "PUT", site.path(f"puts/{number}-{which}"), "127.0.0.1", [("authorization", site.authorization)], content
+            )
             for which in range(count)
         ]
         disk.append(_disk_rate(site.folder / f"disk{number}", content, connections))
@@ -269,10 +272,8 @@ def _running(command: list[str], port: int) -> Iterator[None]:
 
 def _login(server: ServerProcess) -> str:
     body = json.dumps({"username": "alice", "password": PASSWORD}).encode()
-    ask = urllib.request.Request(  # noqa: S310 - loopback
-        f"{server.origin}/api/v1/session", body, {"content-type": "application/json"}, method="POST"
-    )
-    with urllib.request.urlopen(ask) as answer:  # noqa: S310
+    ask = urllib.request.Request(f"{server.origin}/api/v1/session", body, {"content-type": "application/json"}, method="POST")
+    with urllib.request.urlopen(ask) as answer:
         return str(json.load(answer)["token"])
 
 

@@ -194,7 +194,7 @@ async def test_one_of_many_at_the_very_moment(tmp_path: Path) -> None:
             tree = LocalStorage(tmp_path / "root")._tree
             staged = tree.stage()
             try:
-                staged.write(b"%05d" % number)
+                staged.write([b"%05d" % number])
                 tree.commit(staged, "f", AT, etag)
                 return True
             except Changed:

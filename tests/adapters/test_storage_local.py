@@ -219,7 +219,7 @@ async def test_a_full_disk_is_said(storage: LocalStorage, monkeypatch: pytest.Mo
     def full(*_: object) -> int:
         raise OSError(28, "simulated")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "writev", full)
     with pytest.raises(StorageFull):
         await write(storage, "f", b"x")
     monkeypatch.undo()

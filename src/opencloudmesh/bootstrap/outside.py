@@ -51,6 +51,7 @@ class Outside:
         self.own_host = host_of_url(settings.origin)
         self._stack = stack
         self._exclusive = exclusive
+        self._storages: dict[int, LocalStorage] = {}
 
     @cached_property
     def database(self) -> Database:
@@ -102,7 +103,10 @@ class Outside:
         ]
 
     def storage_for(self, user: User) -> Storage:
-        return LocalStorage(self.settings.data_dir / "files" / str(user.id))
+        found = self._storages.get(user.id)
+        if found is None:
+            found = self._storages[user.id] = LocalStorage(self.settings.data_dir / "files" / str(user.id))
+        return found
 
     def _remote_storage_for(self, root_url: str, authorize: Authorize) -> Storage:
         return RemoteStorage(self.http, root_url, authorize)

@@ -11,12 +11,15 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from opencloudmesh.protocol.errors import InvalidInput, NotFound, Unauthorized
 from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.login_limits import LoginLimits
 from opencloudmesh.services.ports import Clock, Database, NewToken, PasswordHasher, Transaction
 from opencloudmesh.services.records import Secret, Session, User
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+=-]{0,63}\Z")
 _MIN_PASSWORD = 8
@@ -148,17 +151,28 @@ class Accounts:
 
     async def user_of_token(self, token: Secret) -> User:
         """The user of a session token; raises `Unauthorized` (session-expired)."""
+        return (await self.user_of_token_and(token, _nothing))[0]
+
+    async def user_of_token_and(self, token: Secret, also: Callable[[Transaction, User], T]) -> tuple[User, T]:
+        """The same, with what `also` reads of this user in the same request to the database."""
         key = _token_hash(token)
 
-        def work(tx: Transaction) -> tuple[Session, User] | None:
+        def work(tx: Transaction) -> tuple[Session, User, T] | None:
             session = tx.sessions.by_token_hash(key)
             user = tx.users.by_id(session.user_id) if session else None
-            return (session, user) if session and user else None
+            return (session, user, also(tx, user)) if session and user else None
 
         found = await self._db.read(work)
         if found is None or found[0].expires_at <= self._clock() or found[1].disabled:
             raise Unauthorized("The session has ended or never was.", code="session-expired", hint="Log in again: ocm login")
-        return found[1]
+        return found[1:]
+
+    async def user_of_password_and(self, name: str, password: Secret, also: Callable[[Transaction, User], T]) -> tuple[User, T]:
+        """As `user_of_password`, with what `also` reads of this user; an app password costs one request to the database."""
+        if known := await self.app_passwords.user_of_and(name, password, also):
+            return known
+        user = await self.user_of_password(name, password)
+        return user, await self._db.read(lambda tx: also(tx, user))
 
     async def user_of_password(self, name: str, password: Secret) -> User:
         """The user of Basic credentials, with an app password or the account's own.
@@ -209,6 +223,10 @@ class Accounts:
         if self._decoy is None:
             self._decoy = await self._hasher.hash(Secret(self._new_token()))
         return self._decoy
+
+
+def _nothing(tx: Transaction, user: User) -> None:
+    """Nothing else is read."""
 
 
 def _checked(password: Secret) -> Secret:

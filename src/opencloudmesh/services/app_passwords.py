@@ -5,13 +5,16 @@ client sends it with each of thousands of requests a second); they open files an
 end each other, nor administer; those of a disabled account open nothing, and a new password of the account ends them all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import structlog
 
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, OCMError
 from opencloudmesh.services.ports import Clock, Database, NewToken, Transaction
 from opencloudmesh.services.records import AppPassword, Secret, User
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -64,19 +67,24 @@ class AppPasswords:
 
     async def user_of(self, name: str, secret: Secret) -> User | None:
         """Whose it is, or None for what is no app password of a user of this name; one request to the database, no argon2."""
+        known = await self.user_of_and(name, secret, lambda tx, user: None)
+        return known[0] if known else None
+
+    async def user_of_and(self, name: str, secret: Secret, also: Callable[[Transaction, User], T]) -> tuple[User, T] | None:
+        """The same, with what `also` reads of this user in the same request."""
         if not is_app_password(secret):
             return None
 
-        def work(tx: Transaction) -> tuple[AppPassword, User] | None:
+        def work(tx: Transaction) -> tuple[AppPassword, User, T] | None:
             found = tx.app_passwords.by_secret(secret)
             user = tx.users.by_id(found.user_id) if found else None
-            return (found, user) if found and user and user.name == name and not user.disabled else None
+            return (found, user, also(tx, user)) if found and user and user.name == name and not user.disabled else None
 
         known = await self._db.read(work)
         if known is None:
             return None
         await self._note_use(known[0])
-        return known[1]
+        return known[1:]
 
     async def _note_use(self, used: AppPassword) -> None:
         """Now and then: a write for each request would cost more than all the rest of it."""

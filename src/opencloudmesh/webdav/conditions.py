@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from opencloudmesh.services.ports import Entry
@@ -41,8 +42,15 @@ def parse_http_date(text: str) -> float | None:
 
 def build_http_date(at: float) -> str:
     """An IMF-fixdate; times that cannot be written become the nearest that can."""
-    when = datetime.fromtimestamp(min(max(at, -62135596800.0), 253402300799.0), UTC)
-    return f"{_DAYS[when.weekday()]}, {when.day:02} {_MONTHS[when.month - 1]} {when.year:04} {when:%H:%M:%S} GMT"
+    day, second = divmod(int(min(max(at, -62135596800.0), 253402300799.0) // 1), 86400)
+    minute, second = divmod(second, 60)
+    return f"{_day(day)} {minute // 60:02}:{minute % 60:02}:{second:02} GMT"
+
+
+@lru_cache(4096)
+def _day(day: int) -> str:
+    when = datetime.fromtimestamp(day * 86400, UTC)
+    return f"{_DAYS[when.weekday()]}, {when.day:02} {_MONTHS[when.month - 1]} {when.year:04}"
 
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

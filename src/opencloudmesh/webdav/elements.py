@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 from xml.parsers import expat
 
@@ -20,6 +21,7 @@ OCM: Final = "http://open-cloud-mesh.org/ns"
 MICROSOFT: Final = "urn:schemas-microsoft-com:"
 
 _PREFIXES: Final = {DAV: "d", OC: "oc", OCS: "ocs", OCM: "ocm"}
+_PLAIN: Final = re.compile("[\x20-\x25\x27-\x3b\x3d\x3f-\x7e]*")
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -207,16 +209,24 @@ def build_propertyupdate(name: Name, value: str) -> bytes:
 # ---------------------------------------------------------------- writing
 def escape(text: str) -> str:
     """Character data; what XML cannot hold becomes U+FFFD."""
+    if _PLAIN.fullmatch(text):
+        return text
     return _NOT_XML.sub("\ufffd", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def tag(name: Name, content: str = "") -> str:
     """An element around content that is XML already."""
+    start, end, empty = _tags(name)
+    return f"{start}{content}{end}" if content else empty
+
+
+@lru_cache(1024)
+def _tags(name: Name) -> tuple[str, str, str]:
     prefix = _PREFIXES.get(name.namespace)
     if prefix is not None:
-        return f"<{prefix}:{name.local}>{content}</{prefix}:{name.local}>" if content else f"<{prefix}:{name.local}/>"
-    namespace = escape(name.namespace).replace('"', "&quot;")
-    return f'<{name.local} xmlns="{namespace}">{content}</{name.local}>'
+        return f"<{prefix}:{name.local}>", f"</{prefix}:{name.local}>", f"<{prefix}:{name.local}/>"
+    start = f'<{name.local} xmlns="{escape(name.namespace).replace(chr(34), "&quot;")}">'
+    return start, f"</{name.local}>", f"{start}</{name.local}>"
 
 
 def _opening(local: str) -> str:

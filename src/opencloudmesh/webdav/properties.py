@@ -6,9 +6,9 @@ Values hold no white space around them and are never missing for a file that has
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.services.ports import DavTree, Entry
@@ -29,8 +29,7 @@ from opencloudmesh.webdav.elements import (
 from opencloudmesh.webdav.request import DavRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """An entry and the request that looks at it."""
 
     entry: Entry
@@ -103,16 +102,21 @@ _MODIFIED: Final = frozenset({Name(DAV, "getlastmodified"), Name(DAV, "lastmodif
 
 def propstats(resource: Resource, wanted: PropFind) -> tuple[PropStat, PropStat]:
     """What is found (first, 200) and what is not (404)."""
-    names = wanted.names if wanted.asked is Asked.SOME else tuple(dict.fromkeys((*_ALWAYS, *wanted.names)))
     found: list[tuple[Name, str]] = []
     missing: list[tuple[Name, str]] = []
-    for name in names:
-        value = _LIVE[name](resource) if name in _LIVE else None
+    for name, value_of in _columns(wanted):
+        value = value_of(resource) if value_of is not None else None
         if value is not None:
             found.append((name, "" if wanted.asked is Asked.NAMES else value))
         elif name not in _ALWAYS or wanted.asked is Asked.SOME:
             missing.append((name, ""))
     return PropStat(200, found), PropStat(404, missing)
+
+
+@lru_cache(256)
+def _columns(wanted: PropFind) -> tuple[tuple[Name, Value | None], ...]:
+    names = wanted.names if wanted.asked is Asked.SOME else dict.fromkeys((*_ALWAYS, *wanted.names))
+    return tuple((name, _LIVE.get(name)) for name in names)
 
 
 def new_time(changes: tuple[PropertyChange, ...]) -> float | None:

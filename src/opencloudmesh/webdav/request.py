@@ -4,8 +4,10 @@ The path is read from the raw bytes of the request line, decoded once, name by n
 `%252e` is a name of its own, `%2f` is no separator.
 """
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -16,6 +18,9 @@ from opencloudmesh.webdav.answers import DavRefusal
 
 MAX_NAME: Final = 255
 MAX_XML: Final = 1 << 16
+
+_PLAIN: Final = re.compile("[A-Za-z0-9_.~/-]*")
+_UNSAFE: Final = re.compile("[^A-Za-z0-9_.~/-]")
 
 
 class ClientGone(OCMError):
@@ -43,18 +48,33 @@ class DavRequest:
     @property
     def root(self) -> str:
         """The percent-encoded path of the tree's root."""
-        return quote(self.mount, safe="/") + (f"/{quote(self.tree, safe='')}" if self.tree else "")
+        return _root(self.mount, self.tree)
 
     def href(self, path: str, is_folder: bool) -> str:
         """The percent-encoded absolute path of something in the tree."""
-        below = quote((path or self.alias).encode("utf-8", "surrogateescape"), safe="/")
+        below = path or self.alias
+        if not _PLAIN.fullmatch(below):
+            below = _quoted(below)
         ends = is_folder or not (below or self.tree)  # receivers compare the mount's own href with what we advertise
-        return f"{self.root}{'/' if below else ''}{below}{'/' if ends else ''}"
+        return f"{_root(self.mount, self.tree)}{'/' if below else ''}{below}{'/' if ends else ''}"
 
     @property
     def depth(self) -> str:
         """The Depth header in lower case, "" if there is none."""
         return self.headers.get("depth", "").strip().lower()
+
+
+@lru_cache(1024)
+def _root(mount: str, tree: str) -> str:
+    return quote(mount, safe="/") + (f"/{quote(tree, safe='')}" if tree else "")
+
+
+def _quoted(path: str) -> str:
+    return _UNSAFE.sub(_percent, path.encode("utf-8", "surrogateescape").decode("latin-1"))
+
+
+def _percent(found: "re.Match[str]") -> str:
+    return f"%{ord(found[0]):02X}"
 
 
 def read_headers(scope: Scope) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Files in a folder of the local disk behind `ports.Storage` (design decision 9)."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from opencloudmesh.adapters.storage.copying import BLOCK
@@ -99,11 +100,27 @@ class LocalStorage:
         expected: str | None = None,
     ) -> tuple[Entry, bool]:
         """Replace or create atomically; raises `InvalidInput` (size-mismatch) and changes nothing if the size is another."""
-        await in_thread(self._tree.check_target, path, expected)
-        staged = await in_thread_or(StagedFile.close, self._tree.stage)
+        if size is not None and size <= BLOCK:
+            pieces = await _whole(chunks, size)
+            return await in_thread(self._write_whole, path, pieces, modified_at, expected)
+        staged = await in_thread_or(StagedFile.close, self._begin, path, expected)
         try:
             await _fill(staged, chunks, size)
             return await in_thread(self._tree.commit, staged, path, modified_at, expected)
+        finally:
+            await in_thread(staged.close)
+
+    def _begin(self, path: str, expected: str | None) -> StagedFile:
+        self._tree.check_target(path, expected)
+        return self._tree.stage()
+
+    def _write_whole(
+        self, path: str, pieces: Sequence[bytes], modified_at: float | None, expected: str | None
+    ) -> tuple[Entry, bool]:
+        staged = self._begin(path, expected)
+        try:
+            _write(staged, pieces)
+            return self._tree.commit(staged, path, modified_at, expected)
         finally:
             staged.close()
 
@@ -132,21 +149,63 @@ class LocalStorage:
         return None
 
 
-async def _fill(staged: StagedFile, chunks: AsyncIterator[bytes], size: int | None) -> None:
-    waiting = bytearray()
+def _size_mismatch() -> InvalidInput:
+    return InvalidInput("The file is not as long as it was said to be.", code="size-mismatch")
+
+
+async def _whole(chunks: AsyncIterator[bytes], size: int) -> list[bytes]:
+    pieces, received = [], 0
     async for chunk in chunks:
-        waiting += chunk
-        if size is not None and staged.size + len(waiting) > size:
+        pieces.append(chunk)
+        received += len(chunk)
+        if received > size:
             break
-        if len(waiting) >= BLOCK:
-            await in_thread(_write, staged, waiting)
-            waiting = bytearray()
-    if size is not None and staged.size + len(waiting) != size:
-        raise InvalidInput("The file is not as long as it was said to be.", code="size-mismatch")
-    if waiting:
-        await in_thread(_write, staged, waiting)
+    if received != size:
+        raise _size_mismatch()
+    return pieces
 
 
-def _write(staged: StagedFile, data: bytearray) -> None:
+async def _fill(staged: StagedFile, chunks: AsyncIterator[bytes], size: int | None) -> None:
+    """Write what comes in, a block while the next one is received."""
+    received = waiting = 0
+    pieces: list[bytes] = []
+    writing = _Writing(staged)
+    try:
+        async for chunk in chunks:
+            pieces.append(chunk)
+            received += len(chunk)
+            waiting += len(chunk)
+            if size is not None and received > size:
+                break
+            if waiting >= BLOCK:
+                await writing.go_on(pieces)
+                pieces, waiting = [], 0
+        if size is not None and received != size:
+            raise _size_mismatch()
+        await writing.go_on(pieces)
+    finally:
+        await writing.end()
+
+
+class _Writing:
+    """At most one block is on its way to the disk."""
+
+    def __init__(self, staged: StagedFile) -> None:
+        self._staged = staged
+        self._task: asyncio.Task[None] | None = None
+
+    async def go_on(self, pieces: list[bytes]) -> None:
+        """Begin to write these when those before are written; raises what went wrong with those."""
+        await self.end()
+        self._task = asyncio.create_task(in_thread(_write, self._staged, pieces))
+
+    async def end(self) -> None:
+        """Wait until all is written."""
+        task, self._task = self._task, None
+        if task is not None:
+            await task
+
+
+def _write(staged: StagedFile, pieces: Sequence[bytes]) -> None:
     with local_faults():
-        staged.write(data)
+        staged.write(pieces)

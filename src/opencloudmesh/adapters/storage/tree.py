@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,7 @@ from opencloudmesh.services.ports import ABSENT, Entry
 BATCH: Final = 256
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ANY_TYPE: Final = "application/octet-stream"
 _TYPES: Final = mimetypes.MimeTypes()
 
 Parts = tuple[bytes, ...]
@@ -57,8 +59,14 @@ def _entry(path: str, found: os.stat_result, attribute: Attribute) -> Entry:
 
 def content_type_of(path: str) -> str:
     """The media type by the name's ending."""
-    guess, encoding = _TYPES.guess_type(path.rpartition("/")[2])
-    return guess if guess and not encoding else "application/octet-stream"
+    name, dot, ending = path.rpartition("/")[2].rpartition(".")
+    return _content_type(ending) if dot and name.strip(".") else _ANY_TYPE
+
+
+@lru_cache(4096)
+def _content_type(ending: str) -> str:
+    guess, encoding = _TYPES.guess_type(f"x.{ending}")
+    return guess if guess and not encoding else _ANY_TYPE
 
 
 class Scan:

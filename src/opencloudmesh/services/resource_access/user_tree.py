@@ -52,24 +52,23 @@ class UserTrees:
 
     async def resolve(self, name: str, authorization: str | None) -> DavTree:
         """The user's tree; raises `Unauthorized`, `AccessDenied` (access-denied) for another user's."""
-        user = await self._user_of(authorization)
+        user, (shares, known) = await self._user_of(authorization)
         if user.name != name:
             raise AccessDenied("These are another user's files.", code="access-denied")
-        shares, known = await self._db.read(lambda tx: _accepted(tx, user))
         tree = _UserTree(self._storage_for(user), shares, self._received)
         locks, properties = self._states.of(Place(tree_of(user.id)), f"user:{user.id}", is_owner=True, known=known)
         return DavTree(tree, self._gate(shares), locks, properties, partial(self._may_still, user))
 
     async def name_of(self, authorization: str | None) -> str:
         """The name of the user who asks; raises `Unauthorized`."""
-        return (await self._user_of(authorization)).name
+        return (await self._user_of(authorization))[0].name
 
-    async def _user_of(self, authorization: str | None) -> User:
+    async def _user_of(self, authorization: str | None) -> tuple[User, tuple[dict[str, IncomingShare], Known]]:
         credentials = parse_authorization(authorization)
         if isinstance(credentials, Bearer):
-            return await self._accounts.user_of_token(credentials.token)
+            return await self._accounts.user_of_token_and(credentials.token, _accepted)
         if isinstance(credentials, Basic):
-            return await self._accounts.user_of_password(credentials.name, credentials.password)
+            return await self._accounts.user_of_password_and(credentials.name, credentials.password, _accepted)
         raise Unauthorized("Log in to see files.", code="login-required")
 
     async def _may_still(self, user: User, method: str, path: str) -> None:
