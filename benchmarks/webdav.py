@@ -210,12 +210,7 @@ def _small_writes(site: _Site) -> list[RowValues]:
     allowed = [("authorization", site.authorization)]
     rates, disk = [], []
     for number in range(3):
-        asks = [
-            http_request(
-                "PUT", site.path(f"puts/{number}-{which}"), "127.0.0.1", [("authorization", site.authorization)], content
-            )
-            for which in range(count)
-        ]
+        asks = [http_request("PUT", site.path(f"puts/{number}-{which}"), "127.0.0.1", allowed, content) for which in range(count)]
         disk.append(_disk_rate(site.folder / f"disk{number}", content, connections))
         done = uvloop.run(run_load("127.0.0.1", SERVER_PORT, asks, connections))
         assert done.statuses == {201: count}
