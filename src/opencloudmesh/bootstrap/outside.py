@@ -13,7 +13,7 @@ from opencloudmesh.adapters.database.measured import MeasuredDatabase
 from opencloudmesh.adapters.database.state_counts import state_counter
 from opencloudmesh.adapters.exchange_log import LoggedHttpClient
 from opencloudmesh.adapters.http_client import GuardedHttpClient
-from opencloudmesh.adapters.keys import KeyFolder, KeyRing, load_secret_box
+from opencloudmesh.adapters.keys import CavageKey, KeyFolder, KeyRing, load_cavage_key, load_secret_box
 from opencloudmesh.adapters.metrics import MAX_PEERS, ServerMetrics
 from opencloudmesh.adapters.passwords import Argon2Hasher
 from opencloudmesh.adapters.routes import RoutePolicy
@@ -74,6 +74,13 @@ class Outside:
     @cached_property
     def signer(self) -> KeyRing:
         return KeyRing(KeyFolder(self.settings.keys_dir, self.own_host), self.clock)
+
+    @cached_property
+    def cavage_key(self) -> CavageKey | None:
+        """Our key for servers that know only draft-cavage, where the operator wants one."""
+        if not self.settings.signatures.cavage_key:
+            return None
+        return load_cavage_key(self.settings.cavage_key_file, self.settings.origin)
 
     @cached_property
     def hasher(self) -> Argon2Hasher:

@@ -106,6 +106,7 @@ class UseCases(Outside):
             trust=self.configured_trust,
             freshness=signatures.freshness_seconds,
             skew=signatures.skew_seconds,
+            cavage_signer=self.cavage_key,
         )
         peers.on_contact.append(self.deliveries.peer_seen)
         self.deliveries.on_push.append(peers.forgive)

@@ -15,6 +15,7 @@ from opencloudmesh.adapters.tokens import JwtIssuer
 from opencloudmesh.bootstrap.use_cases import UseCases
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
 from opencloudmesh.protocol.jwks import KeySet, parse_key_set
+from opencloudmesh.protocol.legacy.cavage import build_public_key
 from opencloudmesh.protocol.registries import (
     EXCHANGE_TOKEN,
     HTTP_SIG,
@@ -83,10 +84,12 @@ class Wiring(UseCases):
             MUST_USE_HTTP_SIG: self.settings.signatures.required,
             MUST_EXCHANGE_TOKEN: self.settings.sharing.must_exchange_token,
         }
+        key = self.cavage_key
         return OwnOffer(
             origin=self.settings.origin,
             provider=self.settings.provider,
             capabilities=(EXCHANGE_TOKEN, HTTP_SIG, NOTIFICATIONS, PROTOCOL_OBJECT),
+            public_key=build_public_key(key.keyid, key.public_key_pem) if key else None,
             criteria=(*(word for word, on in criteria.items() if on), *self.peers.trust.criteria),
         )
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Host = Annotated[str, Parameter(name="HOST", help="The server, such as cloud.example.org.")]
 Subject = Annotated[str, Parameter(name="HOST", help="The server, such as cloud.example.org; or .example.org for all below.")]
 Reason = Annotated[str, Parameter(help="Why; kept in the audit log and shown beside the decision.")]
-Profile = Literal["draft-05", "draft-07"]
+Profile = Literal["draft-05", "draft-07", "draft-cavage"]
 Mode = Literal["open", "invite-only", "allowlist", "federation"]
 _COLUMNS = ("HOST", "TRUST", "WHY", "DECIDED BY", "LAST CONTACT", "GIVEN", "RECEIVED", "WAITING", "KEYS", "LOOK AT")
 _PAGE = 500

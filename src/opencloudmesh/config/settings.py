@@ -11,7 +11,7 @@ CONFIG_FILE = "opencloudmesh.toml"
 TRUST_MODES = ("open", "invite-only", "allowlist", "federation")
 FORWARDED_HEADERS = ("x-forwarded-for", "forwarded")
 UNIX_SOCKET = "unix"
-SIGNATURE_PROFILES = ("draft-05", "draft-07")
+SIGNATURE_PROFILES = ("draft-05", "draft-07", "draft-cavage")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -94,8 +94,14 @@ class SignatureSettings:
     required: bool = _setting(True, "Refuse unsigned messages. Some old servers cannot sign.")
     profiles: tuple[str, ...] = _setting(
         SIGNATURE_PROFILES,
-        "The kinds of signatures that are taken, one or more of draft-05 and draft-07; what is sent satisfies both. "
+        "The kinds of signatures that are taken: draft-05, draft-07 (what is sent satisfies both), and draft-cavage, from "
+        "servers that know no other, such as Nextcloud 31 to 34. "
         "`ocm peer profiles` changes it for one server at run time, and then wins over this.",
+    )
+    cavage_key: bool = _setting(
+        False,
+        "Publish an RSA key as `publicKey` (keys_dir/cavage.pem, made where it is missing), and sign with it as draft-cavage has "
+        "it what servers are sent that know no other.",
     )
     freshness_seconds: float = _setting(300.0, "Age up to which a signature is taken, in seconds.", least=1)
     skew_seconds: float = _setting(60.0, "Seconds that another server's clock may be ahead.", least=0)
@@ -231,6 +237,10 @@ class Settings:
     @property
     def secrets_key(self) -> Path:
         return self.keys_dir / "secrets.key"
+
+    @property
+    def cavage_key_file(self) -> Path:
+        return self.keys_dir / "cavage.pem"
 
     @property
     def metrics_token(self) -> Path:

@@ -88,6 +88,7 @@ class OwnOffer:
     webdav_root: str = "/dav/ocm/"
     invite_accept_dialog: str | None = None
     jwks_uri: str | None = None
+    public_key: Mapping[str, str] | None = None
 
 
 def well_known_urls(origin: str) -> tuple[str, ...]:
@@ -116,6 +117,8 @@ def build_discovery(offer: OwnOffer) -> dict[str, Any]:
         document["tokenEndPoint"] = f"{offer.origin}/ocm/token"
     if registries.HTTP_SIG in capabilities:
         document["jwksUri"] = offer.jwks_uri or f"{offer.origin}/.well-known/jwks.json"
+    if offer.public_key is not None:
+        document["publicKey"] = dict(offer.public_key)
     if registries.INVITES in capabilities and offer.invite_accept_dialog is not None:
         document["inviteAcceptDialog"] = offer.invite_accept_dialog
     return document

@@ -98,7 +98,7 @@ class CodeFlow:
 
     async def _verified(self, request: Request, client: str) -> VerifiedSignature:
         try:
-            return await self._peers.verify(request, client)
+            return await self._peers.verify(request, client, cavage=False)
         except (SignatureRefused, Forbidden) as error:
             raise TokenRefused(INVALID_CLIENT, error.sentence, code=error.code) from error
 

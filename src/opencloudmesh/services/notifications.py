@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Callable, Sequence
 
 from opencloudmesh.protocol.errors import Conflict, Forbidden, LocalFault, SignatureRefused, Unsupported
-from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid, read_signature
+from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid
 from opencloudmesh.protocol.lifecycle import ACCEPT, DECLINE, INCOMING_SHARE, OUTGOING_SHARE, REVOKE, next_state
 from opencloudmesh.protocol.notifications import Notification, parse_notification
 from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED
@@ -53,7 +53,7 @@ class Notifications:
 
     async def _signer(self, request: Request, message: Notification) -> tuple[str, VerifiedSignature]:
         """The server that signed: the one its keyid names, else the other party of the share in question."""
-        named = host_of_keyid(read_signature(request).keyid)
+        named = host_of_keyid(self._peers.named_keyid(request))
         hosts = [named] if named is not None else await self._db.read(lambda tx: _parties(tx, message))
         refusal = SignatureRefused("The keyid names no server.", code="sig-keyid-unknown")
         for host in hosts:

@@ -4,6 +4,7 @@ Rules kept here: a key file is readable by nobody but the server's user and is n
 repr or an error.
 """
 
+from opencloudmesh.adapters.keys.cavage_key import CavageKey, load_cavage_key
 from opencloudmesh.adapters.keys.key_files import KeyUnusable
 from opencloudmesh.adapters.keys.key_folder import KeyFolder
 from opencloudmesh.adapters.keys.key_ring import KeyRing
@@ -12,6 +13,7 @@ from opencloudmesh.adapters.keys.secret_box import SealBroken, SecretBox, create
 from opencloudmesh.adapters.keys.signing_key import SigningKey, create_signing_key, load_signing_key
 
 __all__ = [
+    "CavageKey",
     "KeyFolder",
     "KeyRing",
     "KeyUnusable",
@@ -21,6 +23,7 @@ __all__ = [
     "create_metrics_token",
     "create_secret_key",
     "create_signing_key",
+    "load_cavage_key",
     "load_metrics_token",
     "load_secret_box",
     "load_signing_key",

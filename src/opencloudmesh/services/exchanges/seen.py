@@ -11,7 +11,8 @@ from opencloudmesh.protocol.redaction import Wire, redact
 from opencloudmesh.protocol.redaction.bodies import read_body
 from opencloudmesh.services.records import Exchange
 
-_KEYID = 'keyid="'
+_KEYIDS = (("signature-input", 'keyid="'), ("signature", 'keyId="'))
+"""Where RFC 9421 and draft-cavage name the key."""
 _BODY_OF_STRANGER = 1024
 
 
@@ -78,9 +79,9 @@ def _reason_of(seen: Seen, said: str) -> str:
 
 def claimed_sender(wire: Wire) -> str:
     """The server that a request says it comes from: that of its key, else of its sender; empty where it says nothing."""
-    signed = next((value for name, value in wire.request_headers if name.lower() == "signature-input"), "")
-    if _KEYID in signed:
-        named = host_of_keyid(signed.partition(_KEYID)[2].partition('"')[0])
+    for header, keyid in _KEYIDS:
+        signed = next((value for name, value in wire.request_headers if name.lower() == header), "")
+        named = host_of_keyid(signed.partition(keyid)[2].partition('"')[0])
         if named:
             return named
     body = read_body(wire.request_headers, wire.request_body)

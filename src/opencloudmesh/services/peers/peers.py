@@ -1,7 +1,7 @@
 """`Peers` (see the package)."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -10,16 +10,26 @@ import structlog
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.discovery import Discovery, parse_discovery, well_known_urls
 from opencloudmesh.protocol.errors import Forbidden, OCMError, PeerRefused, PeerUnreachable, SignatureRefused
-from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid, read_signature, sign, verify
+from opencloudmesh.protocol.http_signatures import (
+    Profile,
+    Request,
+    VerifiedSignature,
+    host_of_keyid,
+    read_signature,
+    sign,
+    verify,
+)
 from opencloudmesh.protocol.jwks import KeyChange, KeySet, build_jwk, build_key_set, parse_key_set, thumbprint
+from opencloudmesh.protocol.legacy.cavage import is_cavage, read_cavage
 from opencloudmesh.protocol.lifecycle import ACCEPTED, PENDING, SENT
 from opencloudmesh.protocol.trust import Allowed
 from opencloudmesh.services.exchanges import sender_is
+from opencloudmesh.services.peers.cavage import CavagePeers
 from opencloudmesh.services.peers.fetched import Fetched, Got
 from opencloudmesh.services.peers.key_history import note_keys
 from opencloudmesh.services.peers.seen_signatures import SeenSignatures, replayed
 from opencloudmesh.services.peers.trust import TrustBook
-from opencloudmesh.services.ports import Clock, Database, HttpAnswer, HttpClient, NewToken, Signer, Transaction
+from opencloudmesh.services.ports import CavageSigner, Clock, Database, HttpAnswer, HttpClient, NewToken, Signer, Transaction
 from opencloudmesh.services.records import IncomingShare, OutgoingShare
 
 T = TypeVar("T")
@@ -51,6 +61,7 @@ class Peers:
         trust: TrustBook,
         freshness: float = 300.0,
         skew: float = 60.0,
+        cavage_signer: CavageSigner | None = None,
     ) -> None:
         self._db = database
         self._http = http
@@ -62,6 +73,15 @@ class Peers:
         self.trust = trust
         self._documents: Fetched[Discovery] = Fetched(self._fetch_discovery, clock)
         self._keys: Fetched[KeySet] = Fetched(self._fetch_keys, clock)
+        self._cavage = CavagePeers(
+            documents=self._documents,
+            key_sets=self._keys,
+            signer=cavage_signer,
+            clock=clock,
+            freshness=freshness,
+            skew=skew,
+        )
+        self._cavage_keys_noted: dict[str, KeySet] = {}
         self._seen = SeenSignatures(freshness + skew)
         self._contacts: dict[str, float] = {}
         self._failing: set[str] = set()
@@ -132,14 +152,33 @@ class Peers:
         return answer
 
     # ------------------------------------------------------------ who signed
-    async def verify(self, request: Request, host: str) -> VerifiedSignature:
+    async def verify(self, request: Request, host: str, *, cavage: bool = True) -> VerifiedSignature:
         """Verify that `host` signed `request` (Appendix B: Verifying a Signature).
 
-        Raises `SignatureRefused` (401; sig-key-not-pinned for a key beside those that an operator pinned), `Forbidden` (403:
-        policy-denied, or sender-not-signer where the keyid names another server).
+        `cavage`: also in the older way, by a server that knows no other. Raises `SignatureRefused` (401; sig-key-not-pinned for
+        a key beside those that an operator pinned), `Forbidden` (403: policy-denied, or sender-not-signer where the keyid names
+        another server).
         """
         self.check_allowed(host)
-        profiles = self.trust.signatures_of(host).profiles
+        taken = self.trust.signatures_of(host)
+        keys: KeySet | None = None
+        if cavage and taken.cavage and is_cavage(request.headers):
+            verified, keys = await self._cavage.verify(request, host)
+            self._check_pinned(host, keys, verified.keyid)
+        else:
+            verified = await self._verify_rfc_9421(request, host, taken.profiles)
+        if not self._seen.add(verified, self._clock()):
+            raise replayed()
+        self._documents.forgive(host)
+        sender_is(host, verified=True)
+        await self._contacted(host)
+        if keys is not None:
+            await self._note_cavage_key(host, keys)
+        for listener in self.on_contact:
+            listener(host)
+        return verified
+
+    async def _verify_rfc_9421(self, request: Request, host: str, profiles: Sequence[Profile]) -> VerifiedSignature:
         received = read_signature(request, profiles)
         keyid = received.keyid
         try:
@@ -153,14 +192,11 @@ class Peers:
             request, keys, now=now, profiles=profiles, freshness=self._freshness, skew=self._skew, received=received
         )
         self._check_pinned(host, keys, keyid)
-        if not self._seen.add(verified, now):
-            raise replayed()
-        self._documents.forgive(host)
-        sender_is(host, verified=True)
-        await self._contacted(host)
-        for listener in self.on_contact:
-            listener(host)
         return verified
+
+    def named_keyid(self, request: Request) -> str:
+        """The keyid of the signature of a request, which is not verified. Raises `SignatureRefused` (401)."""
+        return (read_cavage(request) if is_cavage(request.headers) else read_signature(request)).keyid
 
     def _check_pinned(self, host: str, keys: KeySet, keyid: str) -> None:
         pinned = self.trust.pinned_keys(host)
@@ -204,23 +240,44 @@ class Peers:
     async def key_set(self, host: str, *, fresh: bool = False) -> KeySet:
         """The keys that a server publishes; raises `Forbidden` (policy-denied), `PeerUnreachable`, `PeerRefused`."""
         self.check_allowed(host)
-        return await self._keys.get(host, fresh=fresh)
+        try:
+            return await self._keys.get(host, fresh=fresh)
+        except PeerRefused as refusal:
+            try:
+                older = await self._cavage.keys(host, fresh=fresh)
+            except (PeerUnreachable, PeerRefused, SignatureRefused):
+                raise refusal from None
+            if not len(older):
+                raise
+            return older
 
     async def publishes_keys(self, host: str) -> bool:
         """False where `host` answers that there are no keys that we can use; a server that cannot be asked may have some."""
         try:
-            return len(await self._keys.get(host)) > 0
+            if len(await self._keys.get(host)) > 0:
+                return True
         except PeerUnreachable:
             return True
         except PeerRefused as error:
-            return error.status == 429 or error.status >= 500
+            if error.status == 429 or error.status >= 500:
+                return True
+        return self.trust.signatures_of(host).cavage and await self._cavage.signs(host)
 
     # ------------------------------------------------------------ what we send
     async def post_signed(self, host: str, url: str, *, content_type: str, body: bytes) -> HttpAnswer:
-        """POST a signed message to `host`; any HTTP answer is returned, `PeerUnreachable` raised where none came."""
+        """POST a message to `host`, signed as that server reads it; any HTTP answer is returned.
+
+        Raises `PeerUnreachable` where no answer came. A server that knows no RFC 9421 is told apart by its discovery document,
+        where that was read before.
+        """
         self.check_allowed(host)
         request = Request("POST", url, (("content-type", content_type),), body)
-        added = sign(
+        added = self._cavage.sign(request, host, lambda: self._sign(request))
+        headers = {"content-type": content_type, "accept": "application/json"} | dict(added)
+        return await self._reached(host, self._http.fetch("POST", url, headers=headers, body=body), by_us=True)
+
+    def _sign(self, request: Request) -> tuple[tuple[str, str], ...]:
+        return sign(
             request,
             keyid=self._signer.keyid,
             algorithm=self._signer.algorithm,
@@ -228,8 +285,6 @@ class Peers:
             created=int(self._clock()),
             nonce=self._new_token(),
         )
-        headers = {"content-type": content_type, "accept": "application/json"} | dict(added)
-        return await self._reached(host, self._http.fetch("POST", url, headers=headers, body=body), by_us=True)
 
     async def post_message(self, host: str, path: str, body: bytes) -> HttpAnswer:
         """POST a signed JSON message to `path` below the end point of `host`; a moved end point is found.
@@ -287,6 +342,15 @@ class Peers:
             known = (build_jwk(key.public_key, kid=kid, algorithm=key.algorithms[0]) for kid, key in keys.keys.items())
             tx.peers.set_key_set(host, _kept(json.dumps(build_key_set(known))), now)
             note_keys(tx, host, keys, now)
+
+    async def _note_cavage_key(self, host: str, keys: KeySet) -> None:
+        """Remember the key of a server that signs in the older way, as those of others are; once, and when it has changed."""
+        if self._cavage_keys_noted.get(host) == keys:
+            return
+        if len(self._cavage_keys_noted) >= _MAX_HOSTS:
+            self._cavage_keys_noted.clear()
+        self._cavage_keys_noted[host] = keys
+        self._watch_keys(host, await self._note(lambda tx: note_keys(tx, host, keys, self._clock())))
 
     async def _failed(self, host: str, reason: str) -> None:
         now = self._clock()

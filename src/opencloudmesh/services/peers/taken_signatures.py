@@ -1,12 +1,13 @@
-"""Which kinds of signatures are taken from a server: profiles of the draft, by their names (ADR 3)."""
+"""Which kinds of signatures are taken from a server: profiles of the draft (ADR 3), and draft-cavage (ADR 17), by their names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 from opencloudmesh.protocol.http_signatures import DEFAULT_PROFILES, Profile
+from opencloudmesh.protocol.legacy.cavage import CAVAGE
 
-PROFILE_NAMES = tuple(profile.name for profile in DEFAULT_PROFILES)
+PROFILE_NAMES = (*(profile.name for profile in DEFAULT_PROFILES), CAVAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class TakenSignatures:
 
     names: tuple[str, ...]
     profiles: tuple[Profile, ...]
+    cavage: bool
 
     @classmethod
     def named(cls, names: Iterable[str]) -> Self:
@@ -22,6 +24,7 @@ class TakenSignatures:
         return cls(
             names=tuple(name for name in PROFILE_NAMES if name in wanted),
             profiles=tuple(profile for profile in DEFAULT_PROFILES if profile.name in wanted),
+            cavage=CAVAGE in wanted,
         )
 
 

@@ -14,7 +14,7 @@ from opencloudmesh.services.ports.dead_properties import (
     PropertyChange,
 )
 from opencloudmesh.services.ports.http import HttpAnswer, HttpClient, HttpStream
-from opencloudmesh.services.ports.keys import OwnKeyRing, PasswordHasher, Signer, TokenIssuer
+from opencloudmesh.services.ports.keys import CavageSigner, OwnKeyRing, PasswordHasher, Signer, TokenIssuer
 from opencloudmesh.services.ports.locks import Lock, Locks, LockStore, WantedLock
 from opencloudmesh.services.ports.peer_stores import (
     AuditStore,
@@ -47,6 +47,7 @@ __all__ = [
     "AppPasswordStore",
     "AuditStore",
     "AvailabilityStore",
+    "CavageSigner",
     "Clock",
     "Database",
     "DavTree",

@@ -20,6 +20,17 @@ class Signer(Protocol):
         """The JWK Set that we publish (public parts only; each key has kid, alg, use)."""
 
 
+class CavageSigner(Protocol):
+    """Our RSA key for servers that know only draft-cavage."""
+
+    @property
+    def keyid(self) -> str: ...
+    @property
+    def public_key_pem(self) -> str: ...
+    def sign(self, data: bytes) -> bytes:
+        """RSA with SHA-512 (PKCS #1 v1.5)."""
+
+
 class OwnKeyRing(Protocol):
     """All of our signing keys; synchronous, all raise `LocalFault`."""
 

@@ -41,7 +41,7 @@ SubjectText = Annotated[
 Subject = Annotated[SubjectText, Path(description="A server's host[:port], or .example.org for all below.")]
 Reason = Annotated[str, text(0, 500), Field(description="Why; kept in the audit log.", examples=["a partner"])]
 Mode = Literal["open", "invite-only", "allowlist", "federation", "configuration"]
-ProfileName = Literal["draft-05", "draft-07"]
+ProfileName = Literal["draft-05", "draft-07", "draft-cavage"]
 Quarantine = Literal["on", "off", "configuration"]
 
 
