@@ -140,11 +140,18 @@ def _read(fields: Mapping[str, str]) -> CavageSignature:
         refuse("sig-keyid-unknown", "The signature names no key.")
     if algorithm not in _HASHES:
         refuse("sig-alg", "The algorithm of the signature is not rsa-sha256 or rsa-sha512.")
-    try:
-        signature = binascii.a2b_base64(strings.get("signature", ""), strict_mode=True)
-    except binascii.Error:
-        refuse("sig-malformed", "The signature is not base64.")
+    signature = _octets(strings.get("signature", ""))
     return CavageSignature(keyid, algorithm, _covered(strings.get("headers", "")), numbers.get("expires"), signature)
+
+
+def _octets(text: str) -> bytes:
+    try:
+        octets = binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        octets = b""
+    if base64(octets) != text:
+        refuse("sig-malformed", "The signature is not base64.")
+    return octets
 
 
 def _parameters(text: str) -> tuple[dict[str, str], dict[str, int]]:
