@@ -12,7 +12,7 @@ from opencloudmesh.services.inbox_limits import InboxLimits
 from opencloudmesh.services.notifications import Notifications
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers, TrustBook
-from opencloudmesh.services.ports import Database
+from opencloudmesh.services.ports import CavageSigner, Database
 from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShare
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
@@ -28,7 +28,13 @@ from tests.services.world import (
 )
 
 
-def make_peers(database: Database, network: SimulatedNetwork, time: SimulatedTime, trust: TrustBook | None = None) -> Peers:
+def make_peers(
+    database: Database,
+    network: SimulatedNetwork,
+    time: SimulatedTime,
+    trust: TrustBook | None = None,
+    cavage_signer: CavageSigner | None = None,
+) -> Peers:
     return Peers(
         database=database,
         http=network,
@@ -36,6 +42,7 @@ def make_peers(database: Database, network: SimulatedNetwork, time: SimulatedTim
         clock=time,
         new_token=new_token,
         trust=trust or TrustBook(),
+        cavage_signer=cavage_signer,
     )
 
 
@@ -106,9 +113,10 @@ def make_home(
     require_signature: bool = True,
     peer_limits: PeerLimits | None = None,
     inbox_limits: InboxLimits | None = None,
+    cavage_signer: CavageSigner | None = None,
 ) -> Home:
     """Wire a server of ours; `start` begins to deliver."""
-    peers = make_peers(database, network, time, trust)
+    peers = make_peers(database, network, time, trust, cavage_signer)
     deliveries = Deliveries(database=database, clock=time, new_token=new_token, policy=policy or RetryPolicy(), wait=time.wait)
     peers.on_contact.append(deliveries.peer_seen)
     homes, issuer = MemoryHomes(), MemoryIssuer()
