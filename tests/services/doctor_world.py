@@ -21,7 +21,7 @@ from opencloudmesh.services.doctor import (
     TlsLook,
 )
 from opencloudmesh.services.peers import TrustBook
-from opencloudmesh.services.ports import Database, HttpAnswer
+from opencloudmesh.services.ports import CavageSigner, Database, HttpAnswer
 from opencloudmesh.services.records import PeerRecord, WaitingDeliveries
 from tests.services.world import HOST, NOW, Asked, SimulatedNetwork, SimulatedServer, SimulatedTime, answer, new_token
 
@@ -139,6 +139,8 @@ class Ward:
         self.denylist: tuple[str, ...] = ()
         self.signer = SigningKey(Ed25519PrivateKey.generate(), host=HOST)
         self.signatures_required = True
+        self.cavage_signer: CavageSigner | None = None
+        self.takes_cavage = True
         self.answers("GET", "/.well-known/ocm", lambda _: document(self.away.discovery))
         self.answers("GET", "/ocm-provider/", lambda _: document(self.away.discovery))
         self.answers("GET", "/ocm-provider", lambda _: document(self.away.discovery))
@@ -162,6 +164,8 @@ class Ward:
             clock=self.time,
             new_token=new_token,
             signatures_required=self.signatures_required,
+            cavage_signer=self.cavage_signer,
+            takes_cavage=lambda host: self.takes_cavage,
         )
         doctor = PeerDoctor(
             instruments=instruments,

@@ -31,6 +31,7 @@ from tests.services.doctor_world import (
     outcomes,
     tls,
 )
+from tests.services.nextcloud import MemoryCavageKey
 from tests.services.world import NOW, SimulatedNetwork, SimulatedTime, answer
 
 PATHS = ("/.well-known/ocm", "/ocm-provider/", "/ocm-provider")
@@ -399,6 +400,25 @@ ODD = [
     ({"provider": "reva"}, "known-server", "ok"),
     ({"endPoint": "https://away.example/ocm-via-webdav/"}, "known-server", "warn"),
 ]  # fmt: skip
+
+
+OLDER: dict[str, Any] = {"capabilities": ["shares", "notifications"], "publicKey": {"keyId": "a", "publicKeyPem": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("with_key", "is_taken", "outcome", "header"),
+    [(True, True, Outcome.OK, "signature"), (False, True, Outcome.WARN, ""), (True, False, Outcome.WARN, "signature")],
+)
+async def test_a_server_that_signs_in_the_older_way(
+    ward: Ward, with_key: bool, is_taken: bool, outcome: Outcome, header: str
+) -> None:
+    ward.says(**OLDER)
+    ward.takes_cavage = is_taken
+    ward.cavage_signer = MemoryCavageKey() if with_key else None
+    report = await ward.examine()
+    assert finding(report, "discovery", "sig-cavage-only").outcome is outcome
+    (asked,) = ward.away.got("/ocm/notifications")
+    assert {name for name in asked.headers if name.startswith("signature")} == ({header} if header else set())
 
 
 @pytest.mark.parametrize(("changes", "code", "outcome"), ODD, ids=[f"{row[1]} {row[0]}"[:70] for row in ODD])

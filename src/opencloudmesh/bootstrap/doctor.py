@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +41,9 @@ async def peer_doctor(folder: Path) -> AsyncIterator[PeerDoctor]:
         book = await wiring.load_trust()
         wiring.note_exchanges()
         yield PeerDoctor(
-            instruments=_instruments(wiring, stack, wiring.exchanges),
+            instruments=replace(
+                _instruments(wiring, stack, wiring.exchanges), takes_cavage=lambda host: book.signatures_of(host).cavage
+            ),
             explain=book.explain,
             database=wiring.database,
             signer=wiring.signer,
@@ -84,6 +86,7 @@ def _instruments(wiring: Wiring, stack: AsyncExitStack, exchanges: NotesExchange
         signatures_required=signatures.required,
         freshness=signatures.freshness_seconds,
         skew=signatures.skew_seconds,
+        cavage_signer=wiring.cavage_key,
     )
 
 

@@ -77,8 +77,9 @@ class Outside:
 
     @cached_property
     def cavage_key(self) -> CavageKey | None:
-        """Our key for servers that know only draft-cavage, where the operator wants one."""
-        if not self.settings.signatures.cavage_key:
+        """Our key for servers that know only draft-cavage, where the operator wants one; it is the server that makes it."""
+        is_missing = not self._exclusive and not self.settings.cavage_key_file.exists()
+        if is_missing or not self.settings.signatures.cavage_key:
             return None
         return load_cavage_key(self.settings.cavage_key_file, self.settings.origin)
 

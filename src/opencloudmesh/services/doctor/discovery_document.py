@@ -12,6 +12,7 @@ from opencloudmesh.protocol import registries
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.discovery import Discovery
 from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.protocol.legacy.cavage import knows_only_cavage
 from opencloudmesh.services.doctor.findings import Finding, fail, listed, note, short, warn
 from opencloudmesh.services.doctor.looks import shown
 from opencloudmesh.services.doctor.visit import Visit
@@ -117,10 +118,13 @@ def _keys(found: Discovery, visit: Visit) -> Iterator[Finding]:
             yield warn("keys-elsewhere", sentence, **visit.advice("Publish the keys at the host of the addresses."))
     if found.supports(registries.HTTP_SIG):
         return
-    signs_old_way = isinstance(found.raw.get("publicKey"), dict)
+    signs_old_way = knows_only_cavage(found)
+    if signs_old_way and visit.instruments.takes_cavage(visit.host):
+        yield _older_way(visit)
+        return
     code = "sig-cavage-only" if signs_old_way else "sig-not-announced"
     way = (
-        "signs only in the older way (draft-cavage), which is not verified here"
+        "signs only in the older way (draft-cavage), which is not taken from it here"
         if signs_old_way
         else "does not announce http-sig"
     )
@@ -132,6 +136,16 @@ def _keys(found: Discovery, visit: Visit) -> Iterator[Finding]:
         yield warn(code, sentence, us=us, them="Update to a version that signs by RFC 9421 and says http-sig.")
     else:
         yield note(code, f"That server {way}.")
+
+
+def _older_way(visit: Visit) -> Finding:
+    """It signs as draft-cavage has it, and that is taken; what it is sent is signed so where we have a key for it."""
+    sentence = "That server signs only in the older way (draft-cavage), which is taken from it."
+    if visit.instruments.cavage_signer is not None:
+        return note("sig-cavage-only", f"{sentence} What it is sent is signed so, too.")
+    us = "Set signatures.cavage_key to true: an RSA key is made and published at the next start."
+    sentence += " What it is sent is not signed; it may demand that."
+    return warn("sig-cavage-only", sentence, us=us, them="Update to a version that signs by RFC 9421 and says http-sig.")
 
 
 def _types(found: Discovery, visit: Visit) -> Iterator[Finding]:

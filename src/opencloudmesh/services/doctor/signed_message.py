@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from opencloudmesh.protocol.http_signatures import Request, sign
+from opencloudmesh.protocol.legacy.cavage import Scheme, outgoing_scheme, sign_cavage
 from opencloudmesh.protocol.notifications import build_notification
 from opencloudmesh.protocol.registries import FILE, SHARE_UNSHARED
 from opencloudmesh.services.doctor.findings import Finding, Seen, fail, note, warn
@@ -44,7 +45,14 @@ async def _post(visit: Visit, url: str) -> Look:
 
 
 def signed_headers(visit: Visit, request: Request) -> dict[str, str]:
-    """The headers of a request with those of its signature, by our own key."""
+    """The headers of a request with those of its signature, by our own key, as that server reads it."""
+    older, found = visit.instruments.cavage_signer, visit.discovery
+    scheme = Scheme.RFC_9421 if found is None else outgoing_scheme(found, has_key=older is not None)
+    if scheme is Scheme.CAVAGE and older is not None:
+        created = int(visit.instruments.clock())
+        return dict(request.headers) | dict(sign_cavage(request, keyid=older.keyid, sign=older.sign, created=created))
+    if scheme is Scheme.UNSIGNED:
+        return dict(request.headers)
     signer = visit.signer
     assert signer is not None  # noqa: S101 - the doctor was given one
     added = sign(

@@ -7,7 +7,7 @@ from opencloudmesh.protocol.discovery import Discovery
 from opencloudmesh.protocol.jwks import KeySet
 from opencloudmesh.services.doctor.looks import Look
 from opencloudmesh.services.doctor.network import HostAddress, NetworkProbe
-from opencloudmesh.services.ports import Clock, HttpClient, NewToken, Signer
+from opencloudmesh.services.ports import CavageSigner, Clock, HttpClient, NewToken, Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,9 @@ class Instruments:
     signatures_required: bool = True
     freshness: float = 300.0
     skew: float = 60.0
+    cavage_signer: CavageSigner | None = None
+    takes_cavage: Callable[[str], bool] = lambda host: True
+    """Whether signatures of draft-cavage are taken from a host that knows no other."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Messages signed as draft-cavage has it, to and from servers that know nothing else (ADR 17; `protocol.legacy.cavage`).
+"""Messages signed as draft-cavage has it, to and from servers that know nothing else (ADR 18; `protocol.legacy.cavage`).
 
 Rules kept here: a server that says `http-sig`, or publishes a JWK Set with a key that can be used, is never taken at such a
 signature; nor is one that cannot be asked whether it does. The keyId names the very server that the message is from. A key that
@@ -83,18 +83,20 @@ class CavagePeers:
         Raises `SignatureRefused` (sig-downgrade) for any other server, `PeerUnreachable`, `PeerRefused`.
         """
         found = await self._documents.get(host, fresh=fresh)
-        return self._key_of(host, found, has_key_set=await self._have_key_sets.get(host, fresh=fresh))
+        if found.supports(HTTP_SIG) or await self._have_key_sets.get(host, fresh=fresh):
+            raise _downgraded(host)
+        return self._key_of(host, found)
 
     async def _newer_keys(self, host: str) -> KeySet:
         found = await self._documents.newer(host, every=REFETCH_SECONDS)
-        return self._key_of(host, found, has_key_set=await self._have_key_sets.newer(host, every=REFETCH_SECONDS))
+        if found.supports(HTTP_SIG) or await self._have_key_sets.newer(host, every=REFETCH_SECONDS):
+            raise _downgraded(host)
+        return self._key_of(host, found)
 
-    def _key_of(self, host: str, found: Discovery, *, has_key_set: bool) -> KeySet:
-        held = self._key_sets.held(host)
-        if found.supports(HTTP_SIG) or has_key_set or (held is not None and len(held)):
-            raise SignatureRefused(
-                f"{host} signs by RFC 9421; a signature of draft-cavage is not taken from it.", code="sig-downgrade"
-            )
+    def _key_of(self, host: str, found: Discovery) -> KeySet:
+        held = self._key_sets.held(host)  # perhaps newer than what was looked for
+        if held is not None and len(held):
+            raise _downgraded(host)
         return parse_public_key(found)
 
     async def _look_for_key_set(self, host: str) -> Got[bool]:
@@ -122,3 +124,7 @@ class CavagePeers:
         if scheme is Scheme.CAVAGE and self._signer is not None:
             return sign_cavage(request, keyid=self._signer.keyid, sign=self._signer.sign, created=int(self._clock()))
         return () if scheme is Scheme.UNSIGNED else other()
+
+
+def _downgraded(host: str) -> SignatureRefused:
+    return SignatureRefused(f"{host} signs by RFC 9421; a signature of draft-cavage is not taken from it.", code="sig-downgrade")

@@ -1,4 +1,4 @@
-"""Which kinds of signatures are taken from a server: profiles of the draft (ADR 3), and draft-cavage (ADR 17), by their names."""
+"""Which kinds of signatures are taken from a server: profiles of the draft (ADR 3), and draft-cavage (ADR 18), by their names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
