@@ -281,6 +281,8 @@ async def test_methods_that_do_not_get_through(own: SimulatedHome) -> None:
     found = finding(await own.examine(), "methods", "http-405")
     assert "PROPFIND, MKCOL, MOVE" in found.sentence
     assert {"COPY", "DELETE", "PUT"} <= set(METHODS)
+    own.proxy = lambda asked: answer(200) if asked.method == "OPTIONS" else asked
+    assert "OPTIONS" in finding(await own.examine(), "methods", "http-200").sentence
 
 
 async def test_another_door_keeper_before_webdav(own: SimulatedHome) -> None:

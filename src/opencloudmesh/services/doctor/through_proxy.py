@@ -56,7 +56,7 @@ def _judge_message(seen: Look) -> Finding | None:
 
 # ---------------------------------------------------------------- methods
 async def look_at_methods(visit: OwnVisit) -> Seen:
-    """Every method of WebDAV without credentials: our server asks for them."""
+    """Every method of WebDAV without credentials: our server asks for them, or greets (OPTIONS)."""
     tools = visit.instruments
     asked = [(method, root) for root in DAV_ROOTS for method in METHODS]
     looks = await asyncio.gather(
@@ -67,7 +67,7 @@ async def look_at_methods(visit: OwnVisit) -> Seen:
     )
     lost: dict[str, list[Look]] = {}
     for seen in looks:
-        if not _asks_for_credentials(seen):
+        if not (_asks_for_credentials(seen) or _greets(seen)):
             lost.setdefault(seen.method, []).append(seen)
     facts = {"answers": {root: {seen.method: seen.status for seen in looks if seen.url.endswith(root)} for root in DAV_ROOTS}}
     if not lost:
@@ -82,6 +82,11 @@ def _dav_headers(visit: OwnVisit, method: str) -> dict[str, str]:
 
 def _asks_for_credentials(seen: Look) -> bool:
     return seen.status == 401 and "bearer" in seen.headers.get("www-authenticate", "").lower()
+
+
+def _greets(seen: Look) -> bool:
+    """OPTIONS of a user's files is answered before anybody logs in."""
+    return seen.method == "OPTIONS" and seen.status == 200 and seen.headers.get("ms-author-via") == "DAV"
 
 
 def _lost_methods(lost: Mapping[str, list[Look]]) -> Iterator[Finding]:
