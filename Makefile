@@ -37,7 +37,7 @@ $(NPM)/node_modules/.stamp: $(NPM)/package-lock.json
 	@touch $@
 
 test: lint $(NPM)/node_modules/.stamp ## Everything, as the build server runs it (ARGS="tests/protocol -x" narrows it)
-	@scripts/debian-packages rclone nginx caddy curl postgresql
+	@scripts/debian-packages litmus rclone nginx caddy curl postgresql
 	@mkdir -p build
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --cov --cov-report= $(ARGS) </dev/null
 	@$(BIN)/python -m coverage report --skip-covered >build/coverage.txt

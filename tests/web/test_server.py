@@ -269,6 +269,14 @@ async def test_a_connection_that_is_kept_has_time() -> None:
 
 
 @on_both_loops
+async def test_a_target_with_a_fragment_is_refused() -> None:
+    async with serving(hello) as (app, port):
+        for target in (b"/folder/#part", b"/#", b"http://host/a#b"):
+            assert (await refused(port, b"DELETE " + target + b" HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+        assert app.requests == []
+
+
+@on_both_loops
 async def test_heads_that_are_too_large() -> None:
     async with serving(hello) as (app, port):
         for head in (

@@ -15,7 +15,7 @@ from opencloudmesh.webdav.elements import (
     Asked,
     MultistatusReader,
     Name,
-    PropertyChange,
+    PropertyUpdate,
     PropFind,
     PropStat,
     XmlFault,
@@ -115,11 +115,12 @@ def test_propertyupdate() -> None:
         </d:prop></d:set>
         <d:remove><d:prop><d:displayname/></d:prop></d:remove><other/></d:propertyupdate>"""
     assert parse_propertyupdate(body) == (
-        PropertyChange(Name(DAV, "lastmodified"), "12"),
-        PropertyChange(Name("y", "x"), ""),
-        PropertyChange(Name(DAV, "displayname"), None),
+        PropertyUpdate(Name(DAV, "lastmodified"), "12", '<d:lastmodified xmlns:d="DAV:">12</d:lastmodified>'),
+        PropertyUpdate(Name("y", "x"), "", '<x xmlns="y"><z></z></x>'),
+        PropertyUpdate(Name(DAV, "displayname")),
     )
-    assert parse_propertyupdate(build_propertyupdate(ETAG, "<&>")) == (PropertyChange(ETAG, "<&>"),)
+    (update,) = parse_propertyupdate(build_propertyupdate(ETAG, "<&>"))
+    assert (update.name, update.text) == (ETAG, "<&>")
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refused or self._is_head_too_large():
             self._refuse(431, "Request head too large.")
             return
+        if b"#" in self.url:  # what comes after it would be dropped, and something else be asked for than was meant
+            self._refuse(400, "The request target has a fragment.")
+            return
         super().on_headers_complete()
         self.scope["extensions"] = self._extensions
 

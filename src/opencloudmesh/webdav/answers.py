@@ -19,7 +19,7 @@ from opencloudmesh.protocol.errors import (
 from opencloudmesh.webdav.elements import build_error
 
 XML: Final = "application/xml; charset=utf-8"
-CLASSES: Final = "1"
+CLASSES: Final = "1, 2, 3"
 """The compliance classes of RFC 4918 section 18 that are offered."""
 _CHALLENGES: Final = (("www-authenticate", "Bearer"), ("www-authenticate", 'Basic realm="opencloudmesh", charset="UTF-8"'))
 _RETRY_SECONDS: Final = 30
@@ -32,12 +32,22 @@ Headers = Iterable[tuple[str, str]]
 
 
 class DavRefusal(OCMError):
-    """A refusal that only HTTP knows (405, 412, 415, ...), with its DAV: precondition code if it has one."""
+    """A refusal that only HTTP knows (405, 412, 415, ...), with its DAV: precondition code and the paths that it names."""
 
-    def __init__(self, status: int, sentence: str, *, code: str, precondition: str = "", headers: Headers = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        sentence: str,
+        *,
+        code: str,
+        precondition: str = "",
+        hrefs: Iterable[str] = (),
+        headers: Headers = (),
+    ) -> None:
         super().__init__(sentence, code=code)
         self.status = status
         self.precondition = precondition
+        self.hrefs = tuple(hrefs)
         self.headers = tuple(headers)
 
 
@@ -86,17 +96,17 @@ def _status_of(error: OCMError) -> int:
 def answer_of(error: OCMError) -> Answer:
     """The answer to a request that ended in this error."""
     headers = [("content-type", XML)]
-    precondition = ""
+    precondition, hrefs = "", tuple[str, ...]()
     if isinstance(error, Unauthorized):
         headers += _CHALLENGES
     if isinstance(error, DavRefusal):
         headers += error.headers
-        precondition = error.precondition
+        precondition, hrefs = error.precondition, error.hrefs
     status = _status_of(error)
     wait = _retry_after(error, status)
     if wait is not None:
         headers.append(("retry-after", str(max(0, int(wait)))))
-    return Answer(status, tuple(headers), build_error(error.code, error.sentence, precondition))
+    return Answer(status, tuple(headers), build_error(error.code, error.sentence, precondition, hrefs))
 
 
 def _retry_after(error: OCMError, status: int) -> float | None:

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 from xml.parsers import expat
 
 from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.services.ports import Name as Name
+from opencloudmesh.webdav.whole import SEPARATOR, Recorder, parts_of
 
 DAV: Final = "DAV:"
 OC: Final = "http://owncloud.org/ns"
@@ -22,6 +24,7 @@ MICROSOFT: Final = "urn:schemas-microsoft-com:"
 
 _PREFIXES: Final = {DAV: "d", OC: "oc", OCS: "ocs", OCM: "ocm"}
 _PLAIN: Final = re.compile("[\x20-\x25\x27-\x3b\x3d\x3f-\x7e]*")
+_MOST_KEPT: Final = 1 << 17
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -31,13 +34,6 @@ class XmlFault(InvalidInput):
     code = "xml-invalid"
 
 
-class Name(NamedTuple):
-    """An expanded name."""
-
-    namespace: str
-    local: str
-
-
 @dataclass(slots=True)
 class Element:
     """An element with its children; `text` is what stands directly in it."""
@@ -45,6 +41,8 @@ class Element:
     name: Name
     text: str = ""
     children: list["Element"] = field(default_factory=list)
+    whole: str = ""
+    """All of it as XML that stands by itself, where the reader was asked to keep it."""
 
     def child(self, local: str) -> "Element | None":
         """The first child of this name in the namespace DAV:."""
@@ -52,16 +50,27 @@ class Element:
 
 
 class XmlReader:
-    """Reads a document piece by piece and gives the elements that end at depth `emit_depth` (1 is the root)."""
+    """Reads a document piece by piece and gives the elements that end at depth `emit_depth` (1 is the root).
 
-    def __init__(self, *, emit_depth: int = 1, max_depth: int = 24, max_elements: int = 1000, max_text: int = 1 << 16) -> None:
+    Those that begin at `whole_depth` are kept whole, too.
+    """
+
+    def __init__(
+        self,
+        *,
+        emit_depth: int = 1,
+        whole_depth: int = 0,
+        max_depth: int = 24,
+        max_elements: int = 1000,
+        max_text: int = 1 << 16,
+    ) -> None:
         self.root: Name | None = None
         self._emit_depth, self._max_depth = emit_depth, max_depth
         self._max_elements, self._max_text = max_elements, max_text
         self._open: list[Element] = []
         self._elements = self._text = 0
         self._ended: list[Element] = []
-        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser = expat.ParserCreate(namespace_separator=SEPARATOR)
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
@@ -70,6 +79,10 @@ class XmlReader:
         self._parser.EntityDeclHandler = self._refuse
         self._parser.ExternalEntityRefHandler = self._refuse
         self._parser.SkippedEntityHandler = self._refuse
+        self._recorder = Recorder(whole_depth) if whole_depth else None
+        if self._recorder is not None:
+            self._parser.namespace_prefixes = True
+            self._parser.StartNamespaceDeclHandler = self._recorder.declare
 
     def feed(self, data: bytes) -> list[Element]:
         """Read on; raises `XmlFault`."""
@@ -96,8 +109,10 @@ class XmlReader:
         self._elements += 1
         self._text += len(name)
         self._check()
-        namespace, _, local = name.rpartition(" ")
-        element = Element(Name(namespace, local))
+        element = Element(Name(*parts_of(name)[:2]))
+        if self._recorder is not None:
+            self._recorder.start(name, attributes)
+            self._check()
         if not self._open:
             self.root = element.name
         elif len(self._open) >= self._emit_depth:
@@ -106,23 +121,30 @@ class XmlReader:
 
     def _characters(self, text: str) -> None:
         self._text += len(text)
+        if self._recorder is not None:
+            self._recorder.characters(text)
         self._check()
         if len(self._open) >= self._emit_depth:
             self._open[-1].text += text
 
     def _check(self) -> None:
-        if self._elements > self._max_elements or self._text > self._max_text:
+        kept = self._recorder.size if self._recorder is not None else 0
+        if self._elements > self._max_elements or self._text > self._max_text or kept > _MOST_KEPT:
             raise XmlFault("The body has too much in one element.")
 
     def _end(self, name: str) -> None:
         element = self._open.pop()
+        if self._recorder is not None:
+            element.whole = self._recorder.end()
         if len(self._open) == self._emit_depth - 1:
             self._ended.append(element)
             self._elements = self._text = 0
+            if self._recorder is not None:
+                self._recorder.size = 0
 
 
-def _read_root(body: bytes, local: str) -> Element:
-    reader = XmlReader()
+def _read_root(body: bytes, local: str, *, whole_depth: int = 0) -> Element:
+    reader = XmlReader(whole_depth=whole_depth)
     found = reader.feed(body) + reader.close()
     if len(found) != 1 or found[0].name != (DAV, local):
         raise XmlFault(f"The body is no DAV: {local}.")
@@ -179,23 +201,27 @@ def build_propfind(names: Sequence[Name]) -> bytes:
 
 # ---------------------------------------------------------------- propertyupdate (RFC 4918 14.19)
 @dataclass(frozen=True, slots=True)
-class PropertyChange:
-    """One property to set; `value` is None where it is to be removed."""
+class PropertyUpdate:
+    """One property to set to the text, or the whole element, given; `element` is None where it is to be removed."""
 
     name: Name
-    value: str | None
+    text: str = ""
+    element: str | None = None
 
 
-def parse_propertyupdate(body: bytes) -> tuple[PropertyChange, ...]:
+def parse_propertyupdate(body: bytes) -> tuple[PropertyUpdate, ...]:
     """Read the changes, in their order; at least one."""
     changes = []
-    for action in _read_root(body, "propertyupdate").children:
+    for action in _read_root(body, "propertyupdate", whole_depth=4).children:
         if action.name not in ((DAV, "set"), (DAV, "remove")):
             continue
         for prop in action.children:
             if prop.name == (DAV, "prop"):
                 setting = action.name.local == "set"
-                changes += [PropertyChange(child.name, child.text if setting else None) for child in prop.children]
+                changes += [
+                    PropertyUpdate(child.name, child.text, child.whole) if setting else PropertyUpdate(child.name)
+                    for child in prop.children
+                ]
     if not changes:
         raise XmlFault("The propertyupdate changes nothing.")
     return tuple(changes)
@@ -204,6 +230,25 @@ def parse_propertyupdate(body: bytes) -> tuple[PropertyChange, ...]:
 def build_propertyupdate(name: Name, value: str) -> bytes:
     """A propertyupdate that sets one property."""
     return _document("propertyupdate", f"<d:set><d:prop>{tag(name, escape(value))}</d:prop></d:set>")
+
+
+# ---------------------------------------------------------------- lockinfo (RFC 4918 14.11)
+@dataclass(frozen=True, slots=True)
+class LockInfo:
+    """A lock that is asked for; `owner` is the whole element, or ""."""
+
+    exclusive: bool
+    owner: str = ""
+
+
+def parse_lockinfo(body: bytes) -> LockInfo:
+    """Read a lockinfo; raises `XmlFault` for what is none, or asks for another kind of lock than there is."""
+    root = _read_root(body, "lockinfo", whole_depth=2)
+    scope, kind, owner = root.child("lockscope"), root.child("locktype"), root.child("owner")
+    scopes = {child.name for child in scope.children} if scope else set()
+    if scopes not in ({(DAV, "exclusive")}, {(DAV, "shared")}) or kind is None or kind.child("write") is None:
+        raise XmlFault("The lockinfo asks for no exclusive or shared write lock.")
+    return LockInfo((DAV, "exclusive") in scopes, owner.whole if owner else "")
 
 
 # ---------------------------------------------------------------- writing
@@ -242,33 +287,49 @@ MULTISTATUS_START: Final = _opening("multistatus").encode()
 MULTISTATUS_END: Final = b"</d:multistatus>"
 
 _LONGEST_SENTENCE: Final = 500
-_REASONS: Final = {200: "OK", 403: "Forbidden", 404: "Not Found", 424: "Failed Dependency"}
+_REASONS: Final = {
+    200: "OK",
+    403: "Forbidden",
+    404: "Not Found",
+    409: "Conflict",
+    424: "Failed Dependency",
+    507: "Insufficient Storage",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class PropStat:
-    """Properties (name, content as XML) with one status."""
+    """Properties (name, content as XML) with one status; `elements` are whole ones, `precondition` a code of section 16."""
 
     status: int
     properties: Sequence[tuple[Name, str]]
+    elements: Sequence[str] = ()
+    precondition: str = ""
 
 
 def build_response(href: str, propstats: Iterable[PropStat]) -> bytes:
     """One `response` of a multistatus; `href` is percent-encoded; a propstat without properties is left out."""
     parts = [f"<d:response><d:href>{escape(href)}</d:href>"]
     for propstat in propstats:
-        if propstat.properties:
-            content = "".join(tag(name, value) for name, value in propstat.properties)
+        if propstat.properties or propstat.elements:
+            content = "".join([tag(name, value) for name, value in propstat.properties]) + "".join(propstat.elements)
             status = f"HTTP/1.1 {propstat.status} {_REASONS[propstat.status]}"
-            parts.append(f"<d:propstat><d:prop>{content}</d:prop><d:status>{status}</d:status></d:propstat>")
+            error = f"<d:error><d:{propstat.precondition}/></d:error>" if propstat.precondition else ""
+            parts.append(f"<d:propstat><d:prop>{content}</d:prop><d:status>{status}</d:status>{error}</d:propstat>")
     parts.append("</d:response>")
     return "".join(parts).encode()
 
 
-def build_error(code: str, sentence: str, precondition: str = "") -> bytes:
-    """A `DAV:error` (14.5) with a precondition code of section 16, our reason code and a sentence."""
-    condition = tag(Name(DAV, precondition)) if precondition else ""
+def build_error(code: str, sentence: str, precondition: str = "", hrefs: Iterable[str] = ()) -> bytes:
+    """A `DAV:error` (14.5) with a precondition code of section 16 and the paths that it names, our reason code and a sentence."""
+    named = "".join(f"<d:href>{escape(href)}</d:href>" for href in hrefs)
+    condition = tag(Name(DAV, precondition), named) if precondition else ""
     return _document("error", condition + tag(Name(OCM, "code"), escape(code)) + tag(Name(OCM, "message"), escape(sentence)))
+
+
+def build_prop(local: str, content: str) -> bytes:
+    """A `DAV:prop` (14.18) with one DAV: property, as LOCK answers with (9.10.1)."""
+    return _document("prop", tag(Name(DAV, local), content))
 
 
 def parse_error(body: bytes) -> tuple[str, str]:

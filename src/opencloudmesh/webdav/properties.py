@@ -1,17 +1,19 @@
-"""Live properties (RFC 4918 section 15, and those that ownCloud's and Open Cloud Mesh's clients ask for).
+"""Live properties (RFC 4918 section 15, RFC 4331, and those that ownCloud's and Open Cloud Mesh's clients ask for).
 
-Values hold no white space around them and are never missing for a file that has them: deployed parsers take them raw.
+A new one is a line in `_ON_DEMAND`. What is not here is a dead property: kept for the client, and given back. Values hold no
+white space around them and are never missing for a file that has them: deployed parsers take them raw.
 """
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from opencloudmesh.protocol.errors import OCMError
-from opencloudmesh.services.ports import DavTree, Entry
+from opencloudmesh.services.ports import DavTree, Entry, Lock, Properties, PropertyChange, Quota
 from opencloudmesh.webdav.conditions import build_http_date, parse_http_date
 from opencloudmesh.webdav.elements import (
     DAV,
@@ -21,20 +23,26 @@ from opencloudmesh.webdav.elements import (
     OCS,
     Asked,
     Name,
-    PropertyChange,
+    PropertyUpdate,
     PropFind,
     PropStat,
     escape,
 )
+from opencloudmesh.webdav.locks import SUPPORTED_LOCKS, build_lockdiscovery
 from opencloudmesh.webdav.request import DavRequest
+
+_NOTHING: Final[Properties] = {}
 
 
 class Resource(NamedTuple):
-    """An entry and the request that looks at it."""
+    """An entry and the request that looks at it, with what was read for the answer: locks that may hold for it, and the rest."""
 
     entry: Entry
     tree: DavTree
     request: DavRequest
+    locks: Sequence[Lock] = ()
+    dead: Properties = _NOTHING
+    quota: Quota | None = None
 
     def may(self, method: str) -> bool:
         """Whether the gate would let this method pass."""
@@ -58,6 +66,8 @@ class Resource(NamedTuple):
 
 Value = Callable[[Resource], str | None]
 
+LOCK_DISCOVERY: Final = Name(DAV, "lockdiscovery")
+
 
 def _creation_date(resource: Resource) -> str:
     at = min(max(resource.entry.modified_at, -62135596800.0), 253402300799.0)
@@ -78,6 +88,16 @@ def _ocm_permissions(resource: Resource) -> str:
     return json.dumps(["read", "write"] if resource.may("PUT") else ["read"])
 
 
+def _lock_discovery(resource: Resource) -> str:
+    entry = resource.entry
+    return build_lockdiscovery(resource.request, entry, [lock for lock in resource.locks if lock.covers(entry.path)])
+
+
+def _of_quota(bytes_of: Callable[[Quota], int]) -> Value:
+    """RFC 4331: of folders."""
+    return lambda it: str(max(0, bytes_of(it.quota))) if it.quota is not None and it.entry.is_folder else None
+
+
 _ALWAYS: Final[dict[Name, Value]] = {
     Name(DAV, "resourcetype"): lambda it: "<d:collection/>" if it.entry.is_folder else "",
     Name(DAV, "displayname"): lambda it: escape(it.name),
@@ -86,8 +106,12 @@ _ALWAYS: Final[dict[Name, Value]] = {
     Name(DAV, "getetag"): lambda it: escape(it.entry.etag) or None,
     Name(DAV, "getcontentlength"): lambda it: None if it.entry.is_folder else str(it.entry.size),
     Name(DAV, "getcontenttype"): lambda it: None if it.entry.is_folder else escape(it.entry.content_type) or None,
+    LOCK_DISCOVERY: lambda it: _lock_discovery(it) if it.locks else "",
+    Name(DAV, "supportedlock"): lambda it: SUPPORTED_LOCKS,
 }
 _ON_DEMAND: Final[dict[Name, Value]] = {
+    Name(DAV, "quota-available-bytes"): _of_quota(lambda quota: quota.available),
+    Name(DAV, "quota-used-bytes"): _of_quota(lambda quota: quota.used),
     Name(OC, "size"): lambda it: str(it.entry.size),
     Name(OC, "permissions"): _oc_permissions,
     Name(OC, "fileid"): lambda it: str(it.number),
@@ -100,42 +124,88 @@ _LIVE: Final = _ALWAYS | _ON_DEMAND
 _MODIFIED: Final = frozenset({Name(DAV, "getlastmodified"), Name(DAV, "lastmodified"), Name(MICROSOFT, "Win32LastModifiedTime")})
 
 
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What a propfind makes the server read besides the entries."""
+
+    locks: bool
+    quota: bool
+    dead: tuple[Name, ...] | None
+    """Names of dead properties; None for all."""
+
+
+def needed(wanted: PropFind) -> Needed:
+    """What must be read for an answer."""
+    names = wanted.names if wanted.asked is Asked.SOME else (*_ALWAYS, *wanted.names)
+    dead = tuple(name for name in names if name not in _LIVE) if wanted.asked is Asked.SOME else None
+    locks = LOCK_DISCOVERY in names and wanted.asked is not Asked.NAMES
+    return Needed(locks, any(name.local.startswith("quota-") and name.namespace == DAV for name in names), dead)
+
+
 def propstats(resource: Resource, wanted: PropFind) -> tuple[PropStat, PropStat]:
     """What is found (first, 200) and what is not (404)."""
     found: list[tuple[Name, str]] = []
     missing: list[tuple[Name, str]] = []
-    for name, value_of in _columns(wanted):
-        value = value_of(resource) if value_of is not None else None
+    elements: list[str] = []
+    for name, live in _columns(wanted, tuple(resource.dead) if wanted.asked is not Asked.SOME else ()):
+        value = live(resource) if live is not None else None
         if value is not None:
             found.append((name, "" if wanted.asked is Asked.NAMES else value))
+        elif live is None and (dead := resource.dead.get(name)) is not None:
+            if wanted.asked is Asked.NAMES:
+                found.append((name, ""))
+            else:
+                elements.append(dead)
         elif name not in _ALWAYS or wanted.asked is Asked.SOME:
             missing.append((name, ""))
-    return PropStat(200, found), PropStat(404, missing)
+    return PropStat(200, found, elements), PropStat(404, missing)
 
 
 @lru_cache(256)
-def _columns(wanted: PropFind) -> tuple[tuple[Name, Value | None], ...]:
-    names = wanted.names if wanted.asked is Asked.SOME else dict.fromkeys((*_ALWAYS, *wanted.names))
+def _columns(wanted: PropFind, dead: tuple[Name, ...]) -> tuple[tuple[Name, Value | None], ...]:
+    names = wanted.names if wanted.asked is Asked.SOME else dict.fromkeys((*_ALWAYS, *wanted.names, *dead))
     return tuple((name, _LIVE.get(name)) for name in names)
 
 
-def new_time(changes: tuple[PropertyChange, ...]) -> float | None:
-    """The time of modification that these changes set, or None when one of them is refused."""
-    at: float | None = None
-    for change in changes:
-        at = _time(change.value) if change.name in _MODIFIED and change.value is not None else None
-        if at is None:
-            return None
-    return at
+# ---------------------------------------------------------------- PROPPATCH (9.2)
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a propertyupdate comes to: a new time, changes of dead properties, or statuses of those that cannot be."""
+
+    modified_at: float | None
+    dead: tuple[PropertyChange, ...]
+    refused: Mapping[Name, int]
 
 
-def change_results(changes: tuple[PropertyChange, ...]) -> tuple[PropStat, ...]:
-    """The outcome of a propertyupdate: all of it, or none (9.2)."""
-    if new_time(changes) is not None:
-        return (PropStat(200, [(change.name, "") for change in changes]),)
-    refused = [(change.name, "") for change in changes if new_time((change,)) is None]
-    spared = [(change.name, "") for change in changes if new_time((change,)) is not None]
-    return PropStat(403, refused), PropStat(424, spared)
+def sort_changes(updates: tuple[PropertyUpdate, ...]) -> Changes:
+    """Tell live from dead, and what is refused: a live property is protected (403), a time that is none is no time (409)."""
+    modified_at: float | None = None
+    dead: list[PropertyChange] = []
+    refused: dict[Name, int] = {}
+    for update in updates:
+        if update.name in _MODIFIED and update.element is not None:
+            modified_at = _time(update.text)
+            if modified_at is None:
+                refused[update.name] = 409
+        elif update.name in _LIVE or update.name in _MODIFIED:
+            refused[update.name] = 403
+        else:
+            dead.append(PropertyChange(update.name, update.element))
+    return Changes(modified_at, tuple(dead), refused)
+
+
+def change_results(updates: tuple[PropertyUpdate, ...], refused: Mapping[Name, int]) -> tuple[PropStat, ...]:
+    """The outcome of a propertyupdate: all of it, or none."""
+    names = tuple(dict.fromkeys(update.name for update in updates))
+    if not refused:
+        return (PropStat(200, [(name, "") for name in names]),)
+    by_status: dict[int, list[tuple[Name, str]]] = {}
+    for name in names:
+        by_status.setdefault(refused.get(name, 424), []).append((name, ""))
+    return tuple(
+        PropStat(status, found, precondition="cannot-modify-protected-property" if status == 403 else "")
+        for status, found in sorted(by_status.items())
+    )
 
 
 def _time(text: str) -> float | None:

@@ -20,11 +20,12 @@ from opencloudmesh.webdav.conditions import (
     parse_range,
     range_wanted,
 )
+from opencloudmesh.webdav.preconditions import precondition_failed
 from opencloudmesh.webdav.request import DavRequest
 from opencloudmesh.webdav.streams import closed_at_end
 
-ALLOW_FILE = "OPTIONS, GET, HEAD, PUT, DELETE, COPY, MOVE, PROPFIND, PROPPATCH"
-ALLOW_FOLDER = "OPTIONS, HEAD, DELETE, COPY, MOVE, PROPFIND, PROPPATCH"
+ALLOW_FILE = "OPTIONS, GET, HEAD, PUT, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
+ALLOW_FOLDER = "OPTIONS, HEAD, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
 
 Ranges = tuple[ByteRange, ...] | None
 
@@ -85,11 +86,6 @@ async def _answered(request: DavRequest, entry: Entry, send: Send) -> bool:
             return True
         case Verdict.GO_ON:
             return False
-
-
-def precondition_failed() -> DavRefusal:
-    """412."""
-    return DavRefusal(412, "The file is not in the state that the request expects.", code="precondition-failed")
 
 
 def _unsatisfiable(entry: Entry) -> DavRefusal:

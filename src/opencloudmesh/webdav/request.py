@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope
 
 from opencloudmesh.protocol.errors import AccessDenied, NotFound, OCMError
 from opencloudmesh.webdav.answers import DavRefusal
+from opencloudmesh.webdav.if_header import ConditionList, tokens_of
 
 MAX_NAME: Final = 255
 MAX_XML: Final = 1 << 16
@@ -33,7 +34,8 @@ class ClientGone(OCMError):
 class DavRequest:
     """One request; `root` is the percent-encoded path of its tree, without a slash at the end.
 
-    `tree` is "" where the tree is the mount itself; `alias` is the name by which the root, a file, was asked for.
+    `tree` is "" where the tree is the mount itself; `alias` is the name by which the root, a file, was asked for. `lists` is the
+    If header; `origin` our public origin, by which URLs in other headers may name us.
     """
 
     method: str
@@ -44,6 +46,13 @@ class DavRequest:
     zero_copy: bool
     receive: Receive = field(repr=False)
     alias: str = ""
+    lists: tuple[ConditionList, ...] = ()
+    origin: str = ""
+
+    @property
+    def tokens(self) -> frozenset[str]:
+        """The state tokens that the client submits."""
+        return tokens_of(self.lists)
 
     @property
     def root(self) -> str:
@@ -116,16 +125,23 @@ def read_path(scope: Scope) -> tuple[str, str, tuple[bytes, ...]]:
     return (mount, *split_path(raw, mount))
 
 
-def read_destination(request: DavRequest, origin: str) -> str:
+def read_destination(request: DavRequest) -> str:
     """The path of the Destination header (RFC 4918 10.3); another server is 502, another tree 403."""
     value = request.headers.get("destination", "").strip()
+    if not value:
+        raise DavRefusal(400, "The Destination header is missing.", code="destination-invalid")
+    return read_url(value, request)
+
+
+def read_url(value: str, request: DavRequest) -> str:
+    """The path, in the tree of the request, of a URL in one of its headers; another server is 502, another tree 403."""
     try:
         url = urlsplit(value)
-        hosts = {_bare_host(request.headers.get("host", "")), _bare_host(urlsplit(origin).netloc)} - {""}
+        hosts = {_bare_host(request.headers.get("host", "")), _bare_host(urlsplit(request.origin).netloc)} - {""}
     except ValueError:
-        raise _bad_destination() from None
+        raise _bad_url() from None
     if not url.path.startswith("/") or url.query or url.fragment or (url.netloc and not url.scheme) or not value.isascii():
-        raise _bad_destination()
+        raise _bad_url()
     if url.netloc and _bare_host(url.netloc) not in hosts:
         raise DavRefusal(502, "The destination is on another server.", code="destination-elsewhere")
     try:
@@ -143,8 +159,8 @@ def _elsewhere() -> AccessDenied:
     return AccessDenied("The destination is in another folder tree.", code="destination-elsewhere")
 
 
-def _bad_destination() -> DavRefusal:
-    return DavRefusal(400, "The Destination header is missing or no URL.", code="destination-invalid")
+def _bad_url() -> DavRefusal:
+    return DavRefusal(400, "The Destination header is no URL.", code="destination-invalid")
 
 
 def _bare_host(netloc: str) -> str:

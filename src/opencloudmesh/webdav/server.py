@@ -1,24 +1,28 @@
-"""The WebDAV server (RFC 4918, class 1; design decision 12) as an ASGI app over `DavTree`s.
+"""The WebDAV server (RFC 4918, classes 1, 2 and 3; design decision 12) as an ASGI app over `DavTree`s.
 
 The gate of the tree runs before anything else, for every method, at every request (ACC-9); paths are those of
 `request`, and go through the storage's own sandbox after that (ACC-8).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from opencloudmesh.protocol.errors import OCMError
+from opencloudmesh.protocol.errors import Locked, OCMError
+from opencloudmesh.protocol.resource_access import READING
 from opencloudmesh.services.exchanges import refused_with
-from opencloudmesh.services.ports import DavTree, Entry
+from opencloudmesh.services.ports import DavTree, Entry, Lock, Properties, Quota
 from opencloudmesh.services.resource_access import may_be_remembered
-from opencloudmesh.webdav import reading, writing
+from opencloudmesh.webdav import locks, reading, writing
 from opencloudmesh.webdav.answers import CLASSES, XML, Answer, DavRefusal, answer_of, raw_headers, send_answer
 from opencloudmesh.webdav.conditions import has_conditions
 from opencloudmesh.webdav.elements import MULTISTATUS_END, MULTISTATUS_START, PropFind, build_response, parse_propfind
-from opencloudmesh.webdav.properties import Resource, propstats
+from opencloudmesh.webdav.if_header import parse_if
+from opencloudmesh.webdav.preconditions import check_if, find
+from opencloudmesh.webdav.properties import Needed, Resource, needed, propstats
 from opencloudmesh.webdav.request import ClientGone, DavRequest, join_path, read_headers, read_path, small_body
 from opencloudmesh.webdav.streams import closed_at_end
 
@@ -26,7 +30,8 @@ Resolve = Callable[[str, str | None], Awaitable[DavTree]]
 Handler = Callable[[DavRequest, DavTree, Send], Awaitable[None]]
 
 BLOCK: Final = 1 << 16
-ALLOW: Final = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, PROPPATCH"
+_NONE: Final[Properties] = {}
+ALLOW: Final = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
 
 
 class WebDavServer:
@@ -49,8 +54,10 @@ class WebDavServer:
             "MKCOL": writing.mkcol,
             "PROPPATCH": writing.proppatch,
             "PROPFIND": _propfind,
-            "COPY": self._relocate,
-            "MOVE": self._relocate,
+            "COPY": writing.relocate,
+            "MOVE": writing.relocate,
+            "LOCK": locks.lock,
+            "UNLOCK": locks.unlock,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,12 +100,18 @@ class WebDavServer:
             alias=alias,
             zero_copy="http.response.zerocopysend" in (scope.get("extensions") or {}),
             receive=receive,
+            lists=parse_if(headers.get("if")),
+            origin=self._origin,
         )
         tree.may(method, request.path)
-        await handler(request, tree, send)
-
-    async def _relocate(self, request: DavRequest, tree: DavTree, send: Send) -> None:
-        await writing.relocate(request, tree, send, self._origin)
+        if request.lists:
+            tree.locks.submit(request.tokens)
+            if method in READING:
+                await check_if(request, tree, await find(tree, request.path))
+        try:
+            await handler(request, tree, send)
+        except Locked as error:  # of a tree on another server
+            raise locks.locked(request, error.paths or [request.path]) from error
 
 
 def _alias(tree: DavTree, names: tuple[bytes, ...]) -> str:
@@ -122,9 +135,11 @@ async def _propfind(request: DavRequest, tree: DavTree, send: Send) -> None:
     if depth not in ("0", "1"):
         raise DavRefusal(400, "Depth is 0, 1 or infinity.", code="depth-invalid")
     wanted = parse_propfind(await small_body(request.receive))
-    with may_be_remembered() if not has_conditions(request.headers) else nullcontext():
+    with may_be_remembered() if not has_conditions(request.headers) and not request.lists else nullcontext():
         entry = await tree.storage.entry(request.path)
-    blocks = _blocks(_multistatus(request, tree, entry, wanted, children=depth == "1" and entry.is_folder))
+    children = depth == "1" and entry.is_folder
+    seen = await _look(tree, entry, needed(wanted), children=children)
+    blocks = _blocks(_multistatus(request, tree, entry, wanted, seen, children=children))
     async with closed_at_end(blocks):
         block = await anext(blocks)  # what goes wrong with the first entries still has a status of its own
         await send({"type": "http.response.start", "status": 207, "headers": raw_headers([("content-type", XML)])})
@@ -134,20 +149,42 @@ async def _propfind(request: DavRequest, tree: DavTree, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is known of a folder and its children besides the entries: read at once for all of them."""
+
+    locks: Sequence[Lock] = ()
+    dead: Mapping[str, Properties] = field(default_factory=dict)
+    quota: Quota | None = None
+
+
+async def _look(tree: DavTree, entry: Entry, need: Needed, *, children: bool) -> _Seen:
+    found: Sequence[Lock] = ()
+    dead: Mapping[str, Properties] = {}
+    if need.locks:
+        found = await (tree.locks.around(entry.path) if children else tree.locks.covering([entry.path]))
+    if need.dead is None or need.dead:
+        if children:
+            dead = await tree.properties.around(entry.path, need.dead)
+        else:
+            dead = {entry.path: await tree.properties.of(entry.path, need.dead)}
+    return _Seen(found, dead, await tree.storage.quota() if need.quota else None)
+
+
 async def _multistatus(
-    request: DavRequest, tree: DavTree, entry: Entry, wanted: PropFind, *, children: bool
+    request: DavRequest, tree: DavTree, entry: Entry, wanted: PropFind, seen: _Seen, *, children: bool
 ) -> AsyncIterator[bytes]:
-    yield MULTISTATUS_START + _response(request, tree, entry, wanted)
+    def response(entry: Entry) -> bytes:
+        resource = Resource(entry, tree, request, seen.locks, seen.dead.get(entry.path, _NONE), seen.quota)
+        return build_response(request.href(entry.path, entry.is_folder), propstats(resource, wanted))
+
+    yield MULTISTATUS_START + response(entry)
     if children:
         found = tree.storage.list(request.path)
         async with closed_at_end(found):
             async for child in found:
-                yield _response(request, tree, child, wanted)
+                yield response(child)
     yield MULTISTATUS_END
-
-
-def _response(request: DavRequest, tree: DavTree, entry: Entry, wanted: PropFind) -> bytes:
-    return build_response(request.href(entry.path, entry.is_folder), propstats(Resource(entry, tree, request), wanted))
 
 
 async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

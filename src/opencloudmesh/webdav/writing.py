@@ -1,34 +1,26 @@
 """PUT, MKCOL, DELETE, PROPPATCH, COPY and MOVE (RFC 4918 section 9)."""
 
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+
 from starlette.types import Send
 
-from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound
-from opencloudmesh.services.ports import ABSENT, DavTree, Entry
+from opencloudmesh.protocol.errors import AccessDenied, Conflict, OCMError, StorageFull
+from opencloudmesh.services.ports import DavTree, Entry, Lock
 from opencloudmesh.webdav.answers import XML, Answer, DavRefusal, send_answer
-from opencloudmesh.webdav.conditions import Verdict, has_conditions, judge
-from opencloudmesh.webdav.elements import MULTISTATUS_END, MULTISTATUS_START, build_response, parse_propertyupdate
-from opencloudmesh.webdav.properties import change_results, new_time
-from opencloudmesh.webdav.reading import ALLOW_FILE, ALLOW_FOLDER, precondition_failed
+from opencloudmesh.webdav.elements import (
+    MULTISTATUS_END,
+    MULTISTATUS_START,
+    Name,
+    PropertyUpdate,
+    build_response,
+    parse_propertyupdate,
+)
+from opencloudmesh.webdav.locks import check_locks, folder_of
+from opencloudmesh.webdav.preconditions import check, expected, find
+from opencloudmesh.webdav.properties import Changes, change_results, sort_changes
+from opencloudmesh.webdav.reading import ALLOW_FILE, ALLOW_FOLDER
 from opencloudmesh.webdav.request import DavRequest, body_chunks, read_destination, small_body
-
-
-async def _find(tree: DavTree, path: str) -> Entry | None:
-    try:
-        return await tree.storage.entry(path)
-    except NotFound:
-        return None
-
-
-def _check(request: DavRequest, entry: Entry | None) -> None:
-    if judge(request.headers, entry, reading=False) is Verdict.FAILED:
-        raise precondition_failed()
-
-
-def _expected(request: DavRequest, entry: Entry | None) -> str | None:
-    """What the storage must still find when it makes the change: the state for which the conditions hold."""
-    if not has_conditions(request.headers):
-        return None
-    return (entry.etag or None) if entry is not None else ABSENT
 
 
 # ---------------------------------------------------------------- PUT
@@ -37,21 +29,37 @@ async def put(request: DavRequest, tree: DavTree, send: Send) -> None:
     if "content-range" in request.headers:
         raise DavRefusal(400, "A part of a file cannot be put.", code="content-range-refused")
     size, modified_at = _content_length(request), _modification_time(request)
-    entry = await _find(tree, request.path)
+    entry = await find(tree, request.path)
     if entry is not None and entry.is_folder:
         raise DavRefusal(405, "This is a folder.", code="is-a-folder", headers=[("allow", ALLOW_FOLDER)])
-    _check(request, entry)
+    await check(request, tree, entry)
+    changed = [request.path] if entry is not None else [request.path, *folder_of(request.path)]
+    await check_locks(request, tree, changed)
     written, created = await tree.storage.write(
         request.path,
-        body_chunks(request.receive),
+        _checked_again(request, tree, changed),
         size=size,
         modified_at=modified_at,
-        expected=_expected(request, entry),
+        expected=expected(request, entry),
     )
+    if created:
+        await tree.properties.forget(request.path)
     headers = [("etag", written.etag)] if written.etag else []
     if modified_at is not None:
         headers.append(("x-oc-mtime", "accepted"))
     await send_answer(send, Answer(201 if created else 204, tuple(headers)))
+
+
+async def _checked_again(request: DavRequest, tree: DavTree, changed: Sequence[str]) -> AsyncIterator[bytes]:
+    """The body; where it took a while, gate and locks are asked once more before its file is put in place."""
+    pieces = 0
+    async for chunk in body_chunks(request.receive):
+        pieces += 1
+        yield chunk
+    if pieces > 1:
+        if tree.may_still is not None:
+            await tree.may_still(request.method, request.path)
+        await check_locks(request, tree, changed)
 
 
 def _content_length(request: DavRequest) -> int | None:
@@ -76,19 +84,23 @@ def _modification_time(request: DavRequest) -> float | None:
     return at
 
 
-# ---------------------------------------------------------------- MKCOL, DELETE, PROPPATCH
+# ---------------------------------------------------------------- MKCOL, DELETE
 async def mkcol(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Make a folder (9.3)."""
     async for _ in body_chunks(request.receive):
         raise DavRefusal(415, "MKCOL takes no body.", code="body-refused")
-    if (entry := await _find(tree, request.path)) is not None:
+    entry = await find(tree, request.path)
+    await check(request, tree, entry)
+    if entry is not None:
         raise _exists(entry)
+    await check_locks(request, tree, [request.path, *folder_of(request.path)])
     try:
         await tree.storage.make_folder(request.path)
     except Conflict as conflict:
         if conflict.code == "exists":
             raise _exists(None) from conflict
         raise
+    await tree.properties.forget(request.path)
     await send_answer(send, Answer(201))
 
 
@@ -98,16 +110,16 @@ def _exists(entry: Entry | None) -> DavRefusal:
 
 
 async def delete(request: DavRequest, tree: DavTree, send: Send) -> None:
-    """Remove a file, or a folder with all it holds (9.6)."""
+    """Remove a file, or a folder with all it holds (9.6), and its locks and properties."""
     _refuse_root(request.path)
     if request.depth not in ("", "infinity"):
         raise DavRefusal(400, "A folder is removed with all it holds.", code="depth-invalid")
-    expected = None
-    if has_conditions(request.headers):
-        entry = await _find(tree, request.path)
-        _check(request, entry)
-        expected = _expected(request, entry)
-    await tree.storage.remove(request.path, expected=expected)
+    entry = await tree.storage.entry(request.path)
+    await check(request, tree, entry)
+    await check_locks(request, tree, [request.path, *folder_of(request.path)], whole=[request.path])
+    await tree.storage.remove(request.path, expected=expected(request, entry))
+    await tree.locks.forget(request.path)
+    await tree.properties.forget(request.path)
     await send_answer(send, Answer(204))
 
 
@@ -116,40 +128,82 @@ def _refuse_root(path: str) -> None:
         raise AccessDenied("The root of a folder tree cannot be removed or replaced.", code="root-refused")
 
 
+# ---------------------------------------------------------------- PROPPATCH
 async def proppatch(request: DavRequest, tree: DavTree, send: Send) -> None:
-    """Set the time of modification; there are no other properties to set (9.2)."""
-    changes = parse_propertyupdate(await small_body(request.receive))
+    """Set and remove properties, all or none (9.2)."""
+    updates = parse_propertyupdate(await small_body(request.receive))
     entry = await tree.storage.entry(request.path)
-    if has_conditions(request.headers):
-        _check(request, entry)
-    if (at := new_time(changes)) is not None:
-        await tree.storage.set_modified(request.path, at)
-    response = build_response(request.href(entry.path, entry.is_folder), change_results(changes))
+    await check(request, tree, entry)
+    await check_locks(request, tree, [request.path])
+    changes = sort_changes(updates)
+    refused = changes.refused or await _change(tree, entry, changes)
+    await _answer_changes(request, send, entry, updates, refused)
+
+
+async def _change(tree: DavTree, entry: Entry, changes: Changes) -> dict[Name, int]:
+    """Make the changes; gives those that could not be made, and then nothing is changed."""
+    if changes.modified_at is not None:
+        await tree.storage.set_modified(entry.path, changes.modified_at)
+    if not changes.dead:
+        return {}
+    try:
+        await tree.properties.change(entry.path, changes.dead)
+    except OCMError as error:
+        if changes.modified_at is not None:
+            await tree.storage.set_modified(entry.path, entry.modified_at)
+        if not isinstance(error, StorageFull):
+            raise
+        return {change.name: 507 for change in changes.dead if change.element is not None}
+    return {}
+
+
+async def _answer_changes(
+    request: DavRequest, send: Send, entry: Entry, updates: tuple[PropertyUpdate, ...], refused: Mapping[Name, int]
+) -> None:
+    response = build_response(request.href(entry.path, entry.is_folder), change_results(updates, refused))
     body = MULTISTATUS_START + response + MULTISTATUS_END
     await send_answer(send, Answer(207, (("content-type", XML),), body))
 
 
 # ---------------------------------------------------------------- COPY, MOVE
-async def relocate(request: DavRequest, tree: DavTree, send: Send, origin: str) -> None:
+async def relocate(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Copy (9.8) or move (9.9) within one tree."""
-    target = read_destination(request, origin)
+    target = read_destination(request)
     tree.may("PUT", target)
     overwrite = _overwrite(request)
     entry = await tree.storage.entry(request.path)
     _check_depth(request, entry)
-    _check(request, entry)
+    await check(request, tree, entry)
     _check_places(request.path, target)
-    present = await _find(tree, target)
+    present = await find(tree, target)
     if present is not None and not overwrite:
         raise DavRefusal(412, "There is something at the destination.", code="exists")
     if present is not None and (request.method == "MOVE" or entry.is_folder or present.is_folder):
         tree.may("DELETE", target)
+    within = await _check_locks(request, tree, target, present)
     if request.method == "MOVE":
         await tree.storage.move(entry.path, target, replace=present is not None)
+        await tree.locks.forget(entry.path)
+        await tree.properties.move(entry.path, target)
     else:
         children = not (entry.is_folder and request.depth == "0")
         await tree.storage.copy(entry.path, target, replace=present is not None, children=children)
+        with suppress(StorageFull):  # the file is there; that its properties find no room is no reason to take it back
+            await tree.properties.copy(entry.path, target, deep=children)
+    for lock in within:  # what stood below the target is gone; a lock of the target itself stays with its URL
+        if lock.path != target:
+            await tree.locks.forget(lock.path)
     await send_answer(send, Answer(201 if present is None else 204))
+
+
+async def _check_locks(request: DavRequest, tree: DavTree, target: str, present: Entry | None) -> list[Lock]:
+    """Need the tokens of what is changed; gives the locks in what is replaced."""
+    if request.method == "MOVE":
+        await check_locks(request, tree, [request.path, *folder_of(request.path)], whole=[request.path])
+    if present is None:
+        await check_locks(request, tree, [target, *folder_of(target)])
+        return []
+    return list(await check_locks(request, tree, [target], whole=[target]))
 
 
 def _overwrite(request: DavRequest) -> bool:

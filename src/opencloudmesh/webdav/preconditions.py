@@ -1,0 +1,62 @@
+"""What a request says must be so before it is carried out: RFC 9110 section 13, and the If header of RFC 4918."""
+
+from opencloudmesh.protocol.errors import NotFound, OCMError
+from opencloudmesh.services.ports import ABSENT, DavTree, Entry
+from opencloudmesh.webdav.answers import DavRefusal
+from opencloudmesh.webdav.conditions import Verdict, has_conditions, judge
+from opencloudmesh.webdav.if_header import State, holds
+from opencloudmesh.webdav.request import DavRequest, read_url
+
+
+async def find(tree: DavTree, path: str) -> Entry | None:
+    """What stands at a path, or None."""
+    try:
+        return await tree.storage.entry(path)
+    except NotFound:
+        return None
+
+
+def precondition_failed() -> DavRefusal:
+    """412."""
+    return DavRefusal(412, "The file is not in the state that the request expects.", code="precondition-failed")
+
+
+async def check(request: DavRequest, tree: DavTree, entry: Entry | None) -> None:
+    """Raise 412 where a condition of a request that changes something does not hold; `entry` stands at its path."""
+    if judge(request.headers, entry, reading=False) is Verdict.FAILED:
+        raise precondition_failed()
+    await check_if(request, tree, entry)
+
+
+async def check_if(request: DavRequest, tree: DavTree, entry: Entry | None) -> None:
+    """Raise 412 where no list of the If header holds."""
+    if not request.lists:
+        return
+    paths = {tag: _path_of(request, tree, tag) if tag else request.path for tag in {one.tag for one in request.lists}}
+    locks = await tree.locks.covering({path for path in paths.values() if path is not None})
+    states = {}
+    for tag, path in paths.items():
+        if path is not None:
+            here = entry if path == request.path else await find(tree, path)
+            tokens = {lock.token for lock in locks if lock.covers(path)}
+            states[tag] = State(tokens, here.etag if here is not None else "")
+    if not holds(request.lists, states):
+        raise precondition_failed()
+
+
+def _path_of(request: DavRequest, tree: DavTree, tag: str) -> str | None:
+    """The path of a resource tag, or None where it is none of this tree, or its state is not for this client to know."""
+    try:
+        path = read_url(tag, request)
+        tree.may("PROPFIND", path)
+    except OCMError:
+        return None
+    return path
+
+
+def expected(request: DavRequest, entry: Entry | None) -> str | None:
+    """What the storage must still find when it makes the change: the state for which the conditions hold."""
+    by_etag = any(condition.etag for one in request.lists for condition in one.conditions)
+    if not by_etag and not has_conditions(request.headers):
+        return None
+    return (entry.etag or None) if entry is not None else ABSENT
