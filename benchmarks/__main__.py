@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import dead_peer, down_peer, downloads, messages, mount, webdav
+from benchmarks import dead_peer, down_peer, downloads, messages, mount, signatures, webdav
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Row:
 def main() -> int:
     chosen = sys.argv[1:]
     parts: dict[str, Callable[[Path], list[tuple[str, float, str, str, float | None]]]] = {
+        "signatures": signatures.measure,
         "messages": lambda folder: uvloop.run(messages.measure(folder)),
         "downloads": downloads.measure,
         "webdav": webdav.measure,

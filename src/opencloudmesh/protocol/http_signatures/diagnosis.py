@@ -109,9 +109,7 @@ def _differs(
 
 
 def _holds(request: Request, fields: Mapping[str, str], received: ReceivedSignature, keys: KeySet) -> bool:
-    key = keys.get(received.keyid)
-    if key is None:
-        return False
+    key = keys.keys[received.keyid]
     base = signature_base(request, fields, received.components, received.parameters)
     return any(key.verifies(algorithm, received.signature, base) for algorithm in key.algorithms)
 
