@@ -74,6 +74,7 @@ docs: .venv/dev.stamp ## Write the generated pages anew (a test fails when one i
 	@$(BIN)/python scripts/states.py
 	@$(BIN)/python scripts/configuration.py
 	@$(BIN)/python scripts/metrics.py
+	@$(BIN)/python scripts/signature_vectors.py
 	@$(BIN)/python -m opencloudmesh.cli.docs
 
 lock: .venv/dev.stamp ## Write both lock files from pyproject.toml (UPGRADE=1: newest versions)

@@ -26,10 +26,11 @@ REQUEST = Request(
 
 
 def read_request(path: Path) -> tuple[str, Request]:
-    """A request file: perhaps the expected code, then method and target URI, header lines, an empty line, the body."""
+    """A request file: notes (the expected code), then method and target URI, header lines, an empty line, the body."""
     head, _, body = unfolded(path.read_bytes()).partition(b"\n\n")
     lines = head.decode("latin-1").split("\n")
-    expected = lines.pop(0).removeprefix("# expected: ") if lines[0].startswith("#") else ""
+    expected = lines[0].removeprefix("# expected: ") if lines[0].startswith("#") else ""
+    lines = [line for line in lines if not line.startswith("#")]
     method, target_uri = lines[0].split(" ")
     pairs = (line.partition(":") for line in lines[1:])
     return expected, Request(method, target_uri, tuple((name.lower(), value.strip()) for name, _, value in pairs), body)

@@ -56,6 +56,14 @@ def test_bad_requests_are_refused_with_their_code(path: Path, file_keys: KeySet)
     assert refusal(request, file_keys) == expected
 
 
+@pytest.mark.parametrize("path", [param for param in files("bad/signatures") if str(param.id).startswith("target-uri-")])
+def test_requests_to_another_address_hold_for_the_one_that_was_signed(path: Path, file_keys: KeySet) -> None:
+    _, request = read_request(path)
+    signed_for = path.read_text("utf-8").partition("# signed for: ")[2].partition("\n")[0]
+    assert signed_for != request.target_uri
+    assert verify(replace(request, target_uri=signed_for), file_keys, now=NOW).keyid == KEYID
+
+
 # ---------------------------------------------------------------- what we sign
 @pytest.mark.spec("SIG-2", "SIG-3", "NEXT-1")
 def test_one_signature_satisfies_every_profile() -> None:
