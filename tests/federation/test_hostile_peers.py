@@ -1,6 +1,9 @@
 """Whatever another server does wrong: the user sees why and when it is tried again, it ends as it should, nobody else waits."""
 
 import asyncio
+import gzip
+import json
+import resource
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +20,7 @@ from opencloudmesh.adapters.http_client import AddressInfo, GuardedHttpClient, T
 from opencloudmesh.bootstrap import outside
 from opencloudmesh.config import load_settings
 from opencloudmesh.config.settings import RouteSettings
+from opencloudmesh.services.exchanges import budgets
 from opencloudmesh.services.ports import HttpAnswer
 from opencloudmesh.services.records import Secret
 from tests.federation.guarded_internet import GuardedInternet, Home
@@ -98,8 +102,10 @@ async def home(tmp_path_factory: pytest.TempPathFactory, loopback: Loopback) -> 
         client = partial(QuickClient, limits=_QUICK, new_socket=loopback.new_socket)
         patch.setattr(outside, "GuardedHttpClient", client)
         patch.setattr(outside.Outside, "clock", staticmethod(clock))
+        for limit in ("REFUSALS_OF_ADDRESS", "REFUSALS_OF_ALL"):  # all come from one address
+            patch.setattr(budgets, limit, 1000)
         async with bootstrap.open_server(replace(settings, routes=routes)) as server:
-            await server.accounts.add_user("alice", Secret("a password of alice"))
+            await server.accounts.add_user("alice", Secret("a password of alice"), admin=True)
             _, token, _ = await server.accounts.login("alice", Secret("a password of alice"))
             home = Home(server.app, GuardedInternet(), token.reveal())
             await home.dav("MKCOL", "data")
@@ -297,6 +303,67 @@ async def test_a_garbled_discovery_document_is_told(home: Home, rude: RudeServer
     rude.manners.clear()
     await push(home, found)
     await becomes(home, given, "done")
+
+
+# ---------------------------------------------------------------- key sets
+_KEYS = "/.well-known/jwks.json"
+_BOMB = gzip.compress(b" " * (50 << 20))
+KEY_SETS: dict[str, tuple[Manner, str]] = {
+    "10 MB": (saying(200, b'{"keys": [' + b" " * (10 << 20) + b"]}"), "answer-too-large"),
+    "10 GB": (huge(sized=True), "answer-too-large"),
+    "10 GB without saying so": (huge(sized=False), "answer-too-large"),
+    "10,000 keys": (saying(200, b'{"keys": [' + b"{}," * 9_999 + b"{}]}"), "keys-too-many"),
+    "dripping": (dripping(0.05), "idle-timeout"),
+    "hanging": (hanging(), "idle-timeout"),
+    "a gzip bomb": (saying(200, _BOMB, **{"Content-Encoding": "gzip"}), "keys-invalid"),
+    "html": (saying(200, b"<html>no keys here</html>", **{"Content-Type": "text/html"}), "keys-invalid"),
+    "cut off": (writing(CREATED.replace(b"201 Created", b"200 OK") + b'{"keys'), "connection-lost"),
+    "not there": (saying(404), "http-404"),
+    "redirecting to itself": (saying(302, Location="/keys"), "http-302"),
+    "redirecting to another server": (saying(302, Location="http://{elsewhere}/keys"), "http-302"),
+}
+
+
+@pytest.mark.parametrize("defect", KEY_SETS)
+async def test_a_key_set_of_no_use_refuses_the_message_in_bounded_time_and_space(
+    home: Home, rude: RudeServer, healthy: RudeServer, elsewhere: RudeServer, loopback: Loopback, defect: str
+) -> None:
+    loopback.ports.add(elsewhere.port)
+    manner, reason = KEY_SETS[defect]
+    rude.manners = {_KEYS: manner, DISCOVERY: saying(404), "/ocm-provider": saying(404), "/ocm-provider/": saying(404)}
+    begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    message = rude.notification(ORIGIN, "SHARE_ACCEPTED", "p1", clock())
+    refused, beside = await asyncio.gather(
+        home.hear(message), home.hear(healthy.notification(ORIGIN, "SHARE_ACCEPTED", "p1", clock()))
+    )
+    assert (refused.status, refused.json["message"]) == (401, "sig-keys-unavailable")
+    assert (beside.status, beside.json["message"]) == (403, "not-a-party"), "nobody else waits"
+    assert time.monotonic() - begun < 5
+    assert rude.written < _BUFFERS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10, "KiB"
+    assert elsewhere.heard == []
+    assert [heard.path for heard in rude.heard].count(_KEYS) == 1
+    assert f"({reason})" in (await told_of(home, rude))["detail"]
+
+
+async def told_of(home: Home, server: RudeServer) -> Any:
+    """What the exchange log says of the last refused message of a server."""
+    found: list[Any] = []
+
+    async def is_there() -> bool:
+        query = f"peer={server.host}&direction=in&failed=true"
+        found[:] = (await home.api("GET", "/admin/exchanges", query=query)).json["items"]
+        return bool(found)
+
+    await until(is_there)
+    return found[0]
+
+
+async def test_a_key_set_of_any_media_type_is_taken(home: Home, rude: RudeServer) -> None:
+    keys = json.dumps(rude.key.public_jwks()).encode()
+    rude.manners[_KEYS] = saying(200, keys, **{"Content-Type": "text/plain"})
+    message = rude.notification(ORIGIN, "SHARE_ACCEPTED", "p1", clock())
+    assert (await home.hear(message)).json["message"] == "not-a-party"
 
 
 # ---------------------------------------------------------------- a server that is another one now

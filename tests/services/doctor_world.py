@@ -116,6 +116,13 @@ class _MemoryTransaction:
     def deliveries(self) -> "_MemoryTransaction":
         return self
 
+    @property
+    def exchanges(self) -> "_MemoryTransaction":
+        return self
+
+    def find(self, wanted: object, *, limit: int) -> list[object]:
+        return []
+
     def get(self, host: str) -> PeerRecord | None:
         return self.database.peers.get(host)
 

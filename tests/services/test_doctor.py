@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from opencloudmesh.services.doctor.findings import Seen
 from opencloudmesh.services.doctor.peer import read_peer
 from opencloudmesh.services.doctor.walk import Step, walk
 from opencloudmesh.services.ports import Database, HttpAnswer
-from opencloudmesh.services.records import Secret, User
+from opencloudmesh.services.records import Exchange, Secret, User
 from tests.services.doctor_world import (
     DAY,
     PAGE,
@@ -153,6 +154,16 @@ async def test_what_we_remember_of_it(known: Ward) -> None:
     await ward.database.write(lambda tx: tx.peers.set_failing("away.example", NOW - 2 * 3600, "tcp-timeout"))
     found = finding(await ward.examine(), "contact", "peer-failing")
     assert "tcp-timeout" in found.sentence
+
+
+async def test_a_message_that_was_refused_here(known: Ward) -> None:
+    why = json.dumps({"differs": {"component": "@method", "expected": "post", "received": "POST"}})
+    refused = Exchange(NOW - 60, "in", "away.example", "POST", "https://home.example/ocm/shares", 401, 0.1, "sig-mismatch")
+    await known.database.write(lambda tx: tx.exchanges.add([replace(refused, diagnosis=why)]))
+    found = finding(await known.examine(), "contact", "inbound-refused")
+    assert found.sentence.endswith("(sig-mismatch): It was signed as post, and POST arrived.")
+    await known.database.write(lambda tx: tx.exchanges.add([replace(refused, at=NOW - 9, status=201, reason="")]))
+    assert (await known.examine()).of("contact").seen.findings == ()
 
 
 async def test_deliveries_that_wait(known: Ward, alice: User) -> None:

@@ -38,7 +38,7 @@ async def test_pages_from_the_newest_to_the_oldest(admin: Any) -> None:
 
 async def test_one_exchange_with_all_that_is_kept_of_it(admin: Any) -> None:
     found = (await admin.call("GET", "/admin/exchanges/1")).json
-    assert found == dataclasses.asdict(admin.exchanges.kept[1]) | {"failed": True}
+    assert found == dataclasses.asdict(admin.exchanges.kept[1]) | {"failed": True, "diagnosis": None}
     unknown = await admin.call("GET", "/admin/exchanges/77")
     assert (unknown.status, unknown.json["error"]["code"]) == (404, "exchange-unknown")
 

@@ -149,7 +149,9 @@ def _whole(found: Sequence["Exchange"]) -> list[str]:
 
 def describe(exchange: "Exchange") -> dict[str, Any]:
     """The exchange as JSON."""
-    return asdict(exchange) | {"failed": exchange.failed}
+    from opencloudmesh.services.exchanges.explaining import read
+
+    return asdict(exchange) | {"failed": exchange.failed, "diagnosis": read(exchange.diagnosis) or None}
 
 
 def _row(exchange: "Exchange") -> tuple[str, ...]:
@@ -214,6 +216,7 @@ def _lines(exchange: "Exchange") -> list[str]:
         lines.append(f"Reason: {why}" if exchange.reason else f"Detail: {why}")
     if exchange.reason and (advice := advice_for(exchange.reason)):
         lines += [f"Meaning: {advice.means}", f"What to do: {advice.what_to_do}"]
+    lines += _diagnosis(exchange)
     for title, text in (
         ("Request headers", exchange.request_headers),
         ("Request body", _indented(exchange.request_body)),
@@ -223,6 +226,21 @@ def _lines(exchange: "Exchange") -> list[str]:
         if text:
             lines += ["", f"{title}:", *(f"  {line}" for line in text.splitlines())]
     return [*lines, "", f"All of this trace: ocm log --trace {exchange.trace_id}"] if exchange.trace_id else lines
+
+
+def _diagnosis(exchange: "Exchange") -> list[str]:
+    from opencloudmesh.services.exchanges.explaining import read, sentence_of
+
+    found = read(exchange.diagnosis)
+    sentence = sentence_of(found)
+    lines = [f"Explanation: {sentence}"] if sentence else []
+    if found.get("label"):
+        covered = ", ".join(map(str, found.get("covered", ()))) or "nothing"
+        lines += ["", f"Signature {found['label']}, key {found.get('keyid') or 'not named'}", f"  covers: {covered}"]
+        lines.append(f"  {found.get('profile')} asks for: {', '.join(map(str, found.get('required', ())))}")
+    if found.get("base"):
+        lines += ["", "What was verified, as it arrived here (the signature base):", *(f"  {line}" for line in found["base"])]
+    return lines
 
 
 def _indented(body: str) -> str:

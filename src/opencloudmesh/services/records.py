@@ -348,7 +348,7 @@ class Exchange:
 
     `direction` is "in" or "out"; `status` is 0 where there was no answer, then `reason` says why; `duration` in seconds;
     headers are lines of "name: value". `verified`: the peer has shown that it is `peer`; else `peer` is what the request said of
-    itself. `source` is the address that a request came from.
+    itself. `source` is the address that a request came from. `diagnosis` is JSON, see `exchanges.explaining`.
     """
 
     at: float
@@ -367,6 +367,7 @@ class Exchange:
     answer_body: str = ""
     verified: bool = False
     source: str = ""
+    diagnosis: str = ""
     id: int = 0
 
     @property

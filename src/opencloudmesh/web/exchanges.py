@@ -82,6 +82,7 @@ class Recorder:
                 source=self.addresses.caller(scope, is_peer=True).address,
                 is_webdav=is_webdav,
                 size=len(body.content or b"") + len(answered.body),
+                diagnose=inbound.diagnose,
             )
         )
 

@@ -20,7 +20,7 @@ import structlog
 from opencloudmesh.protocol.errors import OCMError, SignatureRefused, TokenRefused
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.services.callers import current_caller
-from opencloudmesh.services.exchanges import holds, refused_with
+from opencloudmesh.services.exchanges import holds, refused_by, refused_with
 from opencloudmesh.services.measures import NO_MEASURES, OCM_NOTIFICATIONS, OCM_SHARES, OCM_TOKEN, Measures
 from opencloudmesh.web.answers import (
     ANY_ORIGIN,
@@ -217,7 +217,7 @@ class MessageEndpoint:
             raise
         except OCMError as error:
             refusal = kind.refusal(error)
-            refused_with(error.code, error.sentence)
+            refused_by(error)
             self._measures.message_refused(kind.route, error.code)
             caller = current_caller.get()
             if isinstance(error, SignatureRefused) or error.code.startswith("sig-"):

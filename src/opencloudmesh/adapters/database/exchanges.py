@@ -18,7 +18,7 @@ from opencloudmesh.services.records import Exchange, ExchangeFilter
 _TABLE = exchanges.c
 _FIELDS = (
     "at", "direction", "peer", "method", "url", "status", "duration", "reason", "detail", "trace_id", "request_headers",
-    "request_body", "answer_headers", "answer_body", "verified", "source",
+    "request_body", "answer_headers", "answer_body", "verified", "source", "diagnosis",
 )  # fmt: skip
 _SELECT = select(*(_TABLE[name] for name in _FIELDS), _TABLE.id)
 _STRANGERS = 10

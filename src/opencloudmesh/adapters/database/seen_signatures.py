@@ -10,7 +10,8 @@ from opencloudmesh.adapters.database.connection import Connection, Statement
 from opencloudmesh.adapters.database.schema import seen_signatures
 
 _TABLE = seen_signatures.c
-_SECONDS = 64
+_SECONDS = 1
+"""Those of one moment lie side by side: a group of commits touches few pages."""
 _OLD = (
     select(_TABLE.period, _TABLE.digest)
     .where(_TABLE.period < bindparam("before", type_=Integer))
@@ -32,5 +33,5 @@ class SeenSignatures:
         return self._connection.change(_ADD, period=created // _SECONDS, digest=digest) == 1
 
     def remove_before(self, created: float, limit: int) -> int:
-        """Forget up to `limit` of those created (about a minute) before that; returns how many."""
+        """Forget up to `limit` of those created before that; returns how many."""
         return self._connection.change(_REMOVE, before=int(created) // _SECONDS, most=limit)

@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opencloudmesh.protocol.trust import Denied
-from opencloudmesh.services.doctor.findings import Seen, fail, note, warn
+from opencloudmesh.services.doctor.findings import Finding, Seen, fail, note, warn
+from opencloudmesh.services.exchanges.explaining import read, sentence_of
 from opencloudmesh.services.peers.trust import CONFIGURATION, Explanation
 from opencloudmesh.services.ports import Clock, Database
+from opencloudmesh.services.records import ExchangeFilter
 
 Explain = Callable[[str], Explanation]
+_LATELY = 86400.0
 
 
 def moment(at: float) -> str:
@@ -57,21 +60,31 @@ class OurSide:
 
     async def contact(self) -> Seen:
         """When the two servers last met, and since when they do not."""
-        record = await self._db.read(lambda tx: tx.peers.get(self._host))
+        record, now = await self._db.read(lambda tx: tx.peers.get(self._host)), self._clock()
         if record is None:
-            return Seen("never met before", {}, ())
-        now = self._clock()
+            return Seen("never met before", {}, await self._refused(now))
         facts: dict[str, Any] = {"first_contact": moment(record.first_contact)}
         last = f"last met {ago(now - record.last_contact)} ago" if record.last_contact else "never reached yet"
         if record.last_contact:
             facts |= {"last_contact": moment(record.last_contact)}
+        refused = await self._refused(now)
         if record.failing_since is None:
-            return Seen(last, facts, ())
+            return Seen(last, facts, refused)
         facts |= {"failing_since": moment(record.failing_since), "reason": record.last_reason}
         since = f"{moment(record.failing_since)} ({record.last_reason or 'no reason known'})"
         us = "Nothing, if all other steps are well: it is asked again by itself."
         finding = warn("peer-failing", f"It could not be reached since {since}.", us=us)
-        return Seen(last, facts, (finding,))
+        return Seen(last, facts, (finding, *refused))
+
+    async def _refused(self, now: float) -> tuple[Finding, ...]:
+        """What became of the last message in its name, if that was refused for its signature."""
+        wanted = ExchangeFilter(peer=self._host, direction="in", since=now - _LATELY)
+        found = await self._db.read(lambda tx: tx.exchanges.find(wanted, limit=1))
+        if not found or not found[0].reason.startswith("sig-"):
+            return ()
+        why = sentence_of(read(found[0].diagnosis)) or found[0].detail
+        us = f"See: ocm log show {found[0].id}"
+        return (warn("inbound-refused", f"The last message in its name was refused here ({found[0].reason}): {why}", us=us),)
 
     async def deliveries(self) -> Seen:
         """What that server must still be told."""

@@ -13,13 +13,15 @@ How it works
 - Strangers cannot fill the log: of refused requests of unverified senders at most 10 a minute are kept of one address, and 60 of
   all together; the rest is counted, and said in one line a minute. In the same way at most 120 WebDAV requests a minute are kept
   that succeed with one peer. Failures of known peers are always kept.
+- Of a signature that was refused the row also says why (`explaining`): what was covered and asked for, the base as we built it,
+  and the one component that differs, where a bounded search finds one.
 - Rows end after `exchange_log.days`. Refused requests of unverified senders take at most a tenth of `exchange_log.rows`. Where
   there are more rows than that, those of strangers go first, then the oldest of the peer that has most of them. A row is bounded,
   too: its URL, its headers, its bodies (`exchange_log.body_bytes` each, 1 KiB for strangers).
 """
 
 from opencloudmesh.services.exchanges.exchanges import NO_EXCHANGES, Exchanges, NotesExchanges
-from opencloudmesh.services.exchanges.inbound import Inbound, because, holds, refused_with, sender_is, take_inbound
+from opencloudmesh.services.exchanges.inbound import Inbound, because, holds, refused_by, refused_with, sender_is, take_inbound
 from opencloudmesh.services.exchanges.seen import Seen
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Seen",
     "because",
     "holds",
+    "refused_by",
     "refused_with",
     "sender_is",
     "take_inbound",

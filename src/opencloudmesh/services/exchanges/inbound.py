@@ -5,13 +5,15 @@ The web layer makes an `Inbound` for each such request; whoever learns something
 
 from contextvars import ContextVar
 
+from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.protocol.redaction import NO_BODY, Body
+from opencloudmesh.services.exchanges.explaining import Diagnose, diagnosis_of
 
 
 class Inbound:
     """One request of a peer."""
 
-    __slots__ = ("body", "detail", "peer", "reason", "verified")
+    __slots__ = ("body", "detail", "diagnose", "peer", "reason", "verified")
 
     def __init__(self) -> None:
         self.peer = ""
@@ -19,6 +21,7 @@ class Inbound:
         self.reason = ""
         self.detail = ""
         self.body: Body = NO_BODY
+        self.diagnose: Diagnose | None = None
 
 
 current_inbound: ContextVar[Inbound | None] = ContextVar("inbound", default=None)
@@ -43,6 +46,14 @@ def refused_with(code: str, sentence: str) -> None:
     inbound = current_inbound.get()
     if inbound is not None:
         inbound.reason, inbound.detail = code, inbound.detail or sentence
+
+
+def refused_by(error: OCMError) -> None:
+    """The request at hand is refused with this error."""
+    refused_with(error.code, error.sentence)
+    inbound = current_inbound.get()
+    if inbound is not None:
+        inbound.diagnose = diagnosis_of(error)
 
 
 def because(detail: str) -> None:

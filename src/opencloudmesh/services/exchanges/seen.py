@@ -9,6 +9,7 @@ from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.protocol.http_signatures import host_of_keyid
 from opencloudmesh.protocol.redaction import Wire, redact
 from opencloudmesh.protocol.redaction.bodies import read_body
+from opencloudmesh.services.exchanges.explaining import Diagnose, kept
 from opencloudmesh.services.records import Exchange
 
 _KEYIDS = (("signature-input", 'keyid="'), ("signature", 'keyId="'))
@@ -37,6 +38,7 @@ class Seen:
     source: str = ""
     is_webdav: bool = False
     size: int = 0
+    diagnose: Diagnose | None = field(default=None, repr=False)
 
     @property
     def is_refused_stranger(self) -> bool:
@@ -65,6 +67,7 @@ def row_of(seen: Seen, body_bytes: int) -> Exchange:
         answer_body=shown.answer_body,
         verified=seen.verified,
         source=seen.source,
+        diagnosis=kept(seen.diagnose),
     )
 
 

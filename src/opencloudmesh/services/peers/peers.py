@@ -186,7 +186,8 @@ class Peers:
             if not keys.has(keyid):
                 keys = await self._other_keys(host, keyid)
         except (PeerUnreachable, PeerRefused) as error:
-            raise SignatureRefused(f"The keys of {host} cannot be had: {error.sentence}", code="sig-keys-unavailable") from error
+            sentence = f"The keys of {host} cannot be had: {error.sentence} ({error.code})"
+            raise SignatureRefused(sentence, code="sig-keys-unavailable") from error
         now = self._clock()
         verified = verify(
             request, keys, now=now, profiles=profiles, freshness=self._freshness, skew=self._skew, received=received
@@ -215,8 +216,11 @@ class Peers:
         usual = f"{self._http.origin_of(host)}/.well-known/jwks.json"
         try:
             return await self._fetch_key_set(host, usual)
-        except PeerRefused:
-            other = (await self.discover(host)).jwks_uri
+        except PeerRefused as refused:
+            try:
+                other = (await self.discover(host)).jwks_uri
+            except PeerRefused:
+                raise refused from None
             if other is None or other == usual or host_of_url(other) != host:
                 raise
             return await self._fetch_key_set(host, other)

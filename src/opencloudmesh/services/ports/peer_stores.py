@@ -92,7 +92,7 @@ class SeenSignatureStore(Protocol):
         """Note a signature; False where it is there already."""
 
     def remove_before(self, created: float, limit: int) -> int:
-        """Forget up to `limit` of those created (about a minute) before that; returns how many."""
+        """Forget up to `limit` of those created before that; returns how many."""
 
 
 class DirectoryStore(Protocol):

@@ -1,12 +1,13 @@
 """The exchange log, for administrators: what this server and others asked of each other, and why something failed."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from opencloudmesh.protocol.address import parse_host
 from opencloudmesh.services import records
+from opencloudmesh.services.exchanges.explaining import read
 from opencloudmesh.services.records import ExchangeFilter
 from opencloudmesh.web.user_api.access import Administrator, Services, errors
 from opencloudmesh.web.user_api.values import DECIMAL, LATEST, MAX_ID, TRUE_OR_FALSE, HostText, Id, Limit, Time, text
@@ -37,10 +38,14 @@ class ExchangeAnswer(BaseModel):
     request_body: str
     answer_headers: str = Field(description='Lines of "name: value".')
     answer_body: str
+    diagnosis: dict[str, Any] | None = Field(
+        description="Why a signature was refused: what it covers, what is asked for, the base as it was built here, what differs."
+    )
 
     @classmethod
     def of(cls, exchange: records.Exchange) -> Self:
-        return cls(**{name: getattr(exchange, name) for name in cls.model_fields})
+        values = {name: getattr(exchange, name) for name in cls.model_fields}
+        return cls(**values | {"diagnosis": read(exchange.diagnosis) or None})
 
 
 class ExchangesPage(BaseModel):
