@@ -82,6 +82,13 @@ class Site(ServerProcess):
         items: list[dict[str, Any]] = json.loads(self.ocm("log", "--json", "--dir", str(self.folder), *filters))["items"]
         return items
 
+    def seen_last(self, peer_host: str) -> tuple[bool, str]:
+        """Of the last message of a peer in the exchange log: whether it was verified, and the address that it came from."""
+        last = "from exchanges where direction = 'in' and peer = ? order by id desc limit 1"
+        found = self._query(f"select coalesce((select verified || ' ' || source {last}), '0')", peer_host)
+        verified, _, source = str(found).partition(" ")
+        return verified == "1", source
+
     def files_of(self, user: str) -> Path:
         """The folder on disk with a user's files."""
         return self.folder / "data" / "files" / str(self._query("select id from users where name = ?", user))

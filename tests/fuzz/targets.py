@@ -6,6 +6,7 @@ defect, and so is an input that takes seconds. Some targets also hold what was r
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +15,11 @@ from opencloudmesh.protocol.address import host_of_url, parse_address, parse_hos
 from opencloudmesh.protocol.code_flow import is_invalid_grant, parse_token_answer, parse_token_request
 from opencloudmesh.protocol.directory_service import parse_directory
 from opencloudmesh.protocol.discovery import parse_discovery
-from opencloudmesh.protocol.errors import InvalidInput, OCMError
+from opencloudmesh.protocol.errors import InvalidInput, OCMError, SignatureRefused
 from opencloudmesh.protocol.http_signatures import DRAFT_05, DRAFT_07, Request, host_of_keyid, read_signature, verify
 from opencloudmesh.protocol.jwks import ALGORITHMS, parse_key_set
 from opencloudmesh.protocol.legacy.addresses import repair_address
+from opencloudmesh.protocol.legacy.cavage import outgoing_scheme, parse_public_key, read_cavage, verify_cavage
 from opencloudmesh.protocol.notifications import parse_notification
 from opencloudmesh.protocol.redaction import Body, Wire, redact
 from opencloudmesh.protocol.share_creation import parse_share_creation, parse_share_creation_answer
@@ -27,14 +29,23 @@ from opencloudmesh.services.resource_access.credentials import parse_authorizati
 from opencloudmesh.web.source_address import SourceAddresses
 from opencloudmesh.webdav.client_answers import check_changed, entry_of, http_refusal, said_of
 from opencloudmesh.webdav.conditions import judge, parse_range, range_wanted
-from opencloudmesh.webdav.elements import MultistatusReader, parse_error, parse_propertyupdate, parse_propfind
+from opencloudmesh.webdav.elements import MultistatusReader, parse_error, parse_lockinfo, parse_propertyupdate, parse_propfind
 from opencloudmesh.webdav.hrefs import href_names, is_name
-from opencloudmesh.webdav.properties import change_results, new_time
+from opencloudmesh.webdav.if_header import State, holds, parse_if, tokens_of
+from opencloudmesh.webdav.locks import parse_timeout
+from opencloudmesh.webdav.properties import change_results, sort_changes
 from opencloudmesh.webdav.request import DavRequest, join_path, read_destination, split_path
 
 VECTORS: Final = Path(__file__).resolve().parent.parent / "vectors"
 CORPUS: Final = Path(__file__).resolve().parent / "corpus"
 NOW: Final = 1770000000
+CAVAGE_KEYS: Final = parse_public_key(
+    parse_discovery(
+        b'{"enabled":true,"apiVersion":"1.2","endPoint":"https://sender.example.org/ocm","resourceTypes":[],"publicKey":'
+        + (VECTORS / "cavage/publicKey.json").read_bytes()
+        + b"}"
+    )
+)
 KEYS: Final = parse_key_set((VECTORS / "signatures/keys.json").read_bytes())
 
 
@@ -91,22 +102,39 @@ def _headers(lines: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 # ---------------------------------------------------------------- signatures and keys
-def _signed_request(data: bytes) -> None:
+def _request(data: bytes) -> Request:
     """A request as the vectors have it: method and target, header lines, an empty line, the body."""
     head, _, body = data.partition(b"\n\n")
     first, *lines = _lines(head)
     method, _, target = first.partition(" ")
-    request = Request(method, target, _headers(lines), body)
+    return Request(method, target, _headers(lines), body)
+
+
+def _signed_request(data: bytes) -> None:
+    request = _request(data)
     for profile in (DRAFT_05, DRAFT_07):
         try:
             received = read_signature(request, [profile])
             verified = verify(request, KEYS, now=NOW, profiles=[profile])
-        except OCMError:
+        except SignatureRefused as refused:
+            json.dumps(refused.diagnostics())  # as the exchange log keeps it
             continue
         assert (verified.keyid, verified.created) == (received.keyid, received.created)
         assert KEYS.get(verified.keyid) is not None
         assert profile.components <= set(received.components)
     verify(request, KEYS, now=NOW)
+
+
+def _cavage(data: bytes) -> None:
+    request = _request(data)
+    try:
+        received = read_cavage(request)
+        verified = verify_cavage(request, CAVAGE_KEYS, now=NOW)
+    except SignatureRefused as refused:
+        json.dumps(refused.diagnostics())
+        raise
+    assert verified.keyid == received.keyid
+    assert {"(request-target)", "host", "date", "digest", "content-length"} <= set(received.covered)
 
 
 def _key_set(data: bytes) -> None:
@@ -146,6 +174,8 @@ def _address(data: bytes) -> None:
 # ---------------------------------------------------------------- messages
 def _discovery(data: bytes) -> None:
     document = parse_discovery(data)
+    parse_public_key(document)
+    outgoing_scheme(document, has_key=True)
     document.webdav_path("file")
     document.webdav_receive_uri  # noqa: B018 - what it reads is read from what a peer wrote
     for resource_type in ("file", "folder"):
@@ -233,20 +263,26 @@ def _paths(data: bytes) -> None:
         path = join_path(names)
     except OCMError:
         tree, path = "alice", ""
-    request = DavRequest("MOVE", headers, "/dav/files", tree, path, False, _no_body)
-    for place in (path, read_destination(request, "https://cloud.example.org")):
+    request = DavRequest("MOVE", headers, "/dav/files", tree, path, False, _no_body, origin="https://cloud.example.org")
+    for place in (path, read_destination(request)):
         assert not place or all(is_name(name) for name in place.encode("utf-8", "surrogateescape").split(b"/"))
+
+
+def _if_header(data: bytes) -> None:
+    value = data.decode("latin-1")
+    parse_timeout(value)
+    lists = parse_if(value)
+    tokens = tokens_of(lists)
+    holds(lists, {one.tag: State(tokens, '"abc"') for one in lists})
 
 
 # ---------------------------------------------------------------- XML
 def _xml_request(data: bytes) -> None:
-    try:
-        changes = parse_propertyupdate(data)
-    except OCMError:
-        parse_propfind(data)
-    else:
-        new_time(changes)
-        change_results(changes)
+    for parse in (parse_lockinfo, parse_propfind):
+        with suppress(OCMError):
+            parse(data)
+    updates = parse_propertyupdate(data)
+    change_results(updates, sort_changes(updates).refused)
 
 
 def _multistatus(data: bytes) -> None:
@@ -327,6 +363,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     target.name: target
     for target in (
         Target("signed_request", _signed_request, _files("signatures/*.http", "bad/signatures/*.http", "rfc9421/*.http")),
+        Target("cavage", _cavage, _files("cavage/*.http", "bad/cavage/*.http")),
         Target("key_set", _key_set, _files("signatures/keys.json", "rfc9421/keys.json", "bad/jwks/*.jwks")),
         Target(
             "keyid",
@@ -408,6 +445,15 @@ TARGETS: Final[Mapping[str, Target]] = {
             ),
         ),
         Target(
+            "if_header",
+            _if_header,
+            _texts(
+                '(<urn:uuid:1> ["abc"]) (Not <DAV:no-lock>)',
+                '<https://cloud.example.org/dav/files/alice/a> (<urn:uuid:1>) (["d"]) </b> (Not [W/"e"])',
+                "Infinite, Second-4100000000",
+            ),
+        ),
+        Target(
             "xml_request",
             _xml_request,
             _texts(
@@ -416,6 +462,8 @@ TARGETS: Final[Mapping[str, Target]] = {
                 '<D:propfind xmlns:D="DAV:"><D:allprop/><D:include><D:getetag/></D:include></D:propfind>',
                 '<d:propertyupdate xmlns:d="DAV:"><d:set><d:prop><d:lastmodified>1770000000</d:lastmodified></d:prop></d:set>'
                 "<d:remove><d:prop><d:a/></d:prop></d:remove></d:propertyupdate>",
+                '<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype>'
+                "<owner><href>a</href></owner></lockinfo>",
                 '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
             ),
         ),
