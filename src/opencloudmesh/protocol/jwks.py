@@ -184,6 +184,15 @@ def parse_key_set(body: bytes) -> KeySet:
     """Read a JWK Set; what we cannot use is left out with its reason. Raises `PeerRefused` where it is none.
 
     Codes: keys-invalid, keys-too-large (unread), keys-too-many.
+
+    >>> keys = parse_key_set(
+    ...     b'''{"keys": [
+    ...         {"kty": "OKP", "crv": "Ed25519", "kid": "a#1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+    ...         {"kty": "oct", "kid": "a#2", "k": "c2VjcmV0"}
+    ...     ]}'''
+    ... )
+    >>> keys.get("a#1").algorithms, keys.get("a#2"), dict(keys.refused)
+    (('ed25519',), None, {'a#2': 'symmetric keys sign nothing here'})
     """
     keys: dict[str, VerificationKey] = {}
     refused: dict[str, str] = {}
@@ -339,7 +348,12 @@ def algorithms_of(public_key: object) -> tuple[str, ...]:
 
 
 def build_jwk(public_key: PublicKey, *, kid: str, algorithm: str) -> dict[str, str]:
-    """Write one public key as a JWK with kid, alg and use."""
+    """Write one public key as a JWK with kid, alg and use.
+
+    >>> public_key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32))).public_key()
+    >>> build_jwk(public_key, kid="a.example.org#1", algorithm="ed25519")["alg"]
+    'EdDSA'
+    """
     return _public_members(public_key) | {"kid": kid, "alg": _JOSE_WORDS[algorithm][0], "use": "sig"}
 
 
@@ -349,7 +363,13 @@ def build_key_set(keys: Iterable[Mapping[str, str]]) -> dict[str, Any]:
 
 
 def thumbprint(public_key: PublicKey) -> str:
-    """The SHA-256 JWK Thumbprint (RFC 7638) in base64url."""
+    """The SHA-256 JWK Thumbprint (RFC 7638) in base64url.
+
+    >>> x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"  # RFC 8037, Appendix A
+    >>> keys = parse_key_set(json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": x}]}).encode())
+    >>> thumbprint(keys.keys["a"].public_key)
+    'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k'
+    """
     members = json.dumps(_public_members(public_key), sort_keys=True, separators=(",", ":"))
     return _base64url(hashlib.sha256(members.encode()).digest())
 

@@ -14,7 +14,11 @@ _KNOWN: Final[Mapping[str, Callable[[bytes], Any]]] = {"sha-256": hashlib.sha256
 
 
 def digest(body: bytes) -> str:
-    """The `Content-Digest` value of a body."""
+    """The `Content-Digest` value of a body.
+
+    >>> digest(b'{"hello": "world"}')
+    'sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:'
+    """
     return f"sha-256=:{base64(hashlib.sha256(body).digest())}:"
 
 
@@ -24,7 +28,13 @@ def base64(octets: bytes) -> str:
 
 
 def check_digest(value: str, body: bytes) -> None:
-    """Refuse a `Content-Digest` that is not that of the body (sig-digest), or of no known algorithm (sig-digest-unknown)."""
+    """Refuse a `Content-Digest` that is not that of the body (sig-digest), or of no known algorithm (sig-digest-unknown).
+
+    >>> check_digest("sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:", b'{"hello": "world"}')
+    >>> check_digest("sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:", b'{"hello": "World"}')
+    Traceback (most recent call last):
+    opencloudmesh.protocol.errors.SignatureRefused: The sha-256 of Content-Digest is not that of the body.
+    """
     if value == digest(body):  # the one common form; everything else goes through the parser
         return
     members = parse_dictionary(value, malformed="sig-digest", duplicate="sig-digest")

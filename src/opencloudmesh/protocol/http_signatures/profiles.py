@@ -12,7 +12,11 @@ TAG: Final = "ocm"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one version of the draft asks of a signature; `label` or `tag` is what it knows the signature by."""
+    """What one version of the draft asks of a signature; `label` or `tag` is what it knows the signature by.
+
+    >>> DRAFT_05.names("ocm", None), DRAFT_07.names("ocm", None), DRAFT_07.names("sig1", "ocm")
+    (True, False, True)
+    """
 
     name: str
     label: str | None

@@ -14,7 +14,10 @@ from opencloudmesh.protocol.http_signatures.structured_fields import refuse
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it is signed: header names in lower case, values as Latin-1, one pair for each header line."""
+    """A request as it is signed: header names in lower case, values as Latin-1, one pair for each header line.
+
+    `target_uri` is the absolute address in public: behind a reverse proxy not the one that the socket tells.
+    """
 
     method: str
     target_uri: str
@@ -23,7 +26,11 @@ class Request:
 
 
 def fields_of(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Field values as RFC 9421, section 2.1 has them: lines of one name joined, white space around each gone."""
+    """Field values as RFC 9421, section 2.1 has them: lines of one name joined, white space around each gone.
+
+    >>> fields_of([("accept", " application/json"), ("date", "x"), ("accept", "*/*")])
+    {'accept': 'application/json, */*', 'date': 'x'}
+    """
     fields: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
     for name, value in headers:
@@ -38,7 +45,14 @@ def fields_of(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def signature_base(request: Request, fields: Mapping[str, str], components: Sequence[str], parameters: str) -> bytes:
-    """Build what is signed: a line for each component, then the parameters (RFC 9421, section 2.5)."""
+    """Build what is signed: a line for each component, then the parameters (RFC 9421, section 2.5).
+
+    >>> request = Request("GET", "https://example.org/a?b", (), b"")
+    >>> print(signature_base(request, {}, ("@method", "@query"), '("@method" "@query");created=1').decode())
+    "@method": GET
+    "@query": ?b
+    "@signature-params": ("@method" "@query");created=1
+    """
     lines = [f'"{name}": {component_value(name, request, fields)}' for name in components]
     lines.append(f'"@signature-params": {parameters}')
     base = "\n".join(lines)

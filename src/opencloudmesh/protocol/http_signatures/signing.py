@@ -31,6 +31,11 @@ def sign(
 
     A `nonce` makes two signatures of one message in one second differ where the algorithm alone would not. Raises `ValueError`
     where the request has a signature already, headers that contradict its body, or text that cannot be signed.
+
+    >>> request = Request("POST", "https://receiver.example.org/ocm/shares", (("content-length", "3"),), b"{}")
+    >>> sign(request, keyid="a.example.org#1", algorithm="ed25519", sign=lambda base: b"", created=0)
+    Traceback (most recent call last):
+    ValueError: the content-length of the request is not that of its body
     """
     fields = fields_of(request.headers)
     if "signature" in fields or "signature-input" in fields:

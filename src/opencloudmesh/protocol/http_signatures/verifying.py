@@ -69,7 +69,18 @@ def verify(
 
 
 def read_signature(request: Request, profiles: Sequence[Profile] = DEFAULT_PROFILES) -> ReceivedSignature:
-    """Find and read the one Open Cloud Mesh signature of a request, without verifying it; raises `SignatureRefused` (401)."""
+    """Find and read the one Open Cloud Mesh signature of a request, without verifying it; raises `SignatureRefused` (401).
+
+    What it says is what anybody may have written: of use to find the keys, and for nothing else.
+
+    >>> covered = '("@method" "@target-uri" "content-digest" "content-length" "date")'
+    >>> headers = (
+    ...     ("signature-input", f'ocm={covered};created=1770000000;keyid="sender.example.org#key1"'),
+    ...     ("signature", "ocm=:AAAA:"),
+    ... )
+    >>> read_signature(Request("POST", "https://receiver.example.org/ocm/shares", headers, b"{}")).keyid
+    'sender.example.org#key1'
+    """
     try:
         return read(fields_of(request.headers), profiles)
     except SignatureRefused as refused:
@@ -78,7 +89,11 @@ def read_signature(request: Request, profiles: Sequence[Profile] = DEFAULT_PROFI
 
 
 def host_of_keyid(keyid: str) -> str | None:
-    """The server that a keyid names (host#fragment, or a URL with a fragment), None where it names none."""
+    """The server that a keyid names (host#fragment, or a URL with a fragment), None where it names none.
+
+    >>> host_of_keyid("sender.example.org#key1"), host_of_keyid("https://sender.example.org:443/ocm#key1"), host_of_keyid("key1")
+    ('sender.example.org', 'sender.example.org', None)
+    """
     place, hash_sign, _ = keyid.partition("#")
     if not hash_sign:
         return None
