@@ -22,10 +22,10 @@ from opencloudmesh.config import Settings
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.services.exchanges import Exchanges
 from opencloudmesh.services.measures import NO_MEASURES, Measures
-from opencloudmesh.services.ports import Database, HttpClient, Storage
+from opencloudmesh.services.ports import Database, HttpClient, RemoteTree, Storage
 from opencloudmesh.services.records import User
 from opencloudmesh.services.resource_access.received import Authorize
-from opencloudmesh.webdav.client import RemoteStorage
+from opencloudmesh.webdav.client import remote_tree
 
 
 def new_token() -> str:
@@ -116,8 +116,8 @@ class Outside:
             found = self._storages[user.id] = LocalStorage(self.settings.data_dir / "files" / str(user.id))
         return found
 
-    def _remote_storage_for(self, root_url: str, authorize: Authorize) -> Storage:
-        return RemoteStorage(self.http, root_url, authorize)
+    def _remote_tree_for(self, root_url: str, authorize: Authorize) -> RemoteTree:
+        return remote_tree(self.http, root_url, authorize)
 
     @cached_property
     def exchanges(self) -> Exchanges:

@@ -194,9 +194,14 @@ def _names(parent: Element) -> tuple[Name, ...]:
     return tuple(child.name for child in parent.children)
 
 
-def build_propfind(names: Sequence[Name]) -> bytes:
+def build_propfind(names: Iterable[Name]) -> bytes:
     """A propfind that asks for these properties."""
     return _document("propfind", "<d:prop>" + "".join(tag(name) for name in names) + "</d:prop>")
+
+
+def build_allprop(include: Iterable[Name] = ()) -> bytes:
+    """A propfind that asks for all properties that a server likes to give, and these."""
+    return _document("propfind", "<d:allprop/><d:include>" + "".join(tag(name) for name in include) + "</d:include>")
 
 
 # ---------------------------------------------------------------- propertyupdate (RFC 4918 14.19)
@@ -227,9 +232,19 @@ def parse_propertyupdate(body: bytes) -> tuple[PropertyUpdate, ...]:
     return tuple(changes)
 
 
-def build_propertyupdate(name: Name, value: str) -> bytes:
-    """A propertyupdate that sets one property."""
-    return _document("propertyupdate", f"<d:set><d:prop>{tag(name, escape(value))}</d:prop></d:set>")
+def build_propertyupdate(changes: Iterable[tuple[Name, str | None]]) -> bytes:
+    """A propertyupdate that sets whole elements, or removes properties (None), in this order."""
+    parts = (
+        f"<d:remove><d:prop>{tag(name)}</d:prop></d:remove>" if element is None else f"<d:set><d:prop>{element}</d:prop></d:set>"
+        for name, element in changes
+    )
+    return _document("propertyupdate", "".join(parts))
+
+
+def build_lockinfo(*, exclusive: bool, owner: str) -> bytes:
+    """A lockinfo (RFC 4918 14.11); `owner` is a whole element, or ""."""
+    scope = "exclusive" if exclusive else "shared"
+    return _document("lockinfo", f"<d:lockscope><d:{scope}/></d:lockscope><d:locktype><d:write/></d:locktype>{owner}")
 
 
 # ---------------------------------------------------------------- lockinfo (RFC 4918 14.11)
@@ -344,6 +359,10 @@ def parse_error(body: bytes) -> tuple[str, str]:
 
 
 # ---------------------------------------------------------------- multistatus, read
+_PROPERTY_DEPTH: Final = 5
+"""multistatus, response, propstat, prop, and the property itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class DavResponse:
     """What a peer says of one resource: the properties that it has."""
@@ -356,10 +375,10 @@ class DavResponse:
 
 
 class MultistatusReader:
-    """Reads a peer's multistatus piece by piece."""
+    """Reads a peer's multistatus piece by piece; `whole` keeps the XML of each property."""
 
-    def __init__(self) -> None:
-        self._reader = XmlReader(emit_depth=2)
+    def __init__(self, *, whole: bool = False) -> None:
+        self._reader = XmlReader(emit_depth=2, whole_depth=_PROPERTY_DEPTH if whole else 0)
 
     def feed(self, data: bytes) -> list[DavResponse]:
         """The responses that are complete now; raises `XmlFault`."""
@@ -396,3 +415,52 @@ def _status(element: Element | None) -> int:
         return 200
     found = re.match(r"\s*HTTP/\d\S*\s+(\d{3})(?:\s|$)", element.text)
     return int(found[1]) if found else 500
+
+
+# ---------------------------------------------------------------- lockdiscovery, read (RFC 4918 15.8)
+@dataclass(frozen=True, slots=True)
+class ActiveLock:
+    """A lock as a peer describes it; `root` is an href, `owner` a whole element, or ""."""
+
+    token: str
+    root: str
+    exclusive: bool
+    infinite: bool
+    owner: str
+    seconds: float
+
+
+def parse_lockdiscovery(body: bytes) -> tuple[ActiveLock, ...]:
+    """Read a DAV:lockdiscovery, or a DAV:prop with one in it, as a peer answers LOCK; raises `XmlFault`."""
+    reader = XmlReader(whole_depth=3)
+    (root,) = reader.feed(body) + reader.close() or (None,)
+    if root is not None and root.name == (DAV, "prop"):
+        reader = XmlReader(whole_depth=4)
+        (root,) = reader.feed(body) + reader.close()
+        root = root.child("lockdiscovery")
+    if root is None or root.name != (DAV, "lockdiscovery"):
+        raise XmlFault("The answer is no DAV:lockdiscovery.")
+    return tuple(_active_lock(element) for element in root.children if element.name == (DAV, "activelock"))
+
+
+def _active_lock(element: Element) -> ActiveLock:
+    scope, depth, owner = element.child("lockscope"), element.child("depth"), element.child("owner")
+    timeout = element.child("timeout")
+    return ActiveLock(
+        token=_href_in(element.child("locktoken")),
+        root=_href_in(element.child("lockroot")),
+        exclusive=scope is None or scope.child("shared") is None,
+        infinite=depth is None or depth.text.strip().lower() == "infinity",
+        owner=owner.whole if owner else "",
+        seconds=_seconds(timeout.text if timeout else ""),
+    )
+
+
+def _href_in(element: Element | None) -> str:
+    href = element.child("href") if element else None
+    return href.text.strip() if href else ""
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"\s*second-(\d{1,10})\s*", text, re.IGNORECASE)
+    return float(found[1]) if found else float("inf")

@@ -26,7 +26,7 @@ from opencloudmesh.services.ports.peer_stores import (
     RuntimeSettingStore,
     SeenSignatureStore,
 )
-from opencloudmesh.services.ports.storage import ABSENT, DavTree, Entry, OpenFile, Quota, Storage, StorageFor
+from opencloudmesh.services.ports.storage import ABSENT, DavTree, Entry, OpenFile, Quota, RemoteTree, Storage, StorageFor
 from opencloudmesh.services.ports.stores import (
     AppPasswordStore,
     AvailabilityStore,
@@ -76,6 +76,7 @@ __all__ = [
     "Properties",
     "PropertyChange",
     "Quota",
+    "RemoteTree",
     "RuntimeSettingStore",
     "SeenSignatureStore",
     "SessionStore",
