@@ -13,7 +13,8 @@ from opencloudmesh.protocol.errors import AccessDenied, Conflict, InvalidInput, 
 from opencloudmesh.services.ports import Lock, WantedLock
 from opencloudmesh.webdav.client_answers import invalid_answer
 from opencloudmesh.webdav.client_requests import LOCK_DISCOVERY, XML, Requests, expect, responses_of, small_body
-from opencloudmesh.webdav.elements import ActiveLock, DavResponse, XmlFault, build_lockinfo, parse_lockdiscovery
+from opencloudmesh.webdav.elements import DavResponse, XmlFault, build_lockinfo
+from opencloudmesh.webdav.lockdiscovery import ActiveLock, parse_lockdiscovery
 
 _LONGEST_TOKEN: Final = 512
 _LONGEST_TIMEOUT: Final = 4_100_000_000  # RFC 4918 10.7: less than 2**32
