@@ -256,8 +256,18 @@ class LockInfo:
     owner: str = ""
 
 
+_UNDECLARED: Final = re.compile(
+    rb"\s*(?:<\?xml[^>]{0,100}\?>\s*)?<[Dd]:lockinfo\s*>.{0,1000}?<[Dd]:(exclusive|shared)\b", re.DOTALL
+)
+
+
 def parse_lockinfo(body: bytes) -> LockInfo:
-    """Read a lockinfo; raises `XmlFault` for what is none, or asks for another kind of lock than there is."""
+    """Read a lockinfo; raises `XmlFault` for what is none, or asks for another kind of lock than there is.
+
+    That of oCIS and OpenCloud is no XML, for its prefixes are not declared: only the scope is read.
+    """
+    if undeclared := _UNDECLARED.match(body):
+        return LockInfo(undeclared[1] == b"exclusive")
     root = _read_root(body, "lockinfo", whole_depth=2)
     scope, kind, owner = root.child("lockscope"), root.child("locktype"), root.child("owner")
     scopes = {child.name for child in scope.children} if scope else set()
