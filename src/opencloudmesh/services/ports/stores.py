@@ -20,7 +20,7 @@ from opencloudmesh.services.records import (
 
 
 class UserStore(Protocol):
-    def add(self, name: str, display_name: str, password_hash: str, at: float) -> User:
+    def add(self, name: str, display_name: str, password_hash: str, at: float, home: str = "") -> User:
         """Insert; raises `Conflict` (code user-exists) when the name is taken."""
 
     def by_name(self, name: str) -> User | None: ...
@@ -29,6 +29,7 @@ class UserStore(Protocol):
     def set_password(self, user_id: int, password_hash: str) -> None: ...
     def set_disabled(self, user_id: int, disabled: bool) -> None: ...
     def set_admin(self, user_id: int, admin: bool) -> None: ...
+    def set_quota(self, user_id: int, quota: int | None) -> None: ...
 
 
 class SessionStore(Protocol):
