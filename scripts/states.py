@@ -36,6 +36,12 @@ TABLES: tuple[tuple[str, str, str, lifecycle.Table], ...] = (
         lifecycle.INCOMING_SHARE,
     ),
     (
+        "Invite",
+        "An invite that one of our users made. What was sent again is open anew, with another token.",
+        lifecycle.OPEN,
+        lifecycle.INVITE,
+    ),
+    (
         "Delivery",
         "A message that another server must get. A lease that ran out counts as `requeue`.",
         lifecycle.QUEUED,

@@ -7,8 +7,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from opencloudmesh.adapters.keys.signing_key import SigningKey
 from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.contacts import Contacts
 from opencloudmesh.services.delivery import Deliveries, RetryPolicy
 from opencloudmesh.services.inbox_limits import InboxLimits
+from opencloudmesh.services.invite_flow import InviteFlow
 from opencloudmesh.services.notifications import Notifications
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers, TrustBook
@@ -60,6 +62,8 @@ class Home:
     reception: ShareReception
     notifications: Notifications
     code_flow: CodeFlow
+    contacts: Contacts
+    invite_flow: InviteFlow
 
     async def start(self) -> None:
         """Begin to deliver."""
@@ -111,6 +115,7 @@ def make_home(
     trust: TrustBook | None = None,
     wait: float = 0.0,
     require_signature: bool = True,
+    identifier_per_contact: bool = False,
     peer_limits: PeerLimits | None = None,
     inbox_limits: InboxLimits | None = None,
     cavage_signer: CavageSigner | None = None,
@@ -131,10 +136,22 @@ def make_home(
         own_host=HOST,
         wait_for_first_try=wait,
     )
+    contacts = Contacts(database=database, clock=time, own_host=HOST)
+    invite_flow = InviteFlow(
+        database=database,
+        peers=peers,
+        contacts=contacts,
+        clock=time,
+        new_token=new_token,
+        own_host=HOST,
+        identifier_per_contact=identifier_per_contact,
+        require_signature=require_signature,
+    )
     reception = ShareReception(
         database=database,
         peers=peers,
         deliveries=deliveries,
+        contacts=contacts,
         clock=time,
         own_host=HOST,
         policies=default_policies(require_signature=require_signature),
@@ -152,4 +169,6 @@ def make_home(
         own_host=HOST,
     )
     notifications = Notifications(database=database, peers=peers, clock=time)
-    return Home(database, time, peers, deliveries, homes, issuer, creation, reception, notifications, code_flow)
+    return Home(
+        database, time, peers, deliveries, homes, issuer, creation, reception, notifications, code_flow, contacts, invite_flow
+    )

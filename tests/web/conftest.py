@@ -19,6 +19,7 @@ from opencloudmesh.services.share_reception import Senders
 from opencloudmesh.web.app import build_app
 from opencloudmesh.web.ocm_api import CachedDocument, DiscoveryDocument
 from tests.web.memory_exchanges import MemoryExchanges
+from tests.web.memory_invites import MemoryContacts, MemoryInvites
 from tests.web.memory_own_keys import MemoryOwnKeys
 from tests.web.memory_trust import MemoryTrust
 
@@ -382,6 +383,14 @@ def _found(kept: Mapping[int, Any], number: int) -> Any:
     return kept[number]
 
 
+class MemoryInviteFlow(MemoryInvites, MemoryMessages):
+    """For users and for peers."""
+
+    def __init__(self) -> None:
+        MemoryMessages.__init__(self, {"userID": "identifier", "email": "", "name": "Alice"})
+        MemoryInvites.__init__(self)
+
+
 # ---------------------------------------------------------------- the app over them
 class MemoryServer:
     """The whole app; it is its own bundle of services."""
@@ -394,6 +403,8 @@ class MemoryServer:
         self.notifications = MemoryMessages()
         self.code_flow = MemoryMessages({"access_token": "t", "token_type": "Bearer", "expires_in": 300})
         self.deliveries = MemoryDeliveries()
+        self.invite_flow = MemoryInviteFlow()
+        self.contacts = MemoryContacts()
         self.repair = MemoryRepair()
         self.exchanges = MemoryExchanges()
         self.own_keys = MemoryOwnKeys()

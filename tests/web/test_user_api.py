@@ -83,6 +83,16 @@ OPERATIONS = [
     ("POST", "/shares/repair"),
     ("POST", "/deliveries/1/retry"),
     ("POST", "/deliveries/1/cancel"),
+    ("POST", "/invites"),
+    ("GET", "/invites"),
+    ("POST", "/invites/accept"),
+    ("POST", "/invites/1/revoke"),
+    ("POST", "/invites/1/renew"),
+    ("GET", "/contacts"),
+    ("POST", "/contacts"),
+    ("GET", "/contacts/1"),
+    ("POST", "/contacts/1"),
+    ("DELETE", "/contacts/1"),
 ]
 OF_SESSIONS = [
     ("DELETE", "/session"),
@@ -97,7 +107,13 @@ OF_ADMINISTRATORS = [
     ("POST", "/admin/trust"),
     ("GET", "/admin/peers"),
     ("GET", "/admin/peers/peer.example.org"),
-    *(("POST", f"/admin/peers/peer.example.org/{act}") for act in ("allow", "deny", "forget", "pin", "unpin", "acknowledge")),
+    *(
+        ("POST", f"/admin/peers/peer.example.org/{act}")
+        for act in ("allow", "deny", "forget", "pin", "unpin", "acknowledge", "profiles")
+    ),
+    ("GET", "/admin/keys"),
+    ("POST", "/admin/keys/rotate"),
+    ("POST", "/admin/keys/1/retire"),
     ("GET", "/admin/audit"),
 ]
 
@@ -310,7 +326,7 @@ async def test_the_wrong_state_is_409(server, method, path):
 
 @pytest.mark.parametrize(("method", "path"), [(method, path.replace("1", "77")) for method, path in OPERATIONS if "1" in path])
 async def test_an_unknown_id_is_404(server, method, path):
-    assert (await server.call(method, path)).status == 404
+    assert (await server.call(method, path, {} if method == "POST" else None)).status == 404
 
 
 # ---------------------------------------------------------------- bad input

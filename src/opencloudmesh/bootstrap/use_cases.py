@@ -14,9 +14,11 @@ from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.availability import Marks, Prober, SeenRoots
 from opencloudmesh.services.caused_fetches import CausedFetches
 from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.contacts import Contacts
 from opencloudmesh.services.delivery import Deliveries, RetryPolicy
 from opencloudmesh.services.delivery.worker import wait_for
 from opencloudmesh.services.directories import Directories, DirectorySource
+from opencloudmesh.services.invite_flow import InviteFlow
 from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.notifications import Notifications
 from opencloudmesh.services.own_keys import OwnKeys
@@ -160,6 +162,7 @@ class UseCases(Outside):
             database=self.database,
             peers=self.peers,
             deliveries=self.deliveries,
+            contacts=self.contacts,
             clock=self.clock,
             own_host=self.own_host,
             policies=default_policies(
@@ -169,6 +172,26 @@ class UseCases(Outside):
             require_signature=signatures.required,
             peer_limits=self.limits.peers,
             inbox_limits=self.limits.inboxes,
+        )
+
+    @cached_property
+    def contacts(self) -> Contacts:
+        return Contacts(database=self.database, clock=self.clock, own_host=self.own_host)
+
+    @cached_property
+    def invite_flow(self) -> InviteFlow:
+        invites = self.settings.invites
+        return InviteFlow(
+            database=self.database,
+            peers=self.peers,
+            contacts=self.contacts,
+            clock=self.clock,
+            new_token=new_token,
+            own_host=self.own_host,
+            lifetime_days=invites.invite_days,
+            identifier_per_contact=invites.identifier_per_contact,
+            require_signature=self.settings.signatures.required,
+            limits=self.limits.peers,
         )
 
     @cached_property
@@ -196,7 +219,7 @@ class UseCases(Outside):
             seen=SeenRoots(self.database),
             peers=self.peers,
             code_flow=self.code_flow,
-            remote_tree_for=self._remote_tree_for,
+            remote_storage_for=self._remote_storage_for,
             clock=self.clock,
             origin_of=self.http.origin_of,
             stale_seconds=self.settings.availability.stale_seconds,
@@ -277,5 +300,7 @@ class UseCases(Outside):
             "strangers": strangers.sweep,
             "alerts": strangers.sweep_alerts,
             "seen-signatures": sweep_older(signatures.freshness_seconds + signatures.skew_seconds),
+            "invites-expired": self.invite_flow.sweep_expired,
+            "invites-ended": self.invite_flow.sweep_ended,
         }
         return Sweeper(database=self.database, clock=self.clock, also=also)

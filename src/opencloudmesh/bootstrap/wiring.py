@@ -9,12 +9,9 @@ from typing import Any
 
 import structlog
 
-from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
 from opencloudmesh.adapters.keys import KeyUnusable, load_metrics_token
 from opencloudmesh.adapters.metrics import watch_event_loop
-from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.tokens import JwtIssuer
-from opencloudmesh.bootstrap.outside import new_token
 from opencloudmesh.bootstrap.use_cases import UseCases
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
 from opencloudmesh.protocol.jwks import KeySet, parse_key_set
@@ -22,6 +19,7 @@ from opencloudmesh.protocol.legacy.cavage import build_public_key
 from opencloudmesh.protocol.registries import (
     EXCHANGE_TOKEN,
     HTTP_SIG,
+    INVITES,
     MUST_EXCHANGE_TOKEN,
     MUST_USE_HTTP_SIG,
     NOTIFICATIONS,
@@ -33,11 +31,11 @@ from opencloudmesh.protocol.registries import (
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.contacts import Contacts
 from opencloudmesh.services.delivery import Deliveries
-from opencloudmesh.services.doctor import Instruments
-from opencloudmesh.services.doctor.at_start import StartCheck
 from opencloudmesh.services.doctor.self_check import SELF_CHECK, SELF_CHECK_BYTES, SelfCheck
 from opencloudmesh.services.exchanges import Exchanges
+from opencloudmesh.services.invite_flow import InviteFlow
 from opencloudmesh.services.notifications import Notifications
 from opencloudmesh.services.own_keys import OwnKeys
 from opencloudmesh.services.peers import PeerRegistry, Peers, TrustBook, TrustDecisions
@@ -62,6 +60,7 @@ class _OcmServices:
     share_reception: ShareReception
     notifications: Notifications
     code_flow: CodeFlow
+    invite_flow: InviteFlow
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,8 @@ class _UserServices:
     trust_decisions: TrustDecisions
     exchanges: Exchanges
     own_keys: OwnKeys
+    invite_flow: InviteFlow
+    contacts: Contacts
 
 
 class Wiring(UseCases):
@@ -93,7 +94,7 @@ class Wiring(UseCases):
         return OwnOffer(
             origin=self.settings.origin,
             provider=self.settings.provider,
-            capabilities=(EXCHANGE_TOKEN, HTTP_SIG, NOTIFICATIONS, PROTOCOL_OBJECT),
+            capabilities=(EXCHANGE_TOKEN, HTTP_SIG, INVITES, NOTIFICATIONS, PROTOCOL_OBJECT),
             public_key=build_public_key(key.keyid, key.public_key_pem) if key else None,
             criteria=(*(word for word, on in criteria.items() if on), *self.peers.trust.criteria),
         )
@@ -116,7 +117,7 @@ class Wiring(UseCases):
     def app(self) -> ASGIApp:
         origin = self.settings.origin
         return build_app(
-            ocm=_OcmServices(self.share_reception, self.notifications, self.code_flow),
+            ocm=_OcmServices(self.share_reception, self.notifications, self.code_flow, self.invite_flow),
             users=_UserServices(
                 self.accounts,
                 self.accounts.app_passwords,
@@ -129,6 +130,8 @@ class Wiring(UseCases):
                 self.trust_decisions,
                 self.exchanges,
                 self.own_keys,
+                self.invite_flow,
+                self.contacts,
             ),
             mounts=[
                 ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),
@@ -165,18 +168,6 @@ class Wiring(UseCases):
 
     def _own_key_set(self) -> KeySet:
         return parse_key_set(json.dumps(self.signer.public_jwks()).encode())
-
-    def start_check(self) -> StartCheck:
-        """A look at this server through its public address, for when it serves."""
-        http = GuardedHttpClient(self.routes, limits=TimeLimits(connect=4.0, fetch_idle=8.0))
-        self._stack.push_async_callback(http.aclose)
-        return StartCheck(
-            instruments=Instruments(http, SocketProbe(self.routes), self.clock, new_token),
-            origin=self.settings.origin,
-            discovery=lambda: build_discovery(self.offer),
-            signer=self.signer,
-            issuer=JwtIssuer(self.signer, self.settings.origin),
-        )
 
     async def _is_ready(self) -> bool:
         return await self.database.read(lambda tx: True)

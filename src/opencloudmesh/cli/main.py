@@ -10,11 +10,13 @@ from opencloudmesh import __version__
 from opencloudmesh.cli import (
     app_passwords,
     backup,
+    contacts,
     deliveries,
     directories,
     doctor,
     exchanges,
     files,
+    invites,
     keys,
     operator,
     peers,
@@ -49,6 +51,8 @@ def build_app() -> App:
     app_passwords.register(app, groups[0])
     files.register(app, groups[1])
     sharing.register(app, groups[2])
+    invites.register(app, groups[2])
+    contacts.register(app, groups[2])
     deliveries.register(app, groups[2])
     operator.register(app, groups[3])
     peers.register(app, groups[3])

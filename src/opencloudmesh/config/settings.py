@@ -74,16 +74,6 @@ class ExchangeLogSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class StorageSettings:
-    """The users' files."""
-
-    quota: int = _setting(0, "Bytes that the files of a user may take who has no quota of his own; 0: no limit.", least=0)
-    fsync: bool = _setting(
-        True, "Answer a write when it is on the disk. Without that a power failure may lose what was written last."
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class TokenSettings:
     """Access tokens of the Code Flow."""
 
@@ -128,6 +118,18 @@ class SharingSettings:
     """What shares of other servers must bring along."""
 
     must_exchange_token: bool = _setting(False, "Take only shares whose secret is exchanged for a token.")
+
+
+@dataclass(frozen=True, slots=True)
+class InviteSettings:
+    """Invites, by which people at different servers become each other's contacts."""
+
+    invite_days: float = _setting(
+        30.0, "Days in which an invite can be accepted, where its sender says nothing else.", least=0.001
+    )
+    identifier_per_contact: bool = _setting(
+        False, "Tell each contact another identifier of the user, so that no two of them can find out that it is the same person."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +229,11 @@ class Settings:
     delivery: DeliverySettings = DeliverySettings()
     availability: AvailabilitySettings = AvailabilitySettings()
     exchange_log: ExchangeLogSettings = ExchangeLogSettings()
-    storage: StorageSettings = StorageSettings()
     tokens: TokenSettings = TokenSettings()
     sessions: SessionSettings = SessionSettings()
     signatures: SignatureSettings = SignatureSettings()
     sharing: SharingSettings = SharingSettings()
+    invites: InviteSettings = InviteSettings()
     limits: LimitSettings = LimitSettings()
     logs: LogSettings = LogSettings()
     directories: tuple[DirectorySettings, ...] = ()

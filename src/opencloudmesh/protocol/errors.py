@@ -6,6 +6,7 @@
     │   ├── SignatureRefused      401, `code` says which rule of Appendix B failed
     │   ├── Forbidden             403
     │   ├── UnknownResource       404
+    │   ├── InviteUsed            409, `identity` for who accepted the invite before
     │   ├── Unsupported           501
     │   ├── TemporarilyUnavailable 503 with Retry-After
     │   │   └── RateLimited       429 with Retry-After
@@ -102,6 +103,17 @@ class UnknownResource(PeerFault):
 
     status = 404
     code = "not-found"
+
+
+class InviteUsed(PeerFault):
+    """The invite was accepted before (409); `identity` is what who accepted it is told again (Invite Acceptance Response)."""
+
+    status = 409
+    code = "invite-used"
+
+    def __init__(self, identity: Mapping[str, Any] | None = None) -> None:
+        super().__init__("This invite was accepted before.")
+        self.identity = identity
 
 
 class Unsupported(PeerFault):

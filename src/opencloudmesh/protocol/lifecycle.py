@@ -1,4 +1,5 @@
-"""The states of shares and deliveries, as tables (sections Share Acceptance Notification, Share Deletion; design decision 5).
+"""The states of shares, invites and deliveries, as tables (sections Share Acceptance Notification, Share Deletion, Invite Flow;
+design decision 5).
 
 Rules kept here: what is not in a table cannot happen; an event whose outcome is the present state already may come again and
 changes nothing. Each table maps state -> event -> next state; the diagrams of the documentation are generated from them.
@@ -20,6 +21,7 @@ REVOKED: Final = "revoked"
 EXPIRED: Final = "expired"
 FAILED: Final = "failed"
 LEFT: Final = "left"
+OPEN: Final = "open"
 QUEUED: Final = "queued"
 LEASED: Final = "leased"
 DONE: Final = "done"
@@ -33,6 +35,7 @@ REVOKE: Final = "revoke"  # the Sending Party unshared, or the Sending Server sa
 EXPIRE: Final = "expire"
 FAIL: Final = "fail"  # the notification cannot be delivered
 RETRY: Final = "retry"
+RENEW: Final = "renew"  # an invite is sent again
 LEAVE: Final = "leave"  # the Receiving Party gives the share back, or forgets it
 
 # events of deliveries
@@ -63,6 +66,13 @@ INCOMING_SHARE: Final[Table] = {
     REVOKED: {REVOKE: REVOKED, EXPIRE: REVOKED, LEAVE: LEFT},
     EXPIRED: {REVOKE: REVOKED, EXPIRE: EXPIRED, LEAVE: LEFT},
     LEFT: {REVOKE: LEFT, EXPIRE: LEFT, LEAVE: LEFT},
+}
+
+INVITE: Final[Table] = {
+    OPEN: {ACCEPT: ACCEPTED, REVOKE: REVOKED, EXPIRE: EXPIRED, RENEW: OPEN},
+    ACCEPTED: {EXPIRE: ACCEPTED},
+    REVOKED: {REVOKE: REVOKED, EXPIRE: REVOKED},
+    EXPIRED: {REVOKE: REVOKED, EXPIRE: EXPIRED, RENEW: OPEN},
 }
 
 DELIVERY: Final[Table] = {

@@ -63,19 +63,9 @@ class Accounts:
 
     # ------------------------------------------------------------ the operator's side
     async def add_user(
-        self,
-        name: str,
-        password: Secret,
-        display_name: str = "",
-        *,
-        admin: bool = False,
-        quota: int | None = None,
-        home: str = "",
+        self, name: str, password: Secret, display_name: str = "", *, admin: bool = False, email: str = ""
     ) -> User:
-        """Create an account, with a `home` that is prepared already.
-
-        Raises `InvalidInput` for a bad name or password, `Conflict` (user-exists) when taken.
-        """
+        """Create an account; raises `InvalidInput` for a bad name, password or e-mail address, `Conflict` (user-exists)."""
         if not _NAME.match(name):
             raise InvalidInput(
                 "A user name is 1 to 64 letters, digits and . _ @ + = -, and starts with a letter or digit.",
@@ -86,16 +76,18 @@ class Accounts:
             raise InvalidInput(
                 "A display name has at most 255 characters and no control characters.", code="display-name-invalid"
             )
+        if len(email) > 320 or not email.isprintable() or (email and "@" not in email):
+            raise InvalidInput("This is no e-mail address.", code="email-invalid")
         password_hash = await self._hasher.hash(_checked(password))
         now = self._clock()
 
         def work(tx: Transaction) -> User:
-            user = tx.users.add(name, shown, password_hash, now, home)
+            user = tx.users.add(name, shown, password_hash, now)
             if admin:
                 tx.users.set_admin(user.id, True)
-            if quota is not None:
-                tx.users.set_quota(user.id, quota)
-            return replace(user, admin=admin, quota=quota)
+            if email:
+                tx.users.set_email(user.id, email)
+            return replace(user, admin=admin, email=email)
 
         return await self._db.write(work)
 
@@ -128,10 +120,6 @@ class Accounts:
     async def set_admin(self, name: str, admin: bool) -> None:
         """Make an administrator of an account, or no longer, from the next request on; raises `NotFound`."""
         await self._change(name, lambda tx, user: tx.users.set_admin(user.id, admin))
-
-    async def set_quota(self, name: str, quota: int | None) -> None:
-        """Give a user a quota in bytes, 0 for none, None for that of the configuration; raises `NotFound`."""
-        await self._change(name, lambda tx, user: tx.users.set_quota(user.id, quota))
 
     async def _change(self, name: str, work: Callable[[Transaction, User], None]) -> None:
         def found(tx: Transaction) -> None:

@@ -108,7 +108,7 @@ class ShareCreation:
         new = NewOutgoingShare(
             provider_id=self._new_token(),
             user_id=user.id,
-            owner=str(OCMAddress(user.name, self._own_host)),
+            owner="",
             sender_display_name=user.display_name,
             path=place,
             name=entry.name,
@@ -122,7 +122,9 @@ class ShareCreation:
         )
 
         def work(tx: Transaction) -> tuple[OutgoingShare, Delivery]:
-            share = tx.outgoing_shares.add(new)
+            contact = tx.contacts.by_address(user.id, new.share_with)
+            known_as = OCMAddress(contact.own_identifier if contact and contact.own_identifier else user.name, self._own_host)
+            share = tx.outgoing_shares.add(replace(new, owner=str(known_as)))
             return share, self._deliveries.queue(tx, peer=share.peer, kind=SHARE_CREATION, user_id=user.id, outgoing=share.id)
 
         share, delivery = await self._db.write(work)

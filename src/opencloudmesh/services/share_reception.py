@@ -37,11 +37,12 @@ from opencloudmesh.protocol.share_creation import (
     parse_share_creation,
 )
 from opencloudmesh.protocol.trust import Allowed
+from opencloudmesh.services.contacts import Contacts
 from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.inbox_limits import InboxLimits
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
-from opencloudmesh.services.peers.known_senders import is_known, knows_sender
+from opencloudmesh.services.peers.known_senders import is_known, knows_sender, recipient_of
 from opencloudmesh.services.peers.seen_signatures import count
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery, IncomingShare, NewIncomingShare, User
@@ -60,6 +61,15 @@ class Senders:
     quarantined: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What became of a Share Creation Notification: for whom it is, whether it was new, whether the share is accepted already."""
+
+    user: User
+    is_new: bool
+    is_accepted: bool
+
+
 class ShareReception:
     """Admit shares, show them, and let recipients answer; also the delivery handler for the answers."""
 
@@ -69,6 +79,7 @@ class ShareReception:
         database: Database,
         peers: Peers,
         deliveries: Deliveries,
+        contacts: Contacts,
         clock: Clock,
         own_host: str,
         policies: Sequence[Policy],
@@ -81,6 +92,7 @@ class ShareReception:
         self._db = database
         self._peers = peers
         self._deliveries = deliveries
+        self._contacts = contacts
         self._clock = clock
         self._own_host = own_host
         self._policies = tuple(policies)
@@ -105,7 +117,7 @@ class ShareReception:
             size = _protocol_size(message, len(request.body))
             _check_size(size, _LARGEST_PROTOCOL)
             user = await self._stored(arrival, sender, size=size, verified=verified)
-        answer = build_share_creation_answer(user.display_name, user.name)
+        answer = build_share_creation_answer(user.display_name, message.recipient.identifier)
         # "This property MUST be returned when the protocol of the incoming share was ssh": we have no key for it yet
         return answer | ({"recipientPublicKeys": []} if message.protocol.ssh is not None else {})
 
@@ -144,22 +156,22 @@ class ShareReception:
         """Store the share unless it is there already, and return its recipient."""
         recipient = arrival.notification.recipient.identifier
         self._inbox_limits.offer(sender, recipient)
-        user, is_new = await self._db.write(lambda tx: self._store(tx, arrival, sender, size=size, verified=verified))
-        if not is_new:
+        stored = await self._db.write(lambda tx: self._store(tx, arrival, sender, size=size, verified=verified))
+        if not stored.is_new:
             self._inbox_limits.repeated(sender, recipient)
-        return user
+        if stored.is_accepted:
+            self._deliveries.wake(sender)
+        return stored.user
 
-    def _store(
-        self, tx: Transaction, arrival: Arrival, sender: str, *, size: int, verified: VerifiedSignature | None
-    ) -> tuple[User, bool]:
+    def _store(self, tx: Transaction, arrival: Arrival, sender: str, *, size: int, verified: VerifiedSignature | None) -> _Stored:
         message = arrival.notification
         if verified is not None:
             count(tx, verified)
-        user = tx.users.by_name(message.recipient.identifier)
+        user = recipient_of(tx, message.recipient.identifier)
         if user is None or user.disabled:
             raise _unknown_recipient()
         address = str(message.sender_address)
-        _, is_new = tx.incoming_shares.add(
+        share, is_new = tx.incoming_shares.add(
             NewIncomingShare(
                 user_id=user.id,
                 peer=sender,
@@ -181,12 +193,24 @@ class ShareReception:
                 quarantined=isinstance(arrival.trust, Allowed) and arrival.trust.quarantine and not arrival.sender_known,
             )
         )
+        known = False
         if is_new:
             known = arrival.sender_known or is_known(tx, user.id, address)
             if not known:
                 _check_size(size, _LARGEST_OF_STRANGER)
             self._inbox_limits.admit(tx, peer=sender, user_id=user.id, known=known)
-        return user, is_new
+        return _Stored(user, is_new, is_new and known and self._is_accepted(tx, share))
+
+    def _is_accepted(self, tx: Transaction, share: IncomingShare) -> bool:
+        """The sender may be a contact; the share of a trusted one is accepted, and the sender told so."""
+        contact = tx.contacts.by_address(share.user_id, share.sender)
+        if contact is None:
+            return False
+        self._contacts.seen(tx, contact, share.created_at)
+        if contact.trusted:
+            tx.incoming_shares.set_state(share.id, next_state(INCOMING_SHARE, share.state, ACCEPT), "", share.created_at)
+            self._deliveries.queue(tx, peer=share.peer, kind=SHARE_ACCEPTED, user_id=share.user_id, incoming=share.id)
+        return contact.trusted
 
     # ------------------------------------------------------------ for the recipient
     async def inbox(self, user: User, *, unknown: bool = False, after_id: int = 0, limit: int = 1000) -> Sequence[IncomingShare]:
@@ -303,7 +327,7 @@ def _check_size(size: int, most: int) -> None:
 
 
 def _is_stored(tx: Transaction, message: ShareCreationNotification, sender: str) -> bool:
-    user = tx.users.by_name(message.recipient.identifier)
+    user = recipient_of(tx, message.recipient.identifier)
     return user is not None and any(
         share.user_id == user.id for share in tx.incoming_shares.by_provider_id(sender, message.provider_id)
     )

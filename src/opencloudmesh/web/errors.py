@@ -15,6 +15,7 @@ from opencloudmesh.protocol.errors import (
     FieldFault,
     Forbidden,
     InvalidMessage,
+    InviteUsed,
     LocalFault,
     OCMError,
     PeerFault,
@@ -85,6 +86,13 @@ def _extra_headers(error: PeerFault) -> tuple[Header, ...]:
 
 def _retry_after(seconds: int) -> Header:
     return b"retry-after", str(seconds).encode()
+
+
+def answer_to_invitee(error: OCMError) -> Answer | None:
+    """As `answer_to_peer`; who accepts an invite for the second time is told again who invited."""
+    if isinstance(error, InviteUsed) and error.identity is not None:
+        return json_answer(error.status, {**error.identity, "message": error.code}, NO_STORE)
+    return answer_to_peer(error)
 
 
 # ---------------------------------------------------------------- token requests

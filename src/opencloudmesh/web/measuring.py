@@ -12,6 +12,7 @@ from opencloudmesh.services.measures import (
     DAV_FILES,
     DAV_SHARED,
     DISCOVERY,
+    OCM_INVITES,
     OCM_NOTIFICATIONS,
     OCM_OTHER,
     OCM_SHARES,
@@ -29,6 +30,7 @@ _EXACT = {
     "/ocm/shares": OCM_SHARES,
     "/ocm/notifications": OCM_NOTIFICATIONS,
     "/ocm/token": OCM_TOKEN,
+    "/ocm/invite-accepted": OCM_INVITES,
 }
 _BELOW = {"/ocm/": OCM_OTHER, "/dav/ocm": DAV_SHARED, "/dav/files": DAV_FILES, "/api/v1": API}
 

@@ -1,7 +1,7 @@
-"""What peers ask: the discovery document, our keys, and the three signed messages, as raw ASGI without router or middleware.
+"""What peers ask: the discovery document, our keys, and the four signed messages, as raw ASGI without router or middleware.
 
 Sections "OCM API Discovery", "Appendix B: JWKS Endpoint", "Share Creation Notification", "Share Acceptance Notification", "Code
-Flow". Rules kept here:
+Flow", "Invite Flow". Rules kept here:
 
 - documents are 200 without redirect, `application/json`, bytes built once, and again where what they tell has changed (DISC-1);
 - a request is handed on as it came: the configured origin with the raw path and query is its `@target-uri`, never a Host header;
@@ -21,7 +21,7 @@ from opencloudmesh.protocol.errors import OCMError, SignatureRefused, TokenRefus
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.services.callers import current_caller
 from opencloudmesh.services.exchanges import holds, refused_by, refused_with
-from opencloudmesh.services.measures import NO_MEASURES, OCM_NOTIFICATIONS, OCM_SHARES, OCM_TOKEN, Measures
+from opencloudmesh.services.measures import NO_MEASURES, OCM_INVITES, OCM_NOTIFICATIONS, OCM_SHARES, OCM_TOKEN, Measures
 from opencloudmesh.web.answers import (
     ANY_ORIGIN,
     JSON,
@@ -43,6 +43,7 @@ from opencloudmesh.web.errors import (
     PEER_METHOD_REFUSED,
     TOKEN_INTERNAL,
     WrongContentType,
+    answer_to_invitee,
     answer_to_peer,
     answer_to_token_request,
 )
@@ -60,7 +61,7 @@ DOCUMENT_SECONDS: Final = 300
 
 
 class ReceivesMessages(Protocol):
-    """`ShareReception` and `Notifications`: take a signed message, answer with what the peer reads; raise `PeerFault`."""
+    """`ShareReception`, `Notifications`, `InviteFlow`: take a signed message, answer what the peer reads; raise `PeerFault`."""
 
     async def receive(self, request: Request, /) -> Mapping[str, Any]: ...
 
@@ -80,6 +81,8 @@ class OcmServices(Protocol):
     def notifications(self) -> ReceivesMessages: ...
     @property
     def code_flow(self) -> IssuesTokens: ...
+    @property
+    def invite_flow(self) -> ReceivesMessages: ...
 
 
 # ---------------------------------------------------------------- documents
@@ -156,20 +159,23 @@ def _for_nextcloud(discovery: Mapping[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------- messages
 @dataclass(frozen=True, slots=True)
 class _MessageKind:
-    """What differs between the endpoints: class of the route, media type, status of success, how errors are told."""
+    """What differs between the endpoints: class of the route, media types, status of success, how errors are told."""
 
     route: str
-    content_type: bytes
+    content_types: tuple[str, ...]
     success: int
     refusal: Callable[[OCMError], Answer | None]
     internal: Answer
     headers: tuple[Header, ...] = ()
 
 
-_SHARE: Final = _MessageKind(OCM_SHARES, b"application/json", 201, answer_to_peer, PEER_INTERNAL)
+_SHARE: Final = _MessageKind(OCM_SHARES, ("application/json",), 201, answer_to_peer, PEER_INTERNAL)
 _NOTIFICATION: Final = replace(_SHARE, route=OCM_NOTIFICATIONS)
 _TOKEN_REQUEST: Final = _MessageKind(
-    OCM_TOKEN, b"application/x-www-form-urlencoded", 200, answer_to_token_request, TOKEN_INTERNAL, (NO_STORE,)
+    OCM_TOKEN, ("application/x-www-form-urlencoded",), 200, answer_to_token_request, TOKEN_INTERNAL, (NO_STORE,)
+)
+_INVITE: Final = _MessageKind(
+    OCM_INVITES, ("application/json", "application/x-www-form-urlencoded"), 200, answer_to_invitee, PEER_INTERNAL, (NO_STORE,)
 )
 
 
@@ -223,7 +229,7 @@ class MessageEndpoint:
             if isinstance(error, SignatureRefused) or error.code.startswith("sig-"):
                 self._measures.signature_refused(error.code)
                 caller.failed = True
-            elif isinstance(error, TokenRefused) or error.code == "sender-not-signer":
+            elif isinstance(error, TokenRefused) or error.code in ("sender-not-signer", "invite-unknown"):
                 caller.failed = True
             if refusal is not None:
                 self._refusals.note(address=caller.address, path=scope["path"], status=refusal.status, reason=error.code)
@@ -238,9 +244,9 @@ class MessageEndpoint:
         """The request as it is verified: header names lower-case, values as they came."""
         headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
         given = [value for name, value in headers if name == "content-type"]
-        expected = self._kind.content_type.decode()
-        if len(given) != 1 or given[0].partition(";")[0].strip().lower() != expected:
-            raise WrongContentType(f"The body must be {expected}.")
+        expected = self._kind.content_types
+        if len(given) != 1 or given[0].partition(";")[0].strip().lower() not in expected:
+            raise WrongContentType(f"The body must be {' or '.join(expected)}.")
         body = await read_body(scope, receive, self._limit, self._idle_seconds)
         holds(body)
         return Request("POST", self._origin + target_of(scope), headers, body)
@@ -281,4 +287,5 @@ def ocm_routes(
         "/ocm/shares": endpoint(services.share_reception.receive, _SHARE),
         "/ocm/notifications": endpoint(services.notifications.receive, _NOTIFICATION),
         "/ocm/token": endpoint(services.code_flow.issue, _TOKEN_REQUEST),
+        "/ocm/invite-accepted": endpoint(services.invite_flow.receive, _INVITE),
     }

@@ -63,8 +63,7 @@ users = Table(
     Column("disabled", Boolean, nullable=False),
     _time("created_at"),
     Column("admin", Boolean, nullable=False, server_default=false()),
-    Column("quota", BigInteger),
-    Column("home", Text, nullable=False, server_default=""),
+    Column("email", Text, nullable=False, server_default=""),
     UniqueConstraint("name"),
 )
 
@@ -87,6 +86,49 @@ app_passwords = Table(
     _time("created_at"),
     _time("last_used_at", nullable=True),
     UniqueConstraint("secret_hash"),
+)
+
+identifiers = Table(
+    "identifiers",
+    metadata,
+    Column("identifier", Text, primary_key=True),  # random, never used again
+    Column("user_id", Identifier, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    _text("purpose"),  # empty for the one that stands for the user in general
+    UniqueConstraint("user_id", "purpose"),
+)
+
+invites = Table(
+    "invites",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("user_id", Identifier, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("token_hash", LargeBinary, nullable=False),
+    _text("note"),
+    _time("created_at"),
+    Column("expires_at", Double, nullable=False, index=True),
+    _text("state"),
+    _time("changed_at"),
+    _text("identifier"),
+    _text("accepted_by"),
+    UniqueConstraint("token_hash"),
+)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("user_id", Identifier, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    _text("address"),
+    _text("name"),
+    _text("email"),
+    _text("source"),
+    Column("trusted", Boolean, nullable=False),
+    Column("verified", Boolean, nullable=False),
+    _text("own_identifier"),
+    _time("added_at"),
+    _time("last_seen_at", nullable=True),
+    _text("folded"),  # what a search looks into: no database folds the case of all letters
+    UniqueConstraint("user_id", "address"),
 )
 
 outgoing_shares = Table(

@@ -8,11 +8,13 @@ from opencloudmesh.adapters.database.app_passwords import AppPasswords
 from opencloudmesh.adapters.database.audit import Audit
 from opencloudmesh.adapters.database.availability import AvailabilityMarks
 from opencloudmesh.adapters.database.connection import Connection
+from opencloudmesh.adapters.database.contacts import Contacts, Identifiers
 from opencloudmesh.adapters.database.dead_properties import DeadProperties
 from opencloudmesh.adapters.database.deliveries import Deliveries
 from opencloudmesh.adapters.database.directories import Directories
 from opencloudmesh.adapters.database.exchanges import Exchanges
 from opencloudmesh.adapters.database.incoming_shares import IncomingShares
+from opencloudmesh.adapters.database.invites import Invites
 from opencloudmesh.adapters.database.locks import Locks
 from opencloudmesh.adapters.database.outgoing_shares import OutgoingShares
 from opencloudmesh.adapters.database.peer_counts import PeerCounts
@@ -45,11 +47,14 @@ class StoreTransaction:
         "app_passwords",
         "audit",
         "availability",
+        "contacts",
         "dead_properties",
         "deliveries",
         "directories",
         "exchanges",
+        "identifiers",
         "incoming_shares",
+        "invites",
         "locks",
         "outgoing_shares",
         "peer_counts",
@@ -75,6 +80,9 @@ class StoreTransaction:
         self.peer_counts = PeerCounts(connection)
         self.audit = Audit(connection)
         self.directories = Directories(connection)
+        self.identifiers = Identifiers(connection)
+        self.contacts = Contacts(connection)
+        self.invites = Invites(connection)
         self.locks = Locks(connection)
         self.dead_properties = DeadProperties(connection)
         self.runtime_settings = RuntimeSettings(connection)

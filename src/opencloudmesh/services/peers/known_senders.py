@@ -1,22 +1,33 @@
-"""Whom a user knows at other servers (section Decision to Discard; criterion must-invite).
+"""Whom a user knows at other servers, and which user another server means (section Decision to Discard; criterion must-invite).
 
-Rules kept here: until there are contacts, a user knows an address after accepting a share of it, whatever became of that share,
-and after giving a share to it; nobody is known to a user who does not exist, and that takes as long to find out.
+Rules kept here: a user knows contacts, and an address after accepting a share of it, whatever became of that share, and after
+giving a share to it; nobody is known to a user who does not exist, and that takes as long to find out. A user is meant by the
+login name, or by an identifier that other servers were told in an invite.
 """
 
 from opencloudmesh.protocol.address import OCMAddress
 from opencloudmesh.services.ports import Transaction
+from opencloudmesh.services.records import User
 
 _NOBODY = 0
 
 
+def recipient_of(tx: Transaction, identifier: str) -> User | None:
+    """The user whom the identifier of an OCM Address of ours means."""
+    user = tx.users.by_name(identifier)
+    if user is None and (user_id := tx.identifiers.user_of(identifier)) is not None:
+        user = tx.users.by_id(user_id)
+    return user
+
+
 def is_known(tx: Transaction, user_id: int, address: str) -> bool:
-    """Whether the user has dealt with this OCM Address (canonical) before."""
+    """Whether the user has this OCM Address (canonical) as contact, or has dealt with it before."""
+    is_contact = tx.contacts.by_address(user_id, address) is not None
     accepted = tx.incoming_shares.has_accepted_from(user_id, address)
-    return tx.outgoing_shares.has_given_to(user_id, address) or accepted
+    return tx.outgoing_shares.has_given_to(user_id, address) or accepted or is_contact
 
 
 def knows_sender(tx: Transaction, recipient: OCMAddress, sender: OCMAddress) -> bool:
     """Whether the recipient of a message knows its sender; False too where there is no such recipient."""
-    user = tx.users.by_name(recipient.identifier)
+    user = recipient_of(tx, recipient.identifier)
     return is_known(tx, user.id if user else _NOBODY, str(sender))

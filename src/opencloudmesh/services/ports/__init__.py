@@ -5,6 +5,7 @@ Stores are plain synchronous functions; they run inside `Database.read` and `Dat
 
 from collections.abc import Callable
 
+from opencloudmesh.services.ports.contact_stores import ContactStore, IdentifierStore, InviteStore
 from opencloudmesh.services.ports.database import Database, Transaction
 from opencloudmesh.services.ports.dead_properties import (
     DeadProperties,
@@ -26,7 +27,7 @@ from opencloudmesh.services.ports.peer_stores import (
     RuntimeSettingStore,
     SeenSignatureStore,
 )
-from opencloudmesh.services.ports.storage import ABSENT, DavTree, Entry, OpenFile, Quota, RemoteTree, Storage, StorageFor
+from opencloudmesh.services.ports.storage import ABSENT, DavTree, Entry, OpenFile, Quota, Storage, StorageFor
 from opencloudmesh.services.ports.stores import (
     AppPasswordStore,
     AvailabilityStore,
@@ -49,6 +50,7 @@ __all__ = [
     "AvailabilityStore",
     "CavageSigner",
     "Clock",
+    "ContactStore",
     "Database",
     "DavTree",
     "DeadProperties",
@@ -60,7 +62,9 @@ __all__ = [
     "HttpAnswer",
     "HttpClient",
     "HttpStream",
+    "IdentifierStore",
     "IncomingShareStore",
+    "InviteStore",
     "Lock",
     "LockStore",
     "Locks",
@@ -76,7 +80,6 @@ __all__ = [
     "Properties",
     "PropertyChange",
     "Quota",
-    "RemoteTree",
     "RuntimeSettingStore",
     "SeenSignatureStore",
     "SessionStore",

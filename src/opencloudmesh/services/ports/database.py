@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from opencloudmesh.services.ports.contact_stores import ContactStore, IdentifierStore, InviteStore
 from opencloudmesh.services.ports.dead_properties import DeadPropertyStore
 from opencloudmesh.services.ports.locks import LockStore
 from opencloudmesh.services.ports.peer_stores import (
@@ -59,6 +60,12 @@ class Transaction(Protocol):
     def directories(self) -> DirectoryStore: ...
     @property
     def runtime_settings(self) -> RuntimeSettingStore: ...
+    @property
+    def identifiers(self) -> IdentifierStore: ...
+    @property
+    def contacts(self) -> ContactStore: ...
+    @property
+    def invites(self) -> InviteStore: ...
     @property
     def locks(self) -> LockStore: ...
     @property

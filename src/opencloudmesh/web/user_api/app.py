@@ -31,9 +31,11 @@ from opencloudmesh.web.errors import (
 from opencloudmesh.web.user_api import (
     administration,
     app_passwords,
+    contacts,
     deliveries,
     exchanges,
     inbox,
+    invites,
     own_keys,
     peers,
     repair,
@@ -54,6 +56,8 @@ ROUTERS = (
     administration.router,
     exchanges.router,
     own_keys.router,
+    invites.router,
+    contacts.router,
 )
 
 

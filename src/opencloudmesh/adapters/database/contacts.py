@@ -1,0 +1,130 @@
+"""The stores of contacts, and of the identifiers by which other servers know our users."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Integer, Text, bindparam, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from opencloudmesh.adapters.database.connection import Connection, Row, Statement
+from opencloudmesh.adapters.database.schema import contacts, identifiers
+from opencloudmesh.services.records import Contact
+
+_TABLE = contacts.c
+_FIELDS = (
+    "user_id", "address", "name", "email", "source", "trusted", "verified", "own_identifier", "added_at", "last_seen_at",
+)  # fmt: skip
+_SELECT = select(_TABLE.id, *(_TABLE[name] for name in _FIELDS))
+_OF_USER = _TABLE.user_id == bindparam("user_id")
+_WHICH = _TABLE.id == bindparam("which")
+_MOST = bindparam("most", type_=Integer)
+_ADDRESS = _TABLE.address == bindparam("whose", type_=Text)
+
+_ADD = Statement(insert(contacts).on_conflict_do_nothing().returning(_TABLE.id), columns=[*_FIELDS, "folded"])
+_BY_ID = Statement(_SELECT.where(_WHICH))
+_BY_ADDRESS = Statement(_SELECT.where(_OF_USER, _ADDRESS))
+_OF = Statement(_SELECT.where(_OF_USER, _TABLE.id > bindparam("after_id")).order_by(_TABLE.id).limit(_MOST))
+_SEARCH = Statement(
+    _SELECT.where(_OF_USER, _TABLE.folded.like(bindparam("sought", type_=Text), escape="!"))
+    .order_by(_TABLE.folded, _TABLE.id)
+    .limit(_MOST)
+)
+_COUNT = Statement(select(func.count()).select_from(contacts).where(_OF_USER))
+_UPDATE = Statement(
+    update(contacts).where(_WHICH), columns=["name", "email", "source", "trusted", "verified", "own_identifier", "folded"]
+)
+_SET_SEEN = Statement(update(contacts).where(_WHICH), columns=["last_seen_at"])
+_REMOVE = Statement(delete(contacts).where(_WHICH))
+
+_NEW_IDENTIFIER = Statement(insert(identifiers).on_conflict_do_nothing(), columns=["identifier", "user_id", "purpose"])
+_IDENTIFIER_FOR = Statement(
+    select(identifiers.c.identifier).where(
+        identifiers.c.user_id == bindparam("user_id"), identifiers.c.purpose == bindparam("what_for", type_=Text)
+    )
+)
+_USER_OF_IDENTIFIER = Statement(select(identifiers.c.user_id).where(identifiers.c.identifier == bindparam("given", type_=Text)))
+
+
+def _contact(row: Row) -> Contact:
+    return Contact(**dict(zip(("id", *_FIELDS), row, strict=True)) | {"trusted": bool(row[6]), "verified": bool(row[7])})
+
+
+def _folded(contact: Contact) -> str:
+    return f"{contact.name}\n{contact.email}\n{contact.address}".casefold()
+
+
+class Contacts:
+    """Implements `ports.ContactStore`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, contact: Contact) -> Contact | None:
+        """Insert; None where the user has a contact with this address."""
+        row = self._connection.row(_ADD, **{name: getattr(contact, name) for name in _FIELDS}, folded=_folded(contact))
+        return self.by_id(row[0]) if row else None
+
+    def by_id(self, contact_id: int) -> Contact | None:
+        """The contact with this id."""
+        row = self._connection.row(_BY_ID, which=contact_id)
+        return _contact(row) if row else None
+
+    def by_address(self, user_id: int, address: str) -> Contact | None:
+        """The user's contact with this OCM Address (canonical)."""
+        row = self._connection.row(_BY_ADDRESS, user_id=user_id, whose=address)
+        return _contact(row) if row else None
+
+    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[Contact]:
+        """All of a user: ascending ids greater than `after_id`."""
+        return [_contact(row) for row in self._connection.rows(_OF, user_id=user_id, after_id=after_id, most=limit)]
+
+    def search(self, user_id: int, text: str, *, limit: int = 20) -> Sequence[Contact]:
+        """Those whose name, address or e-mail address holds the text, whatever its case, by name."""
+        escaped = text.casefold().replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        rows = self._connection.rows(_SEARCH, user_id=user_id, sought=f"%{escaped}%", most=limit)
+        return [_contact(row) for row in rows]
+
+    def count_of(self, user_id: int) -> int:
+        """How many a user has."""
+        row = self._connection.row(_COUNT, user_id=user_id)
+        return int(row[0]) if row else 0
+
+    def update(self, contact: Contact) -> None:
+        """Write name, e-mail address, source, both marks and the own identifier."""
+        self._connection.change(
+            _UPDATE,
+            which=contact.id,
+            name=contact.name,
+            email=contact.email,
+            source=contact.source,
+            trusted=contact.trusted,
+            verified=contact.verified,
+            own_identifier=contact.own_identifier,
+            folded=_folded(contact),
+        )
+
+    def set_seen(self, contact_id: int, at: float) -> None:
+        """Something came from there."""
+        self._connection.change(_SET_SEEN, which=contact_id, last_seen_at=at)
+
+    def remove(self, contact_id: int) -> None:
+        """Delete one."""
+        self._connection.change(_REMOVE, which=contact_id)
+
+
+class Identifiers:
+    """Implements `ports.IdentifierStore`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get_or_add(self, user_id: int, purpose: str, proposed: str) -> str:
+        """The user's identifier for this purpose, which is `proposed` if there was none."""
+        self._connection.change(_NEW_IDENTIFIER, identifier=proposed, user_id=user_id, purpose=purpose)
+        row = self._connection.row(_IDENTIFIER_FOR, user_id=user_id, what_for=purpose)
+        assert row is not None  # noqa: S101  it was there, or was inserted
+        return str(row[0])
+
+    def user_of(self, identifier: str) -> int | None:
+        """Whose it is."""
+        row = self._connection.row(_USER_OF_IDENTIFIER, given=identifier)
+        return int(row[0]) if row else None

@@ -1,0 +1,142 @@
+"""`ocm contacts`: the address book (the contacts routes of /api/v1)."""
+
+from typing import Annotated, Any
+
+from cyclopts import App, Group, Parameter
+
+from opencloudmesh.cli.faults import UsageFault
+from opencloudmesh.cli.formats import format_time, text_of
+from opencloudmesh.cli.terminal import PARAMETERS, Output
+
+Who = Annotated[str, Parameter(name="CONTACT", help="The contact's id, or OCM Address (see: ocm contacts list).")]
+
+
+def register(app: App, group: Group) -> None:
+    """Add the commands of this module."""
+    commands = App(name="contacts", help="People at other servers whom you know.", group=group, default_parameter=PARAMETERS)
+    commands.command(list_contacts, name="list")
+    for command in (add, show, trust, distrust, remove):
+        commands.command(command)
+    app.command(commands)
+
+
+async def list_contacts(*, search: str | None = None, output: Output = Output()) -> None:
+    """List your contacts.
+
+    Parameters
+    ----------
+    search
+        Only those whose name, address or e-mail address holds this.
+    """
+    from opencloudmesh.cli.client import signed_in
+
+    async with signed_in() as (api, _):
+        items = await api.items("/contacts", query={"search": search} if search else {})
+    rows = (
+        (
+            text_of(item, "id"),
+            text_of(item, "name"),
+            text_of(item, "address"),
+            text_of(item, "email"),
+            text_of(item, "source"),
+            ", ".join(mark for mark in ("trusted", "verified") if item.get(mark)),
+        )
+        for item in items
+    )
+    empty = "There are no such contacts." if search else "There are no contacts; invite somebody: ocm invite create"
+    output.terminal().table({"items": items}, ("ID", "NAME", "ADDRESS", "E-MAIL", "BY", "MARKS"), rows, empty=empty)
+
+
+async def add(
+    address: Annotated[str, Parameter(name="ADDRESS")],
+    /,
+    *,
+    name: str = "",
+    email: str = "",
+    trusted: bool = False,
+    output: Output = Output(),
+) -> None:
+    """Add somebody by OCM Address; an invite is better, for both know each other then.
+
+    Parameters
+    ----------
+    address
+        The OCM Address: user@cloud.example.org.
+    name
+        The person's name.
+    email
+        The person's e-mail address.
+    trusted
+        Accept shares of this contact without asking.
+    """
+    from opencloudmesh.cli.client import signed_in
+
+    document = {"address": address, "name": name, "email": email, "trusted": trusted}
+    async with signed_in() as (api, _):
+        made = await api.call("POST", "/contacts", document=document)
+    output.terminal().show(made, f"Added {_shown(made)}.")
+
+
+async def show(contact: Who, /, *, output: Output = Output()) -> None:
+    """Show one contact."""
+    from opencloudmesh.cli.client import signed_in
+
+    async with signed_in() as (api, _):
+        item = await _found(api, contact)
+    seen = format_time(item.get("last_seen_at")) or "never"
+    output.terminal().show(
+        item,
+        _shown(item),
+        *([f"E-mail: {text_of(item, 'email')}"] if item.get("email") else []),
+        f"By {text_of(item, 'source')}, since {format_time(item.get('added_at'))}; last seen: {seen}",
+        "Shares are accepted without asking." if item.get("trusted") else "Shares wait in the inbox for you.",
+        "Its server signed when the contact was made." if item.get("verified") else "Nobody has shown that the address is right.",
+    )
+
+
+async def trust(contact: Who, /, *, output: Output = Output()) -> None:
+    """Accept this contact's shares without asking, from now on."""
+    item = await _changed(contact, {"trusted": True})
+    output.terminal().show(item, f"Shares of {text_of(item, 'address')} are accepted without asking.")
+
+
+async def distrust(contact: Who, /, *, output: Output = Output()) -> None:
+    """Ask again before this contact's shares are accepted."""
+    item = await _changed(contact, {"trusted": False})
+    output.terminal().show(item, f"Shares of {text_of(item, 'address')} wait in the inbox for you.")
+
+
+async def remove(contact: Who, /, *, output: Output = Output()) -> None:
+    """Remove a contact; shares given and received stay, and nobody else is told."""
+    from opencloudmesh.cli.client import item_path, signed_in
+
+    async with signed_in() as (api, _):
+        item = await _found(api, contact)
+        await api.call("DELETE", item_path("contacts", text_of(item, "id")))
+    output.terminal().show(item, f"Removed {_shown(item)}.")
+
+
+async def _changed(contact: str, change: dict[str, Any]) -> dict[str, Any]:
+    from opencloudmesh.cli.client import item_path, signed_in
+
+    async with signed_in() as (api, _):
+        item = await _found(api, contact)
+        return await api.call("POST", item_path("contacts", text_of(item, "id")), document=change)
+
+
+async def _found(api: Any, contact: str) -> dict[str, Any]:
+    from opencloudmesh.cli.client import item_path
+
+    if "@" not in contact:
+        found: dict[str, Any] = await api.call("GET", item_path("contacts", contact))
+        return found
+    wanted = contact.strip().lower()
+    for item in await api.items("/contacts", query={"search": wanted}):
+        if text_of(item, "address").lower() == wanted and isinstance(item, dict):
+            return item
+    raise UsageFault(f"There is no contact {contact}.", code="contact-unknown", hint="See: ocm contacts list")
+
+
+def _shown(item: dict[str, Any]) -> str:
+    name, address = text_of(item, "name"), text_of(item, "address")
+    return f"{name} <{address}>" if name else address

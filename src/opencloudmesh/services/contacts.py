@@ -1,0 +1,145 @@
+"""Address book: the people at other servers whom a user knows (sections Addition into address books, Invite Flow).
+
+Rules kept here: a contact is one OCM Address, made by an invite, by the user, or of the sender of a share; what the other server
+says of a person never changes what a user wrote, nor makes anybody trusted; removing one is local, and always works; whoever a
+user does not have as contact learns nothing of that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from opencloudmesh.protocol.address import OCMAddress, parse_address
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
+from opencloudmesh.protocol.invite_flow import LONGEST_EMAIL, LONGEST_NAME, Identity
+from opencloudmesh.services.ports import Clock, Database, Transaction
+from opencloudmesh.services.records import Contact, User
+
+INVITED = "invite"
+SHARED = "share"
+DIRECT = "direct"
+MOST = 10_000
+"""Contacts of one user."""
+_SEEN_EVERY = 3600.0
+
+
+class Contacts:
+    """The address books of our users."""
+
+    def __init__(self, *, database: Database, clock: Clock, own_host: str) -> None:
+        self._db = database
+        self._clock = clock
+        self._own_host = own_host
+
+    # ------------------------------------------------------------ for users
+    async def of_user(self, user: User, *, after_id: int = 0, limit: int = 1000) -> Sequence[Contact]:
+        """A page of the user's contacts, by id."""
+        return await self._db.read(lambda tx: tx.contacts.of_user(user.id, after_id=after_id, limit=limit))
+
+    async def search(self, user: User, text: str, *, limit: int = 20) -> Sequence[Contact]:
+        """Contacts whose name, address or e-mail address holds the text."""
+        return await self._db.read(lambda tx: tx.contacts.search(user.id, text[:LONGEST_NAME], limit=limit))
+
+    async def contact(self, user: User, contact_id: int) -> Contact:
+        """One of them; raises `NotFound` (contact-unknown)."""
+        return await self._db.read(lambda tx: _owned(tx, user, contact_id))
+
+    async def add(self, user: User, address: str, *, name: str = "", email: str = "", trusted: bool = False) -> Contact:
+        """Add somebody by the OCM Address; raises `InvalidInput` (address-invalid, own-server, contact-invalid), `Conflict`
+        (contact-exists, contacts-full)."""
+        whose = parse_address(address)
+        if whose.host == self._own_host:
+            raise InvalidInput("That address is on this server: contacts are people at other servers.", code="own-server")
+        person = _checked(Identity(whose.identifier, email, name))
+        new = _new(user, whose, person, source=DIRECT, at=self._clock(), trusted=trusted)
+        return await self._db.write(lambda tx: _added(tx, new))
+
+    async def change(
+        self, user: User, contact_id: int, *, name: str | None = None, email: str | None = None, trusted: bool | None = None
+    ) -> Contact:
+        """Change what is given; raises `NotFound` (contact-unknown), `InvalidInput` (contact-invalid).
+
+        Shares of a trusted contact are accepted without asking.
+        """
+
+        def work(tx: Transaction) -> Contact:
+            old = _owned(tx, user, contact_id)
+            person = Identity("", old.email if email is None else email, old.name if name is None else name)
+            checked = _checked(person)
+            tx.contacts.update(
+                replace(old, name=checked.name, email=checked.email, trusted=old.trusted if trusted is None else trusted)
+            )
+            return _owned(tx, user, contact_id)
+
+        return await self._db.write(work)
+
+    async def remove(self, user: User, contact_id: int) -> Contact:
+        """Delete one, and return what it was; raises `NotFound` (contact-unknown)."""
+
+        def work(tx: Transaction) -> Contact:
+            contact = _owned(tx, user, contact_id)
+            tx.contacts.remove(contact_id)
+            return contact
+
+        return await self._db.write(work)
+
+    # ------------------------------------------------------------ for other use cases
+    def met(
+        self,
+        tx: Transaction,
+        user: User,
+        address: OCMAddress,
+        person: Identity,
+        *,
+        verified: bool,
+        own_identifier: str,
+        source: str,
+        at: float,
+    ) -> Contact:
+        """Note in the user's address book who was met; a contact that is there keeps its texts and its trust."""
+        found = tx.contacts.by_address(user.id, str(address))
+        if found is None:
+            new = _new(user, address, person, source=source, at=at)
+            return _added(tx, replace(new, verified=verified, own_identifier=own_identifier, last_seen_at=at), bounded=False)
+        known = replace(
+            found,
+            name=found.name or person.name,
+            email=found.email or person.email,
+            source=source,
+            verified=verified or found.verified,
+            own_identifier=own_identifier,
+        )
+        tx.contacts.update(known)
+        tx.contacts.set_seen(found.id, at)
+        return known
+
+    def seen(self, tx: Transaction, contact: Contact, at: float) -> None:
+        """Something came from this contact."""
+        if contact.last_seen_at is None or not 0 <= at - contact.last_seen_at < _SEEN_EVERY:
+            tx.contacts.set_seen(contact.id, at)
+
+
+def _new(user: User, address: OCMAddress, person: Identity, *, source: str, at: float, trusted: bool = False) -> Contact:
+    return Contact(0, user.id, str(address), person.name, person.email, source, trusted, False, "", at)
+
+
+def _added(tx: Transaction, new: Contact, *, bounded: bool = True) -> Contact:
+    if bounded and tx.contacts.count_of(new.user_id) >= MOST:
+        raise Conflict(f"There are {MOST} contacts already.", code="contacts-full", hint="Remove some: ocm contacts remove")
+    added = tx.contacts.add(new)
+    if added is None:
+        raise Conflict(f"{new.address} is a contact already.", code="contact-exists", hint="See: ocm contacts list")
+    return added
+
+
+def _owned(tx: Transaction, user: User, contact_id: int) -> Contact:
+    contact = tx.contacts.by_id(contact_id)
+    if contact is None or contact.user_id != user.id:
+        raise NotFound("There is no such contact.", code="contact-unknown", hint="See: ocm contacts list")
+    return contact
+
+
+def _checked(person: Identity) -> Identity:
+    for text, most, what in ((person.name, LONGEST_NAME, "name"), (person.email, LONGEST_EMAIL, "e-mail address")):
+        if len(text) > most or not text.isprintable():
+            raise InvalidInput(f"The {what} of a contact has at most {most} characters, on one line.", code="contact-invalid")
+    return Identity(person.user_id, person.email.strip(), person.name.strip())

@@ -1,0 +1,273 @@
+"""Invites: made, sent again and revoked by our users, accepted by them and by people at other servers.
+
+Section "Invite Flow". Rules kept here: a token has 190 bits, is stored as a hash, ends, and names its sender (INV-1); the
+signature and the trust in the other server come before anything is looked up (INV-5), and before we ask (INV-3); an invite
+unknown, revoked and expired are answered alike; who accepted an invite may accept it again, and hears the same (a crash between
+the two servers' writes heals by itself); both sides have each other as contact afterwards, in the transaction of the state.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from opencloudmesh.protocol.errors import (
+    Conflict,
+    FieldFault,
+    Forbidden,
+    InvalidInput,
+    InvalidMessage,
+    InviteUsed,
+    NotFound,
+    PeerRefused,
+    SignatureRefused,
+)
+from opencloudmesh.protocol.http_signatures import Request
+from opencloudmesh.protocol.invite_flow import (
+    JSON,
+    REFUSAL_CODES,
+    Identity,
+    Invite,
+    InviteAcceptance,
+    build_identity,
+    build_invite_acceptance,
+    has_identity,
+    parse_identity,
+    parse_invite_acceptance,
+)
+from opencloudmesh.protocol.lifecycle import ACCEPT, ACCEPTED, INVITE, OPEN, RENEW, REVOKE, next_state
+from opencloudmesh.services.contacts import INVITED, Contacts
+from opencloudmesh.services.peer_limits import PeerLimits
+from opencloudmesh.services.peers import Peers
+from opencloudmesh.services.ports import Clock, Database, NewToken, Transaction
+from opencloudmesh.services.records import Contact, SentInvite, User
+
+PATH = "/invite-accepted"
+DAY = 86400.0
+LONGEST_NOTE = 1000
+MOST_OPEN = 1000
+"""Open invites of one user."""
+_SWEPT_AFTER = 365 * DAY
+_SWEPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class MadeInvite:
+    """An invite just made or renewed: only now its token can be told."""
+
+    sent: SentInvite
+    invite: Invite
+
+
+class InviteFlow:
+    """Both ends of the Invite Flow."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        peers: Peers,
+        contacts: Contacts,
+        clock: Clock,
+        new_token: NewToken,
+        own_host: str,
+        lifetime_days: float = 30.0,
+        identifier_per_contact: bool = False,
+        require_signature: bool = True,
+        limits: PeerLimits | None = None,
+    ) -> None:
+        self._db = database
+        self._peers = peers
+        self._contacts = contacts
+        self._clock = clock
+        self._new_token = new_token
+        self._own_host = own_host
+        self._lifetime = lifetime_days * DAY
+        self._per_contact = identifier_per_contact
+        self._require_signature = require_signature
+        self._limits = limits or PeerLimits(clock=clock)
+
+    # ------------------------------------------------------------ for the Invite Sender
+    async def create(self, user: User, *, note: str = "", expires_at: float | None = None) -> MadeInvite:
+        """Make an invite; `note` is for the user. Raises `InvalidInput`, `Conflict` (already-expired, invites-full)."""
+        now, token = self._clock(), self._new_token()
+        ends = self._end(expires_at, now)
+        if len(note) > LONGEST_NOTE or any(not c.isprintable() for c in note):
+            raise InvalidInput(f"A note has at most {LONGEST_NOTE} characters, on one line.", code="invite-note-invalid")
+
+        def work(tx: Transaction) -> SentInvite:
+            if tx.invites.open_of(user.id) >= MOST_OPEN:
+                raise Conflict(
+                    f"There are {MOST_OPEN} open invites already.", code="invites-full", hint="Revoke some: ocm invite list"
+                )
+            identifier = self._identifier(tx, user, token)
+            new = SentInvite(0, user.id, note, now, ends, OPEN, now, identifier)
+            return tx.invites.add(new, _hash(token))
+
+        return MadeInvite(await self._db.write(work), Invite(token, self._own_host))
+
+    async def invites(self, user: User, *, after_id: int = 0, limit: int = 1000) -> Sequence[SentInvite]:
+        """The user's invites, by id; ended ones are kept for a year."""
+        return await self._db.read(lambda tx: tx.invites.of_user(user.id, after_id=after_id, limit=limit))
+
+    async def revoke(self, user: User, invite_id: int) -> SentInvite:
+        """Take an invite back; raises `NotFound` (invite-unknown), `Conflict` (invalid-transition) for an accepted one."""
+        now = self._clock()
+
+        def work(tx: Transaction) -> SentInvite:
+            state = next_state(INVITE, _owned(tx, user, invite_id).state, REVOKE)
+            tx.invites.set_state(invite_id, state, now)
+            return _owned(tx, user, invite_id)
+
+        return await self._db.write(work)
+
+    async def renew(self, user: User, invite_id: int, *, expires_at: float | None = None) -> MadeInvite:
+        """Make an open or expired invite afresh, to be sent again: it has another token, and the earlier one opens nothing.
+
+        Raises `NotFound` (invite-unknown), `Conflict` (invalid-transition, already-expired).
+        """
+        now, token = self._clock(), self._new_token()
+        ends = self._end(expires_at, now)
+
+        def work(tx: Transaction) -> SentInvite:
+            next_state(INVITE, _owned(tx, user, invite_id).state, RENEW)
+            tx.invites.renew(invite_id, _hash(token), ends, now)
+            return _owned(tx, user, invite_id)
+
+        return MadeInvite(await self._db.write(work), Invite(token, self._own_host))
+
+    def _end(self, expires_at: float | None, now: float) -> float:
+        if expires_at is None:
+            return now + self._lifetime
+        if not now < expires_at < 1e12:  # nor is NaN
+            raise Conflict("The invite would have ended already.", code="already-expired")
+        return expires_at
+
+    def _identifier(self, tx: Transaction, user: User, token: str) -> str:
+        """What the other side is told the user's identifier is: never the login name (INV-7), the same for the same invite."""
+        purpose = _hash(token).hex() if self._per_contact else ""
+        return tx.identifiers.get_or_add(user.id, purpose, self._new_token())
+
+    # ------------------------------------------------------------ from the server of the Invite Receiver
+    async def receive(self, request: Request) -> dict[str, object]:
+        """Take an Invite Acceptance Request and return the body of the 200 (INV-4).
+
+        Raises `InvalidMessage` (400), `SignatureRefused` (401), `Forbidden` (403), `InviteUsed` (409), and what
+        `PeerLimits` raises.
+        """
+        message = parse_invite_acceptance(request.body, dict(request.headers).get("content-type", JSON))
+        host = message.host
+        self._peers.check_allowed(host)
+        verified = await self._is_signed(request, host)
+        if host == self._own_host:
+            raise Forbidden("An invite is accepted by somebody at another server.", code="own-server")
+        with self._limits.message(host):
+            return await self._db.write(lambda tx: self._accepted(tx, message, verified))
+
+    async def _is_signed(self, request: Request, host: str) -> bool:
+        """Whether `host` signed; unsigned is taken only where the operator allows it, of servers that publish no keys."""
+        try:
+            await self._peers.verify(request, host)
+        except SignatureRefused as refusal:
+            if refusal.code != "sig-missing" or self._require_signature or await self._peers.publishes_keys(host):
+                raise
+            return False
+        return True
+
+    def _accepted(self, tx: Transaction, message: InviteAcceptance, verified: bool) -> dict[str, object]:
+        now = self._clock()
+        invite = tx.invites.by_token_hash(_hash(message.token))
+        address, person = message.acceptor
+        inviter = tx.users.by_id(invite.user_id) if invite else None
+        if invite is None or inviter is None or inviter.disabled:
+            raise _unknown_invite()
+        identity = build_identity(Identity(invite.identifier, inviter.email, inviter.display_name))
+        if invite.state == ACCEPTED:
+            raise InviteUsed(identity if invite.accepted_by == str(address) else None)
+        if invite.state != OPEN or invite.expires_at <= now:
+            raise _unknown_invite()
+        tx.invites.set_state(invite.id, next_state(INVITE, invite.state, ACCEPT), now, accepted_by=str(address))
+        self._contacts.met(
+            tx, inviter, address, person, verified=verified, own_identifier=invite.identifier, source=INVITED, at=now
+        )
+        return identity
+
+    # ------------------------------------------------------------ for the Invite Receiver
+    async def accept(self, user: User, invite: Invite) -> Contact:
+        """Accept an invite of somebody at another server, who is a contact then.
+
+        Raises `InvalidInput` (own-invite, own-server), `Forbidden` (policy-denied), `PeerUnreachable`, `PeerRefused`
+        (invite-refused, invite-untrusted, invite-used, answer-invalid, http-...).
+        """
+        if invite.provider == self._own_host:
+            raise await self._own(user, invite)
+        host = invite.provider
+        self._peers.check_allowed(host)
+        identifier = await self._db.write(lambda tx: self._identifier(tx, user, invite.token))
+        body = build_invite_acceptance(
+            invite, recipient_provider=self._own_host, acceptor=Identity(identifier, user.email, user.display_name)
+        )
+        answer = await self._peers.post_message(host, PATH, body)
+        if answer.status not in (200, 201) and not (answer.status == 409 and has_identity(answer.body)):
+            raise _refused(host, answer.status)
+        address, person = parse_identity(answer.body, host)
+        now = self._clock()
+        return await self._db.write(
+            lambda tx: self._contacts.met(
+                tx, user, address, person, verified=True, own_identifier=identifier, source=INVITED, at=now
+            )
+        )
+
+    async def _own(self, user: User, invite: Invite) -> InvalidInput:
+        """The invite names this very server (INV-12): whose it is, is told to its sender only."""
+        found = await self._db.read(lambda tx: tx.invites.by_token_hash(_hash(invite.token)))
+        if found is not None and found.user_id == user.id:
+            return InvalidInput(
+                "This is an invite of your own.",
+                code="own-invite",
+                hint="Send it to somebody who has an account at another server.",
+            )
+        return InvalidInput(
+            "This invite was made on this server, where you have an account already.",
+            code="own-server",
+            hint="Invites are for people at other servers.",
+        )
+
+    # ------------------------------------------------------------ what runs beside the server
+    def sweep_expired(self, tx: Transaction, now: float) -> int:
+        """Mark a batch of invites whose time is over."""
+        return tx.invites.expire(now, _SWEPT)
+
+    def sweep_ended(self, tx: Transaction, now: float) -> int:
+        """Forget a batch of invites that ended long ago."""
+        return tx.invites.remove_ended(now - _SWEPT_AFTER, _SWEPT)
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _owned(tx: Transaction, user: User, invite_id: int) -> SentInvite:
+    invite = tx.invites.by_id(invite_id)
+    if invite is None or invite.user_id != user.id:
+        raise NotFound("There is no such invite.", code="invite-unknown", hint="See: ocm invite list")
+    return invite
+
+
+def _unknown_invite() -> InvalidMessage:
+    return InvalidMessage((FieldFault("token", "is no invite of this server, or one that has ended"),), code="invite-unknown")
+
+
+_REFUSALS = {
+    "invite-refused": ("does not know this invite, or it has ended", "Ask for a new invite."),
+    "invite-untrusted": ("does not take acceptances from this server", "Its operator decides whom to trust: ask there."),
+    "invite-used": ("says that this invite was accepted before", "If that was not you, ask for a new one."),
+}
+
+
+def _refused(host: str, status: int) -> PeerRefused:
+    code = REFUSAL_CODES.get(status)
+    if code is None:
+        hint = f"Try again later; if it stays so: ocm doctor {host}"
+        return PeerRefused(f"{host} answered {status} to the acceptance.", code=f"http-{status}", status=status, hint=hint)
+    sentence, hint = _REFUSALS[code]
+    return PeerRefused(f"{host} {sentence}.", code=code, status=status, hint=hint)

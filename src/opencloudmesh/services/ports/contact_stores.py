@@ -1,0 +1,56 @@
+"""Stores of invites, contacts and identifiers: synchronous, run inside `Database.read` and `Database.write`."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from opencloudmesh.services.records import Contact, SentInvite
+
+
+class InviteStore(Protocol):
+    def add(self, invite: SentInvite, token_hash: bytes) -> SentInvite:
+        """Insert; the id is given."""
+
+    def by_id(self, invite_id: int) -> SentInvite | None: ...
+    def by_token_hash(self, token_hash: bytes) -> SentInvite | None:
+        """The invite with this token, whatever became of it."""
+
+    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[SentInvite]:
+        """All of a user: ascending ids greater than `after_id`."""
+
+    def open_of(self, user_id: int) -> int: ...
+    def set_state(self, invite_id: int, state: str, at: float, *, accepted_by: str = "") -> None: ...
+    def renew(self, invite_id: int, token_hash: bytes, expires_at: float, at: float) -> None:
+        """Give an invite another token and another end; it is open again."""
+
+    def expire(self, now: float, limit: int) -> int:
+        """Mark up to `limit` open invites past their end as expired; returns how many."""
+
+    def remove_ended(self, before: float, limit: int) -> int:
+        """Forget up to `limit` invites that are not open and whose time was over before that; returns how many."""
+
+
+class ContactStore(Protocol):
+    def add(self, contact: Contact) -> Contact | None:
+        """Insert; None where the user has a contact with this address."""
+
+    def by_id(self, contact_id: int) -> Contact | None: ...
+    def by_address(self, user_id: int, address: str) -> Contact | None: ...
+    def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[Contact]:
+        """All of a user: ascending ids greater than `after_id`."""
+
+    def search(self, user_id: int, text: str, *, limit: int = 20) -> Sequence[Contact]:
+        """Those whose name, address or e-mail address holds the text, whatever its case, by name."""
+
+    def count_of(self, user_id: int) -> int: ...
+    def update(self, contact: Contact) -> None:
+        """Write name, e-mail address, source, both marks and the own identifier."""
+
+    def set_seen(self, contact_id: int, at: float) -> None: ...
+    def remove(self, contact_id: int) -> None: ...
+
+
+class IdentifierStore(Protocol):
+    def get_or_add(self, user_id: int, purpose: str, proposed: str) -> str:
+        """The user's identifier for this purpose, which is `proposed` if there was none."""
+
+    def user_of(self, identifier: str) -> int | None: ...

@@ -1,0 +1,109 @@
+"""The user's address book (section Addition into address books)."""
+
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from opencloudmesh.protocol.invite_flow import LONGEST_EMAIL, LONGEST_NAME
+from opencloudmesh.services import records
+from opencloudmesh.web.user_api.access import BODY, ONE, READ, CurrentUser, Services, errors
+from opencloudmesh.web.user_api.values import MAX_PAGE, AddressText, After, Id, Limit, Taken, Time, next_after, text
+
+router = APIRouter(tags=["contacts"])
+
+Name = Annotated[str, text(0, LONGEST_NAME)]
+Email = Annotated[str, text(0, LONGEST_EMAIL)]
+
+
+class NewContact(Taken):
+    """Somebody at another server."""
+
+    address: AddressText
+    name: Name = ""
+    email: Email = ""
+    trusted: bool = False
+
+
+class ContactChange(Taken):
+    """What is to change; what is left out stays."""
+
+    name: Name | None = None
+    email: Email | None = None
+    trusted: bool | None = None
+
+
+class ContactAnswer(BaseModel):
+    """Somebody at another server; a name and an e-mail address are what that server, or the user, says."""
+
+    id: int
+    address: str
+    name: str
+    email: str
+    source: str = Field(description="How the contact came about: invite, share or direct.")
+    trusted: bool = Field(description="Shares of this contact are accepted without asking.")
+    verified: bool = Field(description="The contact's server signed when the contact was made.")
+    added_at: Time
+    last_seen_at: Time | None
+
+    @classmethod
+    def of(cls, one: records.Contact) -> Self:
+        return cls(
+            id=one.id,
+            address=one.address,
+            name=one.name,
+            email=one.email,
+            source=one.source,
+            trusted=one.trusted,
+            verified=one.verified,
+            added_at=one.added_at,
+            last_seen_at=one.last_seen_at,
+        )
+
+
+class ContactList(BaseModel):
+    """A page of contacts; `next` is the `after` of the next page, null also for a search."""
+
+    items: list[ContactAnswer]
+    next: int | None
+
+
+Search = Annotated[
+    Annotated[str, text(1, LONGEST_NAME)] | None,
+    Query(description="Only those whose name, address or e-mail address holds this, by name."),
+]
+
+
+@router.get("/contacts", responses=READ, summary="My contacts")
+async def contacts(
+    user: CurrentUser, services: Services, after: After = 0, limit: Limit = MAX_PAGE, search: Search = None
+) -> ContactList:
+    if search is not None:
+        found = await services.contacts.search(user, search, limit=limit)
+        return ContactList(items=[ContactAnswer.of(one) for one in found], next=None)
+    found = await services.contacts.of_user(user, after_id=after, limit=limit)
+    return ContactList(items=[ContactAnswer.of(one) for one in found], next=next_after(found, limit))
+
+
+@router.post("/contacts", status_code=201, responses=errors(*BODY, 409), summary="Add a contact")
+async def add_contact(user: CurrentUser, services: Services, new: NewContact) -> ContactAnswer:
+    made = await services.contacts.add(user, new.address, name=new.name, email=new.email, trusted=new.trusted)
+    return ContactAnswer.of(made)
+
+
+@router.get("/contacts/{contact_id}", responses=ONE, summary="A contact")
+async def contact(user: CurrentUser, services: Services, contact_id: Id) -> ContactAnswer:
+    return ContactAnswer.of(await services.contacts.contact(user, contact_id))
+
+
+@router.post("/contacts/{contact_id}", responses=errors(*BODY, 404), summary="Change a contact")
+async def change_contact(user: CurrentUser, services: Services, contact_id: Id, change: ContactChange) -> ContactAnswer:
+    """Trust, or trust no longer; another name or e-mail address."""
+    changed = await services.contacts.change(user, contact_id, name=change.name, email=change.email, trusted=change.trusted)
+    return ContactAnswer.of(changed)
+
+
+@router.delete("/contacts/{contact_id}", responses=ONE, summary="Remove a contact")
+async def remove_contact(user: CurrentUser, services: Services, contact_id: Id) -> ContactAnswer:
+    """Nobody else is told; shares given and received stay as they are."""
+    return ContactAnswer.of(await services.contacts.remove(user, contact_id))

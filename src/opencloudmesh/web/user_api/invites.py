@@ -1,0 +1,121 @@
+"""Invites that the user made, and those of others that the user accepts (section Invite Flow)."""
+
+from typing import Annotated, Self
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field, WithJsonSchema
+
+from opencloudmesh.protocol.invite_flow import MAX_INVITE, build_invite_string, parse_invite
+from opencloudmesh.services import records
+from opencloudmesh.services.invite_flow import LONGEST_NOTE, MadeInvite
+from opencloudmesh.web.user_api.access import ACT, BODY, READ, CurrentUser, Services, errors
+from opencloudmesh.web.user_api.contacts import ContactAnswer
+from opencloudmesh.web.user_api.values import (
+    HOST_PATTERN,
+    LATEST,
+    MAX_PAGE,
+    After,
+    HostText,
+    Id,
+    Limit,
+    Taken,
+    Time,
+    next_after,
+    text,
+)
+
+router = APIRouter(tags=["invites"])
+
+
+# The schema tells one plain form; more are understood (`parse_invite`).
+_PLAIN = {"type": "string", "minLength": 3, "maxLength": 254, "pattern": f"^[A-Za-z0-9._+-]{{1,64}}@{HOST_PATTERN}$"}
+InviteText = Annotated[str, text(1, MAX_INVITE), WithJsonSchema(_PLAIN)]
+
+
+class NewInvite(Taken):
+    """What an invite is for, in the user's own words; its end in seconds since the epoch, or that of the configuration."""
+
+    note: Annotated[str, text(0, LONGEST_NOTE)] = Field(default="", examples=["for the people of the summer school"])
+    expires_at: Annotated[float, Field(ge=0, le=LATEST)] | None = None
+
+
+class RenewedInvite(Taken):
+    """The new end, in seconds since the epoch, or that of the configuration."""
+
+    expires_at: Annotated[float, Field(ge=0, le=LATEST)] | None = None
+
+
+class ReceivedInvite(Taken):
+    """An invite in any form; a bare token with `provider`, the server that it is from."""
+
+    invite: InviteText
+    provider: HostText | None = None
+
+
+class InviteAnswer(BaseModel):
+    """An invite; who accepted it is a contact."""
+
+    id: int
+    note: str
+    state: str = Field(description="open, accepted, revoked or expired")
+    created_at: Time
+    expires_at: Time
+    accepted_by: str = Field(description="The OCM Address of who accepted it, or empty.")
+
+    @classmethod
+    def of(cls, one: records.SentInvite) -> Self:
+        return cls(
+            id=one.id,
+            note=one.note,
+            state=one.state,
+            created_at=one.created_at,
+            expires_at=one.expires_at,
+            accepted_by=one.accepted_by,
+        )
+
+
+class InviteMade(InviteAnswer):
+    """An invite and what to send. Whoever has the invite string can accept it; it is told only here."""
+
+    invite: str
+
+    @classmethod
+    def made(cls, one: MadeInvite) -> Self:
+        return cls(invite=build_invite_string(one.invite), **InviteAnswer.of(one.sent).model_dump())
+
+
+class InviteList(BaseModel):
+    """A page of the user's invites; `next` is the `after` of the next page."""
+
+    items: list[InviteAnswer]
+    next: int | None
+
+
+@router.post("/invites", status_code=201, responses=errors(*BODY, 409), summary="Invite somebody")
+async def create_invite(user: CurrentUser, services: Services, new: NewInvite) -> InviteMade:
+    """Whoever accepts it, on another server, becomes a contact, and has the user as a contact."""
+    return InviteMade.made(await services.invite_flow.create(user, note=new.note, expires_at=new.expires_at))
+
+
+@router.get("/invites", responses=READ, summary="My invites")
+async def invites(user: CurrentUser, services: Services, after: After = 0, limit: Limit = MAX_PAGE) -> InviteList:
+    found = await services.invite_flow.invites(user, after_id=after, limit=limit)
+    return InviteList(items=[InviteAnswer.of(one) for one in found], next=next_after(found, limit))
+
+
+@router.post("/invites/accept", responses=errors(*BODY, 403, 404, 409), summary="Accept an invite")
+async def accept_invite(user: CurrentUser, services: Services, received: ReceivedInvite) -> ContactAnswer:
+    """Who invited is a contact then. What the other server refuses has a reason code (invite-refused, invite-used, ...)."""
+    invite = parse_invite(received.invite, provider=received.provider)
+    return ContactAnswer.of(await services.invite_flow.accept(user, invite))
+
+
+@router.post("/invites/{invite_id}/revoke", responses=ACT, summary="Take an invite back")
+async def revoke_invite(user: CurrentUser, services: Services, invite_id: Id) -> InviteAnswer:
+    return InviteAnswer.of(await services.invite_flow.revoke(user, invite_id))
+
+
+@router.post("/invites/{invite_id}/renew", responses=errors(*BODY, 404, 409), summary="Send an invite again")
+async def renew_invite(user: CurrentUser, services: Services, invite_id: Id, renewed: RenewedInvite) -> InviteMade:
+    """It has another token, and the one that was sent before opens nothing."""
+    return InviteMade.made(await services.invite_flow.renew(user, invite_id, expires_at=renewed.expires_at))

@@ -1,0 +1,92 @@
+"""The address book of a user."""
+
+import pytest
+
+from opencloudmesh.protocol.address import parse_address
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
+from opencloudmesh.protocol.invite_flow import Identity
+from opencloudmesh.services import contacts as module
+from opencloudmesh.services.ports import Database
+from opencloudmesh.services.records import User
+from tests.services.home import Home
+from tests.services.world import HOST, SimulatedTime
+
+
+async def test_contacts_are_added_found_changed_and_removed(home: Home, alice: User, bob: User) -> None:
+    dora = await home.contacts.add(alice, "dora@Away.example", name=" Dora Müller ", email="d@away.example")
+    assert (dora.address, dora.name, dora.source, dora.verified, dora.trusted) == (
+        "dora@away.example", "Dora Müller", "direct", False, False,
+    )  # fmt: skip
+    eve = await home.contacts.add(alice, "eve_1@away.example", trusted=True)
+    assert [one.id for one in await home.contacts.of_user(alice)] == [dora.id, eve.id]
+    for sought, found in (
+        ("MÜLL", [dora]),
+        ("nobody", []),
+        ("dor", [dora]),
+        ("AWAY", [eve, dora]),
+        ("e_1", [eve]),
+        ("d@aw", [dora]),
+        ("%", []),
+    ):
+        assert await home.contacts.search(alice, sought) == found, sought
+    assert await home.contacts.search(bob, "dora") == []
+    changed = await home.contacts.change(alice, dora.id, name="D.", trusted=True)
+    assert (changed.name, changed.email, changed.trusted) == ("D.", "d@away.example", True)
+    assert await home.contacts.remove(alice, dora.id) == changed
+    assert await home.contacts.of_user(alice) == [eve]
+
+
+async def test_nobody_reaches_the_contacts_of_others(home: Home, alice: User, bob: User) -> None:
+    dora = await home.contacts.add(alice, "dora@away.example")
+    for act in (home.contacts.contact, home.contacts.remove, home.contacts.change):
+        with pytest.raises(NotFound):
+            await act(bob, dora.id)
+    assert await home.contacts.contact(alice, dora.id) == dora
+
+
+@pytest.mark.parametrize(
+    ("address", "parts", "code"),
+    [
+        ("dora", {}, "address-invalid"),
+        ("dora@no host", {}, "host-invalid"),
+        (f"bob@{HOST}", {}, "own-server"),
+        ("dora@away.example", {"name": "x" * 256}, "contact-invalid"),
+        ("dora@away.example", {"name": "a\x07b"}, "contact-invalid"),
+        ("dora@away.example", {"email": "a\nb"}, "contact-invalid"),
+    ],
+)
+async def test_what_is_no_contact_is_refused(home: Home, alice: User, address: str, parts: dict[str, str], code: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        await home.contacts.add(alice, address, **parts)  # type: ignore[arg-type]
+    assert refusal.value.code == code
+    assert await home.contacts.of_user(alice) == []
+
+
+async def test_there_is_one_contact_for_an_address_and_there_are_not_endlessly_many(
+    home: Home, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await home.contacts.add(alice, "dora@away.example")
+    with pytest.raises(Conflict) as twice:
+        await home.contacts.add(alice, "dora@AWAY.example:443")
+    assert twice.value.code == "contact-exists"
+    monkeypatch.setattr(module, "MOST", 1)
+    with pytest.raises(Conflict) as full:
+        await home.contacts.add(alice, "eve@away.example")
+    assert full.value.code == "contacts-full"
+
+
+async def test_what_a_server_says_changes_nothing_that_the_user_wrote(
+    home: Home, alice: User, database: Database, time: SimulatedTime
+) -> None:
+    before = await home.contacts.add(alice, "dora@away.example", name="My Dora")
+    person = Identity("dora", "d@away.example", "DORA !!!")
+    met = await database.write(
+        lambda tx: home.contacts.met(
+            tx, alice, parse_address("dora@away.example"), person,
+            verified=True, own_identifier="i1", source="invite", at=time.now,
+        )
+    )  # fmt: skip
+    after = await home.contacts.contact(alice, before.id)
+    assert (after.name, after.email, after.source, after.own_identifier) == ("My Dora", "d@away.example", "invite", "i1")
+    assert (after.verified, after.trusted, after.last_seen_at) == (True, False, time.now)
+    assert met.id == before.id

@@ -1,0 +1,336 @@
+"""Invites made here and accepted elsewhere, and the other way round."""
+
+import dataclasses
+import json
+
+import pytest
+
+from opencloudmesh.protocol.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    InvalidMessage,
+    InviteUsed,
+    NotFound,
+    OCMError,
+    PeerRefused,
+    PeerUnreachable,
+    SignatureRefused,
+)
+from opencloudmesh.protocol.http_signatures import Request
+from opencloudmesh.protocol.invite_flow import Identity, Invite, build_invite_acceptance
+from opencloudmesh.services.invite_flow import MOST_OPEN, MadeInvite
+from opencloudmesh.services.peers import TrustBook
+from opencloudmesh.services.ports import Database
+from opencloudmesh.services.records import User
+from tests.services.home import Home, make_home
+from tests.services.world import HOST, SimulatedNetwork, SimulatedServer, SimulatedTime, answer
+
+DORA = Identity("dora", "dora@away.example", "Dora")
+DAY = 86400.0
+
+
+def acceptance(away: SimulatedServer, invite: Invite, person: Identity = DORA, *, by: str | None = None, at: float) -> Request:
+    body = build_invite_acceptance(invite, recipient_provider=by or away.host, acceptor=person)
+    return away.signed("/ocm/invite-accepted", body, at=at)
+
+
+async def said(home: Home, request: Request) -> OCMError:
+    with pytest.raises(OCMError) as refusal:
+        await home.invite_flow.receive(request)
+    return refusal.value
+
+
+# ---------------------------------------------------------------- as the server of the Invite Sender
+@pytest.mark.spec("INV-1", "INV-4", "INV-6")
+async def test_an_invite_makes_two_people_contacts(
+    home: Home, away: SimulatedServer, alice: User, bob: User, time: SimulatedTime, database: Database
+) -> None:
+    made = await home.invite_flow.create(alice, note="for Dora")
+    assert (made.sent.state, made.sent.expires_at, made.invite.provider) == ("open", time.now + 30 * DAY, HOST)
+    assert len(made.invite.token) >= 32
+    told = await home.invite_flow.receive(acceptance(away, made.invite, at=time.now))
+    assert told == {"userID": made.sent.identifier, "email": "", "name": "Alice A."}
+    assert told["userID"] != "alice"
+    (contact,) = await home.contacts.of_user(alice)
+    assert (contact.address, contact.name, contact.email) == ("dora@away.example", "Dora", "dora@away.example")
+    assert (contact.source, contact.verified, contact.trusted) == ("invite", True, False)
+    (invite,) = await home.invite_flow.invites(alice)
+    assert (invite.state, invite.accepted_by) == ("accepted", "dora@away.example")
+    assert await home.contacts.of_user(bob) == []
+    stored = await database.read(lambda tx: tx.invites.by_token_hash(made.invite.token.encode()))
+    assert stored is None, "the token itself is not stored"
+
+
+@pytest.mark.spec("INV-6")
+async def test_contacts_share_in_both_directions_at_once(
+    home: Home, away: SimulatedServer, alice: User, time: SimulatedTime
+) -> None:
+    made = await home.invite_flow.create(alice)
+    told = await home.invite_flow.receive(acceptance(away, made.invite, at=time.now))
+    answered = await home.reception.receive(away.share(f"{told['userID']}@{HOST}", at=time.now))
+    assert answered["recipientUserId"] == told["userID"], "the login name is nobody's business"
+    (share,) = await home.reception.inbox(alice)
+    assert share.sender == "dora@away.example"
+    assert (await home.reception.senders(alice, [share])).known == {"dora@away.example"}
+    given = await home.creation.create(alice, path="b.txt", share_with="dora@away.example")
+    assert given.owner == f"{told['userID']}@{HOST}", "she is known there by what the invite said"
+    other = await home.creation.create(alice, path="b.txt", share_with="eve@away.example")
+    assert other.owner == f"alice@{HOST}"
+
+
+@pytest.mark.spec("INV-4")
+async def test_who_accepted_may_accept_again_and_nobody_else(
+    home: Home, away: SimulatedServer, network: SimulatedNetwork, alice: User, time: SimulatedTime
+) -> None:
+    made = await home.invite_flow.create(alice)
+    first = await home.invite_flow.receive(acceptance(away, made.invite, at=time.now))
+    again = await said(home, acceptance(away, made.invite, at=time.now))
+    assert isinstance(again, InviteUsed)
+    assert again.identity == first
+    other = SimulatedServer(network, "third.example")
+    for request in (
+        acceptance(away, made.invite, Identity("eve", "", ""), at=time.now),
+        acceptance(other, made.invite, at=time.now),
+    ):
+        refused = await said(home, request)
+        assert isinstance(refused, InviteUsed)
+        assert refused.identity is None
+    assert [one.address for one in await home.contacts.of_user(alice)] == ["dora@away.example"]
+
+
+async def ended(home: Home, alice: User, made: MadeInvite, how: str, time: SimulatedTime, database: Database) -> None:
+    if how == "revoked":
+        await home.invite_flow.revoke(alice, made.sent.id)
+    elif how == "expired":
+        time.advance(30 * DAY)
+    elif how == "renewed":
+        await home.invite_flow.renew(alice, made.sent.id)
+    elif how == "of a disabled user":
+        await database.write(lambda tx: tx.users.set_disabled(alice.id, True))
+
+
+@pytest.mark.spec("INV-1", "INV-4")
+@pytest.mark.parametrize("how", ["unknown", "revoked", "expired", "renewed", "of a disabled user"])
+async def test_what_opens_nothing_is_answered_alike(
+    home: Home, away: SimulatedServer, alice: User, time: SimulatedTime, database: Database, how: str
+) -> None:
+    made = await home.invite_flow.create(alice)
+    await ended(home, alice, made, how, time, database)
+    invite = Invite("another", HOST) if how == "unknown" else made.invite
+    refused = await said(home, acceptance(away, invite, at=time.now))
+    assert isinstance(refused, InvalidMessage)
+    assert (refused.code, [fault.name for fault in refused.validation_errors]) == ("invite-unknown", ["token"])
+    assert await home.contacts.of_user(alice) == []
+
+
+@pytest.mark.spec("INV-5")
+async def test_the_signature_and_the_trust_come_first(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
+) -> None:
+    home = make_home(database, network, time, trust=TrustBook.configured(denylist=("bad.example",)))
+    made = await home.invite_flow.create(alice)
+    good = acceptance(away, made.invite, at=time.now)
+    unsigned = dataclasses.replace(good, headers=tuple(h for h in good.headers if not h[0].startswith("signature")))
+    assert isinstance(await said(home, unsigned), SignatureRefused)
+    other = SimulatedServer(network, "third.example")
+    forged = await said(home, acceptance(other, made.invite, by="away.example", at=time.now))
+    assert (type(forged), forged.code) == (Forbidden, "sender-not-signer")
+    bad = SimulatedServer(network, "bad.example")
+    denied = await said(home, acceptance(bad, made.invite, at=time.now))
+    assert (type(denied), denied.code) == (Forbidden, "policy-denied")
+    assert network.urls(host="bad.example") == []
+    assert [one.state for one in await home.invite_flow.invites(alice)] == ["open"]
+
+
+async def test_unsigned_is_taken_only_where_the_operator_allows_it_and_no_keys_are_published(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
+) -> None:
+    home = make_home(database, network, time, require_signature=False)
+    made = await home.invite_flow.create(alice)
+    good = acceptance(away, made.invite, at=time.now)
+    unsigned = dataclasses.replace(good, headers=(("content-type", "application/json"),))
+    assert (await said(home, unsigned)).code == "sig-missing"
+    away.route("GET", "/.well-known/jwks.json", lambda _: answer(404))
+    time.advance(DAY)
+    await home.invite_flow.receive(unsigned)
+    (contact,) = await home.contacts.of_user(alice)
+    assert (contact.address, contact.verified) == ("dora@away.example", False)
+
+
+async def test_only_the_own_open_invites_are_revoked_and_renewed(
+    home: Home, away: SimulatedServer, alice: User, bob: User, time: SimulatedTime
+) -> None:
+    made = await home.invite_flow.create(alice)
+    for act in (home.invite_flow.revoke, home.invite_flow.renew):
+        with pytest.raises(NotFound):
+            await act(bob, made.sent.id)
+    again = await home.invite_flow.renew(alice, made.sent.id, expires_at=time.now + 60)
+    assert (again.sent.id, again.sent.expires_at) == (made.sent.id, time.now + 60)
+    await home.invite_flow.receive(acceptance(away, again.invite, at=time.now))
+    for act in (home.invite_flow.revoke, home.invite_flow.renew):
+        with pytest.raises(Conflict, match="accepted"):
+            await act(alice, made.sent.id)
+
+
+async def test_nonsense_is_refused_and_open_invites_are_bounded(home: Home, alice: User, database: Database) -> None:
+    for note in ("x" * 1001, "a\nb"):
+        with pytest.raises(InvalidInput):
+            await home.invite_flow.create(alice, note=note)
+    for end in (0.0, float("nan"), float("inf")):
+        with pytest.raises(Conflict):
+            await home.invite_flow.create(alice, expires_at=end)
+    made = (await home.invite_flow.create(alice)).sent
+    await database.write(
+        lambda tx: [tx.invites.add(dataclasses.replace(made, id=0), b"%d" % number) for number in range(MOST_OPEN - 1)]
+    )
+    with pytest.raises(Conflict, match="open invites"):
+        await home.invite_flow.create(alice)
+
+
+async def test_invites_end_and_are_forgotten(home: Home, alice: User, time: SimulatedTime, database: Database) -> None:
+    await home.invite_flow.create(alice)
+    await home.invite_flow.create(alice, expires_at=time.now + 60)
+    time.advance(61)
+    assert await database.write(lambda tx: home.invite_flow.sweep_expired(tx, time.now)) == 1
+    assert [one.state for one in await home.invite_flow.invites(alice)] == ["open", "expired"]
+    time.advance(366 * DAY)
+    assert await database.write(lambda tx: home.invite_flow.sweep_ended(tx, time.now)) == 1
+    assert [one.state for one in await home.invite_flow.invites(alice)] == ["open"]
+
+
+# ---------------------------------------------------------------- as the server of the Invite Receiver
+THEIRS = Invite("their-token", "away.example")
+CAROL = {"userID": "c4r0l", "email": "carol@away.example", "name": "Carol"}
+
+
+@pytest.mark.spec("INV-2", "INV-3", "INV-7")
+async def test_accepting_tells_the_other_server_and_makes_a_contact(
+    home: Home, away: SimulatedServer, alice: User, bob: User
+) -> None:
+    away.route("POST", "/ocm/invite-accepted", lambda _: answer(200, CAROL))
+    contact = await home.invite_flow.accept(alice, THEIRS)
+    assert (contact.address, contact.name, contact.source, contact.verified) == ("c4r0l@away.example", "Carol", "invite", True)
+    (asked,) = away.got("/ocm/invite-accepted")
+    assert (asked.json["recipientProvider"], asked.json["token"], asked.json["name"]) == (HOST, "their-token", "Alice A.")
+    assert "signature" in {name.lower() for name in asked.headers}
+    told = asked.json["userID"]
+    assert told not in ("alice", "")
+    await home.invite_flow.accept(alice, dataclasses.replace(THEIRS, token="a second one"))
+    await home.invite_flow.accept(bob, dataclasses.replace(THEIRS, token="a third one"))
+    assert [one.json["userID"] == told for one in away.got("/ocm/invite-accepted")] == [True, True, False]
+    assert len(await home.contacts.of_user(alice)) == 1
+
+
+@pytest.mark.spec("INV-7")
+async def test_each_contact_may_be_told_another_identifier(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
+) -> None:
+    home = make_home(database, network, time, identifier_per_contact=True)
+    away.route("POST", "/ocm/invite-accepted", lambda _: answer(200, CAROL))
+    for token in ("one", "two", "two"):
+        await home.invite_flow.accept(alice, dataclasses.replace(THEIRS, token=token))
+    first, second, repeat = (one.json["userID"] for one in away.got("/ocm/invite-accepted"))
+    assert first != second == repeat, "a repeat is the same acceptance"
+    for identifier in (first, second):
+        await home.reception.receive(away.share(f"{identifier}@{HOST}", provider_id=identifier, at=time.now))
+    assert len(await home.reception.inbox(alice)) == 2
+
+
+async def test_a_crash_after_the_other_side_wrote_heals_by_accepting_again(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    away.route("POST", "/ocm/invite-accepted", lambda _: answer(409, CAROL | {"message": "invite-used"}))
+    assert (await home.invite_flow.accept(alice, THEIRS)).address == "c4r0l@away.example"
+
+
+@pytest.mark.spec("INV-12")
+async def test_an_invite_of_ones_own_is_refused(home: Home, alice: User, bob: User, network: SimulatedNetwork) -> None:
+    made = await home.invite_flow.create(alice)
+    for who, invite, code in (
+        (alice, made.invite, "own-invite"),
+        (bob, made.invite, "own-server"),
+        (bob, Invite("unknown", HOST), "own-server"),
+    ):
+        with pytest.raises(InvalidInput) as refusal:
+            await home.invite_flow.accept(who, invite)
+        assert refusal.value.code == code
+        assert refusal.value.hint
+    assert network.asked == []
+    assert [one.state for one in await home.invite_flow.invites(alice)] == ["open"]
+
+
+async def test_nobody_accepts_over_the_wire_in_our_own_name(home: Home, alice: User, time: SimulatedTime) -> None:
+    made = await home.invite_flow.create(alice)
+    body = build_invite_acceptance(made.invite, recipient_provider=HOST, acceptor=DORA)
+    with pytest.raises((Forbidden, SignatureRefused)):
+        await home.invite_flow.receive(Request("POST", f"https://{HOST}/ocm/invite-accepted", (), body))
+    assert await home.contacts.of_user(alice) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "invite-refused"), (403, "invite-untrusted"), (404, "invite-refused"), (409, "invite-used"), (500, "http-500")],
+)
+async def test_the_other_servers_refusal_is_explained(
+    home: Home, away: SimulatedServer, alice: User, status: int, code: str
+) -> None:
+    away.route("POST", "/ocm/invite-accepted", lambda _: answer(status, {"message": "no"}))
+    with pytest.raises(PeerRefused) as refusal:
+        await home.invite_flow.accept(alice, THEIRS)
+    assert refusal.value.code == code
+    assert "away.example" in refusal.value.sentence
+    assert refusal.value.hint
+    assert await home.contacts.of_user(alice) == []
+
+
+async def test_an_answer_that_says_nothing_makes_no_contact(home: Home, away: SimulatedServer, alice: User) -> None:
+    away.route("POST", "/ocm/invite-accepted", lambda _: answer(200, json.dumps({"name": "Carol"}).encode()))
+    with pytest.raises(PeerRefused, match="does not say who invited"):
+        await home.invite_flow.accept(alice, THEIRS)
+    assert await home.contacts.of_user(alice) == []
+
+
+@pytest.mark.spec("INV-3")
+async def test_a_server_that_is_denied_or_away_is_said_to_be_so(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
+) -> None:
+    home = make_home(database, network, time, trust=TrustBook.configured(denylist=("bad.example",)))
+    with pytest.raises(Forbidden) as denied:
+        await home.invite_flow.accept(alice, Invite("token", "bad.example"))
+    assert denied.value.code == "policy-denied"
+    assert network.asked == []
+    network.down.add("away.example")
+    with pytest.raises(PeerUnreachable):
+        await home.invite_flow.accept(alice, THEIRS)
+
+
+# ---------------------------------------------------------------- must-invite, and trust
+@pytest.mark.spec("INV-11")
+async def test_must_invite_takes_shares_of_contacts_only(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
+) -> None:
+    home = make_home(database, network, time, trust=TrustBook.configured(mode="invite-only"))
+    with pytest.raises(Forbidden) as refusal:
+        await home.reception.receive(away.share(at=time.now))
+    assert refusal.value.code == "sender-unknown"
+    made = await home.invite_flow.create(alice)
+    told = await home.invite_flow.receive(acceptance(away, made.invite, at=time.now))
+    await home.reception.receive(away.share(f"{told['userID']}@{HOST}", at=time.now))
+    with pytest.raises(Forbidden):
+        await home.reception.receive(away.share(owner="eve@away.example", at=time.now))
+    assert len(await home.reception.inbox(alice)) == 1
+
+
+async def test_shares_of_a_trusted_contact_are_accepted_without_asking(
+    home: Home, away: SimulatedServer, alice: User, time: SimulatedTime
+) -> None:
+    contact = await home.contacts.add(alice, "dora@away.example", name="Dora")
+    await home.reception.receive(away.share(at=time.now))
+    await home.contacts.change(alice, contact.id, trusted=True)
+    for _ in range(2):  # the second one is a repeat
+        await home.reception.receive(away.share(provider_id="p2", at=time.now))
+    assert [share.state for share in await home.reception.inbox(alice)] == ["pending", "accepted"]
+    await home.settle()
+    assert [one.json["notificationType"] for one in away.got("/ocm/notifications")] == ["SHARE_ACCEPTED"]
+    assert (await home.contacts.contact(alice, contact.id)).last_seen_at == time.now

@@ -1,0 +1,83 @@
+"""Invites and contacts in memory, for the tests of the user API."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from opencloudmesh.protocol.address import parse_address
+from opencloudmesh.protocol.errors import Conflict, NotFound, PeerRefused
+from opencloudmesh.protocol.invite_flow import Invite
+from opencloudmesh.services.invite_flow import MadeInvite
+from opencloudmesh.services.records import Contact, SentInvite, User
+
+NOW = 1_800_000_000.0
+
+
+def _found(kept: dict[int, object], number: int) -> None:
+    if number not in kept:
+        raise NotFound("There is no such thing.", code="invite-unknown")
+
+
+class MemoryInvites:
+    """Implements the user API's `InviteFlow`; accepts the invites of peer.example.org."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, SentInvite] = {}
+
+    async def create(self, user: User, *, note: str = "", expires_at: float | None = None) -> MadeInvite:
+        number = len(self.kept) + 1
+        self.kept[number] = SentInvite(number, user.id, note, NOW, expires_at or NOW + 60, "open", NOW, "identifier")
+        return MadeInvite(self.kept[number], Invite(f"token-{number}", "home.example.org"))
+
+    async def invites(self, user: User, *, after_id: int = 0, limit: int = 1000) -> Sequence[SentInvite]:
+        return [one for number, one in sorted(self.kept.items()) if number > after_id][:limit]
+
+    async def revoke(self, user: User, invite_id: int) -> SentInvite:
+        _found(self.kept, invite_id)  # type: ignore[arg-type]
+        self.kept[invite_id] = replace(self.kept[invite_id], state="revoked")
+        return self.kept[invite_id]
+
+    async def renew(self, user: User, invite_id: int, *, expires_at: float | None = None) -> MadeInvite:
+        _found(self.kept, invite_id)  # type: ignore[arg-type]
+        if self.kept[invite_id].state == "revoked":
+            raise Conflict("What is revoked cannot renew.", code="invalid-transition")
+        return MadeInvite(self.kept[invite_id], Invite("another", "home.example.org"))
+
+    async def accept(self, user: User, invite: Invite) -> Contact:
+        if invite.provider != "peer.example.org":
+            raise PeerRefused("No.", code="invite-refused", status=400)
+        return Contact(1, user.id, "bob@peer.example.org", "Bob", "", "invite", False, True, "identifier", NOW, NOW)
+
+
+class MemoryContacts:
+    """Implements the user API's `Contacts`."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, Contact] = {}
+
+    async def of_user(self, user: User, *, after_id: int = 0, limit: int = 1000) -> Sequence[Contact]:
+        return [one for number, one in sorted(self.kept.items()) if number > after_id][:limit]
+
+    async def search(self, user: User, text: str, *, limit: int = 20) -> Sequence[Contact]:
+        return [one for one in self.kept.values() if text in one.name or text in one.address][:limit]
+
+    async def contact(self, user: User, contact_id: int) -> Contact:
+        _found(self.kept, contact_id)  # type: ignore[arg-type]
+        return self.kept[contact_id]
+
+    async def add(self, user: User, address: str, *, name: str = "", email: str = "", trusted: bool = False) -> Contact:
+        parse_address(address)
+        if any(one.address == address for one in self.kept.values()):
+            raise Conflict("There is one already.", code="contact-exists")
+        number = len(self.kept) + 1
+        self.kept[number] = Contact(number, user.id, address, name, email, "direct", trusted, False, "", NOW)
+        return self.kept[number]
+
+    async def change(self, user: User, contact_id: int, *, name: str | None, email: str | None, trusted: bool | None) -> Contact:
+        old = await self.contact(user, contact_id)
+        given = {name_: value for name_, value in (("name", name), ("email", email), ("trusted", trusted)) if value is not None}
+        self.kept[contact_id] = replace(old, **given)  # type: ignore[arg-type]
+        return self.kept[contact_id]
+
+    async def remove(self, user: User, contact_id: int) -> Contact:
+        await self.contact(user, contact_id)
+        return self.kept.pop(contact_id)
