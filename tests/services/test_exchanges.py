@@ -288,6 +288,7 @@ async def test_filters(log: Exchanges) -> None:
         ([JSON], b'{"sender": "carol@away.example"}', "away.example"),
         ([JSON], b'{"sender": 7, "owner": "carol@away.example"}', "away.example"),
         ([JSON], b'{"sender": "nonsense", "client_id": "away.example"}', "away.example"),
+        ([("Signature", 'keyId="https://old.example/ocm#signature",algorithm="rsa-sha512"')], b"", "old.example"),
         ([("Signature-Input", 'ocm=();keyid="nonsense"'), JSON], b'{"client_id": "away.example:444"}', "away.example:444"),
         ([JSON], b'{"sender": "nonsense"}', ""),
         ([JSON], b"[]", ""),
