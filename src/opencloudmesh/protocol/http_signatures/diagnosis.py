@@ -6,7 +6,6 @@ makes it raise.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -22,7 +21,6 @@ from opencloudmesh.protocol.jwks import KeySet
 from opencloudmesh.protocol.redaction import Wire, redact, redact_url
 
 _serialised: Final[Callable[[Any], str]] = http_sf.ser
-_MOST_TRIED: Final = 32
 _MOST_NAMED: Final = 64
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
@@ -101,7 +99,7 @@ def _differs(
         return {"component": "content-digest", "expected": fields["content-digest"], "received": digest(request.body)}
     if code == "sig-mismatch":
         received = read(fields, profiles)
-        for component, changed in islice(_neighbours(request, fields), _MOST_TRIED):
+        for component, changed in _neighbours(request, fields):
             if component in received.components and _holds(changed, fields, received, keys):
                 expected, got = (component_value(component, shown, fields) for shown in (changed, request))
                 return {"component": component, "expected": redact_url(expected), "received": redact_url(got)}
@@ -115,7 +113,7 @@ def _holds(request: Request, fields: Mapping[str, str], received: ReceivedSignat
 
 
 def _neighbours(request: Request, fields: Mapping[str, str]) -> Iterator[tuple[str, Request]]:
-    """Requests that proxies and careless software make of this one, the likely ones first."""
+    """Some two dozen requests that proxies and careless software make of this one, the likely ones first."""
     for method in {request.method.upper(), request.method.lower()} - {request.method}:
         yield "@method", replace(request, method=method)
     seen = {request.target_uri}
