@@ -258,22 +258,48 @@ def test_below_a_path_inside(
     assert site.ask("GET", "/opencloudmesh/.well-known/ocm").status == 404
 
 
-# ---------------------------------------------------------------- mistakes; those of nginx are in test_doctor
-MISTAKES = {
-    "rewrite * /index.php{uri}": ("rewrite * /index.php{uri}", "discovery", "http-404"),
+# ---------------------------------------------------------------- mistakes
+MISTAKES: dict[str, tuple[str, dict[str, str], str, str]] = {
+    # what the page says of it: the proxy, what is changed in its configuration, the doctor's step and code
+    "proxy_pass http://127.0.0.1:8080/;": ("nginx", {"{listen};": "{listen}/;"}, "methods", "http-404"),
+    "client_max_body_size": ("nginx", {"client_max_body_size 0;": ""}, "dav-body", "proxy-body-limit"),
+    'proxy_set_header Authorization "";': ("nginx", {"Forwarded": 'Authorization ""; #'}, "arrival", "authorization-lost"),
+    'proxy_set_header Signature "";': ("nginx", {"Forwarded": 'Signature ""; #'}, "signature", "sig-missing"),
+    "limit_except GET PUT { deny all; }": (
+        "nginx",
+        {"gzip off;": "limit_except GET PUT { deny all; }"},
+        "methods",
+        "http-403",
+    ),
+    "rewrite * /index.php{uri}": (
+        "caddy",
+        {"reverse_proxy": "rewrite * /index.php{uri}\n reverse_proxy"},
+        "discovery",
+        "http-404",
+    ),
     "basicauth": (
-        "basicauth {\n admin $2a$14$D0BA0NjWrmWF3aXPGBu2/Oin2soRWvkRX8Y1ashE6TNetVn5EqDoa\n }",
+        "caddy",
+        {"reverse_proxy": "basicauth {\n admin $2a$14$D0BA0NjWrmWF3aXPGBu2/Oin2soRWvkRX8Y1ashE6TNetVn5EqDoa\n }\n reverse_proxy"},
         "methods",
         "challenge-lost",
     ),
-    "request_body { max_size 1MB }": ("request_body {\n max_size 1MB\n }", "dav-body", "http-502"),
+    "request_body { max_size 1MB }": (
+        "caddy",
+        {"reverse_proxy": "request_body {\n max_size 1MB\n }\n reverse_proxy"},
+        "dav-body",
+        "http-502",
+    ),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_the_doctor_names_a_mistake(mistake: str, sites: dict[str, ProxiedSite], through: Callable[..., None]) -> None:
-    line, step, code = MISTAKES[mistake]
-    (row,) = [row for row in PAGE.read_text("utf-8").splitlines() if row.startswith("| Caddy") and mistake in row]
-    assert f"`{step}`: `{code}`" in row
-    through("caddy", lambda text: replaced(text, {"    reverse_proxy": f"    {line}\n    reverse_proxy"}))
-    assert code in wrong(sites["caddy"])[step]
+    name, changes, step, code = MISTAKES[mistake]
+    rows = [row for row in PAGE.read_text("utf-8").splitlines() if row.lower().startswith(f"| {name}: ") and mistake in row]
+    assert len(rows) == 1
+    assert f"`{step}`: `{code}`" in rows[0]
+    site = sites[name]
+    here = {old.replace("{listen}", site.listen): new.replace("{listen}", site.listen) for old, new in changes.items()}
+    through(name, lambda text: replaced(text, here))
+    found = wrong(site)
+    assert code in found.get(step, []), found

@@ -255,3 +255,9 @@ def test_our_key_stands_in_our_document() -> None:
     found = parse_discovery(json.dumps(build_discovery(offer)).encode())
     assert parse_public_key(found).has(KEYID)
     assert "publicKey" not in build_discovery(replace(offer, public_key=None))
+
+
+def test_a_target_that_is_no_url_is_refused_and_explained() -> None:
+    found = refusal(replace(SIGNED, target_uri="https://["))
+    assert found.code == "sig-malformed"
+    assert found.diagnostics()["covered"]

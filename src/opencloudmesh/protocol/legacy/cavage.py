@@ -276,7 +276,10 @@ def _check_body(fields: Mapping[str, str], body: bytes) -> None:
 
 def _text(request: Request, fields: Mapping[str, str], covered: Iterable[str]) -> bytes:
     """Build what is signed: a line for each covered header."""
-    place = urlsplit(request.target_uri)
+    try:
+        place = urlsplit(request.target_uri)
+    except ValueError:
+        refuse("sig-malformed", "The target of the request is no URL.")
     known = {
         **fields,
         _TARGET: f"{request.method.lower()} {place.path or '/'}{f'?{place.query}' if place.query else ''}",
