@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
-from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, Unauthorized
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, RateLimited, Unauthorized
 from opencloudmesh.services.accounts import Accounts
+from opencloudmesh.services.callers import Caller, current_caller
+from opencloudmesh.services.login_limits import LoginLimits
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import Secret, User
 from tests.services.world import NOW, MemoryHasher, SimulatedTime, new_token
@@ -189,6 +191,48 @@ async def test_a_password_of_every_request_is_verified_now_and_then(
     time.advance(301)
     await accounts.user_of_password("carol", RIGHT)
     assert len(hasher.verified) == 3
+
+
+async def test_many_connections_at_once_are_one_try(
+    database: Database, hasher: MemoryHasher, time: SimulatedTime, carol: User
+) -> None:
+    limits = LoginLimits(clock=time, per_address=2, per_user=2)
+    accounts = Accounts(database=database, hasher=hasher, clock=time, new_token=new_token, limits=limits)
+    for password, opens in ((RIGHT, True), (OTHER, False)):
+        before = len(hasher.verified)
+        outcomes = await asyncio.gather(
+            *(accounts.user_of_password("carol", password) for _ in range(20)), return_exceptions=True
+        )
+        assert {isinstance(outcome, User) for outcome in outcomes} == {opens}
+        assert len(hasher.verified) == before + 1
+    assert accounts._verifying == {}
+    hasher.gate = asyncio.Event()
+    hasher.started.clear()
+    time.advance(400)
+    gone = asyncio.ensure_future(accounts.user_of_password("carol", RIGHT))
+    await hasher.started.wait()
+    stays = asyncio.ensure_future(accounts.user_of_password("carol", RIGHT))
+    gone.cancel()
+    hasher.gate.set()
+    assert await stays == carol, "the one that came first has left"
+
+
+async def test_who_is_throttled_elsewhere_throttles_nobody_here(
+    database: Database, hasher: MemoryHasher, time: SimulatedTime, carol: User
+) -> None:
+    limits = LoginLimits(clock=time, per_address=1, per_user=100)
+    accounts = Accounts(database=database, hasher=hasher, clock=time, new_token=new_token, limits=limits)
+
+    async def ask(address: str, password: Secret) -> User:
+        current_caller.set(Caller(address, address))
+        return await accounts.user_of_password("carol", password)
+
+    with pytest.raises(Unauthorized):
+        await asyncio.create_task(ask("192.0.2.1", OTHER))
+    tasks = [asyncio.create_task(ask(address, RIGHT)) for address in ("192.0.2.1", "198.51.100.1")]
+    throttled, here = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(throttled, RateLimited)
+    assert here == carol
 
 
 async def test_a_remembered_password_is_dropped_with_its_change(accounts: Accounts, carol: User) -> None:

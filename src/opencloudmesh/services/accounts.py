@@ -5,6 +5,7 @@ cost and say the same; guessing is slowed (`login_limits`); a disabled account l
 hold an app password (`app_passwords`), which needs no argon2.
 """
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from opencloudmesh.protocol.errors import InvalidInput, NotFound, Unauthorized
+from opencloudmesh.protocol.errors import InvalidInput, NotFound, RateLimited, TemporarilyUnavailable, Unauthorized
 from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.login_limits import LoginLimits
 from opencloudmesh.services.ports import Clock, Database, NewToken, PasswordHasher, Transaction
@@ -59,6 +60,7 @@ class Accounts:
         self._session_seconds = session_seconds
         self._remember_key = secrets.token_bytes(32)
         self._remembered: dict[str, _Remembered] = {}
+        self._verifying: dict[tuple[str, bytes], asyncio.Task[User]] = {}
         self._decoy: str | None = None
 
     # ------------------------------------------------------------ the operator's side
@@ -193,7 +195,7 @@ class Accounts:
             user = await self._db.read(lambda tx: tx.users.by_name(name))
             if user and not user.disabled and user.password_hash == remembered.password_hash:
                 return user
-        user = await self._verified(name, password)
+        user = await self._verified_once(name, password, tag)
         if len(self._remembered) >= _REMEMBERED_LOGINS:
             self._remembered.pop(next(iter(self._remembered)))
         self._remembered[name] = _Remembered(tag, user.password_hash, self._clock() + _REMEMBERED_SECONDS)
@@ -208,6 +210,24 @@ class Accounts:
             return user
         with self._limits.attempt(name):
             raise _wrong_password()
+
+    async def _verified_once(self, name: str, password: Secret, tag: bytes) -> User:
+        """As `_verified`; a client that comes with many connections at once makes one try, not as many as it has connections."""
+        key = (name, tag)
+        running = self._verifying.get(key)
+        if running is None:
+            running = self._verifying[key] = asyncio.create_task(self._verified(name, password))
+            running.add_done_callback(lambda done: self._verification_ended(key, done))
+            return await asyncio.shield(running)
+        try:
+            return await asyncio.shield(running)
+        except (RateLimited, TemporarilyUnavailable):  # perhaps for whoever came first, from elsewhere
+            return await self._verified(name, password)
+
+    def _verification_ended(self, key: tuple[str, bytes], done: "asyncio.Task[User]") -> None:
+        del self._verifying[key]
+        if not done.cancelled():
+            done.exception()  # whoever waited for it may be gone
 
     async def _verified(self, name: str, password: Secret) -> User:
         with self._limits.attempt(name):
