@@ -158,29 +158,30 @@ def _read_signature(text: str, label: str) -> bytes:
 
 
 # ---------------------------------------------------------------- the same, faster, for the form that nearly all signers write
-# One member, label ocm, plain names, each parameter once, strings without escapes, integers without sign or leading zero: of this
+# One member, plain names, each parameter once, strings without escapes, integers without sign or leading zero: of this
 # form the text is its own serialisation. Whatever looks different in any way gets None here and goes the long way above.
 _KEY: Final = r"[a-z*][a-z0-9_.*-]*"
 _STRING: Final = r"[ !#-\[\]-~]*"
 _INTEGER: Final = r"0|[1-9][0-9]{0,14}"
 _PARAMETER: Final = re.compile(rf';({_KEY})=(?:"({_STRING})"|({_INTEGER}))')
 _NAME: Final = r'"@?[a-z0-9-]+"'
-_COMMON_INPUT: Final = re.compile(rf'{LABEL}=(\({_NAME}(?: {_NAME})*\))((?:;{_KEY}=(?:"{_STRING}"|(?:{_INTEGER})))*)')
+_COMMON_INPUT: Final = re.compile(rf'({_KEY})=(\({_NAME}(?: {_NAME})*\))((?:;{_KEY}=(?:"{_STRING}"|(?:{_INTEGER})))*)')
 _BASE64: Final = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
-_COMMON_SIGNATURE: Final = re.compile(rf"{LABEL}=:({_BASE64}):")
+_COMMON_SIGNATURE: Final = re.compile(rf"({_KEY})=:({_BASE64}):")
 
 
 def _read_common_input(text: str, profiles: Sequence[Profile]) -> _Input | None:
     match = _COMMON_INPUT.fullmatch(text)
     if match is None:
         return None
-    pairs = _PARAMETER.findall(match[2])
+    label, listed, rest = match.groups()
+    pairs = _PARAMETER.findall(rest)
     parameters: dict[str, Any] = {name: int(number) if number else string for name, string, number in pairs}
     tag = parameters.get("tag")
-    if len(parameters) != len(pairs) or not any(profile.names(LABEL, tag) for profile in profiles):
+    if len(parameters) != len(pairs) or not any(profile.names(label, tag) for profile in profiles):
         return None
-    components, covered = _common_components(match[1])
-    return _Input(LABEL, components, covered, parameters, text[len(LABEL) + 1 :])
+    components, covered = _common_components(listed)
+    return _Input(label, components, covered, parameters, text[len(label) + 1 :])
 
 
 @lru_cache(maxsize=256)
@@ -193,4 +194,4 @@ def _common_components(text: str) -> tuple[tuple[str, ...], frozenset[str]]:
 
 def _read_common_signature(text: str, label: str) -> bytes | None:
     match = _COMMON_SIGNATURE.fullmatch(text)
-    return binascii.a2b_base64(match[1]) if match and label == LABEL else None
+    return binascii.a2b_base64(match[2]) if match and match[1] == label else None
