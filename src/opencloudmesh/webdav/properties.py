@@ -98,7 +98,7 @@ def _of_quota(bytes_of: Callable[[Quota], int]) -> Value:
     return lambda it: str(max(0, bytes_of(it.quota))) if it.quota is not None and it.entry.is_folder else None
 
 
-_ALWAYS: Final[dict[Name, Value]] = {
+ALWAYS: Final[dict[Name, Value]] = {
     Name(DAV, "resourcetype"): lambda it: "<d:collection/>" if it.entry.is_folder else "",
     Name(DAV, "displayname"): lambda it: escape(it.name),
     Name(DAV, "getlastmodified"): lambda it: build_http_date(it.entry.modified_at),
@@ -119,7 +119,8 @@ _ON_DEMAND: Final[dict[Name, Value]] = {
     Name(OCS, "share-permissions"): _ocs_permissions,
     Name(OCM, "share-permissions"): lambda it: escape(_ocm_permissions(it)),
 }
-_LIVE: Final = _ALWAYS | _ON_DEMAND
+LIVE: Final = ALWAYS | _ON_DEMAND
+"""All properties that are made of an entry; `ALWAYS` are those of allprop."""
 
 _MODIFIED: Final = frozenset({Name(DAV, "getlastmodified"), Name(DAV, "lastmodified"), Name(MICROSOFT, "Win32LastModifiedTime")})
 
@@ -136,8 +137,8 @@ class Needed:
 
 def needed(wanted: PropFind) -> Needed:
     """What must be read for an answer."""
-    names = wanted.names if wanted.asked is Asked.SOME else (*_ALWAYS, *wanted.names)
-    dead = tuple(name for name in names if name not in _LIVE) if wanted.asked is Asked.SOME else None
+    names = wanted.names if wanted.asked is Asked.SOME else (*ALWAYS, *wanted.names)
+    dead = tuple(name for name in names if name not in LIVE) if wanted.asked is Asked.SOME else None
     locks = LOCK_DISCOVERY in names and wanted.asked is not Asked.NAMES
     return Needed(locks, any(name.local.startswith("quota-") and name.namespace == DAV for name in names), dead)
 
@@ -156,15 +157,15 @@ def propstats(resource: Resource, wanted: PropFind) -> tuple[PropStat, PropStat]
                 found.append((name, ""))
             else:
                 elements.append(dead)
-        elif name not in _ALWAYS or wanted.asked is Asked.SOME:
+        elif name not in ALWAYS or wanted.asked is Asked.SOME:
             missing.append((name, ""))
     return PropStat(200, found, elements), PropStat(404, missing)
 
 
 @lru_cache(256)
 def _columns(wanted: PropFind, dead: tuple[Name, ...]) -> tuple[tuple[Name, Value | None], ...]:
-    names = wanted.names if wanted.asked is Asked.SOME else dict.fromkeys((*_ALWAYS, *wanted.names, *dead))
-    return tuple((name, _LIVE.get(name)) for name in names)
+    names = wanted.names if wanted.asked is Asked.SOME else dict.fromkeys((*ALWAYS, *wanted.names, *dead))
+    return tuple((name, LIVE.get(name)) for name in names)
 
 
 # ---------------------------------------------------------------- PROPPATCH (9.2)
@@ -187,7 +188,7 @@ def sort_changes(updates: tuple[PropertyUpdate, ...]) -> Changes:
             modified_at = _time(update.text)
             if modified_at is None:
                 refused[update.name] = 409
-        elif update.name in _LIVE or update.name in _MODIFIED:
+        elif update.name in LIVE or update.name in _MODIFIED:
             refused[update.name] = 403
         else:
             dead.append(PropertyChange(update.name, update.element))

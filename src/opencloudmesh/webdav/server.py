@@ -6,7 +6,6 @@ The gate of the tree runs before anything else, for every method, at every reque
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -14,15 +13,16 @@ from starlette.types import Receive, Scope, Send
 from opencloudmesh.protocol.errors import Locked, OCMError
 from opencloudmesh.protocol.resource_access import READING
 from opencloudmesh.services.exchanges import refused_with
-from opencloudmesh.services.ports import DavTree, Entry, Lock, Properties, Quota
+from opencloudmesh.services.ports import DavTree, Entry, Lock, Properties
 from opencloudmesh.services.resource_access import may_be_remembered
 from opencloudmesh.webdav import locks, reading, writing
 from opencloudmesh.webdav.answers import CLASSES, XML, Answer, DavRefusal, answer_of, raw_headers, send_answer
 from opencloudmesh.webdav.conditions import has_conditions
-from opencloudmesh.webdav.elements import MULTISTATUS_END, MULTISTATUS_START, PropFind, build_response, parse_propfind
+from opencloudmesh.webdav.elements import MULTISTATUS_END, MULTISTATUS_START, parse_propfind
 from opencloudmesh.webdav.if_header import parse_if
+from opencloudmesh.webdav.listing import Seen, response_maker
 from opencloudmesh.webdav.preconditions import check_if, find
-from opencloudmesh.webdav.properties import Needed, Resource, needed, propstats
+from opencloudmesh.webdav.properties import Needed, needed
 from opencloudmesh.webdav.request import ClientGone, DavRequest, join_path, read_headers, read_path, small_body
 from opencloudmesh.webdav.streams import closed_at_end
 
@@ -30,7 +30,6 @@ Resolve = Callable[[str, str | None], Awaitable[DavTree]]
 Handler = Callable[[DavRequest, DavTree, Send], Awaitable[None]]
 
 BLOCK: Final = 1 << 16
-_NONE: Final[Properties] = {}
 ALLOW: Final = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
 
 
@@ -139,7 +138,7 @@ async def _propfind(request: DavRequest, tree: DavTree, send: Send) -> None:
         entry = await tree.storage.entry(request.path)
     children = depth == "1" and entry.is_folder
     seen = await _look(tree, entry, needed(wanted), children=children)
-    blocks = _blocks(_multistatus(request, tree, entry, wanted, seen, children=children))
+    blocks = _blocks(request, tree, entry, response_maker(request, tree, wanted, seen), children=children)
     async with closed_at_end(blocks):
         block = await anext(blocks)  # what goes wrong with the first entries still has a status of its own
         await send({"type": "http.response.start", "status": 207, "headers": raw_headers([("content-type", XML)])})
@@ -149,16 +148,7 @@ async def _propfind(request: DavRequest, tree: DavTree, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What is known of a folder and its children besides the entries: read at once for all of them."""
-
-    locks: Sequence[Lock] = ()
-    dead: Mapping[str, Properties] = field(default_factory=dict)
-    quota: Quota | None = None
-
-
-async def _look(tree: DavTree, entry: Entry, need: Needed, *, children: bool) -> _Seen:
+async def _look(tree: DavTree, entry: Entry, need: Needed, *, children: bool) -> Seen:
     found: Sequence[Lock] = ()
     dead: Mapping[str, Properties] = {}
     if need.locks:
@@ -168,31 +158,20 @@ async def _look(tree: DavTree, entry: Entry, need: Needed, *, children: bool) ->
             dead = await tree.properties.around(entry.path, need.dead)
         else:
             dead = {entry.path: await tree.properties.of(entry.path, need.dead)}
-    return _Seen(found, dead, await tree.storage.quota() if need.quota else None)
+    return Seen(found, dead, await tree.storage.quota() if need.quota else None)
 
 
-async def _multistatus(
-    request: DavRequest, tree: DavTree, entry: Entry, wanted: PropFind, seen: _Seen, *, children: bool
+async def _blocks(
+    request: DavRequest, tree: DavTree, entry: Entry, response: Callable[[Entry], bytes], *, children: bool
 ) -> AsyncIterator[bytes]:
-    def response(entry: Entry) -> bytes:
-        resource = Resource(entry, tree, request, seen.locks, seen.dead.get(entry.path, _NONE), seen.quota)
-        return build_response(request.href(entry.path, entry.is_folder), propstats(resource, wanted))
-
-    yield MULTISTATUS_START + response(entry)
+    """The multistatus, in blocks that are worth a write."""
+    waiting = bytearray(MULTISTATUS_START + response(entry))
     if children:
         found = tree.storage.list(request.path)
         async with closed_at_end(found):
             async for child in found:
-                yield response(child)
-    yield MULTISTATUS_END
-
-
-async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    waiting = bytearray()
-    async with closed_at_end(pieces):
-        async for piece in pieces:
-            waiting += piece
-            if len(waiting) >= BLOCK:
-                yield bytes(waiting)
-                waiting.clear()
-    yield bytes(waiting)
+                waiting += response(child)
+                if len(waiting) >= BLOCK:
+                    yield bytes(waiting)
+                    waiting.clear()
+    yield bytes(waiting) + MULTISTATUS_END

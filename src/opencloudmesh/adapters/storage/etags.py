@@ -57,10 +57,20 @@ def _has_fine_times(folder: int) -> bool:
 
 def read_attribute(folder: int, name: bytes) -> Attribute:
     """The tag of what stands at a name, a symbolic link not followed."""
+    return read_attribute_at(f"{place_of(folder)}{os.fsdecode(name)}")
+
+
+def place_of(folder: int) -> str:
+    """The path by which an open folder is reached, for what takes no descriptor; it ends with a slash."""
+    return f"/proc/self/fd/{folder}/"
+
+
+def read_attribute_at(path: str) -> Attribute:
+    """The same, by the place of a folder and a name in it."""
     if not _HAS_ATTRIBUTES:
         return None
     try:
-        return os.getxattr(b"/proc/self/fd/%d/%b" % (folder, name), _NAME, follow_symlinks=False)
+        return os.getxattr(path, _NAME, follow_symlinks=False)
     except OSError:
         return None
 

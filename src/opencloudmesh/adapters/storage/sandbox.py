@@ -60,11 +60,6 @@ def raw_parts(path: str) -> tuple[bytes, ...]:
     return parts
 
 
-def name_of(raw: bytes) -> str:
-    """A raw name as text, undecodable bytes kept as surrogates."""
-    return raw.decode("utf-8", "surrogateescape")
-
-
 @functools.cache
 def _syscall() -> Callable[..., Any] | None:
     if sys.platform != "linux":

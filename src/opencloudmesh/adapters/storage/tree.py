@@ -22,7 +22,9 @@ from opencloudmesh.adapters.storage.etags import (
     folder_etag,
     keep_tag,
     learn_clock,
+    place_of,
     read_attribute,
+    read_attribute_at,
     tag_file,
     tag_folder,
 )
@@ -35,12 +37,13 @@ from opencloudmesh.adapters.storage.faults import (
 )
 from opencloudmesh.adapters.storage.folder_lock import locked
 from opencloudmesh.adapters.storage.renaming import exchange, is_folder_at, rename_new
-from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, name_of, raw_parts
+from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, raw_parts
 from opencloudmesh.adapters.storage.staging import StagedFile, Staging, new_name, remove_tree, sync_folder
 from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput
 from opencloudmesh.services.ports import ABSENT, Entry
 
 BATCH: Final = 256
+_STAGING_NAME: Final = os.fsdecode(STAGING)
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ANY_TYPE: Final = "application/octet-stream"
@@ -75,6 +78,7 @@ class Scan:
     def __init__(self, path: str, folder: int) -> None:
         self._prefix = f"{path}/" if path else ""
         self._folder = folder
+        self._place = place_of(folder)
         try:
             self._found = os.scandir(folder)
         except OSError:
@@ -86,15 +90,15 @@ class Scan:
         entries: list[Entry] = []
         with local_faults():
             for found in self._found:
-                if os.fsencode(found.name).lower() == STAGING:
+                name = found.name
+                if name[0] == "." and name.lower() == _STAGING_NAME:
                     continue
                 try:
                     status = found.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
                 if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
-                    attribute = read_attribute(self._folder, os.fsencode(found.name))
-                    entries.append(_entry(self._prefix + name_of(os.fsencode(found.name)), status, attribute))
+                    entries.append(_entry(self._prefix + name, status, read_attribute_at(self._place + name)))
                 if len(entries) >= BATCH:
                     break
         return tuple(entries)
