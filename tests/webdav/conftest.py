@@ -19,6 +19,7 @@ from opencloudmesh.webdav.server import WebDavServer
 
 MOUNT = "/dav/ocm"
 TOKEN = "Bearer good"
+OTHER = "Bearer of somebody else"
 
 
 @dataclass
@@ -57,15 +58,26 @@ class Site:
     states: MemoryTreeStates = field(default_factory=MemoryTreeStates)
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
 
+    left: int = 0
+    """Messages of the last body that nobody took."""
+
     def __post_init__(self) -> None:
         self.dav = WebDavServer(self.resolve, origin="https://cloud.example.org")
 
     async def resolve(self, name: str, authorization: str | None) -> DavTree:
-        if authorization != self.token:
+        if authorization not in (self.token, OTHER):
             raise Unauthorized("Log in.", code="token-invalid")
         if name not in self.trees:
             raise NotFound("No such tree.")
-        return DavTree(self.trees[name], self.may, *self.states.of(name, authorization))
+        return DavTree(
+            self.trees[name],
+            self.may,
+            *self.states.of(name, authorization or "", is_owner=authorization != OTHER),
+            self.may_still,
+        )
+
+    async def may_still(self, method: str, path: str) -> None:
+        self.may(f"{method} still", path)
 
     def may(self, method: str, path: str) -> None:
         self.gate.append((method, path))
@@ -124,6 +136,7 @@ class Site:
             "extensions": self.extensions,
         }
         await self.app(scope, receive, send)
+        self.left = len(messages)
         return Reply(sent)
 
 

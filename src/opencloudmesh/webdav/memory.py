@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from opencloudmesh.services.ports import Clock, Name, Properties, PropertyChange
 from opencloudmesh.services.records import LockRow
-from opencloudmesh.services.tree_state import Place, StateTransaction, TreeLocks, TreeProperties, TreeStates
+from opencloudmesh.services.tree_state import Place, StateTransaction, TreeLocks, TreeProperties, TreeStates, bounds
 
 T = TypeVar("T")
 
@@ -68,25 +68,32 @@ class MemoryPropertyStore:
         return {at: dict(found) for at, found in here.items() if at == path or (at and at.rpartition("/")[0] == path)}
 
     def change(self, tree: str, path: str, changes: Sequence[PropertyChange]) -> None:
-        """Set and remove, in this order."""
+        """Set and remove, in this order; raises `StorageFull` (properties-full)."""
         found = dict(self.of(tree, path))
         for change in changes:
             found.pop(change.name, None)
             if change.element is not None:
                 found[change.name] = change.element
+        bounds.check_resource(_bytes(path, found))
+        self._check_tree(tree, {path: found})
         self._put(tree, path, found)
 
     def copy(self, tree: str, source: str, target: str, *, deep: bool) -> None:
-        """Give the properties of one resource to another, with `deep` also those below it."""
+        """Give the properties of one resource to another, with `deep` also those below it; raises `StorageFull`."""
         below = self._below(tree, source) if deep else {source: self.of(tree, source)}
+        copied = {target + at[len(source) :]: dict(found) for at, found in below.items()}
+        self._check_tree(tree, copied)
         self.forget(tree, target)
-        for at, found in below.items():
-            self._put(tree, target + at[len(source) :], dict(found))
+        for at, found in copied.items():
+            self._put(tree, at, found)
 
     def move(self, tree: str, source: str, target: str) -> None:
         """One resource, and everything below it, has moved."""
-        self.copy(tree, source, target, deep=True)
+        moved = self._below(tree, source)
         self.forget(tree, source)
+        self.forget(tree, target)
+        for at, found in moved.items():
+            self._put(tree, target + at[len(source) :], dict(found))
 
     def forget(self, tree: str, path: str) -> None:
         """Nothing stands at a path any more, nor below it."""
@@ -97,12 +104,20 @@ class MemoryPropertyStore:
         here = self._trees.get(tree, {})
         return {at: found for at, found in here.items() if not path or at == path or at.startswith(f"{path}/")}
 
+    def _check_tree(self, tree: str, new: Mapping[str, Properties]) -> None:
+        here = {**self._trees.get(tree, {}), **new}
+        bounds.check_tree(sum(_bytes(path, found) for path, found in here.items()))
+
     def _put(self, tree: str, path: str, found: dict[Name, str]) -> None:
         here = self._trees.setdefault(tree, {})
         if found:
             here[path] = found
         else:
             here.pop(path, None)
+
+
+def _bytes(path: str, properties: Properties) -> int:
+    return sum(bounds.property_bytes(path, *name, element) for name, element in properties.items())
 
 
 class MemoryTreeStates:

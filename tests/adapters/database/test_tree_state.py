@@ -4,10 +4,10 @@ from collections.abc import Collection
 
 import pytest
 
-from opencloudmesh.adapters.database import dead_properties as store
 from opencloudmesh.protocol.errors import StorageFull
 from opencloudmesh.services.ports import Database, Name, PropertyChange
 from opencloudmesh.services.records import LockRow
+from opencloudmesh.services.tree_state import bounds
 
 A, B = Name("urn:x", "a"), Name("", "b")
 ODD = b"\xff odd/\xc3\xa9".decode("utf-8", "surrogateescape")
@@ -101,7 +101,7 @@ async def test_what_is_gone_leaves_nothing(database: Database) -> None:
 
 
 async def test_the_bytes_of_a_resource_are_bounded(database: Database) -> None:
-    await put(database, "a", value="x" * (store.MOST_OF_RESOURCE - 1000))
+    await put(database, "a", value="x" * (bounds.MOST_PROPERTY_BYTES - 1000))
     with pytest.raises(StorageFull) as full:
         await put(database, "a", value="y" * 2000, names=(B,))
     assert full.value.code == "properties-full"
@@ -113,7 +113,7 @@ async def test_the_bytes_of_a_resource_are_bounded(database: Database) -> None:
 async def test_the_bytes_of_a_tree_are_bounded_however_they_come_and_go(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "MOST_OF_TREE", 2000)
+    monkeypatch.setattr(bounds, "MOST_PROPERTY_BYTES_OF_TREE", 2000)
     await put(database, "a", value="x" * 500)
     await put(database, "a/b", value="x" * 500)
     for _ in range(3):  # what is moved, replaced or removed is counted once

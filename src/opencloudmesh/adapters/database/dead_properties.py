@@ -25,13 +25,8 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from opencloudmesh.adapters.database.connection import Connection, Row, Statement
 from opencloudmesh.adapters.database.paths import below, from_bytes, split, to_bytes
 from opencloudmesh.adapters.database.schema import dead_properties, dead_property_bytes
-from opencloudmesh.protocol.errors import StorageFull
 from opencloudmesh.services.ports import Name, Properties, PropertyChange
-
-MOST_OF_RESOURCE: Final = 1 << 17
-MOST_OF_TREE: Final = 1 << 24
-_ROW_BYTES: Final = 128
-"""What a property takes besides its texts."""
+from opencloudmesh.services.tree_state import bounds
 
 _TABLE = dead_properties.c
 _OF_TREE = _TABLE.tree == bindparam("which")
@@ -120,11 +115,11 @@ class DeadProperties:
             if change.element is None:
                 continue
             row = {"tree": tree, "folder": folder, "name": name, "namespace": namespace, "local": local}
-            size = _size(path, namespace, local, change.element)
+            size = bounds.property_bytes(path, namespace, local, change.element)
             self._connection.change(_ADD, **row, element=change.element, size=size)
             grown += size
-        if grown > 0 and self._sum(_SIZE_OF_SELF, which=tree, **resource) > MOST_OF_RESOURCE:
-            raise StorageFull("These are too many properties for one file or folder.", code="properties-full")
+        if grown > 0:
+            bounds.check_resource(self._sum(_SIZE_OF_SELF, which=tree, **resource))
         self._count(tree, grown)
 
     def copy(self, tree: str, source: str, target: str, *, deep: bool) -> None:
@@ -171,12 +166,8 @@ class DeadProperties:
         if not grown:
             return
         row = self._connection.row(_COUNT, tree=tree, size=grown)
-        if grown > 0 and row is not None and row[0] > MOST_OF_TREE:
-            raise StorageFull("There are too many properties in this folder tree.", code="properties-full")
-
-
-def _size(*texts: str) -> int:
-    return _ROW_BYTES + sum(len(text.encode("utf-8", "surrogateescape")) for text in texts)
+        if grown > 0 and row is not None:
+            bounds.check_tree(row[0])
 
 
 def _below(tree: str, path: str) -> dict[str, object]:

@@ -5,19 +5,16 @@ token is of use to nobody else (6.4); it ends by itself, after a day at the late
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from opencloudmesh.protocol.errors import AccessDenied, Locked, NotFound
 from opencloudmesh.services.ports import Clock, Lock, LockStore, WantedLock
 from opencloudmesh.services.records import LockRow
+from opencloudmesh.services.tree_state import bounds
 from opencloudmesh.services.tree_state.places import Place
 
 if TYPE_CHECKING:
     from opencloudmesh.services.tree_state.states import StateDatabase
-
-LONGEST: Final = 86400.0
-MOST_OF_PRINCIPAL: Final = 500
-MOST_OF_TREE: Final = 2000
 
 
 class TreeLocks:
@@ -70,14 +67,14 @@ class TreeLocks:
             infinite=wanted.infinite,
             owner=wanted.owner,
             principal=self._principal,
-            expires_at=now + min(wanted.seconds, LONGEST),
+            expires_at=now + min(wanted.seconds, bounds.LONGEST_LOCK),
         )
 
         def work(locks: LockStore) -> None:
             others = locks.of_tree(self._place.tree, now)
             self._check_place(row, others)
             mine = sum(other.principal == self._principal for other in others)
-            if len(others) >= MOST_OF_TREE or mine >= MOST_OF_PRINCIPAL:
+            if len(others) >= bounds.MOST_LOCKS_OF_TREE or mine >= bounds.MOST_LOCKS_OF_PRINCIPAL:
                 raise AccessDenied("There are too many locks already.", code="too-many-locks")
             locks.add(self._place.tree, row)
 
@@ -98,12 +95,12 @@ class TreeLocks:
             row = self._find(locks, path, token, now)
             if row.principal != self._principal:
                 raise _unknown()
-            locks.set_end(token, now + min(seconds, LONGEST))
+            locks.set_end(token, now + min(seconds, bounds.LONGEST_LOCK))
             return row
 
         row = await self._db.write(lambda tx: work(tx.locks))
         lock = self._lock(row, now)
-        return Lock(token, lock.path, lock.exclusive, lock.infinite, lock.owner, min(seconds, LONGEST), mine=True)
+        return Lock(token, lock.path, lock.exclusive, lock.infinite, lock.owner, min(seconds, bounds.LONGEST_LOCK), mine=True)
 
     async def release(self, path: str, token: str) -> None:
         """Unlock; raises `NotFound` (lock-unknown), `AccessDenied` (lock-of-other)."""
