@@ -6,7 +6,7 @@ from contextlib import suppress
 from starlette.types import Send
 
 from opencloudmesh.protocol.errors import AccessDenied, Conflict, OCMError, StorageFull
-from opencloudmesh.services.ports import DavTree, Entry, Lock
+from opencloudmesh.services.ports import DavTree, Entry, Lock, PropertyChange
 from opencloudmesh.webdav.answers import XML, Answer, DavRefusal, send_answer
 from opencloudmesh.webdav.elements import (
     MULTISTATUS_END,
@@ -140,20 +140,22 @@ async def proppatch(request: DavRequest, tree: DavTree, send: Send) -> None:
     await _answer_changes(request, send, entry, updates, refused)
 
 
-async def _change(tree: DavTree, entry: Entry, changes: Changes) -> dict[Name, int]:
+async def _change(tree: DavTree, entry: Entry, changes: Changes) -> Mapping[Name, int]:
     """Make the changes; gives those that could not be made, and then nothing is changed."""
+    before = await tree.properties.of(entry.path) if changes.dead and changes.modified_at is not None else {}
+    if changes.dead:
+        try:
+            await tree.properties.change(entry.path, changes.dead)
+        except StorageFull:
+            return {change.name: 507 for change in changes.dead if change.element is not None}
     if changes.modified_at is not None:
-        await tree.storage.set_modified(entry.path, changes.modified_at)
-    if not changes.dead:
-        return {}
-    try:
-        await tree.properties.change(entry.path, changes.dead)
-    except OCMError as error:
-        if changes.modified_at is not None:
-            await tree.storage.set_modified(entry.path, entry.modified_at)
-        if not isinstance(error, StorageFull):
+        try:
+            await tree.storage.set_modified(entry.path, changes.modified_at)
+        except OCMError:
+            if changes.dead:
+                back = [PropertyChange(change.name, before.get(change.name)) for change in changes.dead]
+                await tree.properties.change(entry.path, back)
             raise
-        return {change.name: 507 for change in changes.dead if change.element is not None}
     return {}
 
 
