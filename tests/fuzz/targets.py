@@ -367,6 +367,7 @@ _DAV_REQUESTS: Final = (
     "GET /dav/ocm/t/a.txt\nrange: bytes=0-9, 20-29\nif-range: x\n\n",
     'PROPFIND /dav/ocm/t/\ndepth: 1\n\n<propfind xmlns="DAV:"><prop><getetag/><displayname/></prop></propfind>',
     "PUT /dav/ocm/t/new%20one.txt\nif-none-match: *\ncontent-length: 3\nx-oc-mtime: 1770000000\n\nabc",
+    "PUT /dav/ocm/t/late.txt\nx-oc-mtime: 11770000000\n\nabc",
     "MKCOL /dav/ocm/t/d/\n\n",
     "COPY /dav/ocm/t/folder\ndestination: /dav/ocm/t/elsewhere\noverwrite: F\ndepth: infinity\n\n",
     "MOVE /dav/ocm/t/a.txt\ndestination: https://cloud.example.org/dav/ocm/t/%C3%A4\n\n",

@@ -145,6 +145,6 @@ def _tag(file: int, tag: int) -> bool:
     size = 0 if stat.S_ISDIR(found.st_mode) else found.st_size
     try:
         os.setxattr(file, _NAME, _LAYOUT.pack(tag, size, found.st_mtime_ns))
-    except OSError:
+    except (OSError, struct.error):  # a time after 2262 does not fit
         return False
     return True
