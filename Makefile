@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench crash chaos fuzz docs lock clean
+.PHONY: help demo test lint bench crash rotate chaos fuzz docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -57,6 +57,9 @@ bench: .venv/dev.stamp ## Speed: one table, and build/bench.json
 
 crash: .venv/dev.stamp ## kill -9 of either server, again and again, during a stream of shares
 	@$(BIN)/python -m tests.crash --cycles $(or $(CYCLES),50)
+
+rotate: .venv/dev.stamp ## Two busy servers change their keys again and again (MINUTES=2 SEED=1)
+	@$(BIN)/python -m tests.rotation --minutes $(or $(MINUTES),2) --seed $(or $(SEED),1)
 
 chaos: .venv/dev.stamp ## Six servers, 5,000 shares, every fault there is (SEED=1 MINUTES=10)
 	@scripts/debian-packages postgresql

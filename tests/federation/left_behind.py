@@ -53,7 +53,7 @@ def database(folder: Path) -> closing[sqlite3.Connection]:
 
 def secrets_of(folder: Path) -> Iterator[str]:
     """Private keys, the token of the metrics, and every shared secret that stands sealed in the database."""
-    for file in (folder / "keys").iterdir():
+    for file in {*(folder / "keys").iterdir()} - {folder / "keys" / "ring.json"}:  # which holds names and times
         yield from (line for line in file.read_text().splitlines() if not line.startswith("-----"))
     box = load_secret_box(folder / "keys" / "secrets.key")
     with database(folder) as opened:
