@@ -49,6 +49,7 @@ def test_a_file_that_is_no_such_key_is_refused(tmp_path: Path) -> None:
         with pytest.raises(KeyUnusable) as refused:
             load_cavage_key(path, ORIGIN)
         assert (refused.value.code, str(path) in refused.value.sentence) == ("key-malformed", True)
+        assert "another key is made" in refused.value.hint
     path.chmod(0o644)
     with pytest.raises(KeyUnusable) as refused:
         load_cavage_key(path, ORIGIN)

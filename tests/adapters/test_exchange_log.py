@@ -66,6 +66,23 @@ def client(http: SimulatedHttp, notes: MemoryNotes) -> LoggedHttpClient:
     return LoggedHttpClient(http, notes, lambda: 5.0)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("headers", "keyid"),
+    [
+        ({"signature-input": 'ocm=();created=1;keyid="home.example#k1"', "signature": "ocm=:AA==:"}, "home.example#k1"),
+        (
+            {"signature": 'keyId="https://home.example/ocm#signature",algorithm="rsa-sha512"'},
+            "https://home.example/ocm#signature",
+        ),
+        ({}, ""),
+    ],
+)
+async def test_the_log_line_says_which_key_signed(notes: MemoryNotes, headers: dict[str, str], keyid: str) -> None:
+    with capture_logs() as lines:
+        await client(SimulatedHttp(), notes).fetch("POST", URL, headers=headers)
+    assert [line["signed_by"] for line in lines] == [keyid]
+
+
 async def test_an_answer(notes: MemoryNotes) -> None:
     http = SimulatedHttp()
     trace_id = begin_trace()

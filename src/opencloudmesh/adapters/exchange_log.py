@@ -158,7 +158,7 @@ class _Noting:
             url=redact_url(self._url),
             status=self.status,
             reason=reason,
-            signed_by=_keyid(self._headers.get("signature-input", "")),
+            signed_by=_keyid(self._headers),
             authorization=self._headers.get("authorization", "").partition(" ")[0],
         )
         self._exchanges.note(
@@ -187,6 +187,8 @@ def _with_trace(headers: Mapping[str, str] | None) -> dict[str, str]:
     return {**(headers or {}), TRACEPARENT: outgoing_traceparent()}
 
 
-def _keyid(signature_input: str) -> str:
-    """The keyid that our own signer wrote."""
-    return signature_input.partition('keyid="')[2].partition('"')[0]
+def _keyid(headers: Mapping[str, str]) -> str:
+    """The keyid that our own signer wrote, as RFC 9421 or as draft-cavage has it."""
+    if "signature-input" in headers:
+        return headers["signature-input"].partition('keyid="')[2].partition('"')[0]
+    return headers.get("signature", "").partition('keyId="')[2].partition('"')[0]

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from opencloudmesh.adapters.keys.key_files import malformed, read_key_file
+from opencloudmesh.adapters.keys.key_files import KeyUnusable, read_key_file
 from opencloudmesh.adapters.keys.signing_key import create_signing_key
 from opencloudmesh.protocol.errors import Conflict
 from opencloudmesh.protocol.jwks import RSA_V1_5, algorithms_of
@@ -47,7 +47,15 @@ def load_cavage_key(path: Path, origin: str) -> CavageKey:
     try:
         private_key = load_pem_private_key(read_key_file(path), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise malformed(path, "is no private key in PEM without a passphrase") from None
+        raise _malformed(path, "is no private key in PEM without a passphrase") from None
     if not isinstance(private_key, rsa.RSAPrivateKey) or not algorithms_of(private_key.public_key()):
-        raise malformed(path, "is no RSA key of 2048 to 8192 bits")
+        raise _malformed(path, "is no RSA key of 2048 to 8192 bits")
     return CavageKey(private_key, origin)
+
+
+def _malformed(path: Path, reason: str) -> KeyUnusable:
+    return KeyUnusable(
+        f"The key file {path} {reason}.",
+        code="key-malformed",
+        hint=f"Bring {path} back from a backup, or move it away: another key is made at the next start, and nothing is lost.",
+    )
