@@ -9,7 +9,9 @@ from opencloudmesh.protocol.errors import (
     FieldFault,
     InvalidInput,
     InvalidMessage,
+    InviteUsed,
     LocalFault,
+    Locked,
     OCMError,
     PeerFault,
     PeerRefused,
@@ -60,3 +62,13 @@ def test_a_refused_token_request_is_always_400_with_an_oauth_word() -> None:
 def test_a_refusing_peer_is_told_with_its_status() -> None:
     error = PeerRefused("It answered 503.", code="http-503", status=503, retry_after=7.5, hint="Wait.")
     assert (error.status, error.retry_after, error.code, error.hint) == (503, 7.5, "http-503", "Wait.")
+
+
+def test_an_invite_that_was_used_tells_its_acceptor_again() -> None:
+    assert (InviteUsed().code, InviteUsed().status, InviteUsed().identity) == ("invite-used", 409, None)
+    assert InviteUsed({"userID": "alice"}).identity == {"userID": "alice"}
+
+
+def test_a_lock_in_the_way_is_told_with_its_root() -> None:
+    error = Locked("Somebody writes in it.", paths=("/a/",))
+    assert (error.status, error.code, error.paths) == (423, "locked", ("/a/",))
