@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench crash rotate chaos fuzz docs lock clean
+.PHONY: help demo test lint bench crash rotate clients chaos fuzz docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -37,7 +37,7 @@ $(NPM)/node_modules/.stamp: $(NPM)/package-lock.json
 	@touch $@
 
 test: lint $(NPM)/node_modules/.stamp ## Everything, as the build server runs it (ARGS="tests/protocol -x" narrows it)
-	@scripts/debian-packages litmus rclone nginx caddy curl postgresql
+	@scripts/debian-packages litmus rclone cadaver davfs2 nginx caddy curl postgresql
 	@mkdir -p build
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --cov --cov-report= $(ARGS) </dev/null
 	@$(BIN)/python -m coverage report --skip-covered >build/coverage.txt
@@ -57,6 +57,10 @@ bench: .venv/dev.stamp ## Speed: one table, and build/bench.json
 
 crash: .venv/dev.stamp ## kill -9 of either server, again and again, during a stream of shares
 	@$(BIN)/python -m tests.crash --cycles $(or $(CYCLES),50)
+
+clients: .venv/dev.stamp ## Real WebDAV clients at length: rclone with 1,000 files and 5 GB, cadaver, curl, davfs2
+	@scripts/debian-packages rclone cadaver curl davfs2
+	@$(BIN)/python -m tests.clients
 
 rotate: .venv/dev.stamp ## Two busy servers change their keys again and again (MINUTES=2 SEED=1)
 	@$(BIN)/python -m tests.rotation --minutes $(or $(MINUTES),2) --seed $(or $(SEED),1)

@@ -69,11 +69,30 @@ def test_accounts(ocm: Any, folder: Path, password_file: Path) -> None:
     assert ocm("user", "password", "alice", *secret, "--json").document == {"name": "alice"}
 
 
+def test_quotas_and_homes(ocm: Any, folder: Path, password_file: Path, tmp_path: Path) -> None:
+    secret = ("--password-file", password_file, "--dir", folder)
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    added = ocm("user", "add", "alice", *secret, "--quota", "1.5GB", "--home", lab, "--json").document
+    assert (added["quota"], added["home"]) == (1_500_000_000, str(lab))
+    for size, quota in (("20 MiB", 20 << 20), ("none", 0), ("default", None), ("7", 7)):
+        assert ocm("user", "quota", "alice", size, "--dir", folder, "--json").document == {"name": "alice", "quota": quota}
+        (item,) = ocm("user", "list", "--dir", folder, "--json").document["items"]
+        assert item["quota"] == quota
+    for size in ("0", "-1", "1XB", "lots", "9999999TB"):
+        result = ocm("user", "quota", "alice", "--dir", folder, "--json", "--", size)
+        assert (result.status, result.document["error"]["code"]) == (2, "size-invalid")
+    result = ocm("user", "add", "bob", *secret, "--home", folder / "data", "--json")
+    assert (result.status, result.document["error"]["code"]) == (1, "home-invalid")
+    assert ocm("user", "add", "bob", *secret, "--json").document["home"] == ""
+
+
 def test_an_account_that_is_not_there(ocm: Any, folder: Path, password_file: Path) -> None:
     for command in (
         ["disable", "bob"],
         ["enable", "bob"],
         ["admin", "bob"],
+        ["quota", "bob", "1GB"],
         ["password", "bob", "--password-file", password_file],
     ):
         result = ocm("user", *command, "--dir", folder, "--json")

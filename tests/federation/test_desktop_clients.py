@@ -38,7 +38,6 @@ def hrefs(answer: Answer) -> list[str]:
     return re.findall("<d:href>([^<]*)</d:href>", answer.body.decode())
 
 
-@pytest.mark.xfail(reason="there are no locks yet")
 def test_windows(site: Site, alice: User, place: str) -> None:
     answers = replay("windows", site, alice, place)
     base = f"/dav/files/alice/{quoted(place)}"
@@ -59,7 +58,6 @@ def test_windows(site: Site, alice: User, place: str) -> None:
     assert list((site.files_of("alice") / place).iterdir()) == []
 
 
-@pytest.mark.xfail(reason="there are no locks yet")
 def test_macos(site: Site, alice: User, place: str) -> None:
     answers = replay("macos", site, alice, place)
     base = f"/dav/files/alice/{quoted(place)}"

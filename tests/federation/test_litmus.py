@@ -1,4 +1,4 @@
-"""litmus, against a real server: a user's own files, and a share as its Receiving Server sees it."""
+"""litmus, against real servers: a user's own files, a share as its Receiving Server sees it, and as its recipient does."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from tests.federation.peer import SimulatedPeer
 from tests.federation.site import PASSWORD, Site, User
+from tests.federation.wire import wait_until
 from tests.litmus import LITMUS, SUITES, Outcome, assert_complete, read_litmus, run_litmus
 
 needs_litmus = pytest.mark.skipif(LITMUS is None, reason="litmus (a Debian package) is not installed")
@@ -25,6 +26,16 @@ def test_a_share_as_the_other_server_sees_it(site: Site, alice: User, peer: Simu
     webdav = peer.shares[0]["protocol"]["webdav"]
     assert "must-exchange-token" not in webdav.get("requirements", ())
     assert_complete(run_litmus(f"{webdav['uri']}/", webdav["sharedSecret"], "none", folder=tmp_path))
+
+
+@needs_litmus
+def test_a_received_share_as_its_recipient_sees_it(bob: User, erin: User, place: str, tmp_path: Path) -> None:
+    """Through our own client to the other server, which gives tokens of one second."""
+    erin.make_folder(place)
+    share = erin.share(place, bob.address, ("read", "write"))
+    path = wait_until(lambda: bob.received(share["provider_id"])) and bob.answer("accept", share["provider_id"])["path"]
+    assert_complete(run_litmus(f"{bob.site.origin}/dav/files/bob/{path}/", "bob", PASSWORD, folder=tmp_path))
+    assert {one.name for one in (erin.site.files_of("erin") / place).iterdir()} == {"litmus"}
 
 
 # ---------------------------------------------------------------- what it says is read

@@ -11,7 +11,7 @@ from tests.federation.peer import SimulatedPeer
 from tests.federation.receivers import Seen
 from tests.federation.site import Site, User
 from tests.federation.wire import Answer
-from tests.recorded import Recorded, basic, recorded
+from tests.recorded import Recorded, basic, recorded, recorded_with
 
 ROOT = "/dav/ocm/"
 NAME = "shared ä"
@@ -39,9 +39,12 @@ class Given:
 
     def replay(self, folder: str, auth: str = "") -> Iterator[tuple[Recorded, Answer]]:
         """Each recorded request of a receiver with its answer."""
-        values = {"root": ROOT, "uri": self.uri, "origin": self.site.origin, "basic": basic(f"{self.secret}:")}
-        for request in recorded(f"receivers/{folder}", auth=auth or values["basic"], **values):
-            yield request, self.site.ask(request.method, request.target, request.headers, request.body)
+        legacy = basic(f"{self.secret}:")
+        values = {"root": ROOT, "uri": self.uri, "origin": self.site.origin, "basic": legacy, "auth": auth or legacy}
+        for request in recorded_with(f"receivers/{folder}", values):
+            answer = self.site.ask(request.method, request.target, request.headers, request.body)
+            values["lock"] = answer.headers.get("lock-token", values.get("lock", "")).strip("<>")
+            yield request, answer
 
     def ask(self, method: str, path: str, auth: str, headers: dict[str, str] | None = None) -> Answer:
         return self.site.ask(method, path, [("authorization", auth), *(headers or {}).items()])
@@ -128,6 +131,18 @@ def test_a_folder_at_cernbox_ocis_and_opencloud(give: Callable[..., Given], rece
     assert children(receivers.gowebdav_children(answers["02-propfind-children"].body)) == CHILDREN
     assert all(one.etag for one in receivers.gowebdav(answers["02-propfind-children"].body))
     assert answers["03-get"].body == b"plain"
+
+
+@pytest.mark.parametrize("receiver", ["ocis", "opencloud"])
+def test_locks_of_ocis_and_opencloud_whose_bodies_are_no_xml(give: Callable[..., Given], receiver: str) -> None:
+    given = give()
+    answers = {request.name: answer for request, answer in given.replay(receiver, f"Bearer {given.secret}")}
+    assert statuses({name: answer for name, answer in answers.items() if name >= "10"}) == {
+        "lock": 200, "put-locked-by-others": 423, "lock-refresh": 200, "lock-discovery": 207, "unlock": 204,
+    }  # fmt: skip
+    token = answers["10-lock"].headers["lock-token"].strip("<>")
+    assert token.encode() in answers["13-lock-discovery"].body
+    assert (given.disk / "sub" / "plain file.txt").read_bytes() == b"plain"
 
 
 def test_cernbox_comes_to_the_advertised_path_with_basic_and_no_id(give: Callable[..., Given]) -> None:

@@ -1,6 +1,7 @@
 """JWK Sets: what peers publish, what we publish, and what none of us may."""
 
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -230,3 +231,19 @@ def test_what_is_published_is_named_by_kid_and_thumbprint() -> None:
     key = PRIVATE["ed25519"].public_key()
     keys = parsed(build_jwk(key, kid="a#1", algorithm="ed25519"))
     assert keys.published == {PublishedKey("a#1", thumbprint(key))}
+
+
+# ---------------------------------------------------------------- the list of defects
+def test_the_list_of_defects_is_true(project_root: Path) -> None:
+    rows = re.findall(
+        r"^\| .+? \| ([a-z]\S+)(?:: (\w+))? \| (.*?) ?\|$", (VECTORS / "bad/README.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(rows) > 55
+    for place, test, code in rows:
+        if test:
+            source = (project_root / place).read_text("utf-8")
+            assert f"def {test}(" in source, test
+            assert code in source
+        else:
+            first, _, _ = (VECTORS / "bad" / place).read_bytes().partition(b"\n")
+            assert first.decode() == f"# expected: {code}", place

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from opencloudmesh.protocol.errors import PeerRefused
-from opencloudmesh.services.ports import Entry, OpenFile, Quota, Storage
+from opencloudmesh.services.ports import Entry, OpenFile, Quota, RemoteTree
 from opencloudmesh.services.records import IncomingShare, User
 from opencloudmesh.services.resource_access.closing import closing
+from opencloudmesh.webdav.memory import MemoryTreeStates
 from tests.services.home import Home
 from tests.services.world import MemoryStorage, SimulatedServer
 
@@ -16,6 +17,7 @@ class SimulatedRemote:
 
     def __init__(self) -> None:
         self.storage = MemoryStorage({"a.txt": b"alpha", "sub": None, "sub/b.txt": b"beta"})
+        self.states = MemoryTreeStates()
         self.urls: list[str] = []
         self.sent: list[str] = []
         self.refuses: set[str] = set()
@@ -24,10 +26,11 @@ class SimulatedRemote:
         """Faults of single shares, by the last name of their URL."""
         self.authorize: Callable[[bool], Awaitable[str]]
 
-    def __call__(self, root_url: str, authorize: Callable[[bool], Awaitable[str]]) -> Storage:
+    def __call__(self, root_url: str, authorize: Callable[[bool], Awaitable[str]]) -> RemoteTree:
         self.urls.append(root_url)
         self.authorize = authorize
-        return _Authorized(self, root_url.rpartition("/")[2])
+        share = root_url.rpartition("/")[2]
+        return RemoteTree(_Authorized(self, share), *self.states.of(share, "us"))
 
     async def ask(self, share: str) -> MemoryStorage:
         for renew in (False, True):

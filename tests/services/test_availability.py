@@ -58,7 +58,7 @@ class Watch:
     async def use(self, share: IncomingShare, path: str = "") -> str:
         """What a user's request at a share comes to: "" or the reason code."""
         try:
-            await (await self.received.open(await self.home.incoming(share.id))).entry(path)
+            await (await self.received.open(await self.home.incoming(share.id))).storage.entry(path)
         except OCMError as error:
             return ("known " if isinstance(error, PeerDown) else "") + error.code
         return ""
@@ -71,7 +71,7 @@ def watching(home: Home, remote: SimulatedRemote, network: SimulatedNetwork) -> 
         seen=SeenRoots(home.database),
         peers=home.peers,
         code_flow=home.code_flow,
-        remote_storage_for=remote,
+        remote_tree_for=remote,
         clock=home.time,
         origin_of=network.origin_of,
     )

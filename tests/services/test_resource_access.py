@@ -8,6 +8,7 @@ import pytest
 
 from opencloudmesh.protocol.errors import (
     AccessDenied,
+    Changed,
     Conflict,
     InvalidInput,
     NotFound,
@@ -18,7 +19,7 @@ from opencloudmesh.protocol.errors import (
 )
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.availability import Marks, SeenRoots
-from opencloudmesh.services.ports import DavTree, Entry, OpenFile, Storage
+from opencloudmesh.services.ports import DavTree, Entry, Name, OpenFile, PropertyChange, Storage, WantedLock
 from opencloudmesh.services.records import IncomingShare, OutgoingShare, Secret, User
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
 from opencloudmesh.services.resource_access.closing import closing
@@ -263,7 +264,7 @@ def received(home: Home, remote: SimulatedRemote, network: SimulatedNetwork) -> 
         seen=SeenRoots(home.database),
         peers=home.peers,
         code_flow=home.code_flow,
-        remote_storage_for=remote,
+        remote_tree_for=remote,
         clock=home.time,
         origin_of=network.origin_of,
     )
@@ -276,7 +277,7 @@ async def test_the_plan_is_carried_out_and_remembered(
     share = await got(home, away, alice, protocol=webdav("must-exchange-token"))
     away.network.asked.clear()
     for _ in range(4):
-        tree = await received.open(share)
+        tree = (await received.open(share)).storage
         assert (await tree.entry("a.txt")).size == 5
         assert await content(await tree.open("a.txt")) == b"alpha"
     assert set(remote.urls) == {"https://away.example/dav/ocm/p1"}
@@ -290,7 +291,7 @@ async def test_a_demanded_exchange_has_no_way_round(
 ) -> None:
     share = await got(home, away, alice, protocol=webdav("must-exchange-token"))
     away.route("POST", "/ocm/token", lambda _: answer(400, {"error": "invalid_grant"}))
-    tree = await received.open(share)
+    tree = (await received.open(share)).storage
     for _ in range(2):
         await refused(tree.entry("a.txt"), "token-refused", PeerRefused)
     assert remote.sent == []
@@ -303,15 +304,15 @@ async def test_an_exchange_that_is_only_on_offer_is_tried_now_and_then(
     share = await got(home, away, alice, protocol=webdav())
     away.route("POST", "/ocm/token", lambda _: answer(400, {"error": "invalid_grant"}))
     for _ in range(3):
-        await (await received.open(share)).entry("a.txt")
+        await (await received.open(share)).storage.entry("a.txt")
     assert remote.sent == ["Bearer s3cr3t"] * 3
     assert len(away.got("/ocm/token")) == 1
     remote.refuses = {"Bearer s3cr3t"}
     away.route("POST", "/ocm/token", away._token)
-    await (await received.open(share)).entry("a.txt")
+    await (await received.open(share)).storage.entry("a.txt")
     assert remote.sent[-2:] == ["Bearer s3cr3t", "Bearer token-1"], "where the secret does not open, at once"
     time.advance(61)
-    await (await received.open(share)).entry("a.txt")
+    await (await received.open(share)).storage.entry("a.txt")
     assert remote.sent[-1] == "Bearer token-1"
 
 
@@ -319,7 +320,7 @@ async def test_where_the_token_endpoint_cannot_be_reached_the_secret_is_tried(
     home: Home, away: SimulatedServer, alice: User, received: ReceivedShares, remote: SimulatedRemote, network: SimulatedNetwork
 ) -> None:
     share = await got(home, away, alice, protocol=webdav())
-    tree = await received.open(share)
+    tree = (await received.open(share)).storage
     network.down.add(away.host)
     await tree.entry("a.txt")
     network.down.clear()
@@ -331,7 +332,7 @@ async def test_a_token_that_is_refused_is_renewed_once(
     home: Home, away: SimulatedServer, alice: User, received: ReceivedShares, remote: SimulatedRemote
 ) -> None:
     share = await got(home, away, alice, protocol=webdav("must-exchange-token"))
-    trees = [await received.open(share) for _ in range(3)]
+    trees = [(await received.open(share)).storage for _ in range(3)]
     for tree in trees:
         await tree.entry("")
     remote.refuses = {"Bearer token-1"}
@@ -346,14 +347,14 @@ async def test_a_token_endpoint_that_moved_is_found(
     home: Home, away: SimulatedServer, alice: User, received: ReceivedShares, remote: SimulatedRemote
 ) -> None:
     share = await got(home, away, alice, protocol=webdav("must-exchange-token"))
-    tree = await received.open(share)
+    tree = (await received.open(share)).storage
     away.route("POST", "/ocm/token", lambda _: answer(404))
     await refused(tree.entry(""), "token-refused", PeerRefused)
     away.discovery["tokenEndPoint"] = "https://away.example/new/token"
     away.route("POST", "/new/token", away._token)
     await tree.entry("")
     assert remote.sent == ["Bearer token-1"]
-    await (await received.open(share)).entry("")
+    await (await received.open(share)).storage.entry("")
     assert len(away.got("/new/token")) == 1
 
 
@@ -364,9 +365,9 @@ async def test_without_an_exchange_on_offer_the_secret_goes(
     away.discovery["capabilities"] = []
     del away.discovery["tokenEndPoint"]
     absolute = webdav(uri="https://files.away.example/x/y")
-    await (await received.open(await got(home, away, alice, protocol=absolute))).entry("")
+    await (await received.open(await got(home, away, alice, protocol=absolute))).storage.entry("")
     legacy = {"name": "webdav", "options": {"sharedSecret": "0ld"}}
-    await (await received.open(await got(home, away, alice, provider_id="p2", protocol=legacy))).entry("")
+    await (await received.open(await got(home, away, alice, provider_id="p2", protocol=legacy))).storage.entry("")
     assert remote.urls == ["https://files.away.example/x/y", "https://away.example/dav/ocm/"]
     assert remote.sent == ["Bearer s3cr3t", basic("0ld")]
 
@@ -387,7 +388,7 @@ async def test_what_is_remembered_is_bounded(
 ) -> None:
     monkeypatch.setattr("opencloudmesh.services.resource_access.received._MAX_PLANS", 2)
     for number in range(4):
-        await (await received.open(await got(home, away, alice, provider_id=f"q{number}"))).entry("")
+        await (await received.open(await got(home, away, alice, provider_id=f"q{number}"))).storage.entry("")
     assert len(received._plans) == 2
 
 
@@ -428,7 +429,7 @@ async def test_whatever_fails_marks_the_share_and_whatever_works_clears_it(
     home: Home, away: SimulatedServer, alice: User, received: ReceivedShares, remote: SimulatedRemote, act: str, fault: OCMError
 ) -> None:
     share = await got(home, away, alice)
-    tree = await received.open(share)
+    tree = (await received.open(share)).storage
     remote.storage.fault = fault
     with pytest.raises(type(fault)):
         await ACTS[act](tree)
@@ -444,7 +445,7 @@ async def test_breaking_off_in_the_middle_marks_too(
     home: Home, away: SimulatedServer, alice: User, received: ReceivedShares, remote: SimulatedRemote, act: str
 ) -> None:
     share = await got(home, away, alice)
-    tree = await received.open(share)
+    tree = (await received.open(share)).storage
     remote.storage.fault_amid = DOWN
     with pytest.raises(PeerUnreachable):
         await ACTS[act](tree)
@@ -457,7 +458,7 @@ async def test_since_is_the_first_time(
     home: Home, away: SimulatedServer, alice: User, received: ReceivedShares, remote: SimulatedRemote, time: SimulatedTime
 ) -> None:
     share = await got(home, away, alice)
-    trees = [await received.open(share) for _ in range(2)]
+    trees = [(await received.open(share)).storage for _ in range(2)]
     remote.storage.fault = DOWN
     for tree in (*trees, *trees):
         time.advance(5)
@@ -487,7 +488,7 @@ async def test_what_the_server_does_not_have_is_no_outage(
     home: Home, away: SimulatedServer, alice: User, received: ReceivedShares, remote: SimulatedRemote
 ) -> None:
     share = await got(home, away, alice)
-    tree = await received.open(share)
+    tree = (await received.open(share)).storage
     for fault in (NotFound("No."), AccessDenied("No."), Conflict("No.")):
         remote.storage.fault = fault
         with pytest.raises(type(fault)):
@@ -504,7 +505,7 @@ async def test_the_fault_of_a_source_is_not_the_targets(
 
     share = await got(home, away, alice)
     with pytest.raises(PeerUnreachable):
-        await (await received.open(share)).write("n.txt", broken(), size=8)
+        await (await received.open(share)).storage.write("n.txt", broken(), size=8)
     assert (await home.incoming(share.id)).unavailable_since is None
 
 
@@ -512,7 +513,7 @@ async def test_what_cannot_be_noted_does_not_hide_the_answer(
     home: Home, away: SimulatedServer, alice: User, received: ReceivedShares, remote: SimulatedRemote
 ) -> None:
     share = await got(home, away, alice)
-    tree = await received.open(share)
+    tree = (await received.open(share)).storage
     await tree.entry("")
     await home.deliveries.stop()
     await home.database.aclose()
@@ -720,6 +721,110 @@ async def test_between_trees_bytes_go_through_this_server(
     assert "notes" not in own.nodes
     assert all(file.is_closed for file in (*remote.storage.files, *own.files))
     assert remote.storage.open_lists == own.open_lists == 0
+
+
+NAME = Name("urn:x", "colour")
+RED = '<colour xmlns="urn:x">red</colour>'
+
+
+async def test_dead_properties_and_times_go_along_from_tree_to_tree(
+    home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
+) -> None:
+    await mounted(home, away, carol, "photos")
+    tree = await of_carol(trees)
+    for path in ("notes", "notes/a.txt", "b.txt"):
+        await tree.properties.change(path, [PropertyChange(NAME, RED)])
+    home.homes(carol).modified["notes"] = 7.0
+    there = "Shared with me/photos"
+    await tree.storage.copy("b.txt", f"{there}/b.txt")
+    await tree.properties.copy("b.txt", f"{there}/b.txt", deep=True)
+    await tree.storage.move("notes", f"{there}/notes")
+    await tree.properties.move("notes", f"{there}/notes")
+    assert remote.storage.modified["notes"] == 7.0
+    tree = await of_carol(trees)
+    for path in ("notes", "notes/a.txt", "b.txt"):
+        assert await tree.properties.of(f"{there}/{path}") == {NAME: RED}
+    assert await tree.properties.of("b.txt") == {NAME: RED}
+    assert await tree.properties.around("") == {"b.txt": {NAME: RED}}, "what was moved away is forgotten here"
+    assert set(await tree.properties.around(there)) == {f"{there}/notes", f"{there}/b.txt"}
+    await tree.storage.move(f"{there}/b.txt", "c.txt")
+    await tree.properties.move(f"{there}/b.txt", "c.txt")
+    assert await tree.properties.of("c.txt") == {NAME: RED}
+    assert set(await tree.properties.around(there)) == {f"{there}/notes"}
+    await tree.properties.move(f"{there}/notes", f"{there}/other")
+    await tree.properties.copy(f"{there}/other", f"{there}/third", deep=False)
+    assert set(await tree.properties.around(there)) == {f"{there}/other", f"{there}/third"}
+    await tree.properties.forget(f"{there}/other")
+    assert await tree.properties.of(f"{there}/other") == await tree.properties.around("Shared with me") == {}
+
+
+async def test_locks_of_a_share_are_kept_where_it_is(
+    home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
+) -> None:
+    await mounted(home, away, carol, "photos")
+    await mounted(home, away, carol, "films", protocol=webdav(uri="p2"))
+    locks = (await of_carol(trees)).locks
+    here = "Shared with me/photos"
+    theirs, _ = await locks.take(WantedLock(f"{here}/sub", True, True, "", 60.0))
+    own, _ = await locks.take(WantedLock("notes", True, False, "", 60.0))
+    assert (theirs.path, own.path) == (f"{here}/sub", "notes")
+    locks = (await of_carol(trees)).locks
+    locks.submit([theirs.token, own.token])
+    paths = [f"{here}/sub/b.txt", "notes", "Shared with me/films/x", "Shared with me/nothing"]
+    assert {lock.path for lock in await locks.covering(paths)} == {f"{here}/sub", "notes"}
+    assert [lock.path for lock in await locks.within(here)] == [f"{here}/sub"]
+    assert [lock.path for lock in await locks.around(here)] == [f"{here}/sub"]
+    assert [lock.path for lock in await locks.around("")] == ["notes"]
+    assert list(await locks.around("Shared with me")) == []
+    assert (await locks.refresh(f"{here}/sub", theirs.token, 90.0)).path == f"{here}/sub"
+    await locks.release(f"{here}/sub", theirs.token)
+    assert await locks.within(here) == []
+    again, _ = await locks.take(WantedLock(f"{here}/sub", True, True, "", 60.0))
+    await locks.forget(f"{here}/sub")
+    assert await locks.within(here) == []
+    assert again.token != theirs.token
+
+
+async def test_a_folder_appears_in_the_other_tree_in_one_step(
+    home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
+) -> None:
+    await mounted(home, away, carol, "photos")
+    storage, own = (await of_carol(trees)).storage, home.homes(carol)
+    before = dict(remote.storage.nodes)
+    own.fault_amid = InvalidInput("The disk is broken.")
+    for replace in (False, True):
+        target = "Shared with me/photos/" + ("sub" if replace else "new")
+        with pytest.raises(InvalidInput):
+            await storage.move("notes", target, replace=replace)
+        assert remote.storage.nodes == before, "what stood there stands there, and nothing half-made"
+        assert "notes/a.txt" in own.nodes
+    own.fault_amid = None
+    await storage.move("notes", "Shared with me/photos/sub", replace=True)
+    assert {name for name in remote.storage.nodes if name} == {"a.txt", "sub", "sub/a.txt"}
+    with pytest.raises(Conflict):
+        await storage.copy("b.txt", "Shared with me/photos/a.txt")
+    await storage.copy("b.txt", "Shared with me/photos/a.txt", replace=True)
+    assert remote.storage.nodes["a.txt"] == b"beta"
+    await storage.copy("b.txt", "Shared with me/photos/sub", replace=True)
+    assert set(remote.storage.nodes) == {"", "a.txt", "sub"}
+
+
+async def test_what_was_changed_while_it_was_moved_away_stays(
+    home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mounted(home, away, carol, "photos")
+    storage, own = (await of_carol(trees)).storage, home.homes(carol)
+    write = remote.storage.write
+
+    async def while_somebody_writes(path: str, *args: object, **more: object) -> object:
+        written = await write(path, *args, **more)  # type: ignore[arg-type]
+        own.nodes["b.txt"] = b"changed meanwhile"
+        return written
+
+    monkeypatch.setattr(remote.storage, "write", while_somebody_writes)
+    with pytest.raises(Changed):
+        await storage.move("b.txt", "Shared with me/photos/b.txt")
+    assert (own.nodes["b.txt"], remote.storage.nodes["b.txt"]) == (b"changed meanwhile", b"beta")
 
 
 async def test_a_move_that_fails_half_way_loses_nothing(

@@ -370,6 +370,8 @@ class MemoryStorage:
             await self.remove(target)
         for name in names:
             self.nodes[target + name[len(source) :]] = self.nodes[name]
+            if name in self.modified:
+                self.modified[target + name[len(source) :]] = self.modified[name]
 
     async def move(self, source: str, target: str, *, replace: bool = False) -> None:
         await self.copy(source, target, replace=replace)

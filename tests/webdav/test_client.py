@@ -17,6 +17,7 @@ from opencloudmesh.protocol.errors import (
     AccessDenied,
     Conflict,
     InvalidInput,
+    Locked,
     NotFound,
     OCMError,
     PeerRefused,
@@ -26,6 +27,7 @@ from opencloudmesh.protocol.errors import (
 from opencloudmesh.services.ports import Entry, HttpAnswer
 from opencloudmesh.services.resource_access.subtree import Subtree
 from opencloudmesh.webdav.client import SMALL, RemoteStorage
+from opencloudmesh.webdav.client_requests import Requests
 
 LOOPBACK = RoutePolicy.parse("test", hosts=["127.0.0.1"], networks=["127.0.0.0/8"], plain_http=True)
 ODD_NAMES = ["ä ö.txt", "a\\b", "%2e%2e", "...", "new\nline", "q\"'<&>;", "a#b?c", "e\u0301", "\udcff\udcfe", "x" * 255, "~"]
@@ -35,6 +37,10 @@ BIG = os.urandom(3 << 20)
 async def chunks_of(*pieces: bytes) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
+
+
+def remote_at(http: Any, root_url: str, authorize: Any) -> RemoteStorage:
+    return RemoteStorage(Requests(http, root_url, authorize))
 
 
 async def read(storage: RemoteStorage, path: str) -> bytes:
@@ -86,7 +92,7 @@ def wallet(site: Any) -> Wallet:
 
 @pytest.fixture
 def remote(site: Any, serve: Callable[[Any], str], http: GuardedHttpClient, wallet: Wallet) -> RemoteStorage:
-    return RemoteStorage(http, f"{serve(site.app)}/dav/ocm/t/", wallet.authorize)
+    return remote_at(http, f"{serve(site.app)}/dav/ocm/t/", wallet.authorize)
 
 
 async def test_entries_are_the_same_on_both_sides(
@@ -102,7 +108,7 @@ async def test_entries_are_the_same_on_both_sides(
     for path, entry in here.items():
         assert await remote.entry(path) == entry
         assert await read(remote, path) == path[2:].encode("utf-8", "surrogateescape")
-    for tree in (remote, RemoteStorage(http, remote._root_url.rstrip("/"), wallet.authorize)):
+    for tree in (remote, remote_at(http, remote._requests.root_url.rstrip("/"), wallet.authorize)):
         assert (await tree.entry("")).is_folder
         assert (await tree.entry("d")).is_folder
         assert await names(tree) == {"d"}
@@ -261,7 +267,7 @@ async def test_one_connection_serves_request_after_request(
         return open_socket(info)
 
     client = GuardedHttpClient([LOOPBACK], new_socket=counting)
-    remote = RemoteStorage(client, f"{serve(site.app)}/dav/ocm/t/", wallet.authorize)
+    remote = remote_at(client, f"{serve(site.app)}/dav/ocm/t/", wallet.authorize)
     try:
         for number in range(5):
             await remote.make_folder(f"d{number}")
@@ -286,7 +292,7 @@ async def test_a_share_of_one_file(make_site: Any, root: Path, serve: Callable[[
     wallet = Wallet([site.token])
     origin = serve(site.app)
     for slash in ("", "/"):
-        remote = RemoteStorage(http, f"{origin}/dav/ocm/one{slash}", wallet.authorize)
+        remote = remote_at(http, f"{origin}/dav/ocm/one{slash}", wallet.authorize)
         entry = await remote.entry("")
         assert (entry.path, entry.is_folder, entry.size) == ("", False, len(BIG))
         assert await read(remote, "") == BIG
@@ -364,7 +370,7 @@ def lying(
     *answers: tuple[int, Mapping[str, str], list[bytes]], fault: OCMError | None = None
 ) -> tuple[RemoteStorage, SimulatedPeer]:
     peer = SimulatedPeer(list(answers), fault=fault)
-    return RemoteStorage(peer, "https://peer.example/dav/r%20oot/", authorize), peer
+    return remote_at(peer, "https://peer.example/dav/r%20oot/", authorize), peer
 
 
 def response(href: str, *properties: str, folder: bool = False) -> str:
@@ -428,7 +434,7 @@ async def test_only_direct_children_are_taken() -> None:
 async def test_a_folder_whose_own_name_is_written_differently(form: str) -> None:
     """The names below it are what the server says, byte for byte."""
     peer = SimulatedPeer([multistatus(response(form, folder=True), response(f"{form.rstrip('/')}/e%CC%81"))])
-    remote = RemoteStorage(peer, "https://peer.example/dav/%C3%A9", authorize)
+    remote = remote_at(peer, "https://peer.example/dav/%C3%A9", authorize)
     assert await names(remote) == {"e\u0301"}
 
 
@@ -479,15 +485,15 @@ async def test_invalid_listings_are_refused(answer: tuple[int, Mapping[str, str]
 
 
 async def test_endless_listings_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opencloudmesh.webdav.client.MAX_LISTING", 10_000)
+    monkeypatch.setattr("opencloudmesh.webdav.client_requests.MAX_LISTING", 10_000)
     remote, _ = lying(multistatus(SELF, *(response(f"/dav/r%20oot/{number}") for number in range(1000))))
     with pytest.raises(PeerRefused):
         await names(remote)
 
 
 async def test_answers_that_drip_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opencloudmesh.webdav.client.PACE_SECONDS", 0.0)
-    monkeypatch.setattr("opencloudmesh.webdav.client._BYTES_PER_SECOND", 1e12)
+    monkeypatch.setattr("opencloudmesh.webdav.client_requests.PACE_SECONDS", 0.0)
+    monkeypatch.setattr("opencloudmesh.webdav.client_requests._BYTES_PER_SECOND", 1e12)
     for work in (lambda remote: names(remote), lambda remote: remote.entry("")):
         remote, _ = lying((207, {}, [bytes([one]) for one in b"<multistatus xmlns='DAV:'>" + b" " * 1000]))
         with pytest.raises(PeerUnreachable) as caught:
@@ -512,7 +518,7 @@ async def test_what_follows_an_entry_is_not_waited_for() -> None:
         (405, Conflict, "exists"),
         (409, Conflict, "parent-missing"),
         (412, Conflict, "exists"),
-        (423, Conflict, "conflict"),
+        (423, Locked, "locked"),
         (429, PeerRefused, "http-429"),
         (500, PeerRefused, "http-500"),
         (502, PeerRefused, "http-502"),

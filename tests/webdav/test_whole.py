@@ -99,6 +99,16 @@ def test_lockinfo() -> None:
     assert parse_lockinfo(bare) == LockInfo(False)
 
 
+@pytest.mark.parametrize("start", [b"", b"\n ", b'<?xml version="1.0" encoding="utf-8"?>\n'])
+def test_a_lockinfo_without_namespaces_is_read_as_far_as_it_goes(start: bytes) -> None:
+    body = start + b"<D:lockinfo><D:lockscope><D:%s/></D:lockscope><d:locktoken></D:lockinfo>"
+    assert parse_lockinfo(body % b"exclusive") == LockInfo(True)
+    assert parse_lockinfo(body % b"shared") == LockInfo(False)
+    for other in (body % b"other", body.replace(b"<D:lockinfo>", b'<D:lockinfo xmlns:D="DAV:">') % b"exclusive"):
+        with pytest.raises(XmlFault):
+            parse_lockinfo(other)
+
+
 @pytest.mark.parametrize(
     "inner",
     [

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import cached_property
+from pathlib import Path
 
 from opencloudmesh import __version__
 from opencloudmesh.adapters.database import open_database
@@ -17,15 +18,15 @@ from opencloudmesh.adapters.keys import CavageKey, KeyFolder, KeyRing, load_cava
 from opencloudmesh.adapters.metrics import MAX_PEERS, ServerMetrics
 from opencloudmesh.adapters.passwords import Argon2Hasher
 from opencloudmesh.adapters.routes import RoutePolicy
-from opencloudmesh.adapters.storage.local import LocalStorage
+from opencloudmesh.adapters.storage.homes import Homes, prepare_home
 from opencloudmesh.config import Settings
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.services.exchanges import Exchanges
 from opencloudmesh.services.measures import NO_MEASURES, Measures
-from opencloudmesh.services.ports import Database, HttpClient, Storage
+from opencloudmesh.services.ports import Database, HttpClient, RemoteTree, Storage
 from opencloudmesh.services.records import User
 from opencloudmesh.services.resource_access.received import Authorize
-from opencloudmesh.webdav.client import RemoteStorage
+from opencloudmesh.webdav.client import remote_tree
 
 
 def new_token() -> str:
@@ -51,7 +52,6 @@ class Outside:
         self.own_host = host_of_url(settings.origin)
         self._stack = stack
         self._exclusive = exclusive
-        self._storages: dict[int, LocalStorage] = {}
 
     @cached_property
     def database(self) -> Database:
@@ -111,13 +111,19 @@ class Outside:
         ]
 
     def storage_for(self, user: User) -> Storage:
-        found = self._storages.get(user.id)
-        if found is None:
-            found = self._storages[user.id] = LocalStorage(self.settings.data_dir / "files" / str(user.id))
-        return found
+        return self.homes(user)
 
-    def _remote_storage_for(self, root_url: str, authorize: Authorize) -> Storage:
-        return RemoteStorage(self.http, root_url, authorize)
+    @cached_property
+    def homes(self) -> Homes:
+        storage = self.settings.storage
+        return Homes(self.settings.data_dir / "files", quota=storage.quota, durable=storage.fsync)
+
+    def prepare_home(self, home: Path) -> str:
+        """Make a folder outside of the data directory fit to hold a user's files; raises `InvalidInput` (home-invalid)."""
+        return prepare_home(home, apart_from=(self.settings.data_dir, self.settings.keys_dir))
+
+    def _remote_tree_for(self, root_url: str, authorize: Authorize) -> RemoteTree:
+        return remote_tree(self.http, root_url, authorize)
 
     @cached_property
     def exchanges(self) -> Exchanges:

@@ -1,7 +1,8 @@
 """From a folder with its configuration to a running server, or to the parts that an operator's command needs."""
 
+import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ class Server:
     settings: Settings
     app: ASGIApp
     accounts: Accounts
+    check_self: Callable[[], Awaitable[None]]
+    """Looks at the server through its public address, and says in one line of the log what is wrong; to be run beside serving."""
 
 
 @asynccontextmanager
@@ -40,7 +43,9 @@ async def open_server(settings: Settings, make: type[Wiring] = Wiring) -> AsyncI
     """Wire a server and let it work until the context ends; embed `app` where you like."""
     async with AsyncExitStack() as stack:
         wiring = make(settings, stack)
-        server = Server(settings, wiring.app, wiring.accounts)  # what contradicts itself shows before anything is sent
+        server = Server(
+            settings, wiring.app, wiring.accounts, wiring.start_check().run
+        )  # what contradicts itself shows before anything is sent
         await wiring.start()
         yield server
 
@@ -70,4 +75,21 @@ async def run(folder: Path) -> None:
             connections_per_address=settings.limits.connections_per_address,
             uncounted=settings.limits.trusted_proxies,
         )
-        await serve(server.app, host=settings.listen_host, port=settings.listen_port, limits=ServerLimits(connection=limits))
+        ready = asyncio.Event()
+        checking = asyncio.create_task(_check_when(ready, server.check_self), name="self-check")
+        try:
+            await serve(
+                server.app,
+                host=settings.listen_host,
+                port=settings.listen_port,
+                limits=ServerLimits(connection=limits),
+                ready=ready,
+            )
+        finally:
+            checking.cancel()
+            await asyncio.gather(checking, return_exceptions=True)
+
+
+async def _check_when(ready: asyncio.Event, check: Callable[[], Awaitable[None]]) -> None:
+    await ready.wait()
+    await check()

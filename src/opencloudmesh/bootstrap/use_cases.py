@@ -219,7 +219,7 @@ class UseCases(Outside):
             seen=SeenRoots(self.database),
             peers=self.peers,
             code_flow=self.code_flow,
-            remote_storage_for=self._remote_storage_for,
+            remote_tree_for=self._remote_tree_for,
             clock=self.clock,
             origin_of=self.http.origin_of,
             stale_seconds=self.settings.availability.stale_seconds,

@@ -9,9 +9,12 @@ from typing import Any
 
 import structlog
 
+from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
 from opencloudmesh.adapters.keys import KeyUnusable, load_metrics_token
 from opencloudmesh.adapters.metrics import watch_event_loop
+from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.tokens import JwtIssuer
+from opencloudmesh.bootstrap.outside import new_token
 from opencloudmesh.bootstrap.use_cases import UseCases
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
 from opencloudmesh.protocol.jwks import KeySet, parse_key_set
@@ -33,6 +36,8 @@ from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.contacts import Contacts
 from opencloudmesh.services.delivery import Deliveries
+from opencloudmesh.services.doctor import Instruments
+from opencloudmesh.services.doctor.at_start import StartCheck
 from opencloudmesh.services.doctor.self_check import SELF_CHECK, SELF_CHECK_BYTES, SelfCheck
 from opencloudmesh.services.exchanges import Exchanges
 from opencloudmesh.services.invite_flow import InviteFlow
@@ -168,6 +173,18 @@ class Wiring(UseCases):
 
     def _own_key_set(self) -> KeySet:
         return parse_key_set(json.dumps(self.signer.public_jwks()).encode())
+
+    def start_check(self) -> StartCheck:
+        """A look at this server through its public address, for when it serves."""
+        http = GuardedHttpClient(self.routes, limits=TimeLimits(connect=4.0, fetch_idle=8.0))
+        self._stack.push_async_callback(http.aclose)
+        return StartCheck(
+            instruments=Instruments(http, SocketProbe(self.routes), self.clock, new_token),
+            origin=self.settings.origin,
+            discovery=lambda: build_discovery(self.offer),
+            signer=self.signer,
+            issuer=JwtIssuer(self.signer, self.settings.origin),
+        )
 
     async def _is_ready(self) -> bool:
         return await self.database.read(lambda tx: True)

@@ -8,6 +8,7 @@ from typing import Any
 from opencloudmesh.cli.faults import UsageFault
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([kmgt]?)(i?)b?", re.ASCII)
 _SPAN = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,6})([mhdw])", re.ASCII)
 
@@ -38,6 +39,17 @@ def parse_moment(text: str | None, now: float) -> float | None:
     except (ValueError, OverflowError, OSError):
         hint = "Give a span such as 30m, 1h or 2d, or a time such as 2030-12-31T14:00."
         raise UsageFault(f'"{text}" is no span and no time.', code="time-invalid", hint=hint) from None
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that `500MB`, `20 GB`, `1.5TiB` or a plain number mean; `none` is 0."""
+    found = _SIZE.fullmatch(text.strip().lower())
+    if text.strip().lower() == "none":
+        return 0
+    size = int(float(found[1]) * (1024 if found[3] else 1000) ** " kmgt".index(found[2] or " ")) if found else 0
+    if not 0 < size < 1 << 60:
+        raise UsageFault(f'"{text}" is no size.', code="size-invalid", hint="Give a size such as 500MB or 20GB, or none.")
+    return size
 
 
 def _end_of(text: str) -> float:

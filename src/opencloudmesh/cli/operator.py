@@ -1,4 +1,4 @@
-"""What the operator of a server does: `ocm init`, `ocm serve`, `ocm user add|list|disable|enable|admin|password`."""
+"""What the operator of a server does: `ocm init`, `ocm serve`, `ocm user add|list|disable|enable|admin|quota|password`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.beside import parts_of
-from opencloudmesh.cli.formats import format_time
+from opencloudmesh.cli.formats import format_time, parse_size
 from opencloudmesh.cli.session import PasswordFile
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 
@@ -24,7 +24,7 @@ def register(app: App, group: Group) -> None:
     users = App(name="user", help="The accounts of a server.", group=group, default_parameter=PARAMETERS)
     users.command(add)
     users.command(list_users, name="list")
-    for command in (disable, enable, admin, password):
+    for command in (disable, enable, admin, quota, password):
         users.command(command)
     app.command(users)
 
@@ -80,6 +80,8 @@ async def add(
     display_name: str = "",
     email: str = "",
     admin: bool = False,
+    quota: str | None = None,
+    home: Path | None = None,
     password_file: PasswordFile = None,
     folder: Folder = HERE,
     output: Output = Output(),
@@ -96,12 +98,18 @@ async def add(
         An e-mail address, told to whom the user invites and whose invites the user accepts.
     admin
         Make it an administrator: one who may also see and change what concerns the whole server.
+    quota
+        How much the files may take, such as 500MB or 20GB; none for no limit. Else that of the configuration.
+    home
+        A folder outside of the server's, that holds the user's files. What others change there is seen.
     """
     from opencloudmesh.cli.passwords import read_password
 
+    limit = None if quota is None else parse_size(quota)
     secret = read_password(f"Password for {name}", file=password_file, repeat=True)
     async with parts_of(folder) as wiring:
-        user = await wiring.accounts.add_user(name, secret, display_name, admin=admin, email=email)
+        place = wiring.prepare_home(home) if home is not None else ""
+        user = await wiring.accounts.add_user(name, secret, display_name, admin=admin, email=email, quota=limit, home=place)
     output.terminal().show(_describe(user), f"Added the user {user.name}.")
 
 
@@ -154,6 +162,22 @@ async def admin(name: str, /, *, revoke: bool = False, folder: Folder = HERE, ou
     output.terminal().show({"name": name, "admin": not revoke}, f"{name} {what}.")
 
 
+async def quota(name: str, size: str, /, *, folder: Folder = HERE, output: Output = Output()) -> None:
+    """Set how much the files of an account may take, from the next request on.
+
+    Parameters
+    ----------
+    name
+        The login name.
+    size
+        Such as 500MB or 20GB; `none` for no limit, `default` for that of the configuration.
+    """
+    limit = None if size == "default" else parse_size(size)
+    async with parts_of(folder) as wiring:
+        await wiring.accounts.set_quota(name, limit)
+    output.terminal().show({"name": name, "quota": limit}, f"Set the quota of {name}: {size}.")
+
+
 async def password(name: str, /, *, password_file: PasswordFile = None, folder: Folder = HERE, output: Output = Output()) -> None:
     """Set a new password for an account.
 
@@ -185,5 +209,7 @@ def _describe(user: "User") -> dict[str, object]:
         "display_name": user.display_name,
         "disabled": user.disabled,
         "admin": user.admin,
+        "quota": user.quota,
+        "home": user.home,
         "created_at": user.created_at,
     }

@@ -12,7 +12,7 @@ from opencloudmesh.cli.faults import NotLoggedIn, ServerRefused
 from opencloudmesh.cli.session_file import StoredSession, load_session
 from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCMError, PeerRefused, StorageFull
 from opencloudmesh.services.ports import Entry, OpenFile, Storage
-from opencloudmesh.webdav.client import RemoteStorage
+from opencloudmesh.webdav.client import remote_tree
 
 _UNAVAILABLE = 'If it is below "Shared with me", the sender\'s server may be down: try again later. See: ocm inbox'
 
@@ -23,7 +23,7 @@ async def own_files() -> AsyncIterator["OwnFiles"]:
     session = load_session()
     async with open_http(session.server) as http:
         root_url = f"{session.server}/dav/files/{quote(session.user, safe='')}/"
-        yield OwnFiles(RemoteStorage(http, root_url, _Authorize(session)))
+        yield OwnFiles(remote_tree(http, root_url, _Authorize(session)).storage)
 
 
 class _Authorize:

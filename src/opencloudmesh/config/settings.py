@@ -74,6 +74,16 @@ class ExchangeLogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """The users' files."""
+
+    quota: int = _setting(0, "Bytes that the files of a user may take who has no quota of his own; 0: no limit.", least=0)
+    fsync: bool = _setting(
+        True, "Answer a write when it is on the disk. Without that a power failure may lose what was written last."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class TokenSettings:
     """Access tokens of the Code Flow."""
 
@@ -229,6 +239,7 @@ class Settings:
     delivery: DeliverySettings = DeliverySettings()
     availability: AvailabilitySettings = AvailabilitySettings()
     exchange_log: ExchangeLogSettings = ExchangeLogSettings()
+    storage: StorageSettings = StorageSettings()
     tokens: TokenSettings = TokenSettings()
     sessions: SessionSettings = SessionSettings()
     signatures: SignatureSettings = SignatureSettings()

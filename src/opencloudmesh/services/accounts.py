@@ -65,9 +65,20 @@ class Accounts:
 
     # ------------------------------------------------------------ the operator's side
     async def add_user(
-        self, name: str, password: Secret, display_name: str = "", *, admin: bool = False, email: str = ""
+        self,
+        name: str,
+        password: Secret,
+        display_name: str = "",
+        *,
+        admin: bool = False,
+        email: str = "",
+        quota: int | None = None,
+        home: str = "",
     ) -> User:
-        """Create an account; raises `InvalidInput` for a bad name, password or e-mail address, `Conflict` (user-exists)."""
+        """Create an account, with a `home` that is prepared already.
+
+        Raises `InvalidInput` for a bad name, password or e-mail address, `Conflict` (user-exists) when taken.
+        """
         if not _NAME.match(name):
             raise InvalidInput(
                 "A user name is 1 to 64 letters, digits and . _ @ + = -, and starts with a letter or digit.",
@@ -84,12 +95,14 @@ class Accounts:
         now = self._clock()
 
         def work(tx: Transaction) -> User:
-            user = tx.users.add(name, shown, password_hash, now)
+            user = tx.users.add(name, shown, password_hash, now, home)
             if admin:
                 tx.users.set_admin(user.id, True)
+            if quota is not None:
+                tx.users.set_quota(user.id, quota)
             if email:
                 tx.users.set_email(user.id, email)
-            return replace(user, admin=admin, email=email)
+            return replace(user, admin=admin, email=email, quota=quota)
 
         return await self._db.write(work)
 
@@ -122,6 +135,10 @@ class Accounts:
     async def set_admin(self, name: str, admin: bool) -> None:
         """Make an administrator of an account, or no longer, from the next request on; raises `NotFound`."""
         await self._change(name, lambda tx, user: tx.users.set_admin(user.id, admin))
+
+    async def set_quota(self, name: str, quota: int | None) -> None:
+        """Give a user a quota in bytes, 0 for none, None for that of the configuration; raises `NotFound`."""
+        await self._change(name, lambda tx, user: tx.users.set_quota(user.id, quota))
 
     async def _change(self, name: str, work: Callable[[Transaction, User], None]) -> None:
         def found(tx: Transaction) -> None:

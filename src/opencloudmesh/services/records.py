@@ -53,6 +53,10 @@ class User:
     disabled: bool
     created_at: float
     admin: bool = False
+    quota: int | None = None
+    """In bytes; 0 is none, and None that of the configuration."""
+    home: str = ""
+    """The folder with the user's files, where that is none of the data directory."""
     email: str = ""
 
 

@@ -13,6 +13,7 @@ from opencloudmesh.protocol.errors import (
     PeerFault,
     PeerRefused,
     PeerUnreachable,
+    StorageFull,
     TemporarilyUnavailable,
     Unauthorized,
 )
@@ -99,6 +100,8 @@ def answer_of(error: OCMError) -> Answer:
     precondition, hrefs = "", tuple[str, ...]()
     if isinstance(error, Unauthorized):
         headers += _CHALLENGES
+    if isinstance(error, StorageFull):  # RFC 4331 section 6
+        precondition = "quota-not-exceeded" if error.code == "quota-exceeded" else "sufficient-disk-space"
     if isinstance(error, DavRefusal):
         headers += error.headers
         precondition, hrefs = error.precondition, error.hrefs

@@ -9,9 +9,11 @@ from typing import Final
 
 from opencloudmesh.protocol.errors import (
     AccessDenied,
+    Changed,
     Conflict,
     ForbiddenByPeer,
     InvalidInput,
+    Locked,
     MissingAtPeer,
     OCMError,
     PeerRefused,
@@ -87,9 +89,14 @@ def _number(text: str) -> int:
 
 
 def check_changed(responses: Sequence[DavResponse]) -> None:
-    """A PROPPATCH's multistatus; raises `AccessDenied` when the property was not set."""
+    """A PROPPATCH's multistatus; raises `AccessDenied`, `StorageFull` or `Locked` when a property was not set."""
     for response in responses:
-        if response.refused or not 200 <= response.status < 300:
+        status = response.refused or response.status
+        if status == 507:
+            raise StorageFull("The other server has no room for this property.", code="properties-full")
+        if status == 423:
+            raise Locked("It is locked at its owner's server.")
+        if not 200 <= status < 300:
             raise AccessDenied("The other server does not let this property be set.", code="property-refused")
 
 
@@ -115,9 +122,13 @@ def http_refusal(status: int, headers: Mapping[str, str], body: bytes, *, makes:
             return MissingAtPeer(sentence, code=code, peer_status=status, by_application=said)
         case 409 if makes:
             return Conflict("The other server has no folder that this could stand in.", code=code or "parent-missing")
+        case 412 if code == Changed.code:
+            return Changed("What is at the other server is not in the state that is expected.")
+        case 423:
+            return Locked("It is locked at its owner's server.", code=code)
         case 405 | 412:
             return Conflict("There is something of this name already, or it is a folder.", code=code or "exists")
-        case 409 | 423:
+        case 409:
             return Conflict("The other server has it in a state that does not allow this.", code=code)
         case 507:
             return StorageFull("The owner's storage at the other server is full.", code=code)
@@ -125,8 +136,3 @@ def http_refusal(status: int, headers: Mapping[str, str], body: bytes, *, makes:
     wait = float(retry_after) if _NUMBER.fullmatch(retry_after) else None
     why = f"{sentence_told} ({told})" if told else ""
     return PeerRefused(f"The other server answered {status}.", code=f"http-{status}", status=status, retry_after=wait, said=why)
-
-
-def said_of(response: DavResponse) -> OCMError:
-    """The error for one response of a multistatus that is no success."""
-    return http_refusal(response.status, {"content-type": "application/xml"}, b"<response/>", makes=False)

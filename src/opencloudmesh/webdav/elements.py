@@ -194,9 +194,14 @@ def _names(parent: Element) -> tuple[Name, ...]:
     return tuple(child.name for child in parent.children)
 
 
-def build_propfind(names: Sequence[Name]) -> bytes:
+def build_propfind(names: Iterable[Name]) -> bytes:
     """A propfind that asks for these properties."""
     return _document("propfind", "<d:prop>" + "".join(tag(name) for name in names) + "</d:prop>")
+
+
+def build_allprop(include: Iterable[Name] = ()) -> bytes:
+    """A propfind that asks for all properties that a server likes to give, and these."""
+    return _document("propfind", "<d:allprop/><d:include>" + "".join(tag(name) for name in include) + "</d:include>")
 
 
 # ---------------------------------------------------------------- propertyupdate (RFC 4918 14.19)
@@ -227,9 +232,19 @@ def parse_propertyupdate(body: bytes) -> tuple[PropertyUpdate, ...]:
     return tuple(changes)
 
 
-def build_propertyupdate(name: Name, value: str) -> bytes:
-    """A propertyupdate that sets one property."""
-    return _document("propertyupdate", f"<d:set><d:prop>{tag(name, escape(value))}</d:prop></d:set>")
+def build_propertyupdate(changes: Iterable[tuple[Name, str | None]]) -> bytes:
+    """A propertyupdate that sets whole elements, or removes properties (None), in this order."""
+    parts = (
+        f"<d:remove><d:prop>{tag(name)}</d:prop></d:remove>" if element is None else f"<d:set><d:prop>{element}</d:prop></d:set>"
+        for name, element in changes
+    )
+    return _document("propertyupdate", "".join(parts))
+
+
+def build_lockinfo(*, exclusive: bool, owner: str) -> bytes:
+    """A lockinfo (RFC 4918 14.11); `owner` is a whole element, or ""."""
+    scope = "exclusive" if exclusive else "shared"
+    return _document("lockinfo", f"<d:lockscope><d:{scope}/></d:lockscope><d:locktype><d:write/></d:locktype>{owner}")
 
 
 # ---------------------------------------------------------------- lockinfo (RFC 4918 14.11)
@@ -241,8 +256,18 @@ class LockInfo:
     owner: str = ""
 
 
+_UNDECLARED: Final = re.compile(
+    rb"\s*(?:<\?xml[^>]{0,100}\?>\s*)?<[Dd]:lockinfo\s*>.{0,1000}?<[Dd]:(exclusive|shared)\b", re.DOTALL
+)
+
+
 def parse_lockinfo(body: bytes) -> LockInfo:
-    """Read a lockinfo; raises `XmlFault` for what is none, or asks for another kind of lock than there is."""
+    """Read a lockinfo; raises `XmlFault` for what is none, or asks for another kind of lock than there is.
+
+    That of oCIS and OpenCloud is no XML, for its prefixes are not declared: only the scope is read.
+    """
+    if undeclared := _UNDECLARED.match(body):
+        return LockInfo(undeclared[1] == b"exclusive")
     root = _read_root(body, "lockinfo", whole_depth=2)
     scope, kind, owner = root.child("lockscope"), root.child("locktype"), root.child("owner")
     scopes = {child.name for child in scope.children} if scope else set()
@@ -344,6 +369,10 @@ def parse_error(body: bytes) -> tuple[str, str]:
 
 
 # ---------------------------------------------------------------- multistatus, read
+_PROPERTY_DEPTH: Final = 5
+"""multistatus, response, propstat, prop, and the property itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class DavResponse:
     """What a peer says of one resource: the properties that it has."""
@@ -356,10 +385,10 @@ class DavResponse:
 
 
 class MultistatusReader:
-    """Reads a peer's multistatus piece by piece."""
+    """Reads a peer's multistatus piece by piece; `whole` keeps the XML of each property."""
 
-    def __init__(self) -> None:
-        self._reader = XmlReader(emit_depth=2)
+    def __init__(self, *, whole: bool = False) -> None:
+        self._reader = XmlReader(emit_depth=2, whole_depth=_PROPERTY_DEPTH if whole else 0)
 
     def feed(self, data: bytes) -> list[DavResponse]:
         """The responses that are complete now; raises `XmlFault`."""

@@ -63,6 +63,8 @@ users = Table(
     Column("disabled", Boolean, nullable=False),
     _time("created_at"),
     Column("admin", Boolean, nullable=False, server_default=false()),
+    Column("quota", BigInteger),
+    Column("home", Text, nullable=False, server_default=""),
     Column("email", Text, nullable=False, server_default=""),
     UniqueConstraint("name"),
 )

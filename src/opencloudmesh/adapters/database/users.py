@@ -18,6 +18,8 @@ _COLUMNS = (
     users.c.disabled,
     users.c.created_at,
     users.c.admin,
+    users.c.quota,
+    users.c.home,
     users.c.email,
 )
 _SELECT = select(*_COLUMNS)
@@ -26,17 +28,18 @@ _BY_ID = Statement(_SELECT.where(users.c.id == bindparam("which")))
 _ALL = Statement(_SELECT.order_by(users.c.id))
 _ADD = Statement(
     insert(users).on_conflict_do_nothing().returning(users.c.id),
-    columns=["name", "display_name", "password_hash", "disabled", "created_at", "admin"],
+    columns=["name", "display_name", "password_hash", "disabled", "created_at", "admin", "home"],
 )
 _UPDATE = update(users).where(users.c.id == bindparam("which"))
 _SET_PASSWORD = Statement(_UPDATE, columns=["password_hash"])
 _SET_DISABLED = Statement(_UPDATE, columns=["disabled"])
 _SET_ADMIN = Statement(_UPDATE, columns=["admin"])
+_SET_QUOTA = Statement(_UPDATE, columns=["quota"])
 _SET_EMAIL = Statement(_UPDATE, columns=["email"])
 
 
 def _user(row: Row) -> User:
-    return User(row[0], row[1], row[2], row[3], bool(row[4]), row[5], bool(row[6]), row[7])
+    return User(row[0], row[1], row[2], row[3], bool(row[4]), row[5], bool(row[6]), *row[7:])
 
 
 class Users:
@@ -45,14 +48,21 @@ class Users:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, name: str, display_name: str, password_hash: str, at: float) -> User:
+    def add(self, name: str, display_name: str, password_hash: str, at: float, home: str = "") -> User:
         """Insert; raises `Conflict` (code user-exists) when the name is taken."""
         row = self._connection.row(
-            _ADD, name=name, display_name=display_name, password_hash=password_hash, disabled=False, created_at=at, admin=False
+            _ADD,
+            name=name,
+            display_name=display_name,
+            password_hash=password_hash,
+            disabled=False,
+            created_at=at,
+            admin=False,
+            home=home,
         )
         if row is None:
             raise Conflict(f"There is a user named {name} already.", code="user-exists")
-        return User(row[0], name, display_name, password_hash, False, at, False)
+        return User(row[0], name, display_name, password_hash, False, at, False, None, home)
 
     def by_name(self, name: str) -> User | None:
         """The account with this login name."""
@@ -79,6 +89,10 @@ class Users:
     def set_admin(self, user_id: int, admin: bool) -> None:
         """Make an administrator of an account, or no longer."""
         self._connection.change(_SET_ADMIN, which=user_id, admin=admin)
+
+    def set_quota(self, user_id: int, quota: int | None) -> None:
+        """Give a quota of the user's own, or take it away."""
+        self._connection.change(_SET_QUOTA, which=user_id, quota=quota)
 
     def set_email(self, user_id: int, email: str) -> None:
         """Replace the e-mail address."""

@@ -17,28 +17,30 @@ _FICLONE: Final = 0x40049409
 _NO_RANGE_COPY: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF})
 
 
-def copy_children(from_folder: int, to_folder: int) -> list[bytes]:
-    """Copy the files of one folder, durable, and make its subfolders, whose names are given back."""
+def copy_children(from_folder: int, to_folder: int, *, durable: bool = True) -> list[bytes]:
+    """Copy the files of one folder, and make its subfolders, whose names are given back."""
     folders = []
     with os.scandir(from_folder) as found:
         for child in found:
             name = os.fsencode(child.name)
             if child.is_dir(follow_symlinks=False) and name.lower() != STAGING:
-                os.mkdir(name, 0o700, dir_fd=to_folder)
+                os.mkdir(name, 0o700 | child.stat(follow_symlinks=False).st_mode & 0o777, dir_fd=to_folder)
                 folders.append(name)
             elif child.is_file(follow_symlinks=False):
-                _copy_child(name, from_folder, to_folder)
+                _copy_child(name, from_folder, to_folder, durable)
     return folders
 
 
-def _copy_child(name: bytes, from_folder: int, to_folder: int) -> None:
+def _copy_child(name: bytes, from_folder: int, to_folder: int, durable: bool) -> None:
     source = os.open(name, _READ, dir_fd=from_folder)
     try:
-        target = os.open(name, _CREATE, 0o600, dir_fd=to_folder)
+        mode = 0o600 | os.fstat(source).st_mode & 0o777
+        target = os.open(name, _CREATE, mode, dir_fd=to_folder)
         try:
             copy_bytes(source, target)
             tag_file(target, modified_ns=os.fstat(source).st_mtime_ns)
-            os.fsync(target)
+            if durable:
+                os.fsync(target)
         finally:
             os.close(target)
     finally:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCMError, StorageFull
+from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCMError, StorageFull, TemporarilyUnavailable
 
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 _OUTSIDE = frozenset({errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG, errno.EILSEQ, errno.ENXIO})
@@ -17,6 +17,11 @@ _EXISTS = frozenset({errno.EEXIST, errno.ENOTEMPTY})
 def path_refused(why: str) -> AccessDenied:
     """The one refusal of every path that could leave the tree."""
     return AccessDenied(f"This path is refused: {why}.", code="path-refused")
+
+
+def storage_missing() -> TemporarilyUnavailable:
+    """The root itself is not there: nothing can be said of what is in it, least of all that there is nothing."""
+    return TemporarilyUnavailable("The folder of these files is not there now.", code="storage-missing", retry_after=60)
 
 
 def parent_missing() -> Conflict:

@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 from opencloudmesh.adapters.storage.copying import BLOCK
 from opencloudmesh.adapters.storage.faults import local_faults
@@ -59,8 +60,16 @@ class LocalFile:
 class LocalStorage:
     """`ports.Storage` over the folder `root`, which is made if it is missing."""
 
-    def __init__(self, root: Path, *, openat2: bool | None = None) -> None:
+    def __init__(self, root: Path, *, openat2: bool | None = None, limit: int | None = None) -> None:
         self._tree = LocalTree(root, openat2=openat2)
+        self._limit = limit
+
+    @classmethod
+    def over(cls, tree: LocalTree, *, limit: int | None) -> Self:
+        """The same over a tree that is open; `limit` in bytes is the quota."""
+        storage = cls.__new__(cls)
+        storage._tree, storage._limit = tree, limit
+        return storage
 
     async def entry(self, path: str) -> Entry:
         """What stands at a path."""
@@ -103,26 +112,48 @@ class LocalStorage:
         if size is not None and size <= BLOCK:
             pieces = await _whole(chunks, size)
             return await in_thread(self._write_whole, path, pieces, modified_at, expected)
-        staged = await in_thread_or(StagedFile.close, self._begin, path, expected)
+        staged = await in_thread_or(self._give_up, self._begin, path, expected, size)
         try:
-            await _fill(staged, chunks, size)
+            await _fill(staged, chunks, size, self._more if size is None else None)
             return await in_thread(self._tree.commit, staged, path, modified_at, expected)
         finally:
-            await in_thread(staged.close)
+            await in_thread(self._give_up, staged)
 
-    def _begin(self, path: str, expected: str | None) -> StagedFile:
-        self._tree.check_target(path, expected)
-        return self._tree.stage()
+    def _begin(self, path: str, expected: str | None, size: int | None) -> StagedFile:
+        """Begin to write; the quota is held against what is known of the size, less what will be replaced."""
+        replaced = self._tree.check_target(path, expected)
+        reserved = max(0, (size or 0) - replaced)
+        self._tree.usage.reserve(reserved, self._limit)
+        try:
+            staged = self._tree.stage()
+        except BaseException:
+            self._tree.usage.settle(reserved, 0)
+            raise
+        staged.reserved, staged.spare = reserved, replaced if size is None else 0
+        return staged
+
+    def _more(self, staged: StagedFile, size: int) -> None:
+        """So much more is written than was known of."""
+        spared = min(size, staged.spare)
+        staged.spare -= spared
+        self._tree.usage.reserve(size - spared, self._limit)
+        staged.reserved += size - spared
+
+    def _give_up(self, staged: StagedFile) -> None:
+        """What is committed has been counted already."""
+        self._tree.usage.settle(staged.reserved, 0)
+        staged.reserved = 0
+        staged.close()
 
     def _write_whole(
         self, path: str, pieces: Sequence[bytes], modified_at: float | None, expected: str | None
     ) -> tuple[Entry, bool]:
-        staged = self._begin(path, expected)
+        staged = self._begin(path, expected, sum(map(len, pieces)))
         try:
             _write(staged, pieces)
             return self._tree.commit(staged, path, modified_at, expected)
         finally:
-            staged.close()
+            self._give_up(staged)
 
     async def make_folder(self, path: str) -> None:
         """Make one folder."""
@@ -134,7 +165,7 @@ class LocalStorage:
 
     async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
         """Copy, in one step."""
-        await in_thread(self._tree.copy, source, target, replace=replace, children=children)
+        await in_thread(self._tree.copy, source, target, replace=replace, children=children, limit=self._limit)
 
     async def move(self, source: str, target: str, *, replace: bool = False) -> None:
         """Move, in one step."""
@@ -146,7 +177,11 @@ class LocalStorage:
 
     async def quota(self) -> Quota | None:
         """What is used of the tree, and what is left."""
-        return None
+        return await in_thread(self._quota)
+
+    def _quota(self) -> Quota:
+        with local_faults():
+            return self._tree.usage.quota(self._limit)
 
 
 def _size_mismatch() -> InvalidInput:
@@ -165,11 +200,13 @@ async def _whole(chunks: AsyncIterator[bytes], size: int) -> list[bytes]:
     return pieces
 
 
-async def _fill(staged: StagedFile, chunks: AsyncIterator[bytes], size: int | None) -> None:
+async def _fill(
+    staged: StagedFile, chunks: AsyncIterator[bytes], size: int | None, more: Callable[[StagedFile, int], None] | None
+) -> None:
     """Write what comes in, a block while the next one is received."""
     received = waiting = 0
     pieces: list[bytes] = []
-    writing = _Writing(staged)
+    writing = _Writing(staged, more)
     try:
         async for chunk in chunks:
             pieces.append(chunk)
@@ -190,14 +227,15 @@ async def _fill(staged: StagedFile, chunks: AsyncIterator[bytes], size: int | No
 class _Writing:
     """At most one block is on its way to the disk."""
 
-    def __init__(self, staged: StagedFile) -> None:
+    def __init__(self, staged: StagedFile, more: Callable[[StagedFile, int], None] | None) -> None:
         self._staged = staged
+        self._more = more
         self._task: asyncio.Task[None] | None = None
 
     async def go_on(self, pieces: list[bytes]) -> None:
         """Begin to write these when those before are written; raises what went wrong with those."""
         await self.end()
-        self._task = asyncio.create_task(in_thread(_write, self._staged, pieces))
+        self._task = asyncio.create_task(in_thread(_write, self._staged, pieces, self._more))
 
     async def end(self) -> None:
         """Wait until all is written."""
@@ -206,6 +244,8 @@ class _Writing:
             await task
 
 
-def _write(staged: StagedFile, pieces: Sequence[bytes]) -> None:
+def _write(staged: StagedFile, pieces: Sequence[bytes], more: Callable[[StagedFile, int], None] | None = None) -> None:
+    if more is not None:
+        more(staged, sum(map(len, pieces)))
     with local_faults():
         staged.write(pieces)

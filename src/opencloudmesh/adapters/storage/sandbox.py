@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from opencloudmesh.adapters.storage.faults import path_refused
+from opencloudmesh.adapters.storage.faults import path_refused, storage_missing
 
 STAGING: Final = b".ocm-staging"
 """The hidden folder of unfinished files; no path may name it, no listing shows it, at any depth."""
@@ -114,19 +114,33 @@ def _walk(root: int, parts: tuple[bytes, ...]) -> int:
 class Sandbox:
     """Opens folders of one tree; `parts` come from `raw_parts`, or from a listing of this very tree."""
 
-    def __init__(self, root: Path, *, openat2: bool | None = None) -> None:
+    def __init__(self, root: Path, *, openat2: bool | None = None, is_home: bool = False) -> None:
         self._root = root
+        self._is_home = is_home
         self._openat2 = kernel_has_openat2() if openat2 is None else openat2
 
     def open_folder(self, parts: tuple[bytes, ...]) -> int:
-        """A new descriptor of a folder; raises `OSError`."""
-        root = os.open(self._root, _FOLDER)
+        """A new descriptor of a folder; raises `OSError`, `TemporarilyUnavailable` (storage-missing)."""
+        root = self._open_root()
         if not parts:
             return root
         try:
             return _openat2(root, b"/".join(parts)) if self._openat2 else _walk(root, parts)
         finally:
             os.close(root)
+
+    def _open_root(self) -> int:
+        try:
+            root = os.open(self._root, _FOLDER)
+        except (FileNotFoundError, NotADirectoryError):
+            raise storage_missing() from None
+        if self._is_home:
+            try:
+                os.stat(STAGING, dir_fd=root, follow_symlinks=False)
+            except OSError:
+                os.close(root)
+                raise storage_missing() from None
+        return root
 
     @contextmanager
     def folder(self, parts: tuple[bytes, ...]) -> Iterator[int]:

@@ -26,8 +26,10 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def sync_folder(folder: int) -> None:
+def sync_folder(folder: int, *, durable: bool = True) -> None:
     """Make the names in a folder durable; some file systems cannot, and need not."""
+    if not durable:
+        return
     with suppress(OSError):
         os.fsync(folder)
 
@@ -54,6 +56,8 @@ class StagedFile:
     name: bytes
     file: int
     size: int = 0
+    reserved: int = 0
+    spare: int = 0
     _begun: int = 0
 
     def write(self, pieces: Sequence[bytes]) -> None:
@@ -159,12 +163,12 @@ def _sweep_one(folder: int, name: bytes, now: float) -> None:
         os.unlink(name, dir_fd=folder)
 
 
-def remove_tree(folder: int, name: bytes) -> None:
-    """Delete one staged thing with all it holds, links as links.
+def remove_tree(folder: int, name: bytes) -> int:
+    """Delete one staged thing with all it holds, links as links; returns the sizes of its files.
 
     Subfolders are first renamed up into the staging folder: no recursion, so no depth is too deep.
     """
-    waiting = [name]
+    waiting, size = [name], 0
     while waiting:
         name = waiting.pop()
         try:
@@ -173,18 +177,28 @@ def remove_tree(folder: int, name: bytes) -> None:
             continue
         except OSError:
             with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=folder)
+                size += _unlink(folder, name)
             continue
         try:
-            waiting += _empty(folder, here)
+            lifted, freed = _empty(folder, here)
+            waiting += lifted
+            size += freed
         finally:
             os.close(here)
         with suppress(FileNotFoundError):
             os.rmdir(name, dir_fd=folder)
+    return size
 
 
-def _empty(folder: int, here: int) -> list[bytes]:
-    lifted = []
+def _unlink(folder: int, name: bytes) -> int:
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    os.unlink(name, dir_fd=folder)
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+def _empty(folder: int, here: int) -> tuple[list[bytes], int]:
+    lifted: list[bytes] = []
+    size = 0
     with os.scandir(here) as found:
         names = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
     for name, is_folder in names:
@@ -193,5 +207,5 @@ def _empty(folder: int, here: int) -> list[bytes]:
                 lifted.append(new_name())
                 os.rename(name, lifted[-1], src_dir_fd=here, dst_dir_fd=folder)
             else:
-                os.unlink(name, dir_fd=here)
-    return lifted
+                size += _unlink(here, name)
+    return lifted, size

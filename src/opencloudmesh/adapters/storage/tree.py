@@ -39,7 +39,8 @@ from opencloudmesh.adapters.storage.folder_lock import locked
 from opencloudmesh.adapters.storage.renaming import exchange, is_folder_at, rename_new
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, raw_parts
 from opencloudmesh.adapters.storage.staging import StagedFile, Staging, new_name, remove_tree, sync_folder
-from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput
+from opencloudmesh.adapters.storage.usage import Usage, size_of_folder
+from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput, TemporarilyUnavailable
 from opencloudmesh.services.ports import ABSENT, Entry
 
 BATCH: Final = 256
@@ -112,12 +113,15 @@ class Scan:
 class LocalTree:
     """What `LocalStorage` does, blocking."""
 
-    def __init__(self, root: Path, *, openat2: bool | None = None) -> None:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._sandbox = Sandbox(root, openat2=openat2)
+    def __init__(self, root: Path, *, openat2: bool | None = None, durable: bool = True, is_home: bool = False) -> None:
+        if not is_home:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._durable, self._is_home = durable, is_home
+        self._sandbox = Sandbox(root, openat2=openat2, is_home=is_home)
+        self.usage = Usage(self._sandbox)
         self._staging = Staging(self._sandbox)
         self._swept = False
-        with suppress(OSError), self._sandbox.folder(()) as folder:
+        with suppress(OSError, TemporarilyUnavailable), self._sandbox.folder(()) as folder:
             learn_clock(folder)
 
     # ------------------------------------------------------------ reading
@@ -158,11 +162,12 @@ class LocalTree:
             return os.stat(parts[-1], dir_fd=folder, follow_symlinks=False) if parts else os.fstat(folder)
 
     # ------------------------------------------------------------ writing
-    def check_target(self, path: str, expected: str | None = None) -> None:
-        """Refuse early, before a body is read, what `commit` would refuse."""
+    def check_target(self, path: str, expected: str | None = None) -> int:
+        """Refuse early, before a body is read, what `commit` would refuse; returns the size of what is there."""
         with local_faults(), self._target(path) as (folder, name):
-            _file_or_nothing(folder, name)
+            size = _file_or_nothing(folder, name)
             _check_expected(folder, name, expected)
+            return size or 0
 
     def stage(self) -> StagedFile:
         """A new unfinished file."""
@@ -176,21 +181,25 @@ class LocalTree:
         """Put a staged file in its place; the flag says that nothing was there."""
         with local_faults(), self._changing(_not_root(path)[:-1]), self._target(path) as (folder, name):
             tag_file(staged.file, modified_ns=None if modified_at is None else _nanoseconds(modified_at))
-            os.fsync(staged.file)
+            if self._is_home:
+                _give_rights(staged.file, folder, name)
+            if self._durable:
+                os.fsync(staged.file)
             with locked(folder):
-                created = _file_or_nothing(folder, name)
+                replaced = _file_or_nothing(folder, name)
                 _check_expected(folder, name, expected)
                 os.rename(staged.name, name, src_dir_fd=staged.folder, dst_dir_fd=folder)
             entry = _entry(path, os.fstat(staged.file), attribute_of(staged.file))
+        self.usage.settle(0, entry.size - (replaced or 0))
         self._sync(path)
-        return entry, created
+        return entry, replaced is None
 
     def make_folder(self, path: str) -> None:
         """Make one folder; its parent must be there."""
         if not path:
             raise already_there()
         with local_faults(), self._changing(raw_parts(path)[:-1]), self._target(path) as (folder, name):
-            os.mkdir(name, 0o700, dir_fd=folder)
+            os.mkdir(name, 0o777 if self._is_home else 0o700, dir_fd=folder)
         self._sync(path)
 
     def remove(self, path: str, expected: str | None = None) -> None:
@@ -199,21 +208,31 @@ class LocalTree:
         with local_faults(), self._changing(parts[:-1]), self._sandbox.folder(parts[:-1]) as folder:
             found = _checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
             if stat.S_ISDIR(found.st_mode):
-                self._remove_folder(path, folder, parts[-1], expected)
+                self._remove_folder(folder, parts[-1], expected)
             else:
                 with locked(folder):
                     _check_expected(folder, parts[-1], expected)
                     os.unlink(parts[-1], dir_fd=folder)
+                self.usage.settle(0, -found.st_size)
         self._sync(path)
 
-    def _remove_folder(self, path: str, folder: int, name: bytes, expected: str | None = None) -> None:
+    def _remove_left(self, folder: int, name: bytes) -> None:
+        """What stood at the target of a move: a file, or a folder."""
+        if is_folder_at(folder, name):
+            self._remove_folder(folder, name)
+        else:
+            size = _size_at(folder, name)
+            os.unlink(name, dir_fd=folder)
+            self.usage.settle(0, -size)
+
+    def _remove_folder(self, folder: int, name: bytes, expected: str | None = None) -> None:
         staging, doomed = self._staging.open(), new_name()
         try:
             with locked(folder):
                 _check_expected(folder, name, expected)
                 os.rename(name, doomed, src_dir_fd=folder, dst_dir_fd=staging)
-            sync_folder(folder)
-            remove_tree(staging, doomed)
+            sync_folder(folder, durable=self._durable)
+            self.usage.settle(0, -remove_tree(staging, doomed))
         finally:
             os.close(staging)
 
@@ -246,28 +265,45 @@ class LocalTree:
         ):
             _checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
             with self._target(target) as (to_folder, name):
+                replaced = _size_at(to_folder, name) if replace else 0
                 is_folder_left = self._put(folder, parts[-1], to_folder, name, replace=replace)
-                sync_folder(to_folder)
+                sync_folder(to_folder, durable=self._durable)
                 if is_folder_left:
-                    self._remove_folder(source, folder, parts[-1])
+                    self._remove_left(folder, parts[-1])
+                else:
+                    self.usage.settle(0, -replaced)
         self._sync(target)
         self._sync(source)
 
-    def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
+    def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True, limit: int | None = None) -> None:
         """Copy a file, or a folder with all it holds; it appears at the target in one step."""
         parts, to_parts = raw_parts(source), _not_root(target)
         _not_into_itself(parts, to_parts)
         with local_faults(), self._changing(to_parts[:-1]):
-            is_folder = stat.S_ISDIR(_checked(self._stat(parts)).st_mode)
-            with self._target(target) as (folder, name):
-                if is_folder:
-                    with self._staging.new_folder() as (staging, staged):
-                        if children:
-                            self._copy_folder(parts, (STAGING, staged))
-                        self._put(staging, staged, folder, name, replace=replace)
-                else:
-                    self._copy_file(source, folder, name, replace=replace)
+            found = _checked(self._stat(parts))
+            is_folder = stat.S_ISDIR(found.st_mode)
+            size = found.st_size if not is_folder else size_of_folder(self._sandbox, parts) if children else 0
+            self.usage.reserve(size, limit)
+            change = 0
+            try:
+                with self._target(target) as (folder, name):
+                    if is_folder:
+                        change = size - self._copy_whole(parts if children else None, folder, name, replace=replace)
+                    else:
+                        change = size - self._copy_file(source, folder, name, replace=replace)
+            finally:
+                self.usage.settle(size, change)
         self._sync(target)
+
+    def _copy_whole(self, source: Parts | None, folder: int, name: bytes, *, replace: bool) -> int:
+        """Copy a folder, or make an empty one; returns the size of what it replaces."""
+        with self._staging.new_folder() as (staging, staged):
+            if source is not None:
+                self._copy_folder(source, (STAGING, staged))
+            replaced = _size_at(folder, name)
+            if self._put(staging, staged, folder, name, replace=replace):
+                return remove_tree(staging, staged)
+            return replaced
 
     def _put(self, from_folder: int, old: bytes, to_folder: int, new: bytes, *, replace: bool) -> bool:
         """Give a thing its place; True where `old` is now the name of something that had it before."""
@@ -282,16 +318,19 @@ class LocalTree:
             exchange(from_folder, old, to_folder, new)
             return True
 
-    def _copy_file(self, source: str, folder: int, name: bytes, *, replace: bool) -> None:
+    def _copy_file(self, source: str, folder: int, name: bytes, *, replace: bool) -> int:
         _, file = self.open(source)
         try:
             staged = self._staging.new_file()
             try:
                 copy_bytes(file, staged.file)
                 tag_file(staged.file, modified_ns=os.fstat(staged.file).st_mtime_ns)
-                os.fsync(staged.file)
+                if self._durable:
+                    os.fsync(staged.file)
+                replaced = _size_at(folder, name)
                 if self._put(staged.folder, staged.name, folder, name, replace=replace):
-                    remove_tree(staged.folder, staged.name)
+                    return remove_tree(staged.folder, staged.name)
+                return replaced
             finally:
                 staged.close()
         finally:
@@ -302,8 +341,8 @@ class LocalTree:
         while waiting:
             below = waiting.pop()
             with self._sandbox.folder(source + below) as from_folder, self._sandbox.folder(target + below) as to_folder:
-                waiting += [(*below, name) for name in copy_children(from_folder, to_folder)]
-                sync_folder(to_folder)
+                waiting += [(*below, name) for name in copy_children(from_folder, to_folder, durable=self._durable)]
+                sync_folder(to_folder, durable=self._durable)
 
     # ------------------------------------------------------------ the folders above
     @contextmanager
@@ -334,8 +373,41 @@ class LocalTree:
 
     def _sync(self, path: str) -> None:
         """Make the names in the folder above durable."""
+        if not self._durable:
+            return
         with suppress(OSError), self._sandbox.folder(raw_parts(path)[:-1]) as folder:
             sync_folder(folder)
+
+
+def _give_rights(file: int, folder: int, name: bytes) -> None:
+    """In a folder that is shared with other programs: the rights of what is replaced, or those of any new file there."""
+    try:
+        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode & 0o777
+    except FileNotFoundError:
+        mode = 0o666 & ~_UMASK
+    os.fchmod(file, mode | 0o600)
+    above = os.fstat(folder)
+    if above.st_mode & stat.S_ISGID:
+        with suppress(OSError):
+            os.fchown(file, -1, above.st_gid)
+
+
+def _umask() -> int:
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
+
+
+_UMASK: Final = _umask()
+
+
+def _size_at(folder: int, name: bytes) -> int:
+    """The size of a file; 0 for what is none."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def _entry_at(path: str, folder: int, name: bytes) -> Entry:
@@ -372,15 +444,15 @@ def _checked(found: os.stat_result) -> os.stat_result:
     return found
 
 
-def _file_or_nothing(folder: int, name: bytes) -> bool:
-    """True when nothing is there; raises when it is no file."""
+def _file_or_nothing(folder: int, name: bytes) -> int | None:
+    """The size of the file that is there, None when nothing is; raises when it is no file."""
     try:
         found = _checked(os.stat(name, dir_fd=folder, follow_symlinks=False))
     except FileNotFoundError:
-        return True
+        return None
     if stat.S_ISDIR(found.st_mode):
         raise is_a_folder()
-    return False
+    return found.st_size
 
 
 def _nanoseconds(at: float) -> int:

@@ -139,26 +139,7 @@ class OwnDoctor:
         return Seen(f"listens at {visit.listener}", facts, tuple(findings))
 
     async def _identity(self, visit: OwnVisit) -> Seen:
-        """Whether what is published is of this folder."""
-        assert visit.signer is not None  # noqa: S101 - needs key-files
-        findings: list[Finding] = []
-        published = visit.discovery.raw if visit.discovery else {}
-        expected = self._server.discovery()
-        names = {*published, *expected} - _AT_RUN_TIME
-        differing = sorted(name for name in names if published.get(name) != expected.get(name))
-        if "endPoint" in differing:
-            us = "Let the public address lead to this server, and restart the server if its configuration was changed."
-            sentence = f"{visit.origin}{WELL_KNOWN} is the document of another server: endPoint is not ours."
-            findings.append(fail("own-discovery-foreign", sentence, us=us))
-        elif differing:
-            us = "Restart the server, so that it reads the configuration again."
-            sentence = f"The document published is not that of the configuration: {', '.join(differing[:8])} differ."
-            findings.append(warn("own-discovery-outdated", sentence, us=us))
-        if visit.keys is None or visit.keys.get(visit.signer.keyid) is None:
-            us = "Let the public address lead to this server; if it does, restart it: its key was changed."
-            sentence = f"{visit.origin}{PATH} does not have the key of this folder ({visit.signer.keyid})."
-            findings.append(fail("own-key-missing", sentence, us=us))
-        return Seen("the document and the key of this folder" if not findings else findings[0].sentence, {}, tuple(findings))
+        return judge_identity(visit, self._server.discovery())
 
     async def _clock(self, visit: OwnVisit) -> Seen:
         seen = await look_at_clock(visit)
@@ -166,6 +147,28 @@ class OwnDoctor:
             return seen
         kept = note("clock-not-kept", "No time service keeps this machine's clock: it may drift, until signatures are refused.")
         return Seen(seen.summary, seen.facts, (*seen.findings, kept))
+
+
+def judge_identity(visit: OwnVisit, expected: Mapping[str, Any]) -> Seen:
+    """Whether what is published is of this server; `expected` is the document that it builds."""
+    assert visit.signer is not None  # noqa: S101 - needs key-files
+    findings: list[Finding] = []
+    published = visit.discovery.raw if visit.discovery else {}
+    names = {*published, *expected} - _AT_RUN_TIME
+    differing = sorted(name for name in names if published.get(name) != expected.get(name))
+    if "endPoint" in differing:
+        us = "Let the public address lead to this server, and restart the server if its configuration was changed."
+        sentence = f"{visit.origin}{WELL_KNOWN} is the document of another server: endPoint is not ours."
+        findings.append(fail("own-discovery-foreign", sentence, us=us))
+    elif differing:
+        us = "Restart the server, so that it reads the configuration again."
+        sentence = f"The document published is not that of the configuration: {', '.join(differing[:8])} differ."
+        findings.append(warn("own-discovery-outdated", sentence, us=us))
+    if visit.keys is None or visit.keys.get(visit.signer.keyid) is None:
+        us = "Let the public address lead to this server; if it does, restart it: its key was changed."
+        sentence = f"{visit.origin}{PATH} does not have the key of this folder ({visit.signer.keyid})."
+        findings.append(fail("own-key-missing", sentence, us=us))
+    return Seen("the document and the key of this folder" if not findings else findings[0].sentence, {}, tuple(findings))
 
 
 def _not_there(visit: OwnVisit, keys: Look) -> Finding | None:

@@ -27,7 +27,7 @@ from opencloudmesh.services.ports.peer_stores import (
     RuntimeSettingStore,
     SeenSignatureStore,
 )
-from opencloudmesh.services.ports.storage import ABSENT, DavTree, Entry, OpenFile, Quota, Storage, StorageFor
+from opencloudmesh.services.ports.storage import ABSENT, DavTree, Entry, OpenFile, Quota, RemoteTree, Storage, StorageFor
 from opencloudmesh.services.ports.stores import (
     AppPasswordStore,
     AvailabilityStore,
@@ -80,6 +80,7 @@ __all__ = [
     "Properties",
     "PropertyChange",
     "Quota",
+    "RemoteTree",
     "RuntimeSettingStore",
     "SeenSignatureStore",
     "SessionStore",

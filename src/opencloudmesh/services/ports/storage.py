@@ -100,6 +100,15 @@ class StorageFor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteTree:
+    """A tree on another server, for one request: its files, locks and dead properties."""
+
+    storage: Storage
+    locks: Locks
+    properties: DeadProperties
+
+
+@dataclass(frozen=True, slots=True)
 class DavTree:
     """What a WebDAV request may work on: a tree, its locks and dead properties, and the gate that every method passes first.
 

@@ -27,11 +27,11 @@ from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.availability import Marks, SeenRoots
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.peers import GONE, Peers
-from opencloudmesh.services.ports import Clock, Storage
+from opencloudmesh.services.ports import Clock, RemoteTree
 from opencloudmesh.services.records import IncomingShare, Secret
 from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
-from opencloudmesh.services.resource_access.watched import Watch, WatchedTree
+from opencloudmesh.services.resource_access.watched import Watch, WatchedLocks, WatchedProperties, WatchedTree
 
 _MAX_PLANS = 10_000
 _FRUITLESS_SECONDS = 60.0
@@ -43,10 +43,10 @@ T = TypeVar("T")
 Authorize = Callable[[bool], Awaitable[str]]
 
 
-class RemoteStorageFor(Protocol):
+class RemoteTreeFor(Protocol):
     """Makes the WebDAV client of one shared resource; `authorize(renew)` gives the Authorization header."""
 
-    def __call__(self, root_url: str, authorize: Authorize) -> Storage: ...
+    def __call__(self, root_url: str, authorize: Authorize) -> RemoteTree: ...
 
 
 class ReceivedShares:
@@ -59,7 +59,7 @@ class ReceivedShares:
         seen: SeenRoots,
         peers: Peers,
         code_flow: CodeFlow,
-        remote_storage_for: RemoteStorageFor,
+        remote_tree_for: RemoteTreeFor,
         clock: Clock,
         origin_of: Callable[[str], str],
         memory: TreeMemory | None = None,
@@ -69,7 +69,7 @@ class ReceivedShares:
         self.seen = seen
         self._peers = peers
         self._code_flow = code_flow
-        self._remote_storage_for = remote_storage_for
+        self._remote_tree_for = remote_tree_for
         self._clock = clock
         self._origin_of = origin_of
         self._memory = memory or TreeMemory(clock=clock)
@@ -80,7 +80,7 @@ class ReceivedShares:
         self._learning: dict[int, asyncio.Task[None]] = {}
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def open(self, share: IncomingShare) -> Storage:
+    async def open(self, share: IncomingShare) -> RemoteTree:
         """The shared resource as a tree.
 
         Raises `PeerDown` at once where it is known to be unavailable, `PeerUnreachable`, `PeerRefused`, `AccessDenied`
@@ -88,15 +88,20 @@ class ReceivedShares:
         """
         self.marks.check(share)
         watch = Watch(self.marks, share)
-        storage = await watch.asked(self._storage(share))
-        watched = WatchedTree(storage, watch, lambda root: self.seen.saw(share, root))
+        tree = await watch.asked(self._tree(share))
+        storage = WatchedTree(tree.storage, watch, lambda root: self.seen.saw(share, root))
+        memory = self._memory.of(share.id)
         stale = self._stale_seconds if self.marks.outage(share) is None else 0.0
-        return RememberingTree(watched, self._memory.of(share.id), self._behind, share_id=share.id, stale_seconds=stale)
+        return RemoteTree(
+            RememberingTree(storage, memory, self._behind, share_id=share.id, stale_seconds=stale),
+            WatchedLocks(tree.locks, watch, memory),
+            WatchedProperties(tree.properties, watch),
+        )
 
     async def look(self, share: IncomingShare) -> Finding | None:
         """Ask for the root of a share, whatever is known of it; None where the outcome says nothing of the share."""
         try:
-            root = await (await self._storage(share)).entry("")
+            root = await (await self._tree(share)).storage.entry("")
         except OCMError as error:
             return finding_of(error, at_root=True)
         self.seen.saw(share, root)
@@ -130,11 +135,11 @@ class ReceivedShares:
         await self._behind.aclose()
         await self.seen.aclose()
 
-    async def _storage(self, share: IncomingShare) -> Storage:
+    async def _tree(self, share: IncomingShare) -> RemoteTree:
         plan = await self._plan(share)
         if plan.needs_mfa:
             raise AccessDenied("This share asks for a second factor, which this server cannot ask for yet.", code="mfa-required")
-        return self._remote_storage_for(plan.url, self._authorize(share, plan))
+        return self._remote_tree_for(plan.url, self._authorize(share, plan))
 
     async def _plan(self, share: IncomingShare) -> AccessPlan:
         # (1) discover the server of the sender

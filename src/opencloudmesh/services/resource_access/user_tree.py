@@ -8,25 +8,39 @@ too, so that a refusal comes at once and with a reason.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCMError, Unauthorized
+from opencloudmesh.protocol.errors import AccessDenied, Changed, Conflict, NotFound, OCMError, Unauthorized
 from opencloudmesh.protocol.registries import FOLDER
 from opencloudmesh.protocol.resource_access import ShareAccess, may
 from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.accounts import Accounts
-from opencloudmesh.services.ports import Clock, Database, DavTree, Entry, OpenFile, Quota, Storage, StorageFor, Transaction
+from opencloudmesh.services.ports import (
+    ABSENT,
+    Clock,
+    Database,
+    DavTree,
+    Entry,
+    OpenFile,
+    Quota,
+    RemoteTree,
+    Storage,
+    StorageFor,
+    Transaction,
+)
 from opencloudmesh.services.records import IncomingShare, User
 from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
+from opencloudmesh.services.resource_access.places import PREFIX, Places
 from opencloudmesh.services.resource_access.received import ReceivedShares
+from opencloudmesh.services.resource_access.user_state import UserLocks, UserProperties, properties_below
 from opencloudmesh.services.share_creation import RECEIVED_FOLDER
-from opencloudmesh.services.tree_state import Known, Place, TreeStates, tree_of
+from opencloudmesh.services.tree_state import Known, TreeStates, tree_of
+from opencloudmesh.services.tree_state import Place as StatePlace
 
-_PREFIX = RECEIVED_FOLDER + "/"
 _LEARN_SECONDS = 0.5
 
 
@@ -55,9 +69,12 @@ class UserTrees:
         user, (shares, known) = await self._user_of(authorization)
         if user.name != name:
             raise AccessDenied("These are another user's files.", code="access-denied")
-        tree = _UserTree(self._storage_for(user), shares, self._received)
-        locks, properties = self._states.of(Place(tree_of(user.id)), f"user:{user.id}", is_owner=True, known=known)
-        return DavTree(tree, self._gate(shares), locks, properties, partial(self._may_still, user))
+        locks, properties = self._states.of(StatePlace(tree_of(user.id)), f"user:{user.id}", is_owner=True, known=known)
+        own = RemoteTree(self._storage_for(user), locks, properties)
+        places = Places(own, shares, self._received)
+        return DavTree(
+            _UserTree(places), self._gate(shares), UserLocks(places), UserProperties(places), partial(self._may_still, user)
+        )
 
     async def name_of(self, authorization: str | None) -> str:
         """The name of the user who asks; raises `Unauthorized`."""
@@ -82,9 +99,9 @@ class UserTrees:
         clock = self._clock
 
         def gate(method: str, path: str) -> None:
-            if path != RECEIVED_FOLDER and not path.startswith(_PREFIX):
+            if path != RECEIVED_FOLDER and not path.startswith(PREFIX):
                 return
-            mount, _, inside = path[len(_PREFIX) :].partition("/")
+            mount, _, inside = path[len(PREFIX) :].partition("/")
             share = shares.get(mount)
             if share is None:
                 if method not in ("GET", "HEAD", "PROPFIND", "OPTIONS"):
@@ -109,23 +126,15 @@ def _accepted(tx: Transaction, user: User) -> tuple[dict[str, IncomingShare], Kn
 class _UserTree:
     """`Storage` over the own tree and the received ones."""
 
-    def __init__(self, own: Storage, shares: dict[str, IncomingShare], received: ReceivedShares) -> None:
-        self._own = own
-        self._shares = shares
-        self._received = received
-        self._opened: dict[str, Storage] = {}
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._shares = places.shares
+        self._received = places.received
 
     async def _place(self, path: str) -> tuple[Storage, str, str]:
         """The tree that holds `path`, the prefix of that tree here, and the path inside it."""
-        if not path.startswith(_PREFIX):
-            return self._own, "", path
-        mount, _, inside = path[len(_PREFIX) :].partition("/")
-        share = self._shares.get(mount)
-        if share is None:
-            raise NotFound("There is no such received share.", code="not-found")
-        if mount not in self._opened:
-            self._opened[mount] = await self._received.open(share)
-        return self._opened[mount], _PREFIX + mount, inside
+        place = await self._places.of(path)
+        return place.tree.storage, place.at, place.inside
 
     async def entry(self, path: str) -> Entry:
         if path == RECEIVED_FOLDER:
@@ -163,7 +172,7 @@ class _UserTree:
         is_away = self._received.marks.outage(share) is not None
         seen = self._received.seen.of(share)
         if seen is not None:
-            return replace(seen, path=_PREFIX + share.mount_name, unavailable=is_away)
+            return replace(seen, path=PREFIX + share.mount_name, unavailable=is_away)
         return _as_announced(share, _announced_size(share) or 0, unavailable=is_away)
 
     async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
@@ -207,8 +216,11 @@ class _UserTree:
             storage, inside, to_inside = here
             await storage.move(inside, to_inside, replace=replace)
         else:
+            before = await self.entry(source)
             await self._across(source, target, replace=replace, children=True)
-            await self.remove(source)
+            self._places.carried[source, target] = await properties_below(await self._places.of(source), deep=True)
+            # what was changed while it was copied stays: there are two of it then, and nothing is lost
+            await self.remove(source, expected=before.etag or None)
 
     async def set_modified(self, path: str, at: float) -> None:
         storage, _, inside = await self._place(_not_the_folder(path))
@@ -216,7 +228,7 @@ class _UserTree:
 
     async def quota(self) -> Quota | None:
         """Of the own files: what is written to a received share counts at its owner's."""
-        return await self._own.quota()
+        return await self._places.own.storage.quota()
 
     async def _two_places(self, source: str, target: str) -> tuple[Storage, str, str] | None:
         """The tree that holds both, and the two paths inside it; None where there are two trees."""
@@ -229,36 +241,58 @@ class _UserTree:
     async def _across(self, source: str, target: str, *, replace: bool, children: bool) -> None:
         from_storage, _, from_inside = await self._place(source)
         to_storage, _, to_inside = await self._place(target)
-        if not replace:
-            await _copy_across(from_storage, from_inside, to_storage, to_inside, children=children)
+        entry = await from_storage.entry(from_inside)
+        present = await _find(to_storage, to_inside) if replace else None
+        if not entry.is_folder and (present is None or not present.is_folder):  # a write is one step
+            expected = None if replace else ABSENT
+            await _copy_file(from_storage, entry, to_storage, to_inside, expected=expected)
             return
-        beside = f"{to_inside}.{secrets.token_hex(8)}.part"  # so that what stands at the target stays until all is here
+        folder = to_inside.rpartition("/")[0]
+        beside = f"{folder}/.{secrets.token_hex(8)}.part".removeprefix("/")  # it appears in one step, when all is here
         try:
-            await _copy_across(from_storage, from_inside, to_storage, beside, children=children)
-            await to_storage.move(beside, to_inside, replace=True)
+            await _copy_across(from_storage, entry, to_storage, beside, children=children)
+            await to_storage.move(beside, to_inside, replace=replace)
         except BaseException:
             with suppress(OCMError):
-                await to_storage.remove(beside)
+                await asyncio.shield(to_storage.remove(beside))
             raise
 
 
-async def _copy_across(source: Storage, source_path: str, target: Storage, target_path: str, *, children: bool) -> None:
-    """Copy between two trees through this server, streamed."""
-    entry = await source.entry(source_path)
-    if entry.is_folder:
-        await target.make_folder(target_path)
-        if not children:
-            return
-        # read whole first: no connection is held open while others are made, level by level
-        for child in [child async for child in source.list(source_path)]:
-            await _copy_across(source, child.path, target, f"{target_path}/{child.name}", children=True)
-        return
-    opened = await source.open(source_path)
+async def _find(storage: Storage, path: str) -> Entry | None:
     try:
-        async with closing(opened.chunks(0, opened.entry.size)) as chunks:
-            await target.write(target_path, chunks, size=opened.entry.size, modified_at=opened.entry.modified_at)
+        return await storage.entry(path)
+    except NotFound:
+        return None
+
+
+async def _copy_across(source: Storage, entry: Entry, target: Storage, target_path: str, *, children: bool) -> None:
+    """Copy between two trees through this server, streamed; with the times, where the target takes them."""
+    if not entry.is_folder:
+        await _copy_file(source, entry, target, target_path)
+        return
+    await target.make_folder(target_path)
+    # read whole first: no connection is held open while others are made, level by level
+    for child in [child async for child in source.list(entry.path)] if children else ():
+        await _copy_across(source, child, target, f"{target_path}/{child.name}", children=True)
+    with suppress(OCMError):
+        await target.set_modified(target_path, entry.modified_at)
+
+
+async def _copy_file(source: Storage, entry: Entry, target: Storage, target_path: str, *, expected: str | None = None) -> None:
+    opened = await source.open(entry.path)
+    try:
+        now = opened.entry
+        async with closing(opened.chunks(0, now.size)) as chunks:
+            await target.write(target_path, chunks, size=now.size, modified_at=now.modified_at, expected=expected)
+    except Changed as error:
+        raise _already_there() from error
     finally:
         await opened.aclose()
+
+
+def _already_there() -> Conflict:
+    """Somebody was faster."""
+    return Conflict("There is something of this name already.", code="exists")
 
 
 def _not_the_folder(path: str) -> str:
@@ -273,14 +307,14 @@ def _below(prefix: str, entry: Entry) -> Entry:
     return replace(entry, path=f"{prefix}/{entry.path}" if entry.path else prefix)
 
 
-def _received_folder(shares: dict[str, IncomingShare]) -> Entry:
+def _received_folder(shares: Mapping[str, IncomingShare]) -> Entry:
     latest = max((share.changed_at for share in shares.values()), default=0.0)
     return Entry(RECEIVED_FOLDER, True, 0, latest, f'"received-{len(shares)}-{int(latest * 1000)}"')
 
 
 def _as_announced(share: IncomingShare, size: int, *, unavailable: bool) -> Entry:
     etag = f'"share-{share.id}-{int(share.changed_at * 1000)}"'
-    place = _PREFIX + share.mount_name
+    place = PREFIX + share.mount_name
     return Entry(place, share.resource_type == FOLDER, size, share.changed_at, etag, unavailable=unavailable)
 
 

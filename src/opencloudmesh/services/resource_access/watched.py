@@ -4,16 +4,29 @@ Rules kept here: a server that breaks off is noted whether it does so at once, i
 source of bytes does wrong is not the fault of their target; a share whose root is "not found" is said to be unavailable.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from opencloudmesh.protocol.availability import Answered, Finding, finding_of
 from opencloudmesh.protocol.errors import ForbiddenByPeer, MissingAtPeer, OCMError, PeerDown, PeerRefused
 from opencloudmesh.services.availability import Marks
-from opencloudmesh.services.ports import Entry, OpenFile, Quota, Storage
+from opencloudmesh.services.ports import (
+    DeadProperties,
+    Entry,
+    Lock,
+    Locks,
+    Name,
+    OpenFile,
+    Properties,
+    PropertyChange,
+    Quota,
+    Storage,
+    WantedLock,
+)
 from opencloudmesh.services.records import IncomingShare
 from opencloudmesh.services.resource_access.closing import closing
+from opencloudmesh.services.resource_access.tree_memory import ShareMemory
 
 _TOO_OFTEN = 429
 
@@ -188,3 +201,63 @@ class WatchedTree:
 
     async def quota(self) -> Quota | None:
         return await self._storage.quota()
+
+
+class WatchedLocks:
+    """`ports.Locks` of a remote tree; a lock that makes a file is a change of the tree."""
+
+    def __init__(self, locks: Locks, watch: Watch, memory: ShareMemory) -> None:
+        self._locks = locks
+        self._watch = watch
+        self._memory = memory
+
+    def submit(self, tokens: Collection[str]) -> None:
+        self._locks.submit(tokens)
+
+    async def covering(self, paths: Collection[str]) -> Sequence[Lock]:
+        return await self._watch.over(self._locks.covering(paths))
+
+    async def within(self, path: str) -> Sequence[Lock]:
+        return await self._watch.over(self._locks.within(path))
+
+    async def around(self, path: str) -> Sequence[Lock]:
+        return await self._watch.over(self._locks.around(path))
+
+    async def take(self, wanted: WantedLock) -> tuple[Lock, bool]:
+        with self._memory.changing(wanted.path):
+            return await self._watch.over(self._locks.take(wanted))
+
+    async def refresh(self, path: str, token: str, seconds: float) -> Lock:
+        return await self._watch.over(self._locks.refresh(path, token, seconds))
+
+    async def release(self, path: str, token: str) -> None:
+        await self._watch.over(self._locks.release(path, token))
+
+    async def forget(self, path: str) -> None:
+        await self._locks.forget(path)
+
+
+class WatchedProperties:
+    """`ports.DeadProperties` of a remote tree."""
+
+    def __init__(self, properties: DeadProperties, watch: Watch) -> None:
+        self._properties = properties
+        self._watch = watch
+
+    async def of(self, path: str, names: Collection[Name] | None = None) -> Properties:
+        return await self._watch.over(self._properties.of(path, names))
+
+    async def around(self, path: str, names: Collection[Name] | None = None) -> Mapping[str, Properties]:
+        return await self._watch.over(self._properties.around(path, names))
+
+    async def change(self, path: str, changes: Sequence[PropertyChange]) -> None:
+        await self._watch.over(self._properties.change(path, changes))
+
+    async def copy(self, source: str, target: str, *, deep: bool) -> None:
+        await self._properties.copy(source, target, deep=deep)
+
+    async def move(self, source: str, target: str) -> None:
+        await self._properties.move(source, target)
+
+    async def forget(self, path: str) -> None:
+        await self._properties.forget(path)

@@ -1,0 +1,229 @@
+"""Quotas, and homes outside of the data directory."""
+
+import asyncio
+import os
+import shutil
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from opencloudmesh.adapters.storage import usage
+from opencloudmesh.adapters.storage.homes import Homes, prepare_home
+from opencloudmesh.adapters.storage.local import LocalStorage
+from opencloudmesh.adapters.storage.sandbox import STAGING
+from opencloudmesh.protocol.errors import InvalidInput, StorageFull, TemporarilyUnavailable
+from opencloudmesh.services.records import User
+
+ALICE = User(1, "alice", "Alice", "hash", False, 1.0)
+MIB = 1 << 20
+
+
+async def chunks_of(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def write(storage: LocalStorage, path: str, size: int, *, announced: bool = True) -> None:
+    pieces = [b"x" * min(MIB, size - at) for at in range(0, size, MIB)]
+    await storage.write(path, chunks_of(*pieces), size=size if announced else None)
+
+
+async def used(storage: LocalStorage) -> int:
+    found = await storage.quota()
+    assert found is not None
+    return found.used
+
+
+@pytest.fixture
+def homes(tmp_path: Path) -> Homes:
+    (tmp_path / "data").mkdir()
+    return Homes(tmp_path / "data", quota=10 * MIB)
+
+
+# ---------------------------------------------------------------- quota
+async def test_what_is_written_counts(homes: Homes, tmp_path: Path) -> None:
+    storage = homes(ALICE)
+    assert await used(storage) == 0
+    await storage.make_folder("d")
+    for step in (
+        write(storage, "a", 1000),
+        write(storage, "a", 300),
+        write(storage, "b", 3 * MIB),
+        write(storage, "c", 2 * MIB, announced=False),
+        write(storage, "c", MIB + 5, announced=False),
+        storage.copy("a", "d/a"),
+        storage.copy("d", "e"),
+        storage.copy("a", "b", replace=True),
+        storage.move("e/a", "d/a", replace=True),
+        storage.copy("d", "c", replace=True),
+        storage.move("c", "a", replace=True),
+        storage.move("a", "b", replace=True),
+        storage.copy("d", "f", children=False),
+        storage.remove("d/a"),
+        storage.remove("b"),
+    ):
+        await step
+        counted = usage.Usage(storage._tree._sandbox).used()
+        assert await used(storage) == counted
+    assert counted == 0
+    assert storage._tree.usage._reserved == 0
+
+
+async def test_no_more_than_the_quota(homes: Homes, tmp_path: Path) -> None:
+    storage = homes(ALICE)
+    await write(storage, "a", 6 * MIB)
+    for announced in (True, False):
+        with pytest.raises(StorageFull) as caught:
+            await write(storage, "b", 5 * MIB, announced=announced)
+        assert caught.value.code == "quota-exceeded"
+        with pytest.raises(StorageFull):
+            await storage.copy("a", "b")
+    assert sorted(os.listdir(tmp_path / "data" / "1")) == [os.fsdecode(STAGING), "a"]
+    assert os.listdir(tmp_path / "data" / "1" / os.fsdecode(STAGING)) == []
+    assert storage._tree.usage._reserved == 0
+    for announced in (True, False):
+        await write(storage, "a", 9 * MIB, announced=announced)  # what is replaced is not needed any more
+    found = await storage.quota()
+    assert found is not None
+    assert (found.used, found.available) == (9 * MIB, MIB)
+    await write(homes(replace(ALICE, quota=0)), "b", 5 * MIB)
+    with pytest.raises(StorageFull):
+        await write(homes(replace(ALICE, quota=1)), "c", 1)
+
+
+async def test_writers_at_the_same_time_share_it(homes: Homes) -> None:
+    storage = homes(ALICE)
+    outcomes = await asyncio.gather(*(write(storage, str(n), 3 * MIB) for n in range(6)), return_exceptions=True)
+    assert sorted(str(type(outcome).__name__) for outcome in outcomes) == ["NoneType"] * 3 + ["StorageFull"] * 3
+    assert await used(storage) == 9 * MIB
+
+
+async def test_what_breaks_off_does_not_count(homes: Homes) -> None:
+    storage = homes(ALICE)
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x" * 3 * MIB
+        raise ConnectionError
+
+    for size in (4 * MIB, None):
+        with pytest.raises(ConnectionError):
+            await storage.write("a", broken(), size=size)
+    assert (await used(storage), storage._tree.usage._reserved) == (0, 0)
+
+
+async def test_what_others_do_counts(homes: Homes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = homes(ALICE)
+    await write(storage, "a", 6 * MIB)
+    monkeypatch.setattr(usage, "SURE_FOR", -1.0)
+    (tmp_path / "data" / "1" / "by-others").write_bytes(b"x" * 3 * MIB)
+    assert await used(storage) == 6 * MIB
+    with pytest.raises(StorageFull):
+        await write(storage, "b", 5 * MIB)
+    assert await used(storage) == 9 * MIB
+    (tmp_path / "data" / "1" / "a").unlink()
+    await write(storage, "b", 5 * MIB)  # before anything is refused it is counted anew
+    assert await used(storage) == 8 * MIB
+
+
+async def test_a_count_that_is_old_is_made_anew(homes: Homes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = homes(ALICE)
+    await write(storage, "a", 10)
+    assert await used(storage) == 10
+    monkeypatch.setattr(usage, "OLD_AFTER", -1.0)
+    monkeypatch.setattr(usage, "SURE_FOR", -1.0)
+    (tmp_path / "data" / "1" / "b").write_bytes(b"x" * 32)
+    for _ in range(1000):
+        if await used(storage) == 42:
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail("not counted anew")
+
+
+async def test_without_a_quota_the_disk_is_the_limit(tmp_path: Path) -> None:
+    found = await Homes(tmp_path)(ALICE).quota()
+    disk = os.statvfs(tmp_path)
+    assert found is not None
+    assert abs(found.available - disk.f_bavail * disk.f_frsize) < 1 << 30
+
+
+# ---------------------------------------------------------------- homes
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "lab").mkdir()
+    return tmp_path / "lab"
+
+
+def prepared(lab: Path) -> User:
+    return replace(ALICE, home=prepare_home(lab, apart_from=(lab.parent / "data", lab.parent / "keys")))
+
+
+async def test_a_home(lab: Path, tmp_path: Path) -> None:
+    storage = Homes(tmp_path / "data")(prepared(lab))
+    (lab / "by-others").write_text("hello")
+    (lab / "link").symlink_to(tmp_path / "keys")
+    assert {entry.path async for entry in storage.list("")} == {"by-others"}
+    await storage.make_folder("d")
+    await write(storage, "d/f", 5)
+    assert (lab / "d" / "f").read_bytes() == b"xxxxx"
+    assert os.listdir(lab / os.fsdecode(STAGING)) == []
+    (lab / "d" / "f").unlink()
+    assert [entry async for entry in storage.list("d")] == []
+    assert not list((tmp_path / "data").iterdir())
+
+
+async def test_rights_in_a_home_are_those_of_the_folder(lab: Path, tmp_path: Path) -> None:
+    storage = Homes(tmp_path / "data")(prepared(lab))
+    umask = os.umask(0)
+    os.umask(umask)
+    await write(storage, "new", 1)
+    await storage.make_folder("d")
+    (lab / "old").write_text("x")
+    (lab / "old").chmod(0o664)
+    await write(storage, "old", 1)
+    found = [stat.S_IMODE((lab / name).stat().st_mode) for name in ("new", "d", "old")]
+    assert found == [0o666 & ~umask, 0o777 & ~umask, 0o664]
+
+
+async def test_a_home_that_is_not_mounted_is_no_empty_one(lab: Path, tmp_path: Path) -> None:
+    storage = Homes(tmp_path / "data")(prepared(lab))
+    await write(storage, "f", 1)
+    shutil.move(lab, tmp_path / "elsewhere")
+    for attempt in range(2):
+        for work in (storage.entry(""), storage.entry("f"), write(storage, "g", 1), storage.quota(), storage.remove("f")):
+            with pytest.raises(TemporarilyUnavailable) as caught:
+                await work
+            assert caught.value.code == "storage-missing"
+        if not attempt:
+            os.mkdir(lab)  # the mount point
+    os.rmdir(lab)
+    shutil.move(tmp_path / "elsewhere", lab)
+    assert (await storage.entry("f")).size == 1
+
+
+async def test_the_folder_of_the_data_directory_removed(homes: Homes, tmp_path: Path) -> None:
+    storage = homes(ALICE)
+    await write(storage, "f", 1)
+    shutil.rmtree(tmp_path / "data")
+    for work in (storage.entry(""), write(storage, "g", 1), write(storage, "g", 3 * MIB)):
+        with pytest.raises(TemporarilyUnavailable):
+            await work
+
+
+@pytest.mark.parametrize("place", ["data", "data/sub", ".", "keys", "missing", "lab/file"])
+def test_what_can_be_no_home(lab: Path, tmp_path: Path, place: str) -> None:
+    (lab / "file").touch()
+    (tmp_path / "data" / "sub").mkdir()
+    with pytest.raises(InvalidInput) as caught:
+        prepare_home(tmp_path / place, apart_from=(tmp_path / "data", tmp_path / "keys"))
+    assert caught.value.code == "home-invalid"
+
+
+def test_a_staging_folder_that_is_none(lab: Path, tmp_path: Path) -> None:
+    (lab / os.fsdecode(STAGING)).symlink_to(tmp_path / "keys")
+    with pytest.raises(InvalidInput):
+        prepare_home(lab, apart_from=(tmp_path / "data", tmp_path / "keys"))
