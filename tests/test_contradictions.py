@@ -18,6 +18,8 @@ CASES = [
     ("[delivery]\nretry_first = 100\nretry_max = 10", "longer than delivery.retry_max"),
     ("[delivery]\nretry_first = 100\ntime_to_live = 10", "nothing is tried twice"),
     ("[availability]\nprobe_first = 100\nprobe_max = 10", "probe_max"),
+    ('[signatures]\nprofiles = ["draft-cavage"]', "nobody who signs by RFC 9421"),
+    ('[signatures]\nprofiles = ["draft-05"]\ncavage_key = true', "cannot answer"),
     ("[signatures]\nfreshness_seconds = 5", "take a while"),
     ("[limits]\nat_once_per_peer = 100\nat_once_per_address = 10", "reached first"),
     ("[limits]\nmessage_bytes = 1024", "long names"),

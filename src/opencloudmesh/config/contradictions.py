@@ -20,6 +20,7 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
     """All that are found."""
     yield from _listening(settings)
     yield from _trust(settings)
+    yield from _profiles(settings)
     yield from _times(settings)
     yield from _limits(settings)
     yield from _routes(settings)
@@ -55,6 +56,21 @@ def _trust(settings: Settings) -> Iterator[Contradiction]:
         yield Contradiction(
             f"trust.mode is {trust.mode}, and signatures.required is false: who sends is not proved.",
             "Set signatures.required to true.",
+        )
+
+
+def _profiles(settings: Settings) -> Iterator[Contradiction]:
+    signatures = settings.signatures
+    if set(signatures.profiles) == {"draft-cavage"}:
+        yield Contradiction(
+            "signatures.profiles names draft-cavage alone: nobody who signs by RFC 9421, as we announce (http-sig), is taken.",
+            "Name draft-05 and draft-07 too.",
+        )
+    if signatures.cavage_key and "draft-cavage" not in signatures.profiles:
+        yield Contradiction(
+            "signatures.cavage_key publishes a key for servers that know only draft-cavage, and signatures.profiles takes none "
+            "of their messages: they can be sent shares, and cannot answer.",
+            "Name draft-cavage in signatures.profiles, or set cavage_key to false.",
         )
 
 
