@@ -458,6 +458,17 @@ async def test_who_publishes_keys(peers: Peers, away: SimulatedServer, network: 
     assert await peers.publishes_keys(away.host), "it cannot be asked: nothing is taken unsigned in its name"
 
 
+async def test_that_keys_are_pinned_is_told_to_nobody_but_their_holder(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer
+) -> None:
+    peers = make_peers(database, network, time, TrustBook(pins={away.host: frozenset({"another"})}))
+    forger = SimulatedServer(network, "forger.example", kid=away.kid)
+    for request, code in ((forger.share(), "sig-mismatch"), (away.share(), "sig-key-not-pinned")):
+        with pytest.raises(SignatureRefused) as refusal:
+            await peers.verify(request, away.host)
+        assert refusal.value.code == code
+
+
 # ---------------------------------------------------------------- replays
 @pytest.mark.spec("SIG-5")
 async def test_a_signature_counts_once(peers: Peers, away: SimulatedServer, time: SimulatedTime) -> None:
