@@ -1,10 +1,12 @@
 """docs/vectors is current, and each vector is what it says."""
 
+import datetime
 import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import http_message_signatures as independent
 import pytest
 
 from opencloudmesh.protocol.errors import PeerRefused, SignatureRefused
@@ -93,3 +95,51 @@ def test_nothing_of_a_bad_key_set_is_used(vector: dict[str, Any]) -> None:
         keys = parse_key_set(document)
         assert (dict(keys.keys), dict(keys.refused)) == ({}, vector["refused"])
         assert vector["refused"]
+
+
+# ---------------------------------------------------------------- for another implementation they hold too
+OTHER_ALGORITHMS: dict[str, type[independent.HTTPSignatureAlgorithm]] = {
+    "ed25519": independent.algorithms.ED25519,
+    "ecdsa-p256-sha256": independent.algorithms.ECDSA_P256_SHA256,
+    "ecdsa-p384-sha384": independent.algorithms.ECDSA_P384_SHA384,
+    "rsa-pss-sha512": independent.algorithms.RSA_PSS_SHA512,
+    "rsa-v1_5-sha256": independent.algorithms.RSA_V1_5_SHA256,
+}
+
+
+class OtherKeys(independent.HTTPSignatureKeyResolver):
+    def resolve_public_key(self, key_id: str) -> Any:
+        return KEYS.keys[key_id].public_key
+
+    def resolve_private_key(self, key_id: str) -> Any:
+        raise NotImplementedError
+
+
+class OtherMessage:
+    """A request as the other implementation wants it."""
+
+    def __init__(self, vector: dict[str, Any]) -> None:
+        self.method, self.url, self.headers = vector["method"], vector["target_uri"], dict(vector["headers"])
+
+
+NOT_THEIRS = {
+    "expires-later",
+    "unknown-digest-beside",
+    "another-signature-beside",
+    "ocm-label-and-ocm-tag-apart",
+    "second-ocm-tag",
+}
+"""That implementation asks its own clock, refuses digests that it does not know, and takes one line and one key for all."""
+
+
+@pytest.mark.parametrize(("profile", "vector"), [param for param in vectors(True) if param.values[1]["name"] not in NOT_THEIRS])
+def test_another_implementation_takes_what_is_valid(profile: Profile, vector: dict[str, Any]) -> None:
+    algorithm = OTHER_ALGORITHMS[KEYS.keys[vector["keyid"]].algorithms[0]]
+    verifier = independent.HTTPMessageVerifier(signature_algorithm=algorithm, key_resolver=OtherKeys())
+    found = verifier.verify(
+        OtherMessage(vector),
+        max_age=datetime.timedelta(days=36500),
+        expect_tag="ocm" if profile is DRAFT_07 else None,
+        body=vector["body"].encode(),
+    )
+    assert vector["keyid"] in [result.parameters["keyid"] for result in found]
