@@ -116,13 +116,39 @@ async def test_properties_through_a_share(see: See) -> None:
     assert await owner.of("docs/s/c") == {}
 
 
-async def test_what_is_known_to_be_empty_is_not_read(database: Database, time: SimulatedTime) -> None:
+async def test_what_is_known_to_be_empty_is_not_read_for_a_moment(database: Database, time: SimulatedTime) -> None:
     states = TreeStates(database, time, new_token)
     assert await database.read(lambda tx: states.known(tx, tree_of(7))) == Known(locks=False, properties=False)
     locks, properties = states.of(Place(tree_of(7)), "p", known=Known(locks=False, properties=False))
-    await database.aclose()
-    assert await locks.around("") == ()
-    assert (await properties.of(""), await properties.around("")) == ({}, {})
+    others, theirs = states.of(Place(tree_of(7)), "q")
+    await others.take(wanted("a"))
+    await theirs.change("a", SET)
+    assert (await locks.around(""), await locks.covering(["a"]), await locks.within("")) == ([], [], [])
+    await locks.forget("a")
+    assert (await properties.of("a"), await properties.around("")) == ({}, {})
+    await properties.move("a", "b")
+    time.now += 0.06  # a body takes longer than that
+    assert seen(await locks.covering(["a"])) == [("a", False)]
+    assert await properties.of("a") == {A: "<a/>"}
+    await locks.forget("a")
+    assert await others.within("") == []
+
+
+async def test_what_one_has_done_oneself_is_seen_at_once(database: Database, time: SimulatedTime) -> None:
+    nothing = Known(locks=False, properties=False)
+    locks, properties = TreeStates(database, time, new_token).of(Place(tree_of(7)), "p", known=nothing)
+    await locks.take(wanted("a"))
+    await properties.change("a", SET)
+    assert seen(await locks.covering(["a"])) == [("a", True)]
+    assert await properties.of("a") == {A: "<a/>"}
+
+
+async def test_an_owner_is_described_shortly(see: See) -> None:
+    locks, _ = see("p")
+    with pytest.raises(AccessDenied) as refused:
+        await locks.take(WantedLock("a", True, True, "x" * 2049, 10.0))
+    assert refused.value.code == "lock-owner-too-long"
+    await locks.take(WantedLock("a", True, True, "x" * 2048, 10.0))
 
 
 async def test_they_survive_a_restart_and_are_swept(tmp_path: Path, time: SimulatedTime) -> None:

@@ -7,6 +7,10 @@ from opencloudmesh.protocol.errors import StorageFull
 LONGEST_LOCK: Final = 86400.0
 MOST_LOCKS_OF_PRINCIPAL: Final = 500
 MOST_LOCKS_OF_TREE: Final = 2000
+MOST_OWNER_CHARACTERS: Final = 2048
+"""Of what a lock says of its owner: every listing reads it."""
+TRUSTED_SECONDS: Final = 0.05
+"""So long after it was seen that a tree has no lock, or no property, it counts as so."""
 MOST_PROPERTY_BYTES: Final = 1 << 17
 """Of all dead properties of one file or folder."""
 MOST_PROPERTY_BYTES_OF_TREE: Final = 1 << 24

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from opencloudmesh.services.ports import Name, Properties, PropertyChange
+from opencloudmesh.services.ports import Clock, Name, Properties, PropertyChange
+from opencloudmesh.services.tree_state import bounds
 from opencloudmesh.services.tree_state.places import Place
 
 if TYPE_CHECKING:
@@ -13,21 +14,22 @@ if TYPE_CHECKING:
 class TreeProperties:
     """Implements `ports.DeadProperties`."""
 
-    def __init__(self, database: "StateDatabase", place: Place, *, any_seen: bool) -> None:
+    def __init__(self, database: "StateDatabase", place: Place, *, clock: Clock, any_seen: bool) -> None:
         self._db = database
         self._place = place
-        self._any_seen = any_seen
+        self._clock = clock
+        self._none_until = 0.0 if any_seen else clock() + bounds.TRUSTED_SECONDS
 
     async def of(self, path: str, names: Collection[Name] | None = None) -> Properties:
         """Those of one resource."""
-        if not self._any_seen:
+        if self._clock() < self._none_until:
             return {}
         tree, here = self._place.tree, self._place.down(path)
         return await self._db.read(lambda tx: tx.dead_properties.of(tree, here))
 
     async def around(self, path: str, names: Collection[Name] | None = None) -> Mapping[str, Properties]:
         """Those of a folder and of its children, by path."""
-        if not self._any_seen:
+        if self._clock() < self._none_until:
             return {}
         tree, here = self._place.tree, self._place.down(path)
         found = await self._db.read(lambda tx: tx.dead_properties.around(tree, here))
@@ -36,7 +38,7 @@ class TreeProperties:
     async def change(self, path: str, changes: Sequence[PropertyChange]) -> None:
         """Make all changes or none; raises `StorageFull` (properties-full)."""
         tree, here = self._place.tree, self._place.down(path)
-        self._any_seen = True
+        self._none_until = 0.0
         await self._db.write(lambda tx: tx.dead_properties.change(tree, here, changes))
 
     async def copy(self, source: str, target: str, *, deep: bool) -> None:
@@ -58,5 +60,5 @@ class TreeProperties:
             await self._db.write(lambda tx: tx.dead_properties.forget(tree, here))
 
     async def _has_some(self) -> bool:
-        """Look again: what follows may be long after the request came."""
-        return await self._db.read(lambda tx: tx.dead_properties.any(self._place.tree))
+        """Look again: it may be long after the request came."""
+        return self._clock() >= self._none_until and await self._db.read(lambda tx: tx.dead_properties.any(self._place.tree))

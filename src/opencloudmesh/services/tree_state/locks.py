@@ -37,7 +37,7 @@ class TreeLocks:
         self._is_owner = is_owner
         self._clock = clock
         self._new_token = new_token
-        self._any_seen = any_seen
+        self._none_until = 0.0 if any_seen else clock() + bounds.TRUSTED_SECONDS
 
     def submit(self, tokens: Collection[str]) -> None:
         """What counts is decided from what the other methods give."""
@@ -52,13 +52,14 @@ class TreeLocks:
 
     async def around(self, path: str) -> Sequence[Lock]:
         """For a listing: those that hold for `path`, and those whose root is a child of it."""
-        if not self._any_seen:
-            return ()
         here = self._place.down(path)
         return self._seen([row for row in await self._rows() if _covers(row, here) or (row.path and _folder(row.path) == here)])
 
     async def take(self, wanted: WantedLock) -> tuple[Lock, bool]:
-        """Lock; raises `Locked`, `AccessDenied` (too-many-locks)."""
+        """Lock; raises `Locked`, `AccessDenied` (too-many-locks, lock-owner-too-long)."""
+        if len(wanted.owner) > bounds.MOST_OWNER_CHARACTERS:
+            raise AccessDenied("What the lock says of its owner is too long.", code="lock-owner-too-long")
+        self._none_until = 0.0
         now = self._clock()
         row = LockRow(
             token=self._new_token(),
@@ -128,11 +129,13 @@ class TreeLocks:
         def tokens(locks: LockStore) -> list[str]:
             return [row.token for row in locks.of_tree(self._place.tree, 0.0) if _is_within(row.path, here)]
 
-        if await self._db.read(lambda tx: tokens(tx.locks)):
+        if self._clock() >= self._none_until and await self._db.read(lambda tx: bool(tokens(tx.locks))):
             await self._db.write(lambda tx: tx.locks.remove(tokens(tx.locks)))
 
     async def _rows(self) -> Sequence[LockRow]:
         now = self._clock()
+        if now < self._none_until:
+            return ()
         return await self._db.read(lambda tx: tx.locks.of_tree(self._place.tree, now))
 
     def _seen(self, rows: Sequence[LockRow]) -> Sequence[Lock]:

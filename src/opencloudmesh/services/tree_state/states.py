@@ -62,4 +62,4 @@ class TreeStates:
         locks = TreeLocks(
             self._db, place, principal, is_owner=is_owner, clock=self._clock, new_token=self._new_token, any_seen=seen.locks
         )
-        return locks, TreeProperties(self._db, place, any_seen=seen.properties)
+        return locks, TreeProperties(self._db, place, clock=self._clock, any_seen=seen.properties)
