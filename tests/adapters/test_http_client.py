@@ -132,7 +132,8 @@ async def drip(peer: SimulatedPeer, reader: Reader, writer: Writer) -> None:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[GuardedHttpClient]:
+async def client(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GuardedHttpClient]:
+    monkeypatch.setattr("opencloudmesh.adapters.http_client._CONTINUE_SECONDS", 0.05)
     client = GuardedHttpClient([LOOPBACK], limits=QUICK)
     yield client
     await client.aclose()
@@ -472,6 +473,39 @@ async def test_a_body_goes_out_as_it_comes(client: GuardedHttpClient, sized: boo
     assert got.count(b"x") == got.count(b"y") == 300_000
     assert (b"Transfer-Encoding" in peer.heads[0]) is not sized
     assert b"Content-Length: 300000" in peer.heads[1]
+
+
+async def test_a_refusal_is_heard_before_a_long_body_is_sent(client: GuardedHttpClient) -> None:
+    taken = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(100):
+            taken += 1
+            yield b"x" * 100_000
+
+    refusing = answering(b"HTTP/1.1 412 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+    async with peer_doing(refusing) as peer, client.stream("PUT", peer.url(), body=body()) as answer:
+        assert answer.status == 412
+        assert [chunk async for chunk in answer.chunks()] == [b"no"]
+    assert b"Expect: 100-continue" in peer.heads[0]
+    assert taken == 0
+
+
+async def test_who_says_go_on_gets_the_body_at_once(client: GuardedHttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opencloudmesh.adapters.http_client._CONTINUE_SECONDS", 60.0)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    async def script(peer: SimulatedPeer, reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert await read_chunks(reader) == b"x"
+        writer.write(OK)
+
+    async with peer_doing(script) as peer, client.stream("PUT", peer.url(), body=body()) as answer:
+        assert answer.status == 200
 
 
 async def test_a_source_that_fails_is_not_the_peers_fault(client: GuardedHttpClient) -> None:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_reqrep import ClientResponse
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
+from aiohttp.client_reqrep import ClientRequest, ClientResponse
+from aiohttp.connector import Connection
 from yarl import URL
 
 from opencloudmesh import __version__
@@ -35,6 +36,7 @@ _URL = re.compile(r"[^\x00-\x20\x7f\\]+")
 _CONNECTIONS_PER_PEER = 32
 _CONNECTIONS = 512
 _ADDRESSES = 4
+_CONTINUE_SECONDS = 1.0
 _KEEP_ALIVE = 4.0  # less than what common servers keep: a request should not meet a connection that is being closed
 
 
@@ -105,6 +107,8 @@ class GuardedHttpClient(HttpClient):
         target, way = admit(url, self._routes)
         upload = _Upload(body, self._limits.stream_idle)
         timeout = self._timeout(self._limits.stream_idle, None)
+        # a refusal of a long body is heard before the body is sent, where the peer can do that (RFC 9110, section 10.1.1)
+        asks_first = not isinstance(body, bytes)
         sized = {"Content-Length": str(len(body))} if isinstance(body, bytes) and body else {}
         try:
             async with upload.guard:
@@ -113,6 +117,7 @@ class GuardedHttpClient(HttpClient):
                     target,
                     headers={**sized, **(headers or {})},
                     data=upload.pieces() if body else None,
+                    expect100=asks_first,
                     timeout=timeout,
                     allow_redirects=False,
                 )
@@ -148,6 +153,7 @@ class GuardedHttpClient(HttpClient):
         if key not in self._sessions:
             self._sessions[key] = aiohttp.ClientSession(
                 connector=self._connector(way),
+                request_class=_PatientRequest,
                 headers={"User-Agent": f"opencloudmesh/{__version__}", "Accept-Encoding": "identity"},
                 skip_auto_headers=("Content-Type",),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -181,6 +187,26 @@ class GuardedHttpClient(HttpClient):
         return aiohttp.ClientTimeout(
             total=total, connect=total or 10 * self._limits.connect, sock_connect=self._limits.connect, sock_read=idle
         )
+
+
+class _PatientRequest(ClientRequest):
+    """Waits for "100 Continue" for a moment only: there are servers that never say it."""
+
+    async def write_bytes(self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None) -> None:
+        waiting = self._continue
+        if waiting is None:
+            await super().write_bytes(writer, conn, content_length)
+            return
+        timer = self.loop.call_later(_CONTINUE_SECONDS, _go_on, waiting)
+        try:
+            await super().write_bytes(writer, conn, content_length)
+        finally:
+            timer.cancel()
+
+
+def _go_on(waiting: "asyncio.Future[bool]") -> None:
+    if not waiting.done():
+        waiting.set_result(True)
 
 
 class _BoundedResolver(AbstractResolver):
