@@ -27,6 +27,7 @@ from opencloudmesh.webdav.elements import (
     parse_error,
     parse_propertyupdate,
     parse_propfind,
+    tag,
 )
 
 ETAG = Name(DAV, "getetag")
@@ -119,7 +120,7 @@ def test_propertyupdate() -> None:
         PropertyUpdate(Name("y", "x"), "", '<x xmlns="y"><z></z></x>'),
         PropertyUpdate(Name(DAV, "displayname")),
     )
-    (update,) = parse_propertyupdate(build_propertyupdate(ETAG, "<&>"))
+    (update,) = parse_propertyupdate(build_propertyupdate([(ETAG, tag(ETAG, escape("<&>")))]))
     assert (update.name, update.text) == (ETAG, "<&>")
 
 
