@@ -69,6 +69,7 @@ async def run(folder: Path) -> None:
         gc.set_threshold(20_000, 50, 100)
         _log.info("serving", origin=settings.origin, listen=f"{settings.listen_host}:{settings.listen_port}")
         limits = ConnectionLimits(
+            idle_seconds=settings.limits.idle_seconds,
             header_seconds=settings.limits.header_seconds,
             header_bytes=settings.limits.header_bytes,
             connections=settings.limits.connections,

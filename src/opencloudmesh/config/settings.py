@@ -149,6 +149,9 @@ class LimitSettings:
     message_bytes: int = _setting(1 << 20, "Largest message of another server, in bytes.", least=1024)
     header_bytes: int = _setting(1 << 16, "Largest request head, in bytes.", least=1024)
     header_seconds: float = _setting(20.0, "Seconds in which a request head has to be complete.", least=0.01)
+    idle_seconds: float = _setting(
+        60.0, "Seconds after which a client that sends or takes nothing is let go; one that is slow is not.", least=0.01
+    )
     password_concurrency: int = _setting(2, "Passwords checked at the same time; each takes a core and 64 MiB.", least=1)
     password_queue: int = _setting(64, "Passwords waiting to be checked; more are answered 503.", least=4)
     connections: int = _setting(4096, "Open connections; more are answered 503.", least=16)

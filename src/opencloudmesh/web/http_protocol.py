@@ -17,7 +17,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from opencloudmesh.web.open_connections import OpenConnections
-from opencloudmesh.web.zero_copy import FileTransfer
+from opencloudmesh.web.zero_copy import FileTransfer, left_in_system
 
 ZERO_COPY = "http.response.zerocopysend"
 _LINGER = 1.0
@@ -295,7 +295,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._write_timer is None:
-            left = self.transport.get_write_buffer_size()
+            left = self._left_to_send()
             self._write_timer = self.loop.call_later(self.limits.idle_seconds, self._check_write, left)
 
     def resume_writing(self) -> None:
@@ -304,10 +304,15 @@ class GuardedProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
             self._write_timer = None
 
+    def _left_to_send(self) -> int:
+        connection: socket.socket | None = self.transport.get_extra_info("socket")
+        in_system = left_in_system(connection.fileno()) if connection is not None and connection.fileno() >= 0 else 0
+        return self.transport.get_write_buffer_size() + in_system
+
     def _check_write(self, before: int) -> None:
         """Let go a client that took nothing of what waits for it."""
         self._write_timer = None
-        left = self.transport.get_write_buffer_size()
+        left = self._left_to_send()
         if left >= before:
             self.transport.abort()
         else:

@@ -5,12 +5,23 @@ descriptor is out of the loop before it is closed; a client that takes nothing f
 """
 
 import asyncio
+import fcntl
 import os
+import sys
+import termios
 from typing import Literal
 
 _AT_ONCE = 1 << 20
 
 Outcome = Literal["sent", "idle", "stopped"]
+
+
+def left_in_system(socket_fd: int) -> int:
+    """Bytes that the system has still to send, or to see confirmed: they get fewer while the client takes something."""
+    try:
+        return int.from_bytes(fcntl.ioctl(socket_fd, termios.TIOCOUTQ, b"\0" * 4), sys.byteorder)
+    except OSError:
+        return 0
 
 
 class FileTransfer:
@@ -24,6 +35,7 @@ class FileTransfer:
         self._left = count
         self._idle_seconds = idle_seconds
         self._moved_at = self._loop.time()
+        self._left_in_system = 0
         self._outcome: asyncio.Future[Outcome] = self._loop.create_future()
 
     async def run(self) -> Outcome:
@@ -31,7 +43,7 @@ class FileTransfer:
         if self._outcome.done() or not self._left:
             return "stopped" if self._outcome.done() else "sent"
         duplicate = os.dup(self._socket_fd)
-        self._idle = self._loop.call_later(self._idle_seconds, self._check_idle)
+        self._idle = self._loop.call_later(self._idle_seconds / 4, self._check_idle)
         try:
             self._send(duplicate)
             if not self._outcome.done():
@@ -74,8 +86,12 @@ class FileTransfer:
     def _check_idle(self) -> None:
         if self._outcome.done():
             return
+        left = left_in_system(self._socket_fd)
+        if left < self._left_in_system:  # a client that is slow empties the system's buffer long before we may fill it again
+            self._moved_at = self._loop.time()
+        self._left_in_system = left
         waited = self._loop.time() - self._moved_at
         if waited < self._idle_seconds:
-            self._idle = self._loop.call_later(self._idle_seconds - waited, self._check_idle)
+            self._idle = self._loop.call_later(min(self._idle_seconds - waited, self._idle_seconds / 4), self._check_idle)
         else:
             self._outcome.set_result("idle")

@@ -105,6 +105,8 @@ def answer_of(error: OCMError) -> Answer:
     if isinstance(error, DavRefusal):
         headers += error.headers
         precondition, hrefs = error.precondition, error.hrefs
+    if isinstance(error, StorageFull):  # RFC 4331 section 6
+        precondition = "quota-not-exceeded" if error.code == "quota-exceeded" else "sufficient-disk-space"
     status = _status_of(error)
     wait = _retry_after(error, status)
     if wait is not None:
