@@ -77,7 +77,8 @@ def test_refused_signatures_tokens_and_secrets(start: Callable[..., Site], peer:
     guessed = [peer.request_token(site.origin, f"no such code {number}") for number in range(8)]
     assert refused(guessed)
     basic = base64.b64encode(b"guessed:guessed").decode()
-    opened = [site.ask("PROPFIND", "/dav/ocm/x/", [("authorization", f"Basic {basic}{n}")]) for n in range(8)]
+    paths = ("/dav/ocm/x/", "/dav/ocm/", "/dav/ocm/some/file")
+    opened = [site.ask("PROPFIND", paths[n % 3], [("authorization", f"Basic {basic}{n}")]) for n in range(8)]
     assert [answer.status for answer in opened[:2]] == [401, 401]
     assert refused(opened)
 
@@ -101,6 +102,9 @@ def test_wrong_passwords(start: Callable[..., Site]) -> None:
     wrong = base64.b64encode(b"bob:wrong").decode()
     opened = [site.ask("PROPFIND", "/dav/files/bob/", [("authorization", f"Basic {wrong}")]) for _ in range(4)]
     assert refused(opened), "WebDAV is a login too"
+    app = base64.b64encode(b"alice:ocm-guessed").decode()
+    for method, path in (("GET", "/api/v1/me"), ("PROPFIND", "/dav/files/alice/"), ("PROPFIND", "/dav/files/")):
+        assert refused([site.ask(method, path, [("authorization", f"Basic {app}")])]), "guessed app passwords count"
     assert PASSWORD not in site.log_text()
 
 
