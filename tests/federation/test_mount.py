@@ -175,6 +175,29 @@ def test_a_single_file_is_a_file(bob: User, erin: User, place: str) -> None:
     assert file.root.read_bytes() == b"locked"
 
 
+# ---------------------------------------------------------------- the owner's storage
+def test_what_is_written_to_a_share_counts_at_its_owners(mount: Mount) -> None:
+    ask = b'<propfind xmlns="DAV:"><prop><quota-used-bytes/><quota-available-bytes/></prop></propfind>'
+    site = mount.erin.site
+    before = [mount.dav("PROPFIND", "", [("depth", "0")], ask), mount.bob.dav("PROPFIND", "", [("depth", "0")], ask)]
+    used = int(before[0].body.partition(b"quota-used-bytes>")[2].partition(b"<")[0])
+    site.ocm("user", "quota", "erin", str(used + 1_000_000), "--dir", str(site.folder))
+    try:
+        assert mount.dav("PUT", "f", body=bytes(900_000)).status == 201
+        for body in (bytes(900_000), BIG):
+            full = mount.dav("PUT", "g", body=body)
+            assert full.status == 507
+            assert b"owner's storage" in full.body
+        told = mount.dav("PROPFIND", "", [("depth", "0")], ask).body
+        assert f"quota-used-bytes>{used + 900_000}<".encode() in told
+        assert b"quota-available-bytes>100000<" in told
+        assert [one.name for one in mount.root.iterdir()] == ["f"]
+        unchanged = mount.bob.dav("PROPFIND", "", [("depth", "0")], ask).body
+        assert unchanged.partition(b"used")[2][:30] == before[1].body.partition(b"used")[2][:30]
+    finally:
+        site.ocm("user", "quota", "erin", "none", "--dir", str(site.folder))
+
+
 # ---------------------------------------------------------------- the errors of the owner's server are its own
 @pytest.mark.parametrize(
     ("status", "seen", "code"),

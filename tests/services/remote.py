@@ -85,8 +85,8 @@ class _Authorized:
     async def move(self, source: str, target: str, *, replace: bool = False) -> None:
         await (await self._remote.ask(self._share)).move(source, target, replace=replace)
 
-    async def quota(self) -> Quota | None:
-        return await (await self._remote.ask(self._share)).quota()
+    async def quota(self, path: str = "") -> Quota | None:
+        return await (await self._remote.ask(self._share)).quota(path)
 
     async def set_modified(self, path: str, at: float) -> None:
         await (await self._remote.ask(self._share)).set_modified(path, at)

@@ -377,7 +377,7 @@ class MemoryStorage:
         await self.copy(source, target, replace=replace)
         await self.remove(source)
 
-    async def quota(self) -> Quota | None:
+    async def quota(self, path: str = "") -> Quota | None:
         return Quota(sum(len(content or b"") for content in self.nodes.values()), 1 << 30)
 
     async def set_modified(self, path: str, at: float) -> None:

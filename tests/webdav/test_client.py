@@ -285,6 +285,18 @@ async def test_one_connection_serves_request_after_request(
     assert made == 1
 
 
+async def test_a_token_that_ended_just_now_costs_no_long_write(
+    remote: RemoteStorage, root: Path, site: Any, wallet: Wallet
+) -> None:
+    """It is refused before the body is sent; the body goes out with the next one."""
+    await remote.entry("")
+    site.token = "Bearer new"
+    wallet.values = [wallet.values[0], "Bearer new"]
+    await remote.write("b", chunks_of(BIG), size=len(BIG))
+    assert (root / "b").read_bytes() == BIG
+    assert [method for method, _, _ in site.seen] == ["PROPFIND", "PUT", "PUT", "PROPFIND"]
+
+
 async def test_a_share_of_one_file(make_site: Any, root: Path, serve: Callable[[Any], str], http: GuardedHttpClient) -> None:
     (root / "report.txt").write_bytes(BIG)
 

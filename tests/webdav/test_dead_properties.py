@@ -204,7 +204,7 @@ async def test_others_see_them_and_locks_keep_them(site: Any, planted: Path) -> 
 
 # ---------------------------------------------------------------- quota (RFC 4331)
 async def test_quota_of_folders(site: Any, planted: Path) -> None:
-    async def quota() -> Quota:
+    async def quota(path: str = "") -> Quota:
         return Quota(used=100, available=-5)
 
     site.trees["t"].quota = quota

@@ -11,7 +11,7 @@ from typing import Final
 
 from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput, NotFound, OCMError
 from opencloudmesh.services.ports import ABSENT, Entry, HttpClient, HttpStream, Quota, RemoteTree
-from opencloudmesh.webdav.client_answers import PROPERTIES, entry_of, file_entry_of, invalid_answer
+from opencloudmesh.webdav.client_answers import PROPERTIES, QUOTA, entry_of, file_entry_of, invalid_answer, quota_of
 from opencloudmesh.webdav.client_file import RemoteFile
 from opencloudmesh.webdav.client_locks import RemoteLocks, locks_in
 from opencloudmesh.webdav.client_properties import RemoteDeadProperties, proppatch
@@ -169,9 +169,9 @@ class RemoteStorage:
         """PROPPATCH of `lastmodified`, in whole seconds as Nextcloud takes it."""
         await proppatch(self._requests, path, [(_LAST_MODIFIED, tag(_LAST_MODIFIED, escape(str(int(at)))))])
 
-    async def quota(self) -> Quota | None:
-        """Nobody asks for it."""
-        return None
+    async def quota(self, path: str = "") -> Quota | None:
+        """That of the owner, as far as the other server tells it (RFC 4331)."""
+        return quota_of(await self._requests.one(path, QUOTA))
 
     # ------------------------------------------------------------ requests
     async def _expecting(self, path: str, expected: str | None) -> dict[str, str]:

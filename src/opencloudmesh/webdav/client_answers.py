@@ -19,7 +19,7 @@ from opencloudmesh.protocol.errors import (
     PeerRefused,
     StorageFull,
 )
-from opencloudmesh.services.ports import Entry, HttpStream
+from opencloudmesh.services.ports import Entry, HttpStream, Quota
 from opencloudmesh.webdav.conditions import parse_http_date
 from opencloudmesh.webdav.elements import DAV, OC, DavResponse, Element, Name, parse_error
 
@@ -31,6 +31,7 @@ PROPERTIES: Final = (
     Name(DAV, "getcontenttype"),
     Name(OC, "size"),
 )
+QUOTA: Final = (Name(DAV, "quota-used-bytes"), Name(DAV, "quota-available-bytes"))
 _SHORT: Final = re.compile(r"[\x20-\x7e]{1,256}")
 _WEB_PAGE: Final = frozenset({"text/html", "application/xhtml+xml"})
 _NUMBER: Final = re.compile(r"\d{1,18}")
@@ -55,6 +56,12 @@ def entry_of(response: DavResponse, path: str) -> Entry:
         etag=_short(_text(response, DAV, "getetag")),
         content_type="" if is_folder else _short(_text(response, DAV, "getcontenttype")),
     )
+
+
+def quota_of(response: DavResponse) -> Quota | None:
+    """The quota that a response tells; None where it does not, as where there is no limit."""
+    used, available = (_text(response, name.namespace, name.local) for name in QUOTA)
+    return Quota(_number(used), _number(available)) if _NUMBER.fullmatch(available) else None
 
 
 def file_entry_of(stream: HttpStream, path: str) -> Entry | None:

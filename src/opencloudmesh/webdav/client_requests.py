@@ -103,8 +103,14 @@ class Requests:
                 if stream.status == 401:
                     await expect(stream, 207)
             authorization = await self._authorize(False)
-        sent = {**headers, "authorization": authorization}
-        async with self.http.stream(method, url, headers=sent, body=body) as stream:
+        once = _Once(body)
+        async with AsyncExitStack() as stack:
+            sent = {**headers, "authorization": authorization}
+            stream = await stack.enter_async_context(self.http.stream(method, url, headers=sent, body=once.pieces()))
+            if stream.status == 401 and not once.is_begun:
+                await stack.aclose()
+                sent["authorization"] = await self._authorize(True)
+                stream = await stack.enter_async_context(self.http.stream(method, url, headers=sent, body=once.pieces()))
             yield stream
 
     @asynccontextmanager
@@ -182,6 +188,20 @@ async def responses_of(stream: HttpStream, *, whole: bool = False) -> AsyncItera
             yield response
     except XmlFault as fault:
         raise invalid_answer("it is no multistatus") from fault
+
+
+class _Once:
+    """A body that can be read once; as long as nobody has begun to, it can be offered again."""
+
+    def __init__(self, body: AsyncIterator[bytes]) -> None:
+        self.is_begun = False
+        self._body = body
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        self.is_begun = True
+        async with closed_at_end(self._body) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 class _Pace:

@@ -158,7 +158,7 @@ async def _look(tree: DavTree, entry: Entry, need: Needed, *, children: bool) ->
             dead = await tree.properties.around(entry.path, need.dead)
         else:
             dead = {entry.path: await tree.properties.of(entry.path, need.dead)}
-    return Seen(found, dead, await tree.storage.quota() if need.quota else None)
+    return Seen(found, dead, await tree.storage.quota(entry.path) if need.quota else None)
 
 
 async def _blocks(

@@ -175,7 +175,7 @@ class LocalStorage:
         """Set the time of last modification."""
         await in_thread(self._tree.set_modified, path, at)
 
-    async def quota(self) -> Quota | None:
+    async def quota(self, path: str = "") -> Quota | None:
         """What is used of the tree, and what is left."""
         return await in_thread(self._quota)
 

@@ -90,8 +90,8 @@ class Storage(Protocol):
         """Move; `replace` as above."""
 
     async def set_modified(self, path: str, at: float) -> None: ...
-    async def quota(self) -> Quota | None:
-        """Of the whole tree; None where nobody knows."""
+    async def quota(self, path: str = "") -> Quota | None:
+        """Of the whole tree, or of that part of it which holds `path`; None where nobody knows."""
 
 
 class StorageFor(Protocol):

@@ -209,8 +209,8 @@ class RememberingTree:
         with self._memory.changing(source, target):
             await self._storage.move(source, target, replace=replace)
 
-    async def quota(self) -> Quota | None:
-        return await self._storage.quota()
+    async def quota(self, path: str = "") -> Quota | None:
+        return await self._storage.quota(path)
 
     async def make_folder(self, path: str) -> None:
         with self._memory.changing(path):

@@ -65,6 +65,6 @@ class Subtree:
     async def set_modified(self, path: str, at: float) -> None:
         await self._storage.set_modified(self._down(path), at)
 
-    async def quota(self) -> Quota | None:
+    async def quota(self, path: str = "") -> Quota | None:
         """That of the whole tree: what is written here counts there."""
         return await self._storage.quota()

@@ -226,9 +226,10 @@ class _UserTree:
         storage, _, inside = await self._place(_not_the_folder(path))
         await storage.set_modified(inside, at)
 
-    async def quota(self) -> Quota | None:
-        """Of the own files: what is written to a received share counts at its owner's."""
-        return await self._places.own.storage.quota()
+    async def quota(self, path: str = "") -> Quota | None:
+        """Of the own files; what is written to a received share counts at its owner's."""
+        storage, _, inside = await self._place(path)
+        return await storage.quota(inside)
 
     async def _two_places(self, source: str, target: str) -> tuple[Storage, str, str] | None:
         """The tree that holds both, and the two paths inside it; None where there are two trees."""

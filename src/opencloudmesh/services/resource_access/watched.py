@@ -199,8 +199,8 @@ class WatchedTree:
     async def set_modified(self, path: str, at: float) -> None:
         await self._watch.over(self._storage.set_modified(path, at))
 
-    async def quota(self) -> Quota | None:
-        return await self._storage.quota()
+    async def quota(self, path: str = "") -> Quota | None:
+        return await self._watch.over(self._storage.quota(path))
 
 
 class WatchedLocks:
