@@ -1,13 +1,14 @@
 """Locks and dead properties of trees in the database: what is found, what is moved, what is too much."""
 
+import asyncio
 from collections.abc import Collection
 
 import pytest
 
-from opencloudmesh.protocol.errors import StorageFull
-from opencloudmesh.services.ports import Database, Name, PropertyChange
+from opencloudmesh.protocol.errors import Locked, StorageFull
+from opencloudmesh.services.ports import Database, Name, PropertyChange, WantedLock
 from opencloudmesh.services.records import LockRow
-from opencloudmesh.services.tree_state import bounds
+from opencloudmesh.services.tree_state import Place, TreeStates, bounds
 
 A, B = Name("urn:x", "a"), Name("", "b")
 ODD = b"\xff odd/\xc3\xa9".decode("utf-8", "surrogateescape")
@@ -37,6 +38,17 @@ async def test_ended_locks_are_swept_in_batches(database: Database) -> None:
     assert await database.write(lambda tx: tx.locks.remove_expired(3.0, 3)) == 3
     assert await database.write(lambda tx: tx.locks.remove_expired(3.0, 3)) == 1
     assert [row.token for row in await database.read(lambda tx: tx.locks.of_tree("t", 0))] == ["4"]
+
+
+async def test_of_many_that_ask_at_once_one_gets_an_exclusive_lock(database: Database) -> None:
+    numbers = iter(range(100))
+    states = TreeStates(database, lambda: 1.0, lambda: f"urn:{next(numbers)}")
+    every = [states.of(Place("user:1"), f"p{number}")[0] for number in range(8)]
+    paths = ["a", "a/b", "a/b/c", "a"] * 2
+    wanted = [WantedLock(path, exclusive=True, infinite=True, owner="", seconds=9.0) for path in paths]
+    outcomes = await asyncio.gather(*(locks.take(one) for locks, one in zip(every, wanted, strict=True)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)] == [Locked] * 7
+    assert len(await every[0].within("")) == 1
 
 
 async def put(database: Database, path: str, *, value: str = "v", names: Collection[Name] = (A,), tree: str = "t") -> None:
