@@ -549,6 +549,31 @@ async def of_carol(trees: UserTrees) -> DavTree:
     return await trees.resolve("carol", basic("carol", "wonderland"))
 
 
+async def test_who_is_shut_out_meanwhile_is_told_before_anything_is_kept(
+    trees: UserTrees, accounts: Accounts, carol: User
+) -> None:
+    _, token, _ = await accounts.login("carol", Secret("wonderland"))
+    for authorization in (f"Bearer {token.reveal()}", basic("carol", "wonderland")):
+        tree = await trees.resolve("carol", authorization)
+        assert tree.may_still is not None
+        await tree.may_still("PUT", "a")
+        await refused(tree.may_still("PUT", "Shared with me/none"), "path-refused", AccessDenied)
+        await accounts.set_password("carol", Secret("looking-glass"))
+        with pytest.raises(Unauthorized):
+            await tree.may_still("PUT", "a")
+        await accounts.set_password("carol", Secret("wonderland"))
+
+
+async def test_a_share_that_ends_meanwhile_takes_no_more(home: Home, shared: SharedTrees, open_share: OutgoingShare) -> None:
+    tree = await shared.resolve(open_share.provider_id, basic(open_share.secret.reveal(), ""))
+    assert tree.may_still is not None
+    await tree.may_still("PUT", "a.txt")
+    await home.database.write(lambda tx: tx.outgoing_shares.set_state(open_share.id, "revoked", "", NOW))
+    await refused(tree.may_still("PUT", "a.txt"), "share-revoked", AccessDenied)
+    await home.database.write(lambda tx: tx.users.set_disabled(open_share.user_id, True))
+    await refused(tree.may_still("PUT", "a.txt"), "token-invalid")
+
+
 async def mounted(home: Home, away: SimulatedServer, carol: User, name: str, **parts: object) -> IncomingShare:
     parts = {"share_with": "carol@home.example", "name": name, "provider_id": name} | parts
     return await got(home, away, carol, **parts)

@@ -73,7 +73,11 @@ class UserTrees:
         own = RemoteTree(self._storage_for(user), locks, properties)
         places = Places(own, shares, self._received)
         return DavTree(
-            _UserTree(places), self._gate(shares), UserLocks(places), UserProperties(places), partial(self._may_still, user)
+            _UserTree(places),
+            self._gate(shares),
+            UserLocks(places),
+            UserProperties(places),
+            partial(self._may_still, authorization),
         )
 
     async def name_of(self, authorization: str | None) -> str:
@@ -88,11 +92,9 @@ class UserTrees:
             return await self._accounts.user_of_password_and(credentials.name, credentials.password, _accepted)
         raise Unauthorized("Log in to see files.", code="login-required")
 
-    async def _may_still(self, user: User, method: str, path: str) -> None:
-        now = await self._db.read(lambda tx: tx.users.by_id(user.id))
-        if now is None or now.disabled:
-            raise Unauthorized("This account is disabled.", code="login-required")
-        shares, _ = await self._db.read(lambda tx: _accepted(tx, user))
+    async def _may_still(self, authorization: str | None, method: str, path: str) -> None:
+        """Who was logged out meanwhile, whose password was taken back, or whose share has ended, writes nothing more."""
+        _, (shares, _) = await self._user_of(authorization)
         self._gate(shares)(method, path)
 
     def _gate(self, shares: dict[str, IncomingShare]) -> Callable[[str, str], None]:
