@@ -4,11 +4,13 @@ import dataclasses
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 
 from opencloudmesh.protocol.address import parse_address
+from opencloudmesh.protocol.directory_service import ListedServer
 from opencloudmesh.protocol.discovery import Discovery, OwnOffer, build_discovery, parse_discovery
 from opencloudmesh.protocol.errors import Conflict, NotFound, OCMError, PeerUnreachable, Unauthorized
 from opencloudmesh.protocol.http_signatures import Request
@@ -18,6 +20,7 @@ from opencloudmesh.services.records import AppPassword, Delivery, DeliveryAttemp
 from opencloudmesh.services.share_reception import Senders
 from opencloudmesh.web.app import build_app
 from opencloudmesh.web.ocm_api import CachedDocument, DiscoveryDocument
+from opencloudmesh.web.pages import build_pages
 from tests.web.memory_exchanges import MemoryExchanges
 from tests.web.memory_invites import MemoryContacts, MemoryInvites
 from tests.web.memory_own_keys import MemoryOwnKeys
@@ -419,8 +422,12 @@ class MemoryServer:
             discovery=DiscoveryDocument(DISCOVERY),
             jwks=CachedDocument(JWKS),
             ready=self._ready,
+            pages=partial(build_pages, origin=ORIGIN, new_token=lambda: "0" * 32, known_servers=self._known_servers),
             **options,
         )
+
+    async def _known_servers(self) -> list[ListedServer]:
+        return [ListedServer("peer.example.org", "https://peer.example.org", "The <i>Peer</i>")]
 
     async def _ready(self) -> bool:
         if isinstance(self.is_ready, Exception):

@@ -41,7 +41,7 @@ async def test_a_not_modified_document_has_them_too(server):
 
 
 @pytest.mark.parametrize(
-    "path", ["/status.php", "/", "/index.php/ocm/shares", "/ocs/v2.php", "/api", "/api/v1x", "/dav", "/dav/ocmx", ""]
+    "path", ["/status.php", "/index.php/ocm/shares", "/ocs/v2.php", "/api", "/api/v1x", "/dav", "/dav/ocmx", ""]
 )
 async def test_what_is_not_there_is_404(server, path):
     answer = await server.ask("GET", path)
@@ -50,7 +50,7 @@ async def test_what_is_not_there_is_404(server, path):
 
 
 async def test_an_ocm_endpoint_that_is_not_there_is_404_in_the_words_of_peers(server):
-    answer = await server.ask("POST", "/ocm/invite-accepted", body=b"{}")
+    answer = await server.ask("POST", "/ocm/request-share", body=b"{}")
     assert (answer.status, answer.json) == (404, {"message": "not-found", "validationErrors": []})
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import structlog
@@ -16,12 +16,14 @@ from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.tokens import JwtIssuer
 from opencloudmesh.bootstrap.outside import new_token
 from opencloudmesh.bootstrap.use_cases import UseCases
+from opencloudmesh.protocol.directory_service import ListedServer
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
 from opencloudmesh.protocol.jwks import KeySet, parse_key_set
 from opencloudmesh.protocol.legacy.cavage import build_public_key
 from opencloudmesh.protocol.registries import (
     EXCHANGE_TOKEN,
     HTTP_SIG,
+    INVITE_WAYF,
     INVITES,
     MUST_EXCHANGE_TOKEN,
     MUST_USE_HTTP_SIG,
@@ -31,6 +33,7 @@ from opencloudmesh.protocol.registries import (
     SHARE_DECLINED,
     SHARE_UNSHARED,
 )
+from opencloudmesh.protocol.trust import is_pattern
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.code_flow import CodeFlow
@@ -53,6 +56,7 @@ from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_NOT_FOUND
 from opencloudmesh.web.exchanges import Recorder
 from opencloudmesh.web.metrics import MetricsEndpoint
 from opencloudmesh.web.ocm_api import CachedDocument, DiscoveryDocument
+from opencloudmesh.web.pages import build_pages
 from opencloudmesh.web.self_check import SelfCheckEndpoint
 from opencloudmesh.webdav.above import ABOVE, ABOVE_METHODS, FoldersAbove
 from opencloudmesh.webdav.server import WebDavServer
@@ -99,7 +103,8 @@ class Wiring(UseCases):
         return OwnOffer(
             origin=self.settings.origin,
             provider=self.settings.provider,
-            capabilities=(EXCHANGE_TOKEN, HTTP_SIG, INVITES, NOTIFICATIONS, PROTOCOL_OBJECT),
+            capabilities=(EXCHANGE_TOKEN, HTTP_SIG, INVITES, INVITE_WAYF, NOTIFICATIONS, PROTOCOL_OBJECT),
+            invite_accept_dialog=f"{self.settings.origin}/invite/accept",
             public_key=build_public_key(key.keyid, key.public_key_pem) if key else None,
             criteria=(*(word for word, on in criteria.items() if on), *self.peers.trust.criteria),
         )
@@ -143,6 +148,7 @@ class Wiring(UseCases):
                 ("/dav/files", WebDavServer(self.user_trees.resolve, origin=origin, greets=True)),
                 *self._self_checks(),
             ],
+            pages=partial(build_pages, origin=origin, new_token=new_token, known_servers=self._servers_to_choose),
             above=Above(ABOVE, ABOVE_METHODS, FoldersAbove(self.user_trees.name_of)),
             origin=origin,
             discovery=self.discovery,
@@ -154,6 +160,15 @@ class Wiring(UseCases):
             limits=self.limits.addresses,
             recorder=Recorder(self.exchanges, origin, self.limits.addresses.addresses, self.clock),
         )
+
+    async def _servers_to_choose(self) -> Sequence[ListedServer]:
+        """What the WAYF page lists: the servers of all directories, and those that the operator allowed by name."""
+        listed = {server.host: server for server in self.directories.members()}
+        for host in self.peers.trust.allows:
+            if not is_pattern(host):
+                listed.setdefault(host, ListedServer(host, f"https://{host}", host))
+        allowed = [server for server in listed.values() if self.peers.is_allowed(server.host) and server.host != self.own_host]
+        return sorted(allowed, key=lambda server: (server.display_name.casefold(), server.host))
 
     def _metrics_endpoint(self) -> MetricsEndpoint | None:
         """What answers /metrics; nothing does where its token cannot be used, which is no reason not to serve."""

@@ -6,7 +6,7 @@ mounts have it, and `raw_path` untouched; every answer outside WebDAV carries th
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote
 
 import structlog
@@ -53,6 +53,13 @@ class Above:
 
 Check = Callable[[], Awaitable[bool]]
 
+
+class Pages(Protocol):
+    """Makes the web pages over the use cases; `not_found` answers what is no page."""
+
+    def __call__(self, services: UserServices, /, *, not_found: ASGIApp) -> ASGIApp: ...
+
+
 _OK: Final = json_answer(200, {"status": "ok"}, NO_STORE)
 _UNAVAILABLE: Final = json_answer(503, {"status": "unavailable"}, NO_STORE)
 
@@ -73,13 +80,14 @@ def build_app(
     limits: AddressLimits | None = None,
     recorder: Recorder | None = None,
     above: Above | None = None,
+    pages: Pages | None = None,
 ) -> ASGIApp:
     """Build the server's ASGI app.
 
     `origin` is the public origin (no trailing slash); `discovery` and `jwks` are what peers read; `mounts` are
     (prefix, app), for WebDAV; `ready` says whether the server can work (database open), for `/readyz`; requests are counted in
     `measures`, and `metrics` answers `/metrics`; `limits` by source address are those of the defaults if not given;
-    `recorder` notes the requests of peers; `above` comes before all others.
+    `recorder` notes the requests of peers; `above` comes before all others, and `pages` after them.
     """
     limits = limits or AddressLimits(measures=measures)
     recorder = recorder or Recorder(origin=origin)
@@ -101,7 +109,11 @@ def build_app(
         routes["/metrics"] = metrics
     limited = [(prefix, _limited(prefix, app, limits, recorder)) for prefix, app in (*mounts, ("/api/v1", user_api))]
     above = above and replace(above, app=traced(limits.with_caller(above.app)))
-    return _Dispatcher(routes, limited, measures, above, not_found=limits.around_document(_NotFound(PEER_NOT_FOUND)))
+    nothing: ASGIApp = _NotFound(USER_NOT_FOUND)
+    if pages is not None:
+        nothing = traced(limits.with_caller(pages(users, not_found=nothing)))
+    peer_nothing = limits.around_document(_NotFound(PEER_NOT_FOUND))
+    return _Dispatcher(routes, limited, measures, above, not_found=peer_nothing, others=nothing)
 
 
 def _limited(prefix: str, app: ASGIApp, limits: AddressLimits, recorder: Recorder) -> ASGIApp:
@@ -143,13 +155,14 @@ class _Dispatcher:
         above: Above | None,
         *,
         not_found: ASGIApp,
+        others: ASGIApp,
     ) -> None:
         self._above = above and replace(above, app=measured(above.app, DAV_FILES, measures))
         self._routes = {path: measured(app, route_class(path), measures) for path, app in routes.items()}
         timed = ((prefix.rstrip("/"), measured(app, route_class(prefix), measures)) for prefix, app in mounts)
         self._mounts = sorted(timed, key=lambda mount: -len(mount[0]))
         self._peer_not_found = measured(not_found, OCM_OTHER, measures)
-        self._user_not_found = measured(_NotFound(USER_NOT_FOUND), OTHER, measures)
+        self._others = measured(others, OTHER, measures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -173,7 +186,7 @@ class _Dispatcher:
                 child = {**scope, "root_path": root + prefix, "app_root_path": scope.get("app_root_path", root)}
                 await _guarded(app, child, receive, send)
                 return
-        await (self._peer_not_found if path.startswith("/ocm/") else self._user_not_found)(scope, receive, send)
+        await (self._peer_not_found if path.startswith("/ocm/") else self._others)(scope, receive, send)
 
 
 class _NotFound:

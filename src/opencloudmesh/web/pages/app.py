@@ -1,0 +1,192 @@
+"""The pages as one ASGI app: finds the page, who asks, and turns every error into a page."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import structlog
+
+from opencloudmesh.protocol.address import host_of_url
+from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerFault, Unauthorized
+from opencloudmesh.services.ports import NewToken
+from opencloudmesh.services.records import Secret, User
+from opencloudmesh.services.tracing import current_trace
+from opencloudmesh.web.answers import ASGIApp, Receive, Scope, Send
+from opencloudmesh.web.bodies import ClientGone, read_body
+from opencloudmesh.web.pages import contacts, inbox, invites, login, shares, wayf
+from opencloudmesh.web.pages.page import FORM_BYTES, HERE, PageAnswer, PageRequest, fields_of, render
+from opencloudmesh.web.pages.sessions import Cookies, check_form, new_binding
+from opencloudmesh.web.pages.wayf import KnownServers
+from opencloudmesh.web.user_api.services import UserServices
+
+_log = structlog.get_logger(__name__)
+Handler = Callable[..., Awaitable[PageAnswer]]
+
+_IDLE_SECONDS: Final = 20.0
+_STATIC: Final = {"style.css": b"text/css; charset=utf-8", "pages.js": b"text/javascript; charset=utf-8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One page. `public`: also for who is not logged in."""
+
+    method: str
+    path: re.Pattern[str]
+    handler: Handler
+    public: bool = False
+
+
+def _route(method: str, path: str, handler: Handler, *, public: bool = False) -> Route:
+    pattern = path.replace("{id}", r"(?P<item>[1-9][0-9]{0,17})").replace("{act}", r"(?P<act>[a-z]+)")
+    return Route(method, re.compile(pattern), handler, public)
+
+
+def build_pages(
+    services: UserServices, *, origin: str, new_token: NewToken, known_servers: KnownServers, not_found: ASGIApp
+) -> ASGIApp:
+    """The ASGI app of all pages; what is none of them is left to `not_found`."""
+    look = wayf.Wayf(known_servers)
+    routes = (
+        _route("GET", "/", inbox.start),
+        _route("GET", "/login", login.show, public=True),
+        _route("POST", "/login", login.submit, public=True),
+        _route("POST", "/logout", login.logout),
+        _route("GET", "/inbox", inbox.show),
+        _route("POST", "/inbox/{id}/{act}", inbox.act),
+        _route("GET", "/shares", shares.show),
+        _route("POST", "/shares", shares.create),
+        _route("POST", "/shares/{id}/{act}", shares.act),
+        _route("GET", "/contacts", contacts.show),
+        _route("POST", "/contacts", contacts.add),
+        _route("POST", "/contacts/{id}/{act}", contacts.act),
+        _route("GET", "/invites", invites.show),
+        _route("POST", "/invites", invites.create),
+        _route("POST", "/invites/{id}/{act}", invites.act),
+        _route("GET", "/invite/accept", invites.dialog),
+        _route("POST", "/invite/accept", invites.accept),
+        _route("GET", "/wayf", look.show, public=True),
+    )
+    return _Pages(routes, services, origin=origin, new_token=new_token, not_found=not_found)
+
+
+class _Pages:
+    def __init__(
+        self, routes: tuple[Route, ...], services: UserServices, *, origin: str, new_token: NewToken, not_found: ASGIApp
+    ) -> None:
+        self._routes = routes
+        self._services = services
+        self._cookies = Cookies(origin=origin)
+        self._origin = origin
+        self._host = host_of_url(origin)
+        self._new_token = new_token
+        self._not_found = not_found
+        self._files = {f"/static/{name}": (kind, (HERE / "static" / name).read_bytes()) for name, kind in _STATIC.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        found = [(route, match) for route in self._routes if (match := route.path.fullmatch(path))]
+        if path in self._files:
+            answer = self._file(path, scope["method"])
+        elif not found:
+            await self._not_found(scope, receive, send)
+            return
+        else:
+            try:
+                answer = await self._answer(scope, receive, found)
+            except ClientGone:
+                return
+        await _send(send, answer, head=scope["method"] == "HEAD")
+
+    def _file(self, path: str, method: str) -> PageAnswer:
+        if method not in ("GET", "HEAD"):
+            return PageAnswer(405, headers=((b"allow", b"GET, HEAD"),))
+        kind, content = self._files[path]
+        return PageAnswer(200, content, ((b"content-type", kind), (b"cache-control", b"public, max-age=3600")))
+
+    async def _answer(self, scope: Scope, receive: Receive, found: list[tuple[Route, re.Match[str]]]) -> PageAnswer:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        chosen = next(((route, match) for route, match in found if route.method == method), None)
+        if chosen is None:
+            allow = ", ".join(sorted({route.method for route, _ in found}))
+            return PageAnswer(405, headers=((b"allow", allow.encode()),))
+        request = self._request(scope, method)
+        try:
+            request = await self._complete(request, scope, receive)
+            return await self._asked(request, chosen[0], chosen[1].groupdict())
+        except ClientGone:
+            raise
+        except OCMError as error:
+            return self._refused(request, error)
+        except Exception:
+            _log.exception("request failed", path=scope["path"])
+            return self._refused(request, OCMError("Something went wrong on the server."), status=500)
+
+    def _request(self, scope: Scope, method: str) -> PageRequest:
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        cookies = self._cookies.read(headers.get("cookie"))
+        return PageRequest(
+            method=method,
+            path=scope["path"],
+            headers=headers,
+            cookies=cookies,
+            query={},
+            form={},
+            services=self._services,
+            origin=self._origin,
+            host=self._host,
+            user=None,
+            bound_to="",
+        )
+
+    async def _complete(self, request: PageRequest, scope: Scope, receive: Receive) -> PageRequest:
+        """Read who asks, the query and the form."""
+        user, bound_to = await self._session(request)
+        request = replace(request, user=user, bound_to=bound_to, query=fields_of(scope["query_string"].decode("latin-1")))
+        if request.method != "POST":
+            return request
+        body = await read_body(scope, receive, FORM_BYTES, _IDLE_SECONDS)
+        form = fields_of(body.decode("utf-8", "replace"))
+        check_form(form, bound_to=bound_to, headers=request.headers, origin=self._origin)
+        return replace(request, form=form)
+
+    async def _session(self, request: PageRequest) -> tuple[User | None, str]:
+        token = request.cookies.get(self._cookies.session)
+        if token:
+            try:
+                return await self._services.accounts.user_of_token(Secret(token)), token
+            except Unauthorized:
+                pass
+        return None, request.cookies.get(self._cookies.form, "")
+
+    async def _asked(self, request: PageRequest, route: Route, found: dict[str, str]) -> PageAnswer:
+        if request.user is None and not route.public:
+            return login.first(request)
+        extra: tuple[tuple[bytes, bytes], ...] = ()
+        if not request.bound_to:  # so that the first form of a visitor has something to be bound to
+            binding = new_binding(self._new_token).reveal()
+            request = replace(request, bound_to=binding)
+            extra = ((b"set-cookie", self._cookies.set(self._cookies.form, binding).encode()),)
+        arguments: dict[str, Any] = {name: int(value) if name == "item" else value for name, value in found.items()}
+        if route.handler in (login.submit, login.logout):
+            arguments["cookies"] = self._cookies
+        answer = await route.handler(request, **arguments)
+        return replace(answer, headers=(*answer.headers, *extra))
+
+    def _refused(self, request: PageRequest, error: OCMError, *, status: int | None = None) -> PageAnswer:
+        """What went wrong, as a page: what a user's program is told too (`answer_to_user`)."""
+        known = error.status if isinstance(error, LocalFault | PeerFault) else 404
+        return render(
+            request, "error.html", status=status or known, error=error, trace=current_trace() or "", back=redirect_target(request)
+        )
+
+
+def redirect_target(request: PageRequest) -> str:
+    """The list that a request belongs to."""
+    first = request.path.split("/")[1] if request.path.count("/") > 1 else ""
+    return f"/{first}" if first in ("inbox", "shares", "contacts", "invites") else "/"
+
+
+async def _send(send: Send, answer: PageAnswer, *, head: bool) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.all_headers()})
+    await send({"type": "http.response.body", "body": b"" if head else answer.body})

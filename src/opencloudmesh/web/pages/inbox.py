@@ -1,0 +1,36 @@
+"""Shares that wait for an answer: of people known, and apart from them those of unknown senders."""
+
+from opencloudmesh.protocol.errors import NotFound
+from opencloudmesh.protocol.lifecycle import PENDING
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, redirect, render
+
+_MOST = 500
+
+
+async def start(request: PageRequest) -> PageAnswer:
+    """The first page."""
+    return redirect("/inbox")
+
+
+async def show(request: PageRequest) -> PageAnswer:
+    """What waits."""
+    reception = request.services.share_reception
+    offered = [*await reception.inbox(request.me, limit=_MOST), *await reception.inbox(request.me, unknown=True, limit=_MOST)]
+    waiting = [share for share in offered if share.state == PENDING]
+    known = (await reception.senders(request.me, waiting)).known
+    return render(
+        request,
+        "inbox.html",
+        known=[share for share in reversed(waiting) if share.sender in known and not share.quarantined],
+        unknown=[share for share in reversed(waiting) if share.sender not in known or share.quarantined],
+    )
+
+
+async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
+    """Accept, decline or leave one."""
+    reception = request.services.share_reception
+    acts = {"accept": reception.accept, "decline": reception.decline, "leave": reception.leave}
+    if act not in acts:
+        raise NotFound("There is nothing at this address.")
+    await acts[act](request.me, item)
+    return redirect("/shares" if act == "leave" else "/inbox")

@@ -1,0 +1,84 @@
+"""Invitations that the user made, and the dialog in which those of others are accepted (section Invite Flow)."""
+
+import segno
+from markupsafe import Markup
+
+from opencloudmesh.protocol.errors import NotFound, OCMError
+from opencloudmesh.protocol.invite_flow import Invite, build_invite_link, build_invite_string, parse_invite
+from opencloudmesh.services.invite_flow import MadeInvite
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, redirect, render
+
+_MOST = 1000
+
+
+async def show(request: PageRequest, made: MadeInvite | None = None) -> PageAnswer:
+    """The list, and what to send of an invitation that was just made."""
+    found = await request.services.invite_flow.invites(request.me, limit=_MOST)
+    link = build_invite_link(f"{request.origin}/wayf", made.invite) if made else ""
+    return render(
+        request,
+        "invites.html",
+        invites=list(reversed(found)),
+        made=made,
+        link=link,
+        string=build_invite_string(made.invite) if made else "",
+        code=_qr_code(link) if made else "",
+    )
+
+
+def _qr_code(link: str) -> Markup:
+    drawn = segno.make(link, error="m", micro=False)
+    return Markup(drawn.svg_inline(scale=4, border=4, light="#fff", dark="#000"))  # noqa: S704 - made by segno, of squares only
+
+
+async def create(request: PageRequest) -> PageAnswer:
+    """Make one. It is shown in this very answer, because it is not kept."""
+    return await show(request, await request.services.invite_flow.create(request.me, note=request.form.get("note", "").strip()))
+
+
+async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
+    """Revoke one, or make it afresh."""
+    flow = request.services.invite_flow
+    if act == "renew":
+        return await show(request, await flow.renew(request.me, item))
+    if act != "revoke":
+        raise NotFound("There is nothing at this address.")
+    await flow.revoke(request.me, item)
+    return redirect("/invites")
+
+
+# ---------------------------------------------------------------- the accept dialog
+async def dialog(request: PageRequest) -> PageAnswer:
+    """Show who invites, before anything is sent."""
+    try:
+        invite = parse_invite(request.query.get("token", ""), provider=request.query.get("providerDomain", ""))
+    except OCMError as error:
+        return render(request, "accept.html", status=error.status if hasattr(error, "status") else 400, invite=None)
+    return await _shown(request, invite)
+
+
+async def _shown(request: PageRequest, invite: Invite) -> PageAnswer:
+    host = invite.provider
+    there = await request.services.contacts.search(request.me, f"@{host}", limit=5)
+    known = any(one.address.endswith(f"@{host}") for one in there)
+    provider, fault = "", None
+    try:
+        provider = (await request.services.peers.discover(host)).provider
+    except OCMError as error:
+        fault = error
+    return render(
+        request,
+        "accept.html",
+        invite=invite,
+        string=build_invite_string(invite),
+        host=host,
+        known=known,
+        provider=provider,
+        fault=fault,
+    )
+
+
+async def accept(request: PageRequest) -> PageAnswer:
+    """Accept an invitation: the dialog's, or one that was pasted."""
+    await request.services.invite_flow.accept(request.me, parse_invite(request.form.get("invite", "")))
+    return redirect("/contacts")

@@ -1,0 +1,48 @@
+"""Logging in and out."""
+
+from urllib.parse import quote
+
+from opencloudmesh.protocol.errors import RateLimited, TemporarilyUnavailable, Unauthorized
+from opencloudmesh.services.records import Secret
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, local_path, redirect, render
+from opencloudmesh.web.pages.sessions import Cookies
+
+_LONGEST_NAME = 255
+_LONGEST_PASSWORD = 1024
+
+
+def first(request: PageRequest) -> PageAnswer:
+    """Whoever is not logged in does that first, and comes back to what was asked for where that changes nothing."""
+    query = "&".join(f"{quote(name)}={quote(value)}" for name, value in request.query.items())
+    wanted = (request.path + (f"?{query}" if query else "")) if request.method == "GET" else "/"
+    return redirect("/login" if wanted == "/" else f"/login?next={quote(wanted, safe='')}")
+
+
+async def show(request: PageRequest) -> PageAnswer:
+    """The form."""
+    if request.user is not None:
+        return redirect(local_path(request.query.get("next")))
+    return render(request, "login.html", next=local_path(request.query.get("next")), name="", fault=None)
+
+
+async def submit(request: PageRequest, cookies: Cookies) -> PageAnswer:
+    """Log in, with a new session."""
+    name, password = request.form.get("name", "").strip(), request.form.get("password", "")
+    onward = local_path(request.form.get("next"))
+    try:
+        if not 0 < len(name) <= _LONGEST_NAME or len(password) > _LONGEST_PASSWORD:
+            raise Unauthorized("Wrong user name or password.", code="wrong-password")
+        _, token, _ = await request.services.accounts.login(name, Secret(password))
+    except (Unauthorized, RateLimited, TemporarilyUnavailable) as fault:
+        return render(request, "login.html", status=fault.status, next=onward, name=name[:_LONGEST_NAME], fault=fault)
+    return redirect(
+        onward,
+        (b"set-cookie", cookies.set(cookies.session, token.reveal()).encode()),
+        (b"set-cookie", cookies.set(cookies.form, "", seconds=0).encode()),
+    )
+
+
+async def logout(request: PageRequest, cookies: Cookies) -> PageAnswer:
+    """End the session, here and in the browser."""
+    await request.services.accounts.logout(Secret(request.cookies[cookies.session]))
+    return redirect("/login", (b"set-cookie", cookies.set(cookies.session, "", seconds=0).encode()))

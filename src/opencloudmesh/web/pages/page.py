@@ -1,0 +1,132 @@
+"""What every page has: the request, who is logged in, the template, the answer."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.services.records import User
+from opencloudmesh.web.answers import Header
+from opencloudmesh.web.pages.sessions import form_token
+from opencloudmesh.web.pages.texts import text
+from opencloudmesh.web.user_api.services import UserServices
+
+HERE: Final = Path(__file__).parent
+FORM_BYTES: Final = 64 * 1024
+MAX_FIELDS: Final = 100
+POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final[tuple[Header, ...]] = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+_LOCAL: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """One request of a page. `bound_to` is what the forms' token is bound to; `query` and `form` hold each name once."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    cookies: Mapping[str, str] = field(repr=False)
+    query: Mapping[str, str] = field(repr=False)
+    form: Mapping[str, str] = field(repr=False)
+    services: UserServices
+    origin: str
+    host: str
+    user: User | None
+    bound_to: str = field(repr=False)
+
+    @property
+    def me(self) -> User:
+        """Who is logged in; pages for users are reached with one only."""
+        assert self.user is not None  # noqa: S101 - the table of routes sees to it
+        return self.user
+
+
+@dataclass(frozen=True, slots=True)
+class PageAnswer:
+    """A status, a body, and the headers that are particular to it."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[Header, ...] = ()
+
+    def all_headers(self) -> list[Header]:
+        own = {name for name, _ in self.headers}
+        length = (b"content-length", str(len(self.body)).encode())
+        return [*self.headers, *(header for header in HEADERS if header[0] not in own), length]
+
+
+def fields_of(encoded: str) -> dict[str, str]:
+    """The fields of a form or a query; of a name that stands twice the first; raises `InvalidInput` (form-invalid)."""
+    try:
+        pairs = parse_qsl(encoded, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise InvalidInput("The form cannot be read.", code="form-invalid") from None
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        fields.setdefault(name, value)
+    return fields
+
+
+def redirect(path: str, *headers: Header) -> PageAnswer:
+    """Go on at a path of ours, by GET."""
+    return PageAnswer(303, headers=((b"location", path.encode("ascii")), *headers))
+
+
+def local_path(given: str | None, otherwise: str = "/inbox") -> str:
+    """Where to go on after a login: a path of this server, and nothing that a browser may take for another one."""
+    return given if given is not None and len(given) < 2048 and _LOCAL.fullmatch(given) else otherwise
+
+
+def _time(at: float | None) -> Markup:
+    """A time as UTC, which times.js shows in the reader's zone."""
+    if at is None:
+        return Markup("")
+    moment = datetime.fromtimestamp(at, UTC)
+    shown = moment.strftime("%Y-%m-%d %H:%M UTC")
+    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="seconds"), shown)
+
+
+def _shown(value: object) -> str:
+    """What a stranger wrote, without what could change how the rest of the line reads."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(value))
+
+
+_templates: Final = Environment(
+    loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+_templates.globals["t"] = text
+_templates.filters["when"] = _time
+_templates.filters["shown"] = _shown
+_templates.filters["path_quoted"] = quote
+
+
+def render(
+    request: PageRequest, template: str, *, status: int = 200, headers: tuple[Header, ...] = (), **values: Any
+) -> PageAnswer:
+    """A page of a template, for whoever asks."""
+    html = _templates.get_template(template).render(
+        request=request,
+        user=request.user,
+        address=f"{request.user.name}@{request.host}" if request.user else "",
+        csrf=form_token(request.bound_to) if request.bound_to else "",
+        **values,
+    )
+    return PageAnswer(status, html.encode("utf-8", "replace"), ((b"content-type", b"text/html; charset=utf-8"), *headers))

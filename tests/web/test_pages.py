@@ -1,0 +1,310 @@
+"""The web pages: what they show of strangers is inert, what they change needs a form of ours, and nobody is led astray."""
+
+import base64
+import dataclasses
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from opencloudmesh.web.pages.page import HERE, local_path
+from opencloudmesh.web.pages.texts import TEXTS, text
+from tests.web.conftest import ORIGIN, Answered
+
+EVIL = '"><script>alert(1)</script>\u202e'
+
+
+class Visitor:
+    """A browser: keeps cookies, follows nothing by itself."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.cookies: dict[str, str] = {}
+        self.page = ""
+
+    async def ask(self, method: str, path: str, form: dict[str, str] | None = None, **headers: str) -> Answered:
+        path, _, query = path.partition("?")
+        sent = {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} | headers
+        answer: Answered = await self.server.ask(
+            method, path, query=query, headers=sent, body=urlencode(form).encode() if form is not None else b""
+        )
+        for name, value in answer.headers:
+            if name == "set-cookie":
+                key, _, rest = value.partition("=")
+                self.cookies[key] = rest.partition(";")[0]
+        self.page = answer.body.decode()
+        return answer
+
+    @property
+    def csrf(self) -> str:
+        found = re.search(r'name="csrf" value="([0-9a-f]{64})"', self.page)
+        assert found is not None
+        return found[1]
+
+    async def send(self, path: str, **form: str) -> Answered:
+        return await self.ask("POST", path, form | {"csrf": self.csrf})
+
+
+@pytest.fixture
+def visitor(server: Any) -> Visitor:
+    return Visitor(server)
+
+
+@pytest.fixture
+async def alice(visitor: Visitor) -> Visitor:
+    await visitor.ask("GET", "/login")
+    answer = await visitor.send("/login", name="alice", password="wonderland", next="/contacts")
+    assert (answer.status, answer.header("location")) == (303, "/contacts")
+    await visitor.ask("GET", "/contacts")
+    return visitor
+
+
+# ---------------------------------------------------------------- sessions
+async def test_a_login_makes_a_new_session_in_a_cookie_that_only_we_read(server: Any, visitor: Visitor) -> None:
+    visitor.cookies["__Host-ocm-session"] = "fixed by somebody else"
+    await visitor.ask("GET", "/login")
+    answer = await visitor.send("/login", name="alice", password="wonderland")
+    cookie = next(value for name, value in answer.headers if name == "set-cookie" and "session" in value)
+    assert cookie == "__Host-ocm-session=token1; Path=/; HttpOnly; SameSite=Lax; Secure"
+    await visitor.ask("GET", "/inbox")
+    ended = await visitor.send("/logout")
+    assert (ended.status, ended.header("location")) == (303, "/login")
+    assert server.accounts.sessions == set()
+    assert (await visitor.ask("GET", "/inbox")).header("location") == "/login?next=%2Finbox"
+
+
+async def test_a_wrong_password_is_said_and_the_page_comes_again(visitor: Visitor) -> None:
+    await visitor.ask("GET", "/login?next=/shares")
+    for name, password in (("alice", "guessed"), ("", "x"), ("x" * 256, "x"), ("alice", "x" * 2000)):
+        answer = await visitor.send("/login", name=name, password=password, next="/shares")
+        assert answer.status == 401
+        assert 'role="alert"' in visitor.page
+        assert password not in visitor.page or len(password) < 2
+    assert 'name="next" value="/shares"' in visitor.page
+
+
+@pytest.mark.parametrize(
+    "path", ["/inbox", "/shares", "/contacts", "/invites", "/invite/accept?token=a&providerDomain=b.example"]
+)
+async def test_who_is_not_logged_in_does_that_first_and_comes_back(visitor: Visitor, path: str) -> None:
+    answer = await visitor.ask("GET", path)
+    assert answer.status == 303
+    await visitor.ask("GET", answer.header("location") or "")
+    answer = await visitor.send("/login", name="alice", password="wonderland", next=path)
+    assert answer.header("location") == path
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "evil",
+        "/a\nb",
+        "/a b",
+        "/\tb",
+        "javascript:x",
+        "/x\\y",
+        "/" * 3000,
+    ],
+)
+def test_nobody_is_led_to_another_server_by_a_login(given: str) -> None:
+    assert local_path(given) == "/inbox"
+    assert local_path("/shares?a=b") == "/shares?a=b"
+
+
+# ---------------------------------------------------------------- forms
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}],
+)
+async def test_a_form_of_another_site_changes_nothing(server: Any, alice: Visitor, headers: dict[str, str]) -> None:
+    csrf = alice.csrf
+    refused = await alice.ask("POST", "/contacts", {"address": "eve@peer.example.org", "csrf": csrf}, **headers)
+    assert refused.status == 403
+    for given in ("", "0" * 64, csrf.upper()):
+        assert (await alice.ask("POST", "/contacts", {"address": "eve@peer.example.org", "csrf": given})).status == 403
+    assert server.contacts.kept == {}
+    done = await alice.ask("POST", "/contacts", {"address": "eve@peer.example.org", "csrf": csrf}, origin=ORIGIN)
+    assert done.status == 303
+    assert len(server.contacts.kept) == 1
+
+
+async def test_a_login_form_of_another_site_logs_nobody_in(server: Any, visitor: Visitor) -> None:
+    answer = await visitor.ask("POST", "/login", {"name": "alice", "password": "wonderland"})
+    assert answer.status == 403
+    other = Visitor(server)
+    await other.ask("GET", "/login")
+    await visitor.ask("GET", "/login")
+    visitor.cookies["__Host-ocm-form"] = "another"
+    answer = await visitor.ask("POST", "/login", {"name": "alice", "password": "wonderland", "csrf": other.csrf})
+    assert answer.status == 403
+    assert server.accounts.sessions == set()
+
+
+@pytest.mark.parametrize(
+    "path", ["/contacts/1/trust", "/contacts/1/explode", "/inbox/1/eat", "/shares/1/eat", "/invites/1/eat", "/inbox/99/accept"]
+)
+async def test_what_is_not_there_is_404(alice: Visitor, path: str) -> None:
+    assert (await alice.send(path)).status == 404
+    assert 'role="alert"' in alice.page
+
+
+async def test_methods_and_sizes(alice: Visitor) -> None:
+    assert (await alice.ask("DELETE", "/contacts")).header("allow") == "GET, POST"
+    assert (await alice.ask("HEAD", "/contacts")).body == b""
+    await alice.ask("GET", "/contacts")
+    assert (await alice.send("/contacts", address="x" * 70_000)).status == 413
+    await alice.ask("GET", "/contacts")
+    assert (await alice.ask("POST", "/contacts", {f"a{n}": "" for n in range(200)})).status in (400, 403)
+    assert (await alice.ask("GET", "/contacts?" + "&".join(f"a{n}=" for n in range(200)))).status == 400
+
+
+# ---------------------------------------------------------------- what strangers wrote
+@pytest.mark.parametrize("path", ["/inbox", "/shares", "/contacts", "/invites"])
+async def test_what_others_wrote_is_inert(server: Any, alice: Visitor, path: str) -> None:
+    reception = server.share_reception
+    evil = {"name": EVIL, "sender_display_name": EVIL, "description": EVIL, "mount_name": EVIL}
+    reception.kept = {
+        1: dataclasses.replace(reception.kept[1], **evil),
+        2: dataclasses.replace(
+            reception.kept[1], id=2, state="accepted", unavailable_since=1.0, unavailable_reason="dns", **evil
+        ),
+        3: dataclasses.replace(reception.kept[1], id=3, quarantined=True, **evil),
+    }
+    await server.contacts.add(server.accounts.user, "dora@peer.example.org", name=EVIL, email=EVIL)
+    made = await server.invite_flow.create(server.accounts.user, note=EVIL)
+    server.invite_flow.kept[made.sent.id] = dataclasses.replace(made.sent, accepted_by=EVIL)
+    answer = await alice.ask("GET", path)
+    assert answer.status == 200
+    assert "<script>" not in alice.page.replace('<script type="module" src="/static/pages.js"></script>', "")
+    assert "\u202e" not in alice.page
+    assert "&lt;script&gt;" in alice.page
+
+
+async def test_every_page_forbids_frames_scripts_of_others_and_keeping(alice: Visitor) -> None:
+    for path in ("/inbox", "/shares", "/contacts", "/invites", "/login", "/wayf?token=a", "/invite/accept", "/nowhere/1/x"):
+        answer = await alice.ask("GET", path)
+        policy = answer.header("content-security-policy") or ""
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert " style=" not in alice.page
+        assert "onclick" not in alice.page
+        if (
+            answer.header(
+                "content-type",
+            )
+            == "text/html; charset=utf-8"
+        ):
+            assert answer.header("cache-control") == "no-store"
+            assert answer.header("referrer-policy") == "no-referrer"
+
+
+async def test_shares_wait_apart_by_who_sent_them(server: Any, alice: Visitor) -> None:
+    server.share_reception.kept[3] = dataclasses.replace(server.share_reception.kept[1], id=3, sender="kim@peer.example.org")
+    server.share_reception.known = {"kim@peer.example.org"}
+    await alice.ask("GET", "/inbox")
+    known, unknown = alice.page.split(TEXTS["inbox.unknown"])
+    assert "/inbox/3/accept" in known
+    assert "/inbox/1/accept" in unknown
+    assert (await alice.send("/inbox/3/accept")).header("location") == "/inbox"
+    assert server.share_reception.kept[3].state == "accepted"
+
+
+# ---------------------------------------------------------------- invitations
+@pytest.mark.spec("INV-9")
+async def test_an_invitation_is_shown_once_with_a_link_and_a_string(alice: Visitor) -> None:
+    await alice.ask("GET", "/invites")
+    await alice.send("/invites", note="for a friend")
+    assert f"{ORIGIN}/wayf?token=token-1&amp;providerDomain=home.example.org" in alice.page
+    assert base64.b64encode(b"token-1@home.example.org").decode() in alice.page
+    assert "<svg" in alice.page
+    await alice.ask("GET", "/invites")
+    assert "token-1" not in alice.page
+    assert (await alice.send("/invites/1/revoke")).status == 303
+
+
+async def test_the_dialog_shows_who_invites_and_accepts_with_one_click(server: Any, alice: Visitor) -> None:
+    await alice.ask("GET", "/invite/accept?token=t&providerDomain=peer.example.org")
+    assert "peer.example.org" in alice.page
+    assert TEXTS["accept.unknown"].replace("{host}", "peer.example.org") in alice.page
+    invite = re.search(r'name="invite" value="([^"]+)"', alice.page)
+    assert invite is not None
+    assert (await alice.send("/invite/accept", invite=invite[1])).header("location") == "/contacts"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "token=t",
+        "providerDomain=peer.example.org",
+        "token=%00&providerDomain=peer.example.org",
+        "token=t&providerDomain=//evil",
+        "token=t&providerDomain=javascript:x",
+        "token=%22%3E%3Cscript%3E&providerDomain=a%20b",
+        "token=" + "x" * 5000,
+    ],
+)
+async def test_hostile_parameters_of_the_dialog_are_no_invitation(alice: Visitor, query: str) -> None:
+    answer = await alice.ask("GET", f"/invite/accept?{query}")
+    assert answer.status == 400
+    assert TEXTS["accept.invalid"] in alice.page
+
+
+# ---------------------------------------------------------------- where are you from
+@pytest.mark.spec("INV-9", "INV-10")
+async def test_a_visitor_finds_the_own_server(server: Any, visitor: Visitor) -> None:
+    await visitor.ask("GET", "/wayf?token=t")
+    assert "The &lt;i&gt;Peer&lt;/i&gt;" in visitor.page
+    await visitor.ask("GET", "/wayf?token=t&search=nobody")
+    assert "The &lt;i&gt;" not in visitor.page
+    dialog = "https://peer.example.org/accept?lang=de"
+    for typed in ("peer.example.org", "dora@peer.example.org", "https://peer.example.org/path"):
+        server.peers.documents["peer.example.org"] = dataclasses.replace(
+            server.peers.documents["peer.example.org"], invite_accept_dialog=dialog
+        )
+        await visitor.ask("GET", f"/wayf?{urlencode({'token': 't', 'server': typed})}")
+        assert f'href="{dialog.replace("?", "?")}&amp;token=t&amp;providerDomain=cloud.example.org"' in visitor.page
+    server.peers.documents["peer.example.org"] = dataclasses.replace(
+        server.peers.documents["peer.example.org"], invite_accept_dialog=None
+    )
+    await visitor.ask("GET", "/wayf?token=t&server=peer.example.org")
+    assert base64.b64encode(b"t@cloud.example.org").decode() in visitor.page
+    await visitor.ask("GET", "/wayf?token=t&server=cloud.example.org")
+    assert TEXTS["wayf.own"] in visitor.page
+
+
+@pytest.mark.parametrize("typed", ["javascript:a(1)", "//evil", "<script>", "a b", "http://[", "x" * 5000, "away.example.org"])
+async def test_what_is_no_server_leads_nowhere(server: Any, visitor: Visitor, typed: str) -> None:
+    answer = await visitor.ask("GET", f"/wayf?{urlencode({'token': 't', 'server': typed})}")
+    assert answer.status == 200
+    assert 'class="button"' not in visitor.page
+    assert 'role="alert"' in visitor.page
+    assert "<script>" not in visitor.page.replace('<script type="module" src="/static/pages.js"></script>', "")
+
+
+async def test_a_link_without_an_invitation_says_so(visitor: Visitor) -> None:
+    assert (await visitor.ask("GET", "/wayf")).status == 400
+    assert TEXTS["wayf.no_token"] in visitor.page
+
+
+# ---------------------------------------------------------------- texts and files
+def test_every_text_is_used_and_every_used_one_is_there() -> None:
+    joined = "\n".join(path.read_text() for path in (HERE / "templates").glob("*.html"))
+    used = set(re.findall(r'\bt\("([a-z_.]+)"', joined))
+    made = {key for key in TEXTS if key.startswith(("menu.", "state.", "contacts.by."))}
+    assert used - TEXTS.keys() - {"menu.", "state.", "contacts.by."} == set()
+    assert TEXTS.keys() - used - made == set()
+    assert text("accept.first", host="{name}") == TEXTS["accept.first"].replace("{host}", "{name}")
+
+
+async def test_static_files(visitor: Visitor) -> None:
+    for path, kind in (("/static/style.css", "text/css; charset=utf-8"), ("/static/pages.js", "text/javascript; charset=utf-8")):
+        answer = await visitor.ask("GET", path)
+        assert (answer.status, answer.header("content-type")) == (200, kind)
+        assert (await visitor.ask("POST", path)).status == 405
+    assert (await visitor.ask("GET", "/static/../app.py")).status == 404
