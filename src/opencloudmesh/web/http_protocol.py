@@ -1,6 +1,7 @@
 """uvicorn's HTTP/1.1 protocol with what a server in the open needs (design decision 11, 13).
 
-Rules: a request head is complete in bounded time and of bounded size; a client that sends or takes nothing is let go, one
+Rules: of a body whose length is known only the first and the last part go through the parser, which would copy all of it; a head
+is complete in bounded time and of bounded size; a client that sends or takes nothing is let go, one
 that is slow is not; files go out by `http.response.zerocopysend`; nothing is written into an answer that has begun.
 """
 
@@ -8,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -21,6 +23,8 @@ from opencloudmesh.web.zero_copy import FileTransfer, left_in_system
 
 ZERO_COPY = "http.response.zerocopysend"
 _LINGER = 1.0
+_MOST_WAITING = 1 << 20
+"""Bytes of a body that are received before the app asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._body_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._received_at = 0.0
+        self._body_left = 0
+        self._passes_by = False
         self._transfer: FileTransfer | None = None
         self._extensions: dict[str, dict[object, object]] = {}
 
@@ -103,6 +109,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._only_head = self._in_head or self.cycle is None or not self.cycle.more_body
         before = self._head_bytes if self._in_head else 0
         self._unset_keepalive_if_required()
+        if self._body_left > len(data):
+            self._pass_by(data)
+            return
+        if self._passes_by:
+            self._passes_by = False
+            self._renew_parser([(b"content-length", b"%d" % self._body_left)])
         self._feed(data)
         if self._refused or not self._in_head:
             return
@@ -111,6 +123,17 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(431, "Request head too large.")
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
+
+    def _pass_by(self, data: bytes) -> None:
+        """A part of a body that is not its last one."""
+        self._passes_by = True
+        self._body_left -= len(data)
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.body += data
+            if len(cycle.body) > _MOST_WAITING:
+                self.flow.pause_reading()
+            cycle.message_event.set()
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -131,6 +154,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if framing and not self._refused:
             self.cycle.more_body = True
             self.cycle.message_event.clear()
+        self._renew_parser(framing)
+
+    def _renew_parser(self, framing: Sequence[tuple[bytes, bytes]]) -> None:
+        """Have a new parser stand where the body of the present request goes on, framed like this."""
         self.parser = httptools.HttpRequestParser(_WithoutHead(self))
         head = [b"POST / HTTP/1.1", *(name + b": " + value for name, value in framing), b"\r\n"]
         try:
@@ -169,9 +196,11 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self.scope["extensions"] = self._extensions
+        self._body_left = _announced(self.headers)
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:
+            self._body_left -= len(body)
             super().on_body(body)
             if self._body_timer is None:
                 self._body_timer = self.loop.call_later(self.limits.idle_seconds, self._check_body)
@@ -317,6 +346,17 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._write_timer = self.loop.call_later(self.limits.idle_seconds, self._check_write, left)
+
+
+def _announced(headers: Sequence[tuple[bytes, bytes]]) -> int:
+    """The length of a body whose end is known from the beginning; the parser has found the header to be a number."""
+    length = 0
+    for name, value in headers:
+        if name == b"transfer-encoding":
+            return 0
+        if name == b"content-length":
+            length = int(value)
+    return length
 
 
 class _WithoutHead:
