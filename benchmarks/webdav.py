@@ -72,7 +72,7 @@ class _Site:
     def __init__(self, server: ServerProcess, folder: Path) -> None:
         self.server = server
         self.folder = folder
-        self.authorization = f"Bearer {_login(server)}"
+        self.authorization = f"Bearer {login(server)}"
         self.client = RawClient(SERVER_PORT, self.authorization)
         assert self.client.ask("PUT", self.path("big.bin"), body=b"").status == 201
         self.root = next((server.folder / "data" / "files").rglob("big.bin")).parent
@@ -265,7 +265,8 @@ def _running(command: list[str], port: int) -> Iterator[None]:
         process.wait()
 
 
-def _login(server: ServerProcess) -> str:
+def login(server: ServerProcess) -> str:
+    """A session's token of alice."""
     body = json.dumps({"username": "alice", "password": PASSWORD}).encode()
     ask = urllib.request.Request(f"{server.origin}/api/v1/session", body, {"content-type": "application/json"}, method="POST")
     with urllib.request.urlopen(ask) as answer:

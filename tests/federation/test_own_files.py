@@ -133,6 +133,27 @@ def test_a_body_longer_than_announced(alice: User, files: Path) -> None:
     assert is_clean(files)
 
 
+def test_what_follows_a_long_body_on_the_same_connection(alice: User) -> None:
+    """Of such a body only the ends go through the parser of requests; the next request may come with its last part."""
+    size = 3 * MIB + 7
+    put(alice, "small", b"small")
+    head = f" HTTP/1.1\r\nhost: {alice.site.host}\r\nauthorization: Bearer {alice.token}\r\n"
+    ask_small = f"GET /dav/files/alice/small{head}\r\n".encode()
+    for cut in (size, size - 1, size - 70_000):
+        with sending(alice, "long", size, b"x" * cut) as connection:
+            time.sleep(0.05)
+            connection.sendall(b"x" * (size - cut) + ask_small)
+            answers = connection.makefile("rb")
+            assert answers.readline().split()[1] in (b"201", b"204")
+            while (line := answers.readline()) != b"\r\n":
+                assert line
+            assert answers.readline().split()[1] == b"200"
+            while answers.readline() != b"\r\n":
+                pass
+            assert answers.read(5) == b"small"
+        assert len(get(alice, "long")) == size
+
+
 @pytest.mark.parametrize("rest", [b"5\r\nab", b"zz\r\nabc\r\n", b"-5\r\nabcde\r\n0\r\n\r\n", b"ffffffffffffffffff\r\nabc"])
 def test_broken_chunks_leave_the_old_file(alice: User, files: Path, rest: bytes) -> None:
     put(alice, "old", b"old")
