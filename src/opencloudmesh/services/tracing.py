@@ -5,6 +5,7 @@ names; a delivery keeps the trace id of the event that queued it, and every try 
 writes it into its log lines, and sends it to the servers that it asks.
 """
 
+import random
 import secrets
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -16,6 +17,14 @@ from opencloudmesh.protocol.trace_context import build_traceparent, is_trace_id,
 NewHex = Callable[[int], str]
 """So many random bytes, as hex digits."""
 
+# A trace id is no secret; asking the system for each would let another thread have the interpreter in the middle of a request.
+_ids = random.Random(secrets.randbits(256))  # noqa: S311
+
+
+def _new_hex(count: int) -> str:
+    return _ids.randbytes(count).hex()
+
+
 _current: ContextVar[str] = ContextVar("trace_id", default="")
 
 
@@ -24,12 +33,12 @@ def current_trace() -> str:
     return _current.get()
 
 
-def begin_trace(inbound: str | None = None, *, new_hex: NewHex = secrets.token_hex) -> str:
+def begin_trace(inbound: str | None = None, *, new_hex: NewHex = _new_hex) -> str:
     """Run the rest of this task under the trace that the header `inbound` names, or else under a new one; returns its id."""
     return _enter((parse_traceparent(inbound) if inbound else None) or new_hex(16))
 
 
-def resume_trace(trace_id: str, *, new_hex: NewHex = secrets.token_hex) -> str:
+def resume_trace(trace_id: str, *, new_hex: NewHex = _new_hex) -> str:
     """Run the rest of this task under a trace that was begun before; under a new one where this names none."""
     return _enter(trace_id if is_trace_id(trace_id) else new_hex(16))
 
@@ -40,7 +49,7 @@ def leave_trace() -> None:
     unbind_contextvars("trace_id")
 
 
-def outgoing_traceparent(*, new_hex: NewHex = secrets.token_hex) -> str:
+def outgoing_traceparent(*, new_hex: NewHex = _new_hex) -> str:
     """The header for a request to another server; outside of any trace the request begins one of its own."""
     return build_traceparent(current_trace() or new_hex(16), new_hex(8))
 
