@@ -138,6 +138,7 @@ def test_what_we_ask_for_is_what_the_draft_has() -> None:
         ({"recipientProvider": "https://B.example/"}, "dora@b.example"),
         ({"userID": "dora@b.example"}, "dora@b.example"),
         ({"userID": "dora@https://b.example"}, "dora@b.example"),
+        ({"userID": "dora@https://b.example/cloud"}, "dora@b.example"),
         ({"userID": "dora@idp.example"}, "dora@idp.example@b.example"),
         ({"email": None, "name": None, "more": 1}, "dora@b.example"),
     ],
@@ -165,6 +166,9 @@ def test_a_form_is_read_too() -> None:
         ({"userID": None}, "userID"),
         ({"userID": "a\x07b"}, "userID"),
         ({"userID": "x" * 256}, "userID"),
+        ({"userID": "alice@bank.example/"}, "userID"),
+        ({"userID": "alice@bank.example#"}, "userID"),
+        ({"userID": "https://alice@bank.example:8443?"}, "userID"),
         ({"recipientProvider": None}, "recipientProvider"),
         ({"recipientProvider": "no host"}, "recipientProvider"),
         ({"recipientProvider": "b.example/path"}, "recipientProvider"),
@@ -192,7 +196,8 @@ def test_the_answer_says_who_invited() -> None:
     address, read = parse_identity(body, "cloud.example.org")
     assert (str(address), read) == ("u1@cloud.example.org", person)
     assert has_identity(body)
-    for said in (b"", b"[]", b"{}", b'{"userID":""}', b'{"userID":1}', b'{"userID":"a\\u0007"}'):
+    elsewhere = b'{"userID":"alice@bank.example/"}'
+    for said in (b"", b"[]", b"{}", b'{"userID":""}', b'{"userID":1}', b'{"userID":"a\\u0007"}', elsewhere):
         with pytest.raises(PeerRefused, match="does not say who invited"):
             parse_identity(said, "cloud.example.org")
     with pytest.raises(PeerRefused):

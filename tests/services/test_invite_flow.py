@@ -158,6 +158,19 @@ async def test_unsigned_is_taken_only_where_the_operator_allows_it_and_no_keys_a
     assert (contact.address, contact.verified) == ("dora@away.example", False)
 
 
+@pytest.mark.parametrize("claimed", ["eve@bank.example/", "eve@bank.example#", "https://eve@bank.example:443?"])
+async def test_no_server_makes_its_users_those_of_another_one(
+    home: Home, away: SimulatedServer, alice: User, time: SimulatedTime, claimed: str
+) -> None:
+    made = await home.invite_flow.create(alice)
+    assert isinstance(await said(home, acceptance(away, made.invite, Identity(claimed, "", "Eve"), at=time.now)), InvalidMessage)
+    away.route("POST", "/ocm/invite-accepted", lambda _: answer(200, {"userID": claimed, "email": "", "name": "Eve"}))
+    with pytest.raises(PeerRefused) as refusal:
+        await home.invite_flow.accept(alice, Invite("t0ken", away.host))
+    assert refusal.value.code == "answer-invalid"
+    assert await home.contacts.of_user(alice) == []
+
+
 async def test_only_the_own_open_invites_are_revoked_and_renewed(
     home: Home, away: SimulatedServer, alice: User, bob: User, time: SimulatedTime
 ) -> None:

@@ -145,6 +145,8 @@ class _Person(WireModel):
     def at(self, host: str) -> tuple[OCMAddress, Identity]:
         """The OCM Address of this person at `host`, in the form in which that server will write it; `InvalidInput` if none."""
         address = repair_address(f"{self.user_id}@{host}")
+        if address.host != parse_host(host):  # a path after another server's name would have cut this one off
+            raise InvalidInput("The OCM Address is one of another server.", code="address-invalid")
         return address, Identity(address.identifier, _shown(self.email, LONGEST_EMAIL), _shown(self.name, LONGEST_NAME))
 
 
