@@ -152,6 +152,19 @@ async def test_where_signatures_are_not_required_who_has_keys_signs_all_the_same
     assert len(await lax.reception.inbox(alice)) == 1
 
 
+async def test_only_what_is_signed_is_accepted_for_the_sake_of_a_trusted_contact(
+    home: Home, away: SimulatedServer, alice: User, network: SimulatedNetwork, time: SimulatedTime
+) -> None:
+    lax = make_home(home.database, network, time, require_signature=False)
+    await lax.contacts.add(alice, "dora@away.example", trusted=True)
+    await lax.reception.receive(away.share(provider_id="signed"))
+    away.route("GET", "/.well-known/jwks.json", lambda _: answer(404))
+    time.advance(4000)
+    await lax.reception.receive(unsigned(away.share(provider_id="anybody", at=time.now)))
+    states = {share.provider_id: share.state for share in await lax.reception.inbox(alice)}
+    assert states == {"signed": "accepted", "anybody": "pending"}
+
+
 @pytest.mark.spec("TRUST-1")
 @pytest.mark.parametrize(
     "trust", [TrustBook.configured(denylist=("away.example",)), TrustBook.configured(allowlist=("friend.example",))]

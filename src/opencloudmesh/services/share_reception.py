@@ -199,10 +199,10 @@ class ShareReception:
             if not known:
                 _check_size(size, _LARGEST_OF_STRANGER)
             self._inbox_limits.admit(tx, peer=sender, user_id=user.id, known=known)
-        return _Stored(user, is_new, is_new and known and self._is_accepted(tx, share))
+        return _Stored(user, is_new, is_new and known and verified is not None and self._is_accepted(tx, share))
 
     def _is_accepted(self, tx: Transaction, share: IncomingShare) -> bool:
-        """The sender may be a contact; the share of a trusted one is accepted, and the sender told so."""
+        """The sender, whose server signed, may be a contact; the share of a trusted one is accepted, and the sender told so."""
         contact = tx.contacts.by_address(share.user_id, share.sender)
         if contact is None:
             return False
