@@ -15,6 +15,7 @@ from opencloudmesh.protocol.discovery import Discovery, OwnOffer, build_discover
 from opencloudmesh.protocol.errors import Conflict, NotFound, OCMError, PeerUnreachable, Unauthorized
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.share_creation import build_share_creation_answer, parse_share_creation
+from opencloudmesh.services.callers import current_caller
 from opencloudmesh.services.reconciliation import Line, Place
 from opencloudmesh.services.records import AppPassword, Delivery, DeliveryAttempt, IncomingShare, OutgoingShare, Secret, User
 from opencloudmesh.services.share_reception import Senders
@@ -189,8 +190,11 @@ class MemoryPeers:
     documents: dict[str, Discovery] = field(default_factory=dict)
     error: OCMError | None = None
     everywhere: Discovery | None = None
+    limited: list[bool] = field(default_factory=list)
+    """Of each look, whether it counts as one that a stranger causes."""
 
     async def discover(self, host: str, *, fresh: bool = False) -> Discovery:
+        self.limited.append(current_caller.get().is_peer)
         if self.error:
             raise self.error
         if self.everywhere:

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from opencloudmesh.services.callers import current_caller
 from opencloudmesh.web.pages.page import HERE, local_path
 from opencloudmesh.web.pages.texts import TEXTS, text
 from tests.web.conftest import ORIGIN, Answered
@@ -285,6 +286,19 @@ async def test_what_is_no_server_leads_nowhere(server: Any, visitor: Visitor, ty
     assert 'class="button"' not in visitor.page
     assert 'role="alert"' in visitor.page
     assert "<script>" not in visitor.page.replace('<script type="module" src="/static/pages.js"></script>', "")
+
+
+async def test_what_a_visitor_has_us_ask_is_limited(server: Any, alice: Visitor) -> None:
+    await alice.ask("GET", "/wayf?token=t&server=peer.example.org")
+    await Visitor(server).ask("GET", "/wayf?token=t&server=peer.example.org")
+    assert server.peers.limited == [False, True]
+    assert not current_caller.get().is_peer
+
+
+async def test_an_invitation_of_another_server_is_not_passed_off_as_ours(visitor: Visitor) -> None:
+    theirs = urlencode({"token": "https://away.example.org/wayf?token=t", "server": "peer.example.org"})
+    assert (await visitor.ask("GET", f"/wayf?{theirs}")).status == 400
+    assert "away.example.org" not in visitor.page
 
 
 async def test_a_link_without_an_invitation_says_so(visitor: Visitor) -> None:

@@ -6,6 +6,7 @@ page: looks at servers that they name are limited as all looks that strangers ca
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from opencloudmesh.protocol.address import host_of_url, parse_host
 from opencloudmesh.protocol.directory_service import ListedServer
 from opencloudmesh.protocol.errors import InvalidInput, OCMError
 from opencloudmesh.protocol.invite_flow import Invite, build_invite_link, build_invite_string, parse_invite
+from opencloudmesh.services.callers import as_visitor
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, render
 
 _MOST = 1000
@@ -46,6 +48,8 @@ class Wayf:
         try:
             invite = parse_invite(request.query.get("token", ""), provider=request.host)
         except InvalidInput:
+            invite = None
+        if invite is None or invite.provider != request.host:  # a link to another server's invite, passed off as ours
             return render(request, "wayf.html", status=400, invite=None)
         typed = request.query.get("server", "").strip()
         found = await self._found(request, invite, typed) if typed else None
@@ -66,7 +70,8 @@ class Wayf:
             host = _host(typed)
             if host == request.host:
                 return Found(host, is_own=True)
-            dialog = (await request.services.peers.discover(host)).invite_accept_dialog
+            with as_visitor() if request.user is None else nullcontext():
+                dialog = (await request.services.peers.discover(host)).invite_accept_dialog
         except OCMError as error:
             return Found(typed[:200], fault=error.sentence)
         if dialog is None:
