@@ -260,6 +260,12 @@ async def test_foreign_properties_are_shown_and_live_ones_are_not() -> None:
     assert await lying(told).properties.around("") == {"": {Name("urn:n", "id"): '<n:id xmlns:n="urn:n">7</n:id>'}}
 
 
+async def test_more_locks_than_a_listing_may_have_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("opencloudmesh.webdav.client_locks._MOST", 2)
+    told = [response(f"/dav/r%20oot/{n}", discovery(active(href=f"<href>urn:{n}</href>"))) for n in range(9)]
+    assert [lock.token for lock in await lying(multistatus(*told)).locks.around("")] == ["urn:0", "urn:1"]
+
+
 async def test_more_properties_than_a_listing_may_have_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("opencloudmesh.webdav.client_properties._MOST", 100)
     told = multistatus(SELF, *(response(f"/dav/r%20oot/{n}", f'<n:id xmlns:n="urn:n">{"x" * 20}</n:id>') for n in range(9)))

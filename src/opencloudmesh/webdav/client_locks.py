@@ -17,6 +17,8 @@ from opencloudmesh.webdav.elements import DavResponse, XmlFault, build_lockinfo
 from opencloudmesh.webdav.lockdiscovery import ActiveLock, parse_lockdiscovery
 
 _LONGEST_TOKEN: Final = 512
+_MOST: Final = 2000
+"""Locks in a listing, each of which is looked at for every entry: of more the rest is left out."""
 _LONGEST_TIMEOUT: Final = 4_100_000_000  # RFC 4918 10.7: less than 2**32
 
 
@@ -60,7 +62,8 @@ class RemoteLocks:
         async with self._requests.propfind(self._requests.folder_url(path), "1", [LOCK_DISCOVERY]) as stream:
             await expect(stream, 207)
             async for response in responses_of(stream, whole=True):
-                found |= {lock.token: lock for lock in locks_in(self._requests, response)}
+                if len(found) < _MOST:
+                    found |= {lock.token: lock for lock in locks_in(self._requests, response)}
         return list(found.values())
 
     async def take(self, wanted: WantedLock) -> tuple[Lock, bool]:
