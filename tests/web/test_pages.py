@@ -201,7 +201,7 @@ async def test_every_page_forbids_frames_scripts_of_others_and_keeping(alice: Vi
             == "text/html; charset=utf-8"
         ):
             assert answer.header("cache-control") == "no-store"
-            assert answer.header("referrer-policy") == "no-referrer"
+            assert answer.header("referrer-policy") == "same-origin"
 
 
 async def test_shares_wait_apart_by_who_sent_them(server: Any, alice: Visitor) -> None:
