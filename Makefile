@@ -29,15 +29,15 @@ help: ## List the targets
 demo: .venv/runtime.stamp ## Two servers share a folder, step by step (KEEP=1 leaves them running)
 	@$(BIN)/python -m demo
 
-# Another implementation of signatures, for the tests: pinned in package-lock.json, as a stamp says.
-NPM := tests/independent
-$(NPM)/node_modules/.stamp: $(NPM)/package-lock.json
+# Another implementation of signatures, and the rules of accessible pages, for the tests: pinned in package-lock.json.
+NPM := $(patsubst %,tests/%/node_modules/.stamp,independent browser)
+$(NPM): %/node_modules/.stamp: %/package-lock.json
 	@scripts/debian-packages nodejs npm
-	@$(RUN) "npm ci in $(NPM)" npm ci --prefix $(NPM) --ignore-scripts --no-audit --no-fund
+	@$(RUN) "npm ci in $*" npm ci --prefix $* --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-test: lint $(NPM)/node_modules/.stamp ## Everything, as the build server runs it (ARGS="tests/protocol -x" narrows it)
-	@scripts/debian-packages litmus rclone cadaver davfs2 nginx caddy curl postgresql
+test: lint $(NPM) ## Everything, as the build server runs it (ARGS="tests/protocol -x" narrows it)
+	@scripts/debian-packages litmus rclone cadaver davfs2 nginx caddy curl postgresql chromium
 	@mkdir -p build
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --cov --cov-report= $(ARGS) </dev/null
 	@$(BIN)/python -m coverage report --skip-covered >build/coverage.txt

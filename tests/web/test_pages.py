@@ -194,12 +194,7 @@ async def test_every_page_forbids_frames_scripts_of_others_and_keeping(alice: Vi
         assert "unsafe" not in policy
         assert " style=" not in alice.page
         assert "onclick" not in alice.page
-        if (
-            answer.header(
-                "content-type",
-            )
-            == "text/html; charset=utf-8"
-        ):
+        if answer.header("content-type") == "text/html; charset=utf-8":
             assert answer.header("cache-control") == "no-store"
             assert answer.header("referrer-policy") == "same-origin"
 

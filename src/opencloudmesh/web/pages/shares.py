@@ -13,10 +13,12 @@ async def show(request: PageRequest) -> PageAnswer:
     given = await request.services.share_creation.shares(request.me, limit=_MOST)
     received = await request.services.share_reception.inbox(request.me, limit=_MOST)
     failed = await request.services.deliveries.of_user(request.me, failed=True, limit=_MOST)
+    people = await request.services.contacts.of_user(request.me, limit=_MOST)
     waits = {one.outgoing_share_id: one.reason for one in failed}
     return render(
         request,
         "shares.html",
+        people=people,
         given=[(share, waits.get(share.id, "") if share.state == PENDING else "") for share in reversed(given)],
         received=[share for share in reversed(received) if share.state == ACCEPTED],
     )

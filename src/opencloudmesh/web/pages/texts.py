@@ -39,6 +39,7 @@ TEXTS: Final[dict[str, str]] = {
     "inbox.title": "Inbox",
     "inbox.first": "What people at other servers shared with you waits here until you accept or decline it.",
     "inbox.empty": "Nothing waits for you.",
+    "inbox.empty.invite": "To share with somebody, begin with an invitation: each of you is in the other's contacts then.",
     "inbox.known": "From people whom you know",
     "inbox.unknown": "Unknown senders",
     "inbox.unknown.first": "You have never dealt with these people. Accept only what you expected.",

@@ -28,10 +28,15 @@ for (const field of document.querySelectorAll("input[readonly]")) {
 const LAST = "ocm-last-server";
 const token = document.querySelector("main input[name=token]")?.value;
 const place = document.getElementById("last");
-try {
-  for (const link of document.querySelectorAll("a[data-remember]")) {
-    link.addEventListener("click", () => localStorage.setItem(LAST, link.dataset.remember));
+document.addEventListener("click", (event) => {
+  const host = event.target.closest?.("a[data-remember]")?.dataset.remember;
+  try {
+    if (host) localStorage.setItem(LAST, host);
+  } catch {
+    // no storage in this browser: nothing is remembered
   }
+});
+try {
   const last = localStorage.getItem(LAST);
   if (place && token && last) {
     const link = place.querySelector("a");
@@ -40,5 +45,27 @@ try {
     place.hidden = false;
   }
 } catch {
-  // no storage in this browser: nothing is remembered
+  // nothing was remembered
+}
+
+// A server is looked for while one types its name, as soon as that may be a whole one; the button does the same without a script.
+const WHOLE = /^[^\s]*[^\s.:@/](\.[a-z][a-z-]+|:\d{2,5})$/i;
+const PAUSE = 600;
+for (const field of document.querySelectorAll("input[data-finds]")) {
+  const shown = document.querySelector(field.dataset.finds);
+  let waiting = 0;
+  field.addEventListener("input", () => {
+    clearTimeout(waiting);
+    const server = field.value.trim();
+    shown.replaceChildren();
+    if (WHOLE.test(server)) waiting = setTimeout(() => find(server), PAUSE);
+  });
+  const find = async (server) => {
+    const answer = await fetch(`/wayf?${new URLSearchParams({ token, server })}`).catch(() => null);
+    if (!answer?.ok || server !== field.value.trim()) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const found = page.querySelector(`${field.dataset.finds} > section`);
+    // That a name is none yet is no fault of who still types it.
+    if (found && !found.querySelector(".fault")) shown.replaceChildren(document.adoptNode(found));
+  };
 }

@@ -1,0 +1,146 @@
+"""From an invitation in a mail to a file in use: two people, two servers, a real browser; and how many clicks it takes."""
+
+import pytest
+
+from opencloudmesh.protocol.invite_flow import parse_invite
+from tests.browser.conftest import NewPerson
+from tests.browser.person import Person
+from tests.federation.secrets_told import told
+from tests.federation.site import Site, User
+
+_MOST_OF_INVITER = 3
+# From the link in the mail on, with the login.
+_MOST_OF_INVITEE = 6
+_WITHOUT_JAVASCRIPT = 1
+"""More clicks: on the button that finds a server, which is found while one types otherwise."""
+
+
+@pytest.fixture(scope="module")
+def alice(home: Site) -> User:
+    """What is at hand of Alice beside the browser."""
+    return User(home, "alice")
+
+
+@pytest.fixture(scope="module")
+def bob(away: Site) -> User:
+    return User(away, "bob")
+
+
+def invites(inviter: Person, origin: str) -> tuple[str, str]:
+    """Log in and make an invitation; its link and its invite string."""
+    inviter.visit(origin)
+    inviter.log_in("alice")
+    inviter.clicks = 0
+    inviter.click("button", "Make an invitation")
+    link, string = inviter.value("Link"), inviter.value("Invite string")
+    told.add(string)
+    told.add(parse_invite(string).token)
+    return link, string
+
+
+def shares(inviter: Person, path: str) -> None:
+    """Share with the person in the address book whose name is Bob."""
+    inviter.click("link", "Shares")
+    bob = inviter.page.locator("#people option", has_text="Bob").first.get_attribute("value")
+    inviter.fill("File or folder, as it stands in your files", path)
+    inviter.fill("OCM Address of the person, such as bob@cloud.example.org", str(bob))
+    inviter.click("button", "Share")
+
+
+def follows(invitee: Person, link: str, host: str, *, javascript: bool) -> None:
+    """From the mail over the page of the inviter's server to the own one."""
+    invitee.page.set_content(f'<p>Come and see: <a href="{link.replace("&", "&amp;")}">the invitation</a></p>')
+    invitee.click("link", "the invitation")
+    invitee.fill("Another server, or your OCM Address", f"bob@{host}")
+    if not javascript:
+        invitee.click("button", "Find it")
+    invitee.click("link", f"Continue at {host}")
+    invitee.log_in("bob")
+    assert invitee.heading == "An invitation"
+    invitee.click("button", "Accept the invitation")
+
+
+def pastes(invitee: Person, string: str, origin: str) -> None:
+    """At the own server, with what the mail said."""
+    invitee.visit(origin)
+    invitee.log_in("bob")
+    invitee.click("link", "Invitations")
+    invitee.fill("The invite string or link that you were sent", string)
+    invitee.click("button", "Accept")
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without JavaScript"])
+@pytest.mark.parametrize("by", ["link", "string"])
+def test_an_invitation_leads_to_a_share_in_use(
+    person: NewPerson, home: Site, away: Site, alice: User, bob: User, by: str, javascript: bool
+) -> None:
+    name = f"plan by {by} {javascript}.txt"
+    alice.put(name, b"what we do next")
+    inviter, invitee = person(java_script_enabled=javascript), person(java_script_enabled=javascript)
+    link, string = invites(inviter, home.origin)
+    if by == "link":
+        follows(invitee, link, away.host, javascript=javascript)
+    else:
+        pastes(invitee, string, away.origin)
+    assert invitee.heading == "Contacts"
+    assert "Alice" in invitee.text
+    shares(inviter, name)
+    assert name in inviter.text
+    invitee.click("link", "Inbox")
+    assert "Unknown senders" not in invitee.text
+    invitee.click("button", "Accept")
+    invitee.page.get_by_text("Nothing waits for you.").wait_for()
+    answer = bob.dav("GET", f"Shared with me/{name}")
+    assert (answer.status, answer.body) == (200, b"what we do next")
+    assert inviter.clicks <= _MOST_OF_INVITER
+    assert invitee.clicks <= _MOST_OF_INVITEE + (0 if javascript or by == "string" else _WITHOUT_JAVASCRIPT)
+
+
+def test_the_server_chosen_last_is_remembered_in_the_browser_only(person: NewPerson, home: Site, away: Site) -> None:
+    visitor = person()
+    visitor.visit(f"{home.origin}/wayf?token=another")
+    assert visitor.page.locator("#last").is_hidden()
+    visitor.fill("Another server, or your OCM Address", away.host)
+    visitor.click("link", f"Continue at {away.host}")
+    visitor.visit(f"{home.origin}/wayf?token=another")
+    visitor.click("link", away.host)
+    assert visitor.page.get_by_role("link", name=f"Continue at {away.host}").is_visible()
+    assert all(away.host not in cookie["value"] for cookie in visitor.context.cookies())
+
+
+def tab_to(page: Person, role: str, name: str) -> None:
+    """Press Tab until that is focused, visibly."""
+    wanted = page.page.get_by_role(role, name=name, exact=True).first  # type: ignore[arg-type]
+    wanted.wait_for()
+    for _ in range(40):
+        page.page.keyboard.press("Tab")
+        if wanted.evaluate("node => node === document.activeElement"):
+            assert wanted.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+            return
+    raise AssertionError(f"{role} {name} cannot be reached by the keyboard")
+
+
+def test_the_whole_way_with_the_keyboard_alone(person: NewPerson, home: Site, away: Site) -> None:
+    inviter, invitee = person(), person()
+    link, _ = invites(inviter, home.origin)
+    keys = invitee.page.keyboard
+    invitee.visit(link)
+    tab_to(invitee, "textbox", "Another server, or your OCM Address")
+    keys.type(away.host)
+    keys.press("Enter")
+    tab_to(invitee, "link", f"Continue at {away.host}")
+    keys.press("Enter")
+    tab_to(invitee, "textbox", "User name")
+    keys.type("bob")
+    tab_to(invitee, "textbox", "Password")
+    keys.type("a password of everybody")
+    keys.press("Enter")
+    tab_to(invitee, "button", "Accept the invitation")
+    keys.press("Enter")
+    invitee.page.get_by_role("heading", name="Contacts").wait_for()
+    assert "Alice" in invitee.text
+    invitee.page.reload()
+    keys.press("Tab")
+    assert invitee.page.evaluate("document.activeElement.textContent") == "To the content"
+    keys.press("Enter")
+    assert invitee.page.evaluate("document.activeElement.id") == "content"
