@@ -21,6 +21,7 @@ class Owner(MemoryStorage):
         super().__init__({"a.txt": b"alpha", "d": None, "d/b.txt": b"beta"})
         self.asked: list[str] = []
         self.folder_etag: str | None = None
+        self.read = 0
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -46,6 +47,7 @@ class Owner(MemoryStorage):
     async def list(self, path: str) -> AsyncIterator[Entry]:
         self.asked.append(f"list {path}")
         async for entry in super().list(path):
+            self.read += 1
             yield entry
 
 
@@ -305,6 +307,20 @@ async def test_the_memory_is_bounded(owner: Owner, time: SimulatedTime) -> None:
         await small.propfind(f"f{number}")
         assert 0 < small.memory.bytes <= 12_000
     assert len(small.memory._seen) == sum(len(share.paths) for share in small.memory._shares.values())
+
+
+async def test_of_a_listing_that_has_become_too_long_the_rest_is_not_read_behind(owner: Owner, time: SimulatedTime) -> None:
+    mount = Mount(owner, time, most_entries=40)
+    owner.folder_etag = '"same"'
+    assert len(await mount.propfind()) == 2
+    owner.nodes.update({f"f{number}": b"" for number in range(1000)})
+    time.advance(61)
+    owner.read = 0
+    assert len(await mount.propfind()) == 2, "its ETag still vouches for it"
+    await mount.settle()
+    assert 0 < owner.read <= 20
+    assert len(await mount.propfind()) == 1002
+    await mount.behind.aclose()
 
 
 async def test_shares_are_told_apart_and_their_number_is_bounded(

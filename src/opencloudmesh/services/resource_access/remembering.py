@@ -159,14 +159,20 @@ class RememberingTree:
         seen = self._memory.seen(path)
         return self._memory.is_distrusted or seen is None or seen.listing is None
 
-    async def _list_behind(self, path: str, folder: Entry, since: int) -> dict[str, Entry]:
+    async def _list_behind(self, path: str, folder: Entry, since: int) -> None:
         children = await self._children(path)
-        self._memory.listed(folder, children, since)
-        return children
+        if children is not None:
+            self._memory.listed(folder, children, since)
 
-    async def _children(self, path: str) -> dict[str, Entry]:
+    async def _children(self, path: str) -> dict[str, Entry] | None:
+        """A listing; None for one that is too long to be kept, of which the rest is not read."""
+        children: dict[str, Entry] = {}
         async with closing(self._storage.list(path)) as entries:
-            return {entry.path: entry async for entry in entries}
+            async for entry in entries:
+                children[entry.path] = entry
+                if self._memory.is_too_long(len(children)):
+                    return None
+        return children
 
     async def _verify(self, path: str) -> None:
         """List a folder whose ETag says that its listing is right; look at the folder once more, for it may change meanwhile."""
@@ -180,9 +186,10 @@ class RememberingTree:
             return
         if since != self._memory.change or not _vouches(folder, before.listing):
             return
-        if children != before.listing.children:
+        if children is None or children != before.listing.children:
             self._memory.distrust()
-        self._memory.verified(folder, children, before.listing, since)
+        if children is not None:
+            self._memory.verified(folder, children, before.listing, since)
 
     # ------------------------------------------------------------ writing
     async def write(
