@@ -69,7 +69,7 @@ def _make_staging(place: Path, like: Path) -> None:
             raise _invalid(place, f"has something else of the name {staging.name}")
         owner = like.stat()
         if os.geteuid() == 0:
-            os.chown(staging, owner.st_uid, owner.st_gid)
+            os.chown(staging, owner.st_uid, owner.st_gid, follow_symlinks=False)  # whoever owns the home may have swapped it
     except OSError as error:
         raise _invalid(place, f"cannot be written to: {os.strerror(error.errno or 0)}") from None
 
