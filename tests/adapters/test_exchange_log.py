@@ -13,7 +13,7 @@ from opencloudmesh.protocol.errors import PeerUnreachable
 from opencloudmesh.protocol.trace_context import parse_traceparent
 from opencloudmesh.services.exchanges import Seen
 from opencloudmesh.services.ports import HttpAnswer
-from opencloudmesh.services.tracing import begin_trace
+from opencloudmesh.services.tracing import begin_trace, leave_trace
 
 URL = "https://peer.example.org/ocm/shares?token=s3cret-token-0123456789"
 
@@ -134,3 +134,17 @@ async def test_what_the_caller_makes_of_a_stream_is_no_fault_of_the_peer(notes: 
         async with client(SimulatedHttp(), notes).stream("GET", URL):
             raise asyncio.CancelledError
     assert [(seen.status, seen.reason) for seen in notes.seen] == [(201, ""), (201, "broken-off")]
+
+
+async def test_what_we_ask_in_the_background_is_noted_under_the_trace_that_was_sent(notes: MemoryNotes) -> None:
+    leave_trace()
+    http = SimulatedHttp()
+    with capture_logs() as lines:
+        await client(http, notes).fetch("GET", URL)
+        sent = [parse_traceparent(http.headers["traceparent"])]
+        async with client(http, notes).stream("PROPFIND", URL):
+            sent.append(parse_traceparent(http.headers["traceparent"]))
+    assert all(sent)
+    assert sent[0] != sent[1]
+    assert [seen.trace_id for seen in notes.seen] == sent
+    assert [line["trace_id"] for line in lines] == sent

@@ -1,7 +1,8 @@
 """Every exchange that we begin with another server: one line of the log, one row of the exchange log, and our trace id with it.
 
 Rules kept here: neither holds a secret; of what is streamed (files, WebDAV listings) no body is kept, and its time runs until the
-end of the answer; what the other server is sent is what the caller said, with `traceparent`.
+end of the answer; what the other server is sent is what the caller said, with `traceparent`; the row and the line have the trace
+id that was sent, also where the request began a trace of its own.
 """
 
 import asyncio
@@ -13,11 +14,11 @@ import structlog
 
 from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
 from opencloudmesh.protocol.redaction import NO_BODY, Body, Wire, redact_url
-from opencloudmesh.protocol.trace_context import TRACEPARENT
+from opencloudmesh.protocol.trace_context import TRACEPARENT, parse_traceparent
 from opencloudmesh.services.exchanges import NO_EXCHANGES, NotesExchanges, Seen
 from opencloudmesh.services.exchanges.seen import peer_of
 from opencloudmesh.services.ports import HttpAnswer, HttpClient, HttpStream
-from opencloudmesh.services.tracing import current_trace, outgoing_traceparent
+from opencloudmesh.services.tracing import outgoing_traceparent
 
 _log = structlog.get_logger("exchange")
 _BROKEN_OFF = "broken-off"
@@ -151,6 +152,7 @@ class _Noting:
         self._note(_BROKEN_OFF, "We did not wait for the end.")
 
     def _note(self, reason: str, detail: str) -> None:
+        trace_id = parse_traceparent(self._headers[TRACEPARENT]) or ""
         _log.info(
             "exchange",
             direction="out",
@@ -160,6 +162,7 @@ class _Noting:
             reason=reason,
             signed_by=_keyid(self._headers),
             authorization=self._headers.get("authorization", "").partition(" ")[0],
+            trace_id=trace_id,
         )
         self._exchanges.note(
             Seen(
@@ -172,7 +175,7 @@ class _Noting:
                 wire=self._wire,
                 reason=reason,
                 detail=detail,
-                trace_id=current_trace(),
+                trace_id=trace_id,
                 verified=self.status > 0,
                 is_webdav=self._is_stream,
                 size=len(self._body.content or b"") + len(self.answer_body.content or b""),
