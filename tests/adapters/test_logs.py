@@ -30,11 +30,14 @@ def lines(written: io.StringIO) -> Lines:
 def _as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    library = logging.getLogger("uvicorn.error")  # a server that a test ran in this process has set its level
-    level_of_library = library.level
-    library.setLevel(logging.NOTSET)
+    libraries = [logging.getLogger(name) for name in ("uvicorn", "uvicorn.error")]  # a test may have run a server in this process
+    before = [(library.level, library.propagate, list(library.handlers)) for library in libraries]
+    for library in libraries:
+        library.setLevel(logging.NOTSET)
+        library.propagate, library.handlers[:] = True, []
     yield
-    library.setLevel(level_of_library)
+    for library, (own_level, library.propagate, library.handlers[:]) in zip(libraries, before, strict=True):
+        library.setLevel(own_level)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     logging.captureWarnings(False)

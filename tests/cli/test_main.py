@@ -108,7 +108,7 @@ def test_every_command_takes_json_and_has_a_help_text() -> None:
         return [each for name in app if not name.startswith("-") for each in (app[name], *commands(app[name]))]
 
     found = commands(build_app())
-    assert len(found) == 49
+    assert len(found) > 60, "all of them are found"
     for command in found:
         assert command.help, command.name
         if command.default_command is not None:
