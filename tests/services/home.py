@@ -146,6 +146,7 @@ def make_home(
         own_host=HOST,
         identifier_per_contact=identifier_per_contact,
         require_signature=require_signature,
+        limits=peer_limits,
     )
     reception = ShareReception(
         database=database,

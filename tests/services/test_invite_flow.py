@@ -20,6 +20,7 @@ from opencloudmesh.protocol.errors import (
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.invite_flow import Identity, Invite, build_invite_acceptance
 from opencloudmesh.services.invite_flow import MOST_OPEN, MadeInvite
+from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import User
@@ -146,13 +147,17 @@ async def test_the_signature_and_the_trust_come_first(
 async def test_unsigned_is_taken_only_where_the_operator_allows_it_and_no_keys_are_published(
     database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
 ) -> None:
-    home = make_home(database, network, time, require_signature=False)
+    home = make_home(database, network, time, require_signature=False, peer_limits=PeerLimits(clock=time, messages_a_minute=3))
     made = await home.invite_flow.create(alice)
     good = acceptance(away, made.invite, at=time.now)
     unsigned = dataclasses.replace(good, headers=(("content-type", "application/json"),))
     assert (await said(home, unsigned)).code == "sig-missing"
     away.route("GET", "/.well-known/jwks.json", lambda _: answer(404))
     time.advance(DAY)
+    guess = acceptance(away, Invite("guessed", HOST), at=time.now)
+    for _ in range(9):  # by anybody: that uses up nothing of what that server may send
+        guessed = await said(home, dataclasses.replace(guess, headers=unsigned.headers))
+        assert guessed.code == "invite-unknown"
     await home.invite_flow.receive(unsigned)
     (contact,) = await home.contacts.of_user(alice)
     assert (contact.address, contact.verified) == ("dora@away.example", False)

@@ -8,6 +8,7 @@ the two servers' writes heals by itself); both sides have each other as contact 
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from opencloudmesh.protocol.errors import (
@@ -160,7 +161,7 @@ class InviteFlow:
         verified = await self._is_signed(request, host)
         if host == self._own_host:
             raise Forbidden("An invite is accepted by somebody at another server.", code="own-server")
-        with self._limits.message(host):
+        with self._limits.message(host) if verified else nullcontext():
             return await self._db.write(lambda tx: self._accepted(tx, message, verified))
 
     async def _is_signed(self, request: Request, host: str) -> bool:
