@@ -626,6 +626,26 @@ async def test_after_a_kill_what_was_under_way_is_sent_again(queue: Queue) -> No
     done = await queue.get(one)
     assert (done.state, done.attempts) == ("done", 2)
     assert queue.handler.sent == [one, one]
+    assert [(each.at, each.reason) for each in await queue.worker.attempts(queue.user, one)] == [(NOW, "broken-off"), (NOW, "")]
+
+
+async def test_a_loop_of_restarts_does_not_lengthen_the_back_off(queue: Queue) -> None:
+    await queue.start()
+    queue.handler.gate("away.example")
+    one = await queue.add()
+    await queue.settle()
+    for _ in range(9):
+        await queue.worker.stop()
+        queue.worker = queue.new_worker()
+        await queue.start()
+    queue.handler.gates.clear()
+    queue.handler.script["away.example"] = [answer(408)]
+    await queue.worker.stop()
+    queue.worker = queue.new_worker()
+    await queue.start()
+    tried = await queue.get(one)
+    assert (tried.attempts, tried.reason) == (11, "http-408")
+    assert tried.due_at - NOW <= 30.0, "as after the first try that failed"
 
 
 async def test_with_several_processes_a_lease_runs_out(queue: Queue) -> None:
@@ -666,7 +686,8 @@ async def test_what_another_process_has_leased_meanwhile_is_its_own(queue: Queue
     await queue.settle()
     found = await queue.get(one)
     assert (found.state, found.lease, found.attempts) == ("leased", "other", 1)
-    assert len(await queue.worker.attempts(queue.user, one)) == 1, "our try is on record all the same"
+    tries = [attempt.reason for attempt in await queue.worker.attempts(queue.user, one)]
+    assert tries == ["broken-off", "http-429"], "our try is on record all the same"
 
 
 async def test_what_another_process_queued_is_found(queue: Queue) -> None:

@@ -269,6 +269,10 @@ class Delivery:
     trace_id: str = ""
 
 
+BROKEN_OFF = "broken-off"
+"""The reason of a try, or of an exchange, whose end we did not wait for."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
     """One try of a delivery, as `ocm deliveries` shows it."""

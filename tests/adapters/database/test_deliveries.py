@@ -141,6 +141,8 @@ async def test_a_lease_that_ran_out_is_anybodys(database: Database, add: Add) ->
     assert await lease(database, now=80.5, holder="you") == [], "not yet"
     assert await lease(database, now=80.6, holder="you") == [one.id]
     assert (await by_id(database, one.id)).attempts == 1, "the first holder may have sent it"
+    tries = await database.read(lambda tx: tx.deliveries.attempts(one.id))
+    assert [(each.at, each.reason) for each in tries] == [(20.5, "broken-off")]
     assert not await complete(database, one.id, "me")
     assert await complete(database, one.id, "you")
 
@@ -174,9 +176,11 @@ async def test_dead_is_final_and_tells_why(database: Database, add: Add) -> None
 async def test_all_leases_are_released_at_the_start(database: Database, add: Add) -> None:
     ids = [(await add(number)).id for number in range(3)]
     await lease(database, limit=2)
-    assert await database.write(lambda tx: tx.deliveries.release_all(21.5)) == 2
+    assert await database.write(lambda tx: tx.deliveries.release_all()) == 2
     found = [await by_id(database, delivery_id) for delivery_id in ids]
     assert [delivery.attempts for delivery in found] == [1, 1, 0], "what a killed process had leased may have been sent"
+    tries = [await database.read(lambda tx, one=one: tx.deliveries.attempts(one)) for one in ids]  # type: ignore[misc]
+    assert [[(each.at, each.reason) for each in one] for one in tries] == [[(20.5, "broken-off")]] * 2 + [[]]
     assert await lease(database, now=22.5, holder="you") == ids
 
 

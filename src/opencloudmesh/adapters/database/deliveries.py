@@ -6,6 +6,7 @@ may be sent, whatever number of others is queued.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -39,8 +40,9 @@ from opencloudmesh.adapters.database.schema import (
     delivery_queued,
     word,
 )
-from opencloudmesh.services.records import Delivery, DeliveryAttempt, WaitingDeliveries
+from opencloudmesh.services.records import BROKEN_OFF, Delivery, DeliveryAttempt, WaitingDeliveries
 
+_BROKEN_OFF_DETAIL = "This server ended in the middle of the try; the message may have arrived."
 _TABLE = deliveries.c
 _COLUMNS = (
     _TABLE.id,
@@ -107,15 +109,17 @@ _NEXT_DUE = Statement(select(_TABLE.due_at).where(_PEER, _WAITING).order_by(_TAB
 
 
 def _release() -> Update:
-    # the holder may have sent it before it was killed: that was a try
+    # the holder may have sent it before it was killed: that was a try, begun when it was leased
     return update(deliveries).values(state=word("queued"), attempts=_TABLE.attempts + 1, lease="", lease_until=0.0)
 
 
 # a lease that ends later than any is one of a clock that was set back
 _RELEASE_RUN_OUT = Statement(
-    _release().where(_PEER, delivery_leased, or_(_TABLE.lease_until < bindparam("now"), _TABLE.lease_until > bindparam("latest")))
+    _release()
+    .where(_PEER, delivery_leased, or_(_TABLE.lease_until < bindparam("now"), _TABLE.lease_until > bindparam("latest")))
+    .returning(_TABLE.id, _TABLE.changed_at)
 )
-_RELEASE_ALL = Statement(_release().where(delivery_leased), columns=["changed_at"])
+_RELEASE_ALL = Statement(_release().where(delivery_leased).returning(_TABLE.id, _TABLE.changed_at))
 _LEASE = Statement(
     update(deliveries)
     .where(
@@ -300,8 +304,8 @@ class Deliveries:
 
     def lease(self, peer: str, *, holder: str, now: float, until: float, limit: int) -> Sequence[Delivery]:
         """Lease up to `limit` due deliveries of a peer, those due longest first, that no older open one of the same share
-        holds back. Leases that ran out, or end later than one given now could, count as queued, and as tried."""
-        self._connection.change(_RELEASE_RUN_OUT, which_peer=peer, now=now, latest=until + (until - now))
+        holds back. Leases that ran out, or end later than one given now could, count as queued, and as broken-off tries."""
+        self._note_broken_off(self._connection.rows(_RELEASE_RUN_OUT, which_peer=peer, now=now, latest=until + (until - now)))
         rows = self._connection.rows(
             _LEASE, which_peer=peer, now=now, most=limit, lease=holder, lease_until=until, changed_at=now
         )
@@ -337,9 +341,15 @@ class Deliveries:
         if row:
             self._connection.change(_SET_FIRST, share=row[0])
 
-    def release_all(self, at: float) -> int:
-        """leased -> queued for all, one attempt more: at the start of the only process that works on this database."""
-        return self._connection.change(_RELEASE_ALL, changed_at=at)
+    def release_all(self) -> int:
+        """leased -> queued for all, one attempt more, which is recorded as broken off: at the start of the only process that
+        works on this database."""
+        return self._note_broken_off(self._connection.rows(_RELEASE_ALL))
+
+    def _note_broken_off(self, released: Sequence[Sequence[Any]]) -> int:
+        for delivery_id, leased_at in released:
+            self.add_attempt(DeliveryAttempt(delivery_id, leased_at, 0.0, BROKEN_OFF, _BROKEN_OFF_DETAIL, 0))
+        return len(released)
 
     def hasten(self, *, peer: str | None = None, delivery_id: int | None = None, at: float) -> int:
         """Make queued deliveries due now; returns how many that changed.

@@ -10,8 +10,8 @@ How it works (design decision 5)
 - The message is built from the share at each try; its providerId never changes, so that the peer can recognise a repeat.
 - The share's new state and the end of the delivery are written in one transaction.
 - A lease carries the holder's word; every try ends before its lease does. After kill -9 the only process of a SQLite database
-  releases all leases at its start; with several processes a lease that ran out counts as queued. Either counts as a try: the
-  message may have been sent.
+  releases all leases at its start; with several processes a lease that ran out counts as queued. Either is recorded as a
+  try with the reason broken-off, for the message may have been sent; it does not lengthen the back-off.
 - What became pointless is not sent: an unshare overtakes the share that was not delivered, a decline the acceptance. Where an
   earlier try may have reached the peer (`arrival`), the newer message is sent after it, in any case.
 - A peer that cannot be reached, or answers 5xx, opens its breaker: nothing is sent to it until the back-off has passed, then one

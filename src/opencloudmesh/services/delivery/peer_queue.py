@@ -109,10 +109,12 @@ class PeerQueue:
         """A user wants a try now."""
         self.open_until = self.held_until = 0.0
 
-    def retry_at(self, delivery: Delivery, outcome: Outcome, started: float, now: float, policy: RetryPolicy) -> float:
-        """When to try a delivery again, or to bury it because its time to live is over."""
+    def retry_at(
+        self, delivery: Delivery, outcome: Outcome, started: float, now: float, policy: RetryPolicy, *, failed: int
+    ) -> float:
+        """When to try a delivery again after so many failed tries, or to bury it because its time to live is over."""
         # a try that began before the peer was heard of again says nothing of the time since
-        attempts = 1 if self.seen_at > started else delivery.attempts + 1
+        attempts = 1 if self.seen_at > started else failed
         pause = max(policy.delay(attempts), min(outcome.retry_after or 0.0, policy.longest))
         return max(min(now + pause, delivery.expires_at), now)
 

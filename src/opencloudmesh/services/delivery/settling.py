@@ -1,10 +1,11 @@
 """What one try writes: the attempt, the end of the delivery or its next try, and what that means for the share, together."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from opencloudmesh.services.delivery.messages import Handler, Outcome, Overtaken, printable
 from opencloudmesh.services.ports import Transaction
-from opencloudmesh.services.records import Delivery, DeliveryAttempt
+from opencloudmesh.services.records import BROKEN_OFF, Delivery, DeliveryAttempt
 
 KEPT_TRIES = 50
 """So many tries of one delivery stay on record, the last ones."""
@@ -19,7 +20,8 @@ class Try:
     holder: str
     started: float
     ended: float
-    due_at: float
+    due_at: Callable[[int], float]
+    """When to try again, after so many tries that failed."""
 
     def settle(self, tx: Transaction, handler: Handler | None) -> None:
         """Write all of it; without a handler, what the share should have learnt is left out."""
@@ -48,6 +50,12 @@ class Try:
         if self.delivery.attempts >= KEPT_TRIES:
             tx.deliveries.keep_attempts(self.delivery.id, KEPT_TRIES)
 
+    def _failed(self, tx: Transaction) -> int:
+        """How many tries failed, this one among them: those that ended with our own process say nothing of the peer."""
+        if not self.delivery.attempts:
+            return 1
+        return sum(attempt.reason != BROKEN_OFF for attempt in tx.deliveries.attempts(self.delivery.id))
+
     def _bury(self, tx: Transaction, handler: Handler | None, reason: str) -> None:
         delivery, outcome = self.delivery, self.outcome
         detail = outcome.detail
@@ -67,7 +75,7 @@ class Try:
         tx.deliveries.requeue(
             self.delivery.id,
             holder=self.holder,
-            due_at=self.due_at,
+            due_at=self.due_at(self._failed(tx)),
             reason=self.outcome.reason,
             detail=printable(self.outcome.detail),
             http_status=self.outcome.status,

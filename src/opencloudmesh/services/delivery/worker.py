@@ -108,8 +108,7 @@ class Worker:
         self.handlers = handlers
         self._running = True
         if sole_process:
-            now = self._clock()
-            await self._db.write(lambda tx: tx.deliveries.release_all(now))
+            await self._db.write(lambda tx: tx.deliveries.release_all())
         self._watch = asyncio.create_task(self._look_for_work(), name="delivery watch")
 
     async def stop(self) -> None:
@@ -241,7 +240,7 @@ class Worker:
             holder=self._holder,
             started=started,
             ended=now,
-            due_at=state.retry_at(delivery, outcome, started, now, self._policy),
+            due_at=lambda failed: state.retry_at(delivery, outcome, started, now, self._policy, failed=failed),
         )
         try:
             await self._settle(tried)

@@ -172,7 +172,8 @@ class DeliveryStore(Protocol):
 
     def lease(self, peer: str, *, holder: str, now: float, until: float, limit: int) -> Sequence[Delivery]:
         """Lease up to `limit` due deliveries of a peer, oldest first; one is held back while an older one of the same share
-        is queued or leased. Leases that ran out, or end later than one given now could, count as queued, and as tried."""
+        is queued or leased. Leases that ran out, or end later than one given now could, count as queued, and as tries that
+        were broken off."""
 
     def complete(self, delivery_id: int, *, holder: str, at: float, http_status: int) -> bool:
         """leased -> done; False if the lease is not ours any more."""
@@ -185,8 +186,9 @@ class DeliveryStore(Protocol):
     def bury(self, delivery_id: int, *, reason: str, detail: str, http_status: int, at: float) -> None:
         """-> dead, with the reason."""
 
-    def release_all(self, at: float) -> int:
-        """leased -> queued for all, one attempt more: at the start of the only process that works on this database."""
+    def release_all(self) -> int:
+        """leased -> queued for all, one attempt more, which is recorded as broken off: at the start of the only process that
+        works on this database."""
 
     def hasten(self, *, peer: str | None = None, delivery_id: int | None = None, at: float) -> int:
         """Make queued deliveries due now; a dead one named by id is queued again (attempts kept)."""
