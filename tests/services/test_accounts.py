@@ -43,6 +43,15 @@ async def test_an_account_is_made_with_a_hash_only(accounts: Accounts, carol: Us
     assert refusal.value.code == "user-exists"
 
 
+async def test_no_account_takes_the_name_by_which_other_servers_know_a_user(
+    accounts: Accounts, carol: User, database: Database
+) -> None:
+    told = await database.write(lambda tx: tx.identifiers.get_or_add(carol.id, "", "a5f0c2"))
+    with pytest.raises(Conflict) as refusal:
+        await accounts.add_user(told, OTHER)
+    assert refusal.value.code == "user-exists"
+
+
 @pytest.mark.parametrize("name", ["", "-a", ".a", "a/b", "a b", "a\n", "a" * 65, "ä", "a\x00"])
 async def test_bad_names(accounts: Accounts, name: str) -> None:
     with pytest.raises(InvalidInput) as refusal:

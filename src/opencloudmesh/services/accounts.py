@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from opencloudmesh.protocol.errors import InvalidInput, NotFound, RateLimited, TemporarilyUnavailable, Unauthorized
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, RateLimited, TemporarilyUnavailable, Unauthorized
 from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.login_limits import LoginLimits
 from opencloudmesh.services.ports import Clock, Database, NewToken, PasswordHasher, Transaction
@@ -95,6 +95,8 @@ class Accounts:
         now = self._clock()
 
         def work(tx: Transaction) -> User:
+            if tx.identifiers.user_of(name) is not None:  # what is sent to it is for the user who has it
+                raise Conflict("Other servers know a user by this name.", code="user-exists")
             user = tx.users.add(name, shown, password_hash, now, home)
             if admin:
                 tx.users.set_admin(user.id, True)
