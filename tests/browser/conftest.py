@@ -1,7 +1,6 @@
 """Two servers as `ocm serve` runs them, and one browser for a file of tests."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from tests.federation.site import Site
 
 __all__ = ["make_peer", "start_site"]
 
-AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 NewPerson = Callable[..., Person]
 
 

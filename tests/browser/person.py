@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -81,8 +80,3 @@ class Person:
 
 def _is_refusal(text: str) -> bool:
     return "Content Security Policy" in text or "Content-Security-Policy" in text
-
-
-def screenshot(page: Page, path: Path) -> None:
-    """The whole page, as a small PNG file."""
-    page.screenshot(path=path, full_page=True, animations="disabled")

@@ -51,7 +51,7 @@ def follows(invitee: Person, link: str, host: str, *, javascript: bool) -> None:
     """From the mail over the page of the inviter's server to the own one."""
     invitee.page.set_content(f'<p>Come and see: <a href="{link.replace("&", "&amp;")}">the invitation</a></p>')
     invitee.click("link", "the invitation")
-    invitee.fill("Another server, or your OCM Address", f"bob@{host}")
+    invitee.fill("Your server, or your OCM Address", f"bob@{host}")
     if not javascript:
         invitee.click("button", "Find it")
     invitee.click("link", f"Continue at {host}")
@@ -100,7 +100,7 @@ def test_the_server_chosen_last_is_remembered_in_the_browser_only(person: NewPer
     visitor = person()
     visitor.visit(f"{home.origin}/wayf?token=another")
     assert visitor.page.locator("#last").is_hidden()
-    visitor.fill("Another server, or your OCM Address", away.host)
+    visitor.fill("Your server, or your OCM Address", away.host)
     visitor.click("link", f"Continue at {away.host}")
     visitor.visit(f"{home.origin}/wayf?token=another")
     visitor.click("link", away.host)
@@ -125,7 +125,7 @@ def test_the_whole_way_with_the_keyboard_alone(person: NewPerson, home: Site, aw
     link, _ = invites(inviter, home.origin)
     keys = invitee.page.keyboard
     invitee.visit(link)
-    tab_to(invitee, "textbox", "Another server, or your OCM Address")
+    tab_to(invitee, "textbox", "Your server, or your OCM Address")
     keys.type(away.host)
     keys.press("Enter")
     tab_to(invitee, "link", f"Continue at {away.host}")

@@ -14,11 +14,13 @@ _MOST = 1000
 async def show(request: PageRequest, made: MadeInvite | None = None) -> PageAnswer:
     """The list, and what to send of an invitation that was just made."""
     found = await request.services.invite_flow.invites(request.me, limit=_MOST)
+    people = await request.services.contacts.of_user(request.me, limit=_MOST)
     link = build_invite_link(f"{request.origin}/wayf", made.invite) if made else ""
     return render(
         request,
         "invites.html",
         invites=list(reversed(found)),
+        name_of={one.address: one.name for one in people},
         made=made,
         link=link,
         string=build_invite_string(made.invite) if made else "",

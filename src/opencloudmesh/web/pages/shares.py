@@ -19,6 +19,7 @@ async def show(request: PageRequest) -> PageAnswer:
         request,
         "shares.html",
         people=people,
+        name_of={one.address: one.name for one in people},
         given=[(share, waits.get(share.id, "") if share.state == PENDING else "") for share in reversed(given)],
         received=[share for share in reversed(received) if share.state == ACCEPTED],
     )

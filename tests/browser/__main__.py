@@ -1,0 +1,62 @@
+"""Pictures of every page, light and dark, for the docs: `python -m tests.browser docs/screenshots`."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from tests.browser.person import Person, chromium
+from tests.browser.stage import go_to, pages, set_the_stage
+from tests.federation.peer import SimulatedPeer
+from tests.federation.site import Site
+
+_SHOWN = ("login", "inbox", "shares", "contacts", "invitations", "invitation made", "accept", "wayf", "wayf found")
+_SIZE = {"width": 760, "height": 480}
+
+
+def main(arguments: list[str]) -> int:
+    """Start the servers, set the stage, take the pictures; `--all` also of what the docs do not show, and narrow."""
+    everything, (target,) = "--all" in arguments, [Path(one) for one in arguments if one != "--all"]
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ocm-pages-") as folder:
+        home, away = Site(Path(folder) / "home", ["alice"]), Site(Path(folder) / "away", ["bob"])
+        peer = SimulatedPeer(Path(folder))
+        for site in (home, away):
+            site.set_up()
+        try:
+            for site in (home, away):
+                site.start()
+            with peer.serving(), chromium() as browser:
+                set_the_stage(home, away, peer)
+                _take(browser, home, away, peer, target, everything=everything)
+        finally:
+            for site in (home, away):
+                site.stop()
+    return 0
+
+
+def _take(browser: Browser, home: Site, away: Site, peer: SimulatedPeer, target: Path, *, everything: bool) -> None:
+    user, visitor = Person(browser, viewport=_SIZE), Person(browser, viewport=_SIZE)
+    user.visit(home.origin)
+    user.log_in("alice")
+    for page in pages(home, away, peer):
+        if not everything and page.name not in _SHOWN:
+            continue
+        who = visitor if page.is_public else user
+        go_to(who, home.origin, page)
+        for scheme in ("light", "dark"):
+            who.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            _picture(who, target / f"{page.name.replace(' ', '-')}-{scheme}.png")
+            if everything:
+                who.page.set_viewport_size({"width": 360, "height": 640})
+                _picture(who, target / f"{page.name.replace(' ', '-')}-{scheme}-narrow.png")
+                who.page.set_viewport_size(_SIZE)  # type: ignore[arg-type]
+
+
+def _picture(person: Person, path: Path) -> None:
+    person.page.screenshot(path=path, full_page=True, animations="disabled")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

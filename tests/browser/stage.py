@@ -1,0 +1,90 @@
+"""Every page with something on it: what happened between three people before somebody looks at the pages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from opencloudmesh.protocol.invite_flow import parse_invite
+from tests.browser.person import Person
+from tests.federation.peer import SimulatedPeer
+from tests.federation.secrets_told import told
+from tests.federation.site import Site, User
+from tests.federation.wire import free_port
+
+
+@dataclass(frozen=True)
+class PageToSee:
+    """A page by the name of its picture, the path there, and what is done on it first."""
+
+    name: str
+    path: str
+    button: str = ""
+    is_public: bool = False
+
+
+def set_the_stage(home: Site, away: Site, peer: SimulatedPeer) -> None:
+    """Alice of `home` and Bob of `away` know each other and share; Erin of `peer` is unknown to them."""
+    alice, bob = User(home, "alice"), User(away, "bob")
+    _meet(alice, bob)
+    address_of = {one["name"]: one["address"] for who in (alice, bob) for one in who.api("GET", "/contacts")["items"]}
+    for user, names in ((alice, ("Summer school", "Lecture notes.pdf")), (bob, ("Measurements 2026", "Field diary"))):
+        for name in names:
+            user.put(name) if "." in name else user.make_folder(name)
+    bob.share("Measurements 2026", address_of["Alice"], ["read", "write"])
+    accepted = bob.share("Field diary", address_of["Alice"])
+    alice.answer("accept", accepted["provider_id"])
+    alice.share("Summer school", address_of["Bob"])
+    alice.share("Lecture notes.pdf", f"dora@127.0.0.1:{free_port()}")  # a server that is down
+    erin = f"erin@{peer.host}"
+    message = peer.share(
+        alice.address, name="numbers.csv", owner=erin, sender=erin, senderDisplayName="Erin", description="What we spoke of."
+    )
+    assert peer.post(home.origin, "/ocm/shares", message).status == 201
+    alice.api("POST", "/contacts", {"address": f"carol@{peer.host}", "name": "Carol", "email": "carol@example.org"})
+    alice.api("POST", "/contacts", {"address": f"dora@{away.host}", "name": "Dora", "trusted": True})
+    bob.api("POST", "/contacts", {"address": f"carol@{peer.host}"})
+    told.add(alice.api("POST", "/invites", {"note": "for Frank, who joins in May"})["invite"])
+    home.ocm("peer", "allow", away.host, "--dir", str(home.folder))
+
+
+def _meet(alice: User, bob: User) -> None:
+    made = alice.api("POST", "/invites", {"note": "for Bob of the summer school"})["invite"]
+    told.add(made)
+    told.add(parse_invite(made).token)
+    bob.api("POST", "/invites/accept", {"invite": made})
+
+
+def pages(home: Site, away: Site, peer: SimulatedPeer) -> Sequence[PageToSee]:
+    """All of them, as Alice sees them at `home`."""
+    wayf = "/wayf?token=an-invitation-of-a-test"
+    dialog = "/invite/accept?token=an-invitation-of-a-test&providerDomain="
+    return (
+        PageToSee("login", "/login", is_public=True),
+        PageToSee("login refused", "/login", "Log in", is_public=True),
+        PageToSee("inbox", "/inbox"),
+        PageToSee("shares", "/shares"),
+        PageToSee("contacts", "/contacts"),
+        PageToSee("contacts not found", "/contacts?search=nobody"),
+        PageToSee("invitations", "/invites"),
+        PageToSee("invitation made", "/invites", "Make an invitation"),
+        PageToSee("accept", f"{dialog}{away.host}"),
+        PageToSee("accept unreachable", f"{dialog}127.0.0.1:1"),
+        PageToSee("accept invalid", "/invite/accept"),
+        PageToSee("wayf", wayf, is_public=True),
+        PageToSee("wayf found", f"{wayf}&server={quote(away.host)}", is_public=True),
+        PageToSee("wayf string", f"{wayf}&server={quote(peer.host)}", is_public=True),
+        PageToSee("wayf own server", f"{wayf}&server={quote(home.host)}", is_public=True),
+        PageToSee("wayf not found", f"{wayf}&server=nowhere.invalid", is_public=True),
+        PageToSee("wayf no invitation", "/wayf", is_public=True),
+        PageToSee("error", "/contacts?" + "&".join(f"a{n}=" for n in range(200))),
+    )
+
+
+def go_to(person: Person, origin: str, page: PageToSee) -> None:
+    """Open a page, as far as it is to be seen."""
+    person.visit(origin + page.path)
+    if page.name == "login refused":
+        person.fill("User name", "nobody")
+        person.fill("Password", "guessed")
+    if page.button:
+        person.click("button", page.button)
