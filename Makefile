@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench crash rotate clients chaos fuzz docs lock clean
+.PHONY: help demo test lint bench crash rotate clients chaos fuzz docs screenshots lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +12,7 @@ JOBS ?= 3
 export PYTHON KEEP
 
 help: ## List the targets
-	@sed -n 's/^\([a-z.]*\):[^#]*## /\1 -- /p' Makefile | awk -F' -- ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z.]*\):[^#]*## /\1 -- /p' Makefile | awk -F' -- ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 # ---------------------------------------------------------------- set-up
 .venv: .venv/runtime.stamp ## Make the virtual environment with what the product needs
@@ -75,6 +75,10 @@ chaos: .venv/dev.stamp ## Six servers, 5,000 shares, every fault there is (SEED=
 
 fuzz: .venv/fuzz.stamp ## Coverage-guided fuzzing of all that strangers write (MINUTES=5; KEEP=1 adds to the corpus)
 	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(if $(KEEP),--keep) $(ARGS)
+
+screenshots: .venv/dev.stamp ## Pictures of the web pages, light and dark: docs/screenshots (ARGS=--all: every state, and narrow)
+	@scripts/debian-packages chromium
+	@$(BIN)/python -m tests.browser $(if $(ARGS),build,docs)/screenshots $(ARGS)
 
 docs: .venv/dev.stamp ## Write the generated pages anew (a test fails when one is stale)
 	@$(BIN)/python scripts/conformance.py

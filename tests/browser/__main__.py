@@ -12,7 +12,7 @@ from tests.federation.peer import SimulatedPeer
 from tests.federation.site import Site
 
 _SHOWN = ("login", "inbox", "shares", "contacts", "invitations", "invitation made", "accept", "wayf", "wayf found")
-_SIZE = {"width": 760, "height": 480}
+_SIZE = {"width": 760, "height": 420}
 
 
 def main(arguments: list[str]) -> int:

@@ -115,7 +115,6 @@ def test_no_page_is_shown_in_a_frame(person: NewPerson, home: Site, evil: Simula
     one = person()
     one.visit(f"{evil.origin}/.well-known/ocm")
     one.page.set_content(f'<iframe src="{html.escape(home.origin)}/login"></iframe>')
-    one.page.wait_for_timeout(0)
     frame = one.page.frames[-1]
     frame.wait_for_load_state()
     assert frame.locator("input").count() == 0
