@@ -20,6 +20,7 @@ from opencloudmesh.protocol.http_signatures import (
     DRAFT_07,
     Profile,
     Request,
+    check_body,
     digest,
     host_of_keyid,
     read_signature,
@@ -268,6 +269,8 @@ def test_reading_does_not_verify() -> None:
         ("#key1", None),
         ("ftp://sender.example.org/#a", None),
         ("a b#c", None),
+        ("https://elsewhere.example/key", "elsewhere.example"),
+        ("http://", None),
     ],
 )
 def test_the_server_that_a_keyid_names(keyid: str, host: str | None) -> None:
@@ -510,3 +513,23 @@ def test_whatever_replaces_one_header_is_refused_in_our_own_words(first: str, se
     assert isinstance(outcome(read_signature, request), str | signature_headers.ReceivedSignature)
     with pytest.raises(SignatureRefused):
         verify(with_header(SIGNED, "content-digest", third), KEYS, now=NOW)
+
+
+def test_a_body_is_compared_with_what_a_signed_request_tells_of_it() -> None:
+    check_body(REQUEST)
+    request = signed()
+    check_body(request)
+    for body in (request.body[:-1], request.body[:-1] + b" "):
+        with pytest.raises(SignatureRefused) as refused:
+            check_body(replace(request, body=body))
+        assert refused.value.code in ("sig-length", "sig-digest")
+    cut = with_header(replace(request, body=request.body[:-1]), "content-length", str(len(request.body) - 1))
+    with pytest.raises(SignatureRefused) as refused:
+        check_body(cut)
+    assert refused.value.code == "sig-digest"
+
+
+def test_names_of_headers_may_be_in_any_case() -> None:
+    request = signed()
+    loud = replace(request, headers=tuple((name.title(), value) for name, value in request.headers))
+    assert verify(loud, KEYS, now=NOW).keyid == KEYID

@@ -301,6 +301,28 @@ async def test_a_key_of_another_server_never_verifies(peers: Peers, away: Simula
     assert mismatch.value.code == "sig-mismatch"
 
 
+async def test_a_key_that_took_the_place_of_another_under_its_name_is_asked_for_once(
+    peers: Peers, away: SimulatedServer, network: SimulatedNetwork, time: SimulatedTime
+) -> None:
+    await peers.verify(away.share(), away.host)
+    time.advance(60)
+    successor = SimulatedServer(network, away.host, kid=away.kid)
+    assert (await peers.verify(successor.share(at=time.now), away.host)).keyid == away.kid
+    assert away.fetched(KEYS) == 2
+    impostor = SimulatedServer(network, "impostor.example", kid=away.kid)
+    for seconds, fetched in ((0, 2), (29, 2), (1, 3), (1, 3)):
+        time.advance(seconds)
+        with pytest.raises(SignatureRefused) as mismatch:
+            await peers.verify(impostor.share(at=time.now), away.host)
+        assert mismatch.value.code == "sig-mismatch"
+        assert away.fetched(KEYS) == fetched, "a flood of bad signatures makes us ask now and then only"
+    network.down.add(away.host)
+    time.advance(60)
+    with pytest.raises(SignatureRefused) as mismatch:
+        await peers.verify(impostor.share(at=time.now), away.host)
+    assert mismatch.value.code == "sig-mismatch"
+
+
 @pytest.mark.spec("SIG-9")
 async def test_without_a_signature_nobody_is_asked(peers: Peers, away: SimulatedServer, network: SimulatedNetwork) -> None:
     request = away.share()

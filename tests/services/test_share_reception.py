@@ -79,6 +79,16 @@ async def test_a_protocol_that_only_fills_the_disk_is_refused(home: Home, away: 
     assert [one.provider_id for one in await home.reception.inbox(alice)] == [share.provider_id, "p2"]
 
 
+async def test_a_body_that_was_cut_on_its_way_is_no_fault_of_the_message(home: Home, away: SimulatedServer, alice: User) -> None:
+    sent = away.share()
+    cut = dataclasses.replace(sent, body=sent.body[:-1])
+    with pytest.raises(SignatureRefused) as refusal:
+        await home.reception.receive(cut)
+    assert refusal.value.code in ("sig-length", "sig-digest")
+    with pytest.raises(InvalidMessage):
+        await home.reception.receive(dataclasses.replace(unsigned(cut), headers=(("content-type", "application/json"),)))
+
+
 @pytest.mark.parametrize("share_with", ["nobody@home.example", "dave@home.example", "alice@elsewhere.example"])
 async def test_unknown_recipients_look_alike(home: Home, away: SimulatedServer, alice: User, share_with: str) -> None:
     dave = await home.database.write(lambda tx: tx.users.add("dave", "Dave", "hash", 1.0))

@@ -39,6 +39,7 @@ from opencloudmesh.protocol.lifecycle import ACCEPT, ACCEPTED, INVITE, OPEN, REN
 from opencloudmesh.services.contacts import INVITED, Contacts
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
+from opencloudmesh.services.peers.signed_messages import read_signed
 from opencloudmesh.services.ports import Clock, Database, NewToken, Transaction
 from opencloudmesh.services.records import Contact, SentInvite, User
 
@@ -155,7 +156,8 @@ class InviteFlow:
         Raises `InvalidMessage` (400), `SignatureRefused` (401), `Forbidden` (403), `InviteUsed` (409), and what
         `PeerLimits` raises.
         """
-        message = parse_invite_acceptance(request.body, dict(request.headers).get("content-type", JSON))
+        content_type = dict(request.headers).get("content-type", JSON)
+        message = read_signed(request, lambda body: parse_invite_acceptance(body, content_type))
         host = message.host
         self._peers.check_allowed(host)
         verified = await self._is_signed(request, host)

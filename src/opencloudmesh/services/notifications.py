@@ -17,6 +17,7 @@ from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.peers.seen_signatures import count
+from opencloudmesh.services.peers.signed_messages import read_signed
 from opencloudmesh.services.ports import Clock, Database, Transaction
 from opencloudmesh.services.records import IncomingShare
 
@@ -39,7 +40,7 @@ class Notifications:
         Raises `InvalidMessage` (400), `SignatureRefused` (401), `Forbidden` (403, not-a-party), `Unsupported` (501), and what
         `PeerLimits` raises.
         """
-        message = parse_notification(request.body)
+        message = read_signed(request, parse_notification)
         host, verified = await self._signer(request, message)
         with self._limits.message(host):
             handle = self._handler(message, host)

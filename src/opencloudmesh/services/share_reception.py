@@ -44,6 +44,7 @@ from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.peers.known_senders import is_known, knows_sender, recipient_of
 from opencloudmesh.services.peers.seen_signatures import count
+from opencloudmesh.services.peers.signed_messages import read_signed
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery, IncomingShare, NewIncomingShare, User
 
@@ -105,7 +106,7 @@ class ShareReception:
         Raises `InvalidMessage` (400), `SignatureRefused` (401), `Forbidden` (403), `RateLimited` (429), `Unsupported` (501),
         `TemporarilyUnavailable` (503); then nothing is stored.
         """
-        message = parse_share_creation(request.body)
+        message = read_signed(request, parse_share_creation)
         sender = message.sender_address.host
         arrival, verified = await self._arrival(request, message, sender)
         with self._peer_limits.message(sender) if arrival.signed else nullcontext():

@@ -50,7 +50,13 @@ from opencloudmesh.protocol.http_signatures.profiles import DEFAULT_PROFILES, DR
 from opencloudmesh.protocol.http_signatures.signature_base import Request
 from opencloudmesh.protocol.http_signatures.signature_headers import ReceivedSignature
 from opencloudmesh.protocol.http_signatures.signing import sign
-from opencloudmesh.protocol.http_signatures.verifying import VerifiedSignature, host_of_keyid, read_signature, verify
+from opencloudmesh.protocol.http_signatures.verifying import (
+    VerifiedSignature,
+    check_body,
+    host_of_keyid,
+    read_signature,
+    verify,
+)
 
 __all__ = [
     "DEFAULT_PROFILES",
@@ -60,6 +66,7 @@ __all__ = [
     "ReceivedSignature",
     "Request",
     "VerifiedSignature",
+    "check_body",
     "digest",
     "host_of_keyid",
     "read_signature",

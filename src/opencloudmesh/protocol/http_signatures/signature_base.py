@@ -34,7 +34,7 @@ def fields_of(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     fields: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
     for name, value in headers:
-        value = value.strip(" \t")
+        name, value = name.lower(), value.strip(" \t")
         if name in fields:
             repeated.setdefault(name, [fields[name]]).append(value)
         else:

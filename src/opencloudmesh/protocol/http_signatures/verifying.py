@@ -89,16 +89,16 @@ def read_signature(request: Request, profiles: Sequence[Profile] = DEFAULT_PROFI
 
 
 def host_of_keyid(keyid: str) -> str | None:
-    """The server that a keyid names (host#fragment, or a URL with a fragment), None where it names none.
+    """The server that a keyid names (host#fragment, or a URL), None where it names none.
 
     >>> host_of_keyid("sender.example.org#key1"), host_of_keyid("https://sender.example.org:443/ocm#key1"), host_of_keyid("key1")
     ('sender.example.org', 'sender.example.org', None)
     """
     place, hash_sign, _ = keyid.partition("#")
-    if not hash_sign:
-        return None
     try:
-        return host_of_url(place) if "://" in place else parse_host(place)
+        if "://" in place:
+            return host_of_url(place)
+        return parse_host(place) if hash_sign else None
     except InvalidInput:
         return None
 
@@ -135,6 +135,16 @@ def _choose_key(received: ReceivedSignature, keys: KeySet, host: str | None) -> 
     if alg not in key.algorithms:
         refuse("sig-alg-mismatch", "The algorithm of the signature is not that of the published key.")
     return key, alg
+
+
+def check_body(request: Request) -> None:
+    """Raise `SignatureRefused` (401; sig-length, sig-digest) where a signed request tells of another body than it has.
+
+    For a message that cannot be read: was it cut on its way? A request that tells nothing of its body is not objected to.
+    """
+    fields = fields_of(request.headers)
+    if "signature-input" in fields and "content-digest" in fields:
+        _check_body(fields, ("content-length",), request.body)
 
 
 def _check_body(fields: Mapping[str, str], components: tuple[str, ...], body: bytes) -> None:

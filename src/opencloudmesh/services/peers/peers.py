@@ -3,13 +3,21 @@
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import structlog
 
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.discovery import Discovery, parse_discovery, well_known_urls
-from opencloudmesh.protocol.errors import Forbidden, OCMError, PeerRefused, PeerUnreachable, SignatureRefused
+from opencloudmesh.protocol.errors import (
+    Forbidden,
+    OCMError,
+    PeerRefused,
+    PeerUnreachable,
+    SignatureRefused,
+    TemporarilyUnavailable,
+)
 from opencloudmesh.protocol.http_signatures import (
     Profile,
     Request,
@@ -38,6 +46,7 @@ _log = structlog.get_logger(__name__)
 
 GONE = frozenset({404, 405, 410})
 """Answers that an endpoint gives which has moved."""
+_OF_ANOTHER_KEY = frozenset({"sig-mismatch", "sig-alg-mismatch", "sig-key-unusable"})
 _KEY_REFETCH_SECONDS = 30.0
 _MAX_HOSTS = 4096
 _MAX_DOCUMENT = 256 * 1024
@@ -188,12 +197,32 @@ class Peers:
         except (PeerUnreachable, PeerRefused) as error:
             sentence = f"The keys of {host} cannot be had: {error.sentence} ({error.code})"
             raise SignatureRefused(sentence, code="sig-keys-unavailable") from error
-        now = self._clock()
-        verified = verify(
-            request, keys, now=now, profiles=profiles, freshness=self._freshness, skew=self._skew, received=received
+        verifying = partial(
+            verify, request, now=self._clock(), profiles=profiles, freshness=self._freshness, skew=self._skew, received=received
         )
+        try:
+            verified = verifying(keys)
+        except SignatureRefused as refusal:
+            keys = await self._replaced_keys(host, keys, keyid, refusal)
+            verified = verifying(keys)
         self._check_pinned(host, keys, keyid)
         return verified
+
+    async def _replaced_keys(self, host: str, keys: KeySet, keyid: str, refusal: SignatureRefused) -> KeySet:
+        """A signature that does not hold may be made with a key that took the place of the known one, under its name.
+
+        Raises `refusal` where it is not so.
+        """
+        if refusal.code not in _OF_ANOTHER_KEY:
+            raise refusal
+        try:
+            newer = await self._keys.newer(host, every=_KEY_REFETCH_SECONDS)
+        except (PeerUnreachable, PeerRefused, TemporarilyUnavailable):
+            raise refusal from None
+        before, now = keys.get(keyid), newer.get(keyid)
+        if before is None or now is None or thumbprint(before.public_key) == thumbprint(now.public_key):
+            raise refusal
+        return newer
 
     def named_keyid(self, request: Request) -> str:
         """The keyid of the signature of a request, which is not verified. Raises `SignatureRefused` (401)."""
