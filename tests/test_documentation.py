@@ -54,6 +54,16 @@ def test_every_page_below_docs_is_in_the_index(project_root: Path) -> None:
     assert [page for page in docs.rglob("*.md") if page.resolve() not in linked and page != docs / "README.md"] == []
 
 
+def test_every_picture_is_shown_in_light_and_dark_and_all_are_small(project_root: Path) -> None:
+    pictures = {path.name: path.stat().st_size for path in (project_root / "docs/screenshots").glob("*.png")}
+    shown = set(re.findall(r'(?:src|srcset)="screenshots/([^"]+)"', (project_root / "docs/pages.md").read_text("utf-8")))
+    assert shown == pictures.keys()
+    assert {name for name in shown if name.endswith("-dark.png")} == {
+        name.replace("-light.png", "-dark.png") for name in shown if name.endswith("-light.png")
+    }
+    assert sum(pictures.values()) < 1_500_000
+
+
 def free_ports() -> tuple[int, int]:
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
