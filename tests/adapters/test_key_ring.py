@@ -379,3 +379,19 @@ def test_a_key_file_of_before_rings_is_a_ring(tmp_path: Path) -> None:
         folder.retire("x", now=NOW)
     with pytest.raises(Conflict):
         folder.retire(only.kid, now=NOW)
+
+
+def test_a_ring_of_another_host_is_refused(folder: KeyFolder) -> None:
+    rotate(folder)
+    other = KeyFolder(folder.folder, "new.example.org")
+    for act in (lambda: other.read(NOW), lambda: other.make_first(ED25519, NOW), lambda: rotate(other)):
+        assert code(act) == "keys-of-other-server"
+    ring = json.loads(folder.ring_file.read_bytes())
+    assert ring.pop("host") == HOST
+    folder.ring_file.write_text(json.dumps(ring))
+    assert len(other.read(NOW).published) == 2, "written before rings named their host"
+    folder.ring_file.unlink()
+    for path in folder.folder.glob("signing*.pem"):
+        path.unlink()
+    assert other.make_first(ED25519, NOW).startswith("made ")
+    assert other.read(NOW).signing.keyid.startswith("new.example.org#")

@@ -18,7 +18,9 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class KeyUnusable(LocalFault):
-    """A key file of ours cannot be used; codes: key-missing, key-unreadable, key-not-private, key-malformed, key-not-writable."""
+    """A key file of ours cannot be used; its code says why: key-missing, key-unreadable, key-not-private, key-malformed,
+    key-not-writable, keys-of-other-server.
+    """
 
     status = 500
     code = "key-unusable"
@@ -32,7 +34,8 @@ def read_key_file(path: Path) -> bytes:
         raise KeyUnusable(
             f"The key file {path} does not exist.",
             code="key-missing",
-            hint=f"Bring {path} back from a backup. Only where no database was made with it: run ocm init for a new one.",
+            hint=f"Bring {path} back from a backup. Only where no database was made with it: run ocm init for a new one. "
+            "See docs/operate/key-loss.md.",
         ) from None
     except OSError as error:
         raise _unreadable(path, error) from None

@@ -5,6 +5,8 @@ How it works
 - `ring.json` in the keys folder lists the signing keys, each with its file, its algorithm, the time from which it signs and the
   time at which it ends. Without that file `signing.pem` is the only key: as `ocm init` makes it, and as it was before there were
   rings.
+- The ring names the host that its keys sign for: with another origin (a copy of the folder that becomes another server) it is
+  refused. Rings without a host were written before this was so, and are taken.
 - Whether a key is announced, signs, or is an old one that is still published follows from these times and the clock. So nothing
   has to be written when a time comes, and nobody has to be running then.
 - The keys that are not at their end are published side by side. Of those whose time has come the one with the latest signs; where
@@ -129,7 +131,7 @@ class KeyFolder:
             if error.code != "key-missing":
                 raise
             return [Entry(FIRST, "", self._made_at(), 0.0, None)]
-        return sorted(_parse(self.ring_file, content), key=lambda entry: (entry.signs_from, entry.made_at))
+        return sorted(_parse(self.ring_file, content, self._host), key=lambda entry: (entry.signs_from, entry.made_at))
 
     def _made_at(self) -> float:
         try:
@@ -138,7 +140,7 @@ class KeyFolder:
             return 0.0
 
     def _write(self, entries: Sequence[Entry]) -> None:
-        document = {"version": _VERSION, "keys": [asdict(entry) for entry in entries]}
+        document = {"version": _VERSION, "host": self._host, "keys": [asdict(entry) for entry in entries]}
         replace_key_file(self.ring_file, json.dumps(document, indent=2).encode() + b"\n")
 
     # ------------------------------------------------------------ changing
@@ -262,14 +264,24 @@ def _described(entry: Entry, key: SigningKey, signing: SigningKey, now: float) -
     return OwnKey(key.keyid, public, key.algorithm, state, entry.made_at, entry.signs_from, entry.ends_at)
 
 
-def _parse(path: Path, content: bytes) -> list[Entry]:
+def _parse(path: Path, content: bytes, host: str) -> list[Entry]:
     try:
         document = json.loads(content)
         if document["version"] != _VERSION:
             raise malformed(path, "was written by a newer version of this program")
+        if (of := document.get("host", host)) != host:
+            raise _foreign(path, of, host)
         return [_entry(found) for found in document["keys"]]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise malformed(path, "is no list of keys") from None
+
+
+def _foreign(path: Path, of: object, host: str) -> KeyUnusable:
+    return KeyUnusable(
+        f"The signing keys in {path.parent} are those of {of}, and the origin of this server is at {host}.",
+        code="keys-of-other-server",
+        hint="If the origin is right: move ring.json and signing*.pem away and run ocm init (docs/operate/new-domain.md).",
+    )
 
 
 def _entry(found: dict[str, object]) -> Entry:

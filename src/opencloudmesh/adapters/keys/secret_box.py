@@ -57,7 +57,7 @@ class SecretBox:
         except InvalidTag:
             raise SealBroken(
                 "A stored secret cannot be opened with the key of this server.",
-                hint="Bring back the secret key file that belongs to this database.",
+                hint="Bring back the secret key file that belongs to this database; where it is lost: docs/operate/key-loss.md.",
             ) from None
 
     def keyed_hash(self, text: str) -> bytes:
