@@ -903,6 +903,7 @@ async def test_the_gate(home: Home, away: SimulatedServer, trees: UserTrees, car
         may(method, "Shared with me/photos")
         may(method, "Shared with me/book.pdf")
         may(method, "Shared with me/nothing")
+    may("COPY", "Shared with me/book.pdf")  # into the own tree, for one
     cases = [(method, "Shared with me", "path-refused") for method in WRITE]
     cases += [(method, "Shared with me/nothing", "path-refused") for method in WRITE]
     cases += [(method, "Shared with me/photos", "method-not-allowed") for method in ("DELETE", "MOVE")]

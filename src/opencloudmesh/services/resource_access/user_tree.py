@@ -115,7 +115,8 @@ class UserTrees:
                 expires_at=share.expires_at,
                 is_folder=share.resource_type == FOLDER,
             )
-            may(access, method, inside, clock())
+            # what is copied is read; for the place where it goes the gate is asked once more
+            may(access, "GET" if method == "COPY" else method, inside, clock())
 
         return gate
 
