@@ -273,6 +273,38 @@ def test_deliveries_by_peer_and_by_failure(logged_in: Any, server: Any, make_del
     assert ids("--failed", "--peer", "b.example.org") == [3]
 
 
+HELD = {"at": 1e9 + 60, "why": "breaker-open", "since": 1e9, "reason": "tcp-timeout"}
+
+
+def test_what_is_held_back_by_a_server_that_is_down_says_so(
+    logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any
+) -> None:
+    from starlette.responses import JSONResponse
+
+    server.deliveries = [make_delivery(id=1, outgoing_share_id=9, state="queued", reason="", detail="", next_try=HELD)]
+    server.next_answer = JSONResponse(make_outgoing(id=9, state="pending"), 201)
+    said = logged_in("share", "Reports", "bob@b.example.org").out
+    begin, end = "held back: b.example.org was not reached since 2001-09-09", "asked again at 2001-09-09"
+    for text in (said, logged_in("deliveries").out):
+        assert begin in " ".join(text.split())
+        assert "(tcp-timeout)" in text
+        assert end in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("breaker-open", "Held back: b.example.org was not reached since"),
+        ("back-off", "(back-off: the wait grows"),
+        ("retry-after", "Retry-After"),
+        ("due", "as soon as there is a place"),
+    ],
+)
+def test_show_says_when_the_next_try_is_and_why(logged_in: Any, server: Any, make_delivery: Any, why: str, said: str) -> None:
+    server.deliveries = [make_delivery(id=1, state="queued", attempts=[], next_try={**HELD, "why": why})]
+    assert said in logged_in("deliveries", "show", "1").out
+
+
 def test_deliveries_retry_cancel_and_show(logged_in: Any, server: Any, make_delivery: Any) -> None:
     tries = [{"at": 1e9, "duration": 0.1, "reason": "dns", "detail": "no such name", "http_status": 0}]
     server.deliveries = [make_delivery(id=1, state="dead"), make_delivery(id=2, attempts=tries)]

@@ -352,3 +352,91 @@ async def test_dead_ones_are_swept_by_age_and_number(queue: Queue) -> None:
     assert await queue.database.write(lambda tx: tx.deliveries.remove_done(NOW + 99, 10)) == 0
     left = await queue.worker.of_user(queue.user)
     assert [delivery.id for delivery in left] == [delivery.id for delivery in made[2:]]
+
+
+# ---------------------------------------------------------------- held back by a peer that is down
+async def test_what_the_breaker_holds_back_says_so(queue: Queue) -> None:
+    await queue.start()
+    first = await queue.after_one_try(DOWN)
+    fresh = await queue.get(await queue.add())
+    told = queue.worker.next_try(fresh)
+    assert told is not None
+    assert (told.why, told.since, told.reason, told.is_held_back) == ("breaker-open", NOW, "tcp-refused", True)
+    assert NOW + 15 <= told.at <= NOW + 30
+    assert [each.id for each in await queue.worker.of_user(queue.user, failed=True)] == [first.id, fresh.id]
+    assert [each.id for each in await queue.worker.of_user(queue.user, failed=True, limit=1)] == [first.id]
+    assert [each.id for each in await queue.worker.of_user(queue.user, failed=True, peer="other.example")] == []
+    await queue.advance(told.at - NOW - 0.3)
+    assert queue.handler.sent == [first.id]
+    await queue.advance(0.4)
+    assert len(queue.handler.sent) > 1, "tried when it was said"
+    assert queue.worker.next_try(await queue.get(fresh.id)) is None
+
+
+async def test_what_waits_for_the_try_of_another_says_so(queue: Queue) -> None:
+    await queue.start()
+    await queue.after_one_try(DOWN)
+    fresh = await queue.get(await queue.add())
+    queue.handler.gate("away.example")
+    await queue.advance(31)
+    waiting = [each for each in await queue.worker.of_user(queue.user) if each.state == "queued"]
+    assert len(waiting) == 1
+    told = queue.worker.next_try(waiting[0])
+    assert told is not None
+    assert (told.at, told.why) == (queue.time.now, "breaker-open")
+    queue.handler.gates["away.example"].set()
+    await queue.settle()
+    assert await queue.state(fresh.id) == "done"
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [(answer(408), "back-off"), (answer(408, retry_after="600"), "retry-after"), (answer(429, retry_after="600"), "retry-after")],
+)
+async def test_why_the_next_try_is_not_before(queue: Queue, told: HttpAnswer, why: str) -> None:
+    await queue.start()
+    tried = await queue.after_one_try(told)
+    found = queue.worker.next_try(tried)
+    assert found is not None
+    assert (found.at, found.why, found.is_held_back) == (tried.due_at, why, False)
+    fresh = await queue.add(wake=False)
+    again = queue.worker.next_try(await queue.get(fresh))
+    assert again is not None
+    assert again.why == ("retry-after" if told.status == 429 else "due")
+
+
+async def test_a_users_new_message_is_tried_through_an_open_breaker(queue: Queue) -> None:
+    await queue.start()
+    queue.handler.always("away.example", DOWN)
+    for _ in range(6):
+        await queue.add()
+        await queue.advance(POLICY.longest)
+    open_until = queue.worker.next_try(await queue.get(await queue.add()))
+    assert open_until is not None
+    tries = len(queue.handler.sent)
+    await queue.worker.first_try(await queue.get(await queue.add()), 5.0)
+    assert len(queue.handler.sent) == tries, "it was asked a moment ago"
+    for _ in range(3):
+        queue.time.advance(5.0)
+        await queue.settle()
+        fresh = await queue.get(await queue.add())
+        await queue.worker.first_try(fresh, 5.0)
+        tries += 1
+        assert len(queue.handler.sent) == tries
+        told = queue.worker.next_try(fresh)
+        assert told is not None
+        assert told.at == open_until.at, "no user's act lengthens the wait, or shortens it"
+    queue.time.advance(5.0)
+    queue.handler.script.clear()
+    await queue.worker.first_try(await queue.get(await queue.add()), 5.0)
+    await queue.settle()
+    assert {each.state for each in await queue.worker.of_user(queue.user)} == {"done"}
+
+
+async def test_a_peer_that_named_a_time_is_not_asked_before(queue: Queue) -> None:
+    await queue.start()
+    tried = await queue.after_one_try(answer(503, retry_after="600"))
+    queue.time.advance(60.0)
+    await queue.worker.first_try(await queue.get(await queue.add()), 5.0)
+    await queue.settle()
+    assert queue.handler.sent == [tried.id]

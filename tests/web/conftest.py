@@ -16,6 +16,7 @@ from opencloudmesh.protocol.errors import Conflict, NotFound, OCMError, PeerUnre
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.share_creation import build_share_creation_answer, parse_share_creation
 from opencloudmesh.services.callers import current_caller
+from opencloudmesh.services.delivery import NextTry
 from opencloudmesh.services.reconciliation import Line, Place
 from opencloudmesh.services.records import AppPassword, Delivery, DeliveryAttempt, IncomingShare, OutgoingShare, Secret, User
 from opencloudmesh.services.share_reception import Senders
@@ -347,10 +348,13 @@ class MemoryDeliveries:
         self, user: User, *, peer: str | None = None, failed: bool = False, after_id: int = 0, limit: int = 1000
     ) -> list[Delivery]:
         kept = [found for number, found in sorted(self.kept.items()) if number > after_id and peer in (None, found.peer)]
-        return [found for found in kept if not failed or found.state == "dead"][:limit]
+        return [found for found in kept if not failed or found.state != "done"][:limit]
 
     async def of_id(self, user: User, delivery_id: int) -> Delivery:
         return _found(self.kept, delivery_id)
+
+    def next_try(self, delivery: Delivery) -> NextTry | None:
+        return NextTry(NOW + 60, "breaker-open", NOW, "tcp-timeout") if delivery.state == "queued" else None
 
     async def attempts(self, user: User, delivery_id: int) -> list[DeliveryAttempt]:
         _found(self.kept, delivery_id)

@@ -210,6 +210,16 @@ async def test_shares_wait_apart_by_who_sent_them(server: Any, alice: Visitor) -
     assert server.share_reception.kept[3].state == "accepted"
 
 
+async def test_a_share_that_is_held_back_says_why_and_until_when(server: Any, alice: Visitor) -> None:
+    form = {"path": "Reports", "share_with": "bob@peer.example.org", "csrf": alice.csrf}
+    await alice.ask("POST", "/shares", form)
+    server.share_creation.kept[1] = dataclasses.replace(server.share_creation.kept[1], state="pending")
+    await alice.ask("GET", "/shares")
+    said = re.sub(r"<[^>]*>", "", alice.page)
+    assert "held back: peer.example.org was not reached (tcp-timeout) since 2027-01-15 08:00 UTC, asked again at" in said
+    assert "2027-01-15 08:01 UTC" in said
+
+
 # ---------------------------------------------------------------- invitations
 @pytest.mark.spec("INV-9")
 async def test_an_invitation_is_shown_once_with_a_link_and_a_string(alice: Visitor) -> None:

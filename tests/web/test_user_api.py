@@ -64,6 +64,7 @@ DELIVERY = {
     "created_at": 1_800_000_000.0,
     "outgoing_share_id": 1,
     "incoming_share_id": None,
+    "next_try": {"at": 1_800_000_060.0, "why": "breaker-open", "since": 1_800_000_000.0, "reason": "tcp-timeout"},
     "trace_id": "",
 }
 OPERATIONS = [
@@ -306,7 +307,7 @@ async def test_deliveries(server):
     attempt = {"at": 1_800_000_000.0, "duration": 0.25, "reason": "tcp-refused", "detail": "connection refused", "http_status": 0}
     assert (await server.call("GET", "/deliveries/1")).json == {**DELIVERY, "attempts": [attempt]}
     assert (await server.call("POST", "/deliveries/1/retry")).json == DELIVERY
-    assert (await server.call("POST", "/deliveries/1/cancel")).json == {**DELIVERY, "state": "dead"}
+    assert (await server.call("POST", "/deliveries/1/cancel")).json == {**DELIVERY, "state": "dead", "next_try": None}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`ocm deliveries`: what other servers must still be told, what they were told, and why it failed (design decision 5)."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
@@ -27,7 +28,7 @@ async def deliveries(*, peer: str | None = None, failed: bool = False, output: O
     peer
         Only those to this server.
     failed
-        Only those that failed: given up, or waiting after a failed try.
+        Only those that failed: given up, or waiting because a try failed or their server is not reached.
     """
     from opencloudmesh.cli.client import signed_in
 
@@ -35,7 +36,7 @@ async def deliveries(*, peer: str | None = None, failed: bool = False, output: O
         query = ({"peer": peer.strip().lower()} if peer is not None else {}) | ({"failed": "true"} if failed else {})
         items = await api.items("/deliveries", query=query)
     rows = (
-        (*(text_of(item, field) for field in ("id", "state", "kind", "peer", "attempts")), _next_try(item), _reason_of(item))
+        (*(text_of(item, field) for field in ("id", "state", "kind", "peer", "attempts")), _next_try(item), _why(item))
         for item in items
     )
     columns = ("ID", "STATE", "KIND", "PEER", "TRIES", "NEXT TRY", "REASON")
@@ -54,6 +55,7 @@ async def show(delivery: DeliveryId, /, *, output: Output = Output()) -> None:
         item,
         f"{text_of(item, 'kind')} to {text_of(item, 'peer')}: {text_of(item, 'state')}",
         *(f"{format_time(attempt.get('at'))}  {_reason_of(attempt) or 'delivered'}" for attempt in tries),
+        *waiting_for(item),
         *([f"Trace id, for the servers' operators: {item['trace_id']}"] if item.get("trace_id") else []),
     )
 
@@ -77,8 +79,44 @@ async def _act(delivery: str, action: str) -> dict[str, Any]:
         return await api.call("POST", item_path("deliveries", delivery, action))
 
 
+def waiting_for(item: dict[str, Any]) -> tuple[str, ...]:
+    """Say when a waiting delivery is tried next, and why then; nothing where it is under way or has ended."""
+    if held := held_back(item):
+        return (f"{held[0].upper()}{held[1:]}",)
+    following = _following(item)
+    at = format_time(following.get("at"))
+    sentences = {
+        "due": "Next try: as soon as there is a place for it, and nothing older of its share waits.",
+        "back-off": f"Next try: {at} (back-off: the wait grows with every try that failed).",
+        "retry-after": f"Next try: {at} (the other server named that time: Retry-After).",
+    }
+    return tuple(sentences[why] for why in (text_of(following, "why"),) if why in sentences)
+
+
+def held_back(item: Mapping[str, Any]) -> str:
+    """Say so where a delivery waits because its server is not reached."""
+    following = _following(item)
+    if following.get("why") != "breaker-open":
+        return ""
+    reason = text_of(following, "reason")
+    return (
+        f"held back: {text_of(item, 'peer')} was not reached since {format_time(following.get('since'))}"
+        f"{f' ({reason})' if reason else ''}, asked again at {format_time(following.get('at'))}"
+    )
+
+
+def _following(item: Mapping[str, Any]) -> dict[str, Any]:
+    found = item.get("next_try")
+    return found if isinstance(found, dict) else {}
+
+
 def _next_try(item: dict[str, Any]) -> str:
-    return format_time(item.get("due_at")) if item.get("state") == "queued" else ""
+    return format_time(_following(item).get("at", item.get("due_at"))) if item.get("state") == "queued" else ""
+
+
+def _why(item: dict[str, Any]) -> str:
+    """How the last try ended; of what was never tried, why it is held back."""
+    return _reason_of(item) or held_back(item)
 
 
 def _reason_of(item: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
+from opencloudmesh.cli.deliveries import held_back
 from opencloudmesh.cli.formats import format_time, parse_expiry, remote_path, text_of, unavailability_of, words_of
 from opencloudmesh.cli.repair import repair
 from opencloudmesh.cli.terminal import PARAMETERS, Output
@@ -111,7 +112,7 @@ def _describe_created(created: Item, delivery: Item) -> tuple[str, ...]:
     if created.get("state") in ("sent", "accepted"):
         return (f"Shared {what}: the other server has taken it.",)
     if created.get("state") == "pending":
-        why = ": ".join(filter(None, (text_of(delivery, "reason"), text_of(delivery, "detail"))))
+        why = ": ".join(filter(None, (text_of(delivery, "reason"), text_of(delivery, "detail")))) or held_back(delivery)
         return (
             f"Sharing {what}: not delivered yet{f' ({why})' if why else ''}.",
             "It is tried again by itself; see: ocm deliveries",

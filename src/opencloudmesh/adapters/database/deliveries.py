@@ -87,6 +87,7 @@ _OF_USER = {
     (True, True): Statement(_page.where(_PEER, delivery_failed)),
 }
 """By (of one peer, failed)."""
+_UNTRIED = Statement(_page.where(_PEER, delivery_queued, _TABLE.reason == word("")))
 _OF_SHARE = Statement(_SELECT.where(_TABLE.share_key == bindparam("share")).order_by(_TABLE.id))
 
 _waiting = select(_TABLE.peer.label("peer"), func.min(_TABLE.due_at).label("due")).where(_WAITING).group_by(_TABLE.peer)
@@ -284,6 +285,11 @@ class Deliveries:
         """Ascending ids greater than `after_id`; with `failed` those given up, or waiting after a failed try."""
         values = {"user_id": user_id, "after": after_id, "most": limit} | ({} if peer is None else {"which_peer": peer})
         return [Delivery(*row) for row in self._connection.rows(_OF_USER[peer is not None, failed], **values)]
+
+    def untried(self, user_id: int, peer: str, *, after_id: int = 0, limit: int = 1000) -> Sequence[Delivery]:
+        """The user's queued deliveries to this peer of which no try has failed: ascending ids greater than `after_id`."""
+        rows = self._connection.rows(_UNTRIED, user_id=user_id, which_peer=peer, after=after_id, most=limit)
+        return [Delivery(*row) for row in rows]
 
     def of_outgoing_share(self, share_id: int) -> Sequence[Delivery]:
         """All of this share, oldest first."""

@@ -18,6 +18,9 @@ How it works (design decision 5)
   message tries (half-open). An answer closes it and makes the waiting rows due at once. A verified message from the peer does
   not wait for the back-off: it makes the rows due and lets one try. `Retry-After` of a 429 or 503 holds the whole peer back, at
   most for the longest pause; that of a 429 holds also when the peer calls us.
+- A new message whose user waits for the answer lets one message be tried through an open breaker, if the last failure is some
+  seconds old and the peer named no time of its own; if that fails, the breaker stays open as long as it would have.
+- What is shown as the next try is when that will really be: not before the breaker lets it (`next_try`).
 - A user who pushes a message has it tried now, whatever the breaker says, and with a fresh look at a peer that could not be
   discovered a moment ago.
 - A handler that raises is a fault of ours: that row is tried again with back-off, and buried at the end of its time.
@@ -40,6 +43,7 @@ Which answers are final
 from opencloudmesh.services.delivery.arrival import may_have_arrived
 from opencloudmesh.services.delivery.deliveries import Deliveries
 from opencloudmesh.services.delivery.messages import Handler, Overtaken
+from opencloudmesh.services.delivery.next_try import NextTry
 from opencloudmesh.services.delivery.peer_queue import RetryPolicy
 
-__all__ = ["Deliveries", "Handler", "Overtaken", "RetryPolicy", "may_have_arrived"]
+__all__ = ["Deliveries", "Handler", "NextTry", "Overtaken", "RetryPolicy", "may_have_arrived"]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from opencloudmesh.protocol.errors import Conflict, NotFound
 from opencloudmesh.services.delivery.messages import Handler
+from opencloudmesh.services.delivery.next_try import NextTry
 from opencloudmesh.services.delivery.peer_queue import Breaker, RetryPolicy
 from opencloudmesh.services.delivery.worker import Wait, Worker, wait_for
 from opencloudmesh.services.measures import NO_MEASURES, Measures
@@ -79,11 +80,20 @@ class Deliveries:
     async def of_user(
         self, user: User, *, peer: str | None = None, failed: bool = False, after_id: int = 0, limit: int = 1000
     ) -> Sequence[Delivery]:
-        """The user's deliveries, by id; with `peer` those to it only, with `failed` those given up, or waiting after a failed
-        try."""
-        return await self._db.read(
-            lambda tx: tx.deliveries.of_user(user.id, peer=peer, failed=failed, after_id=after_id, limit=limit)
-        )
+        """The user's deliveries, by id; with `peer` those to it only, with `failed` those given up, waiting after a failed try,
+        or held back because their peer is not reached."""
+        failing = [each for each in self._worker.failing() if peer in (None, each)] if failed else []
+
+        def work(tx: Transaction) -> Sequence[Delivery]:
+            found = tx.deliveries.of_user(user.id, peer=peer, failed=failed, after_id=after_id, limit=limit)
+            held = [each for host in failing for each in tx.deliveries.untried(user.id, host, after_id=after_id, limit=limit)]
+            return sorted([*found, *held], key=lambda delivery: delivery.id)[:limit] if held else found
+
+        return await self._db.read(work)
+
+    def next_try(self, delivery: Delivery) -> NextTry | None:
+        """When a delivery is really tried next, and why not before; None where it is under way or has ended."""
+        return self._worker.next_try(delivery)
 
     async def of_id(self, user: User, delivery_id: int) -> Delivery:
         """One delivery of the user; raises `NotFound`."""

@@ -11,6 +11,8 @@ from opencloudmesh.services.records import Delivery
 _AT_ONCE = 8
 _FIRST_AFTER_CONTACT = 1.0
 _TOO_MANY = 429
+_ASKED_AGAIN_AFTER = 5.0
+"""A new message of a user lets a peer be asked again whose last failure is older than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,11 @@ class RetryPolicy:
 
     def delay(self, attempts: int) -> float:
         """Seconds to wait after `attempts` failed tries (1 or more), between half of the step and the whole."""
-        step = min(self.longest, self.first * 2.0 ** min(attempts - 1, 30))
-        return step * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+        return self.step(attempts) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+
+    def step(self, attempts: int) -> float:
+        """The longest that is waited after so many failed tries, where the peer asks for no more."""
+        return min(self.longest, self.first * 2.0 ** min(max(attempts, 1) - 1, 30))
 
     def is_beyond(self, at: float, now: float) -> bool:
         """Whether a moment is further ahead than any pause of ours: the clock was set back since it was written."""
@@ -45,8 +50,9 @@ class PeerQueue:
     """A peer's queue in this process: its task, its breaker, and the event that wakes it.
 
     The breaker is open until `open_until`, half-open from then on while there are `failures`. Until `held_until` the peer wants
-    nothing more (429). At `back_at` the waiting rows become due, because the peer was heard of; `fruitless` counts how often
-    that led to nothing.
+    nothing more (429), and until `asked_until` nobody asks it for a user's sake either (503). `early_from` is until when the
+    breaker would be open that a user's new message opened: that try does not lengthen the wait. At `back_at` the waiting rows
+    become due, because the peer was heard of; `fruitless` counts how often that led to nothing.
     """
 
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -56,6 +62,11 @@ class PeerQueue:
     failures: int = 0
     open_until: float = 0.0
     held_until: float = 0.0
+    asked_until: float = 0.0
+    early_from: float | None = None
+    failing_since: float | None = None
+    failed_at: float = -math.inf
+    last_reason: str = ""
     last_fault: str = ""
     is_waiting: bool = False
     seen_at: float = -math.inf
@@ -85,6 +96,8 @@ class PeerQueue:
             self.open_until = now
         if policy.is_beyond(self.held_until, now):
             self.held_until = now
+        if policy.is_beyond(self.asked_until, now):
+            self.asked_until = now
         if self.seen_at > now:
             self.seen_at = now
         if self.hastened_at > now:
@@ -109,6 +122,13 @@ class PeerQueue:
         """A user wants a try now."""
         self.open_until = self.held_until = 0.0
 
+    def asked_for(self, now: float) -> None:
+        """A user gave something new for the peer, and waits: one message tries, if the last failure is not of this moment."""
+        is_lately = 0 <= now - self.failed_at < _ASKED_AGAIN_AFTER
+        if self.open_until <= now or is_lately or self.sending or max(self.held_until, self.asked_until) > now:
+            return
+        self.early_from, self.open_until = self.open_until, now
+
     def retry_at(
         self, delivery: Delivery, outcome: Outcome, started: float, now: float, policy: RetryPolicy, *, failed: int
     ) -> float:
@@ -127,8 +147,7 @@ class PeerQueue:
         if outcome.is_down:
             self.last_fault = f"{outcome.reason} {outcome.detail}".rstrip()
         if outcome.is_down and self.open_until <= started and self.seen_at <= started:
-            self.failures += 1
-            self.open_until = now + max(policy.delay(self.failures), asked)
+            self._failed(now, outcome, asked, policy)
             self.let_go()
             return False
         if not outcome.is_answered:
@@ -137,8 +156,19 @@ class PeerQueue:
         if not self.failures:
             return False
         self.failures, self.open_until, self.back_at = 0, 0.0, now
+        self.asked_until, self.early_from, self.failing_since, self.failed_at = 0.0, None, None, -math.inf
         self.wake.set()
         return True
+
+    def _failed(self, now: float, outcome: Outcome, asked: float, policy: RetryPolicy) -> None:
+        early_from, self.early_from = self.early_from, None
+        self.failing_since = now if self.failing_since is None else min(self.failing_since, now)
+        self.failed_at, self.last_reason, self.asked_until = now, outcome.reason, now + asked
+        if early_from is not None and early_from > now:
+            self.open_until = max(early_from, self.asked_until)
+            return
+        self.failures += 1
+        self.open_until = now + max(policy.delay(self.failures), asked)
 
     def tried(self, delivery_id: int) -> None:
         """Tell who waits for the first try of this delivery."""

@@ -10,6 +10,7 @@ import structlog
 from opencloudmesh.protocol.errors import LocalFault, PeerFault, PeerRefused, PeerUnreachable, TemporarilyUnavailable
 from opencloudmesh.services.delivery.arrival import is_open_question
 from opencloudmesh.services.delivery.messages import Handler, Outcome, Overtaken, of_answer, of_refusal
+from opencloudmesh.services.delivery.next_try import NextTry, next_try
 from opencloudmesh.services.delivery.peer_queue import Breaker, PeerQueue, RetryPolicy
 from opencloudmesh.services.delivery.settling import Try
 from opencloudmesh.services.measures import Measures
@@ -76,7 +77,10 @@ class Worker:
         """Wait until this delivery was tried once, at most `seconds`; not at all where its peer is left alone, or then is."""
         self.wake(delivery.peer)
         state = self._peers.get(delivery.peer)
-        if state is None or state.paused_until > self._clock() or seconds <= 0:
+        if state is None or seconds <= 0:
+            return
+        state.asked_for(self._clock())
+        if state.paused_until > self._clock():
             return
         tried = state.first_tries.setdefault(delivery.id, asyncio.Event())
         try:
@@ -101,6 +105,14 @@ class Worker:
         """The breakers of the peers that something waits for."""
         now = self._clock()
         return [Breaker(peer, state.breaker(now), state.failures) for peer, state in self._peers.items()]
+
+    def next_try(self, delivery: Delivery) -> NextTry | None:
+        """When this delivery is really tried next, and why not before."""
+        return next_try(delivery, self._peers.get(delivery.peer), self._clock(), self._policy)
+
+    def failing(self) -> Sequence[str]:
+        """The peers that are not reached at the moment, and for which something waits."""
+        return [peer for peer, state in self._peers.items() if state.failures]
 
     # ------------------------------------------------------------ start and end
     async def start(self, handlers: Mapping[str, Handler], *, sole_process: bool) -> None:

@@ -162,6 +162,9 @@ class DeliveryStore(Protocol):
     ) -> Sequence[Delivery]:
         """Ascending ids greater than `after_id`; with `failed` those given up, or waiting after a failed try."""
 
+    def untried(self, user_id: int, peer: str, *, after_id: int = 0, limit: int = 1000) -> Sequence[Delivery]:
+        """Queued ones to this peer of which no try has failed, by ascending ids."""
+
     def of_outgoing_share(self, share_id: int) -> Sequence[Delivery]: ...
     def of_incoming_share(self, share_id: int) -> Sequence[Delivery]: ...
     def peers_with_work(self) -> Sequence[tuple[str, float]]:

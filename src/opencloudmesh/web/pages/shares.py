@@ -14,13 +14,13 @@ async def show(request: PageRequest) -> PageAnswer:
     received = await request.services.share_reception.inbox(request.me, limit=_MOST)
     failed = await request.services.deliveries.of_user(request.me, failed=True, limit=_MOST)
     people = await request.services.contacts.of_user(request.me, limit=_MOST)
-    waits = {one.outgoing_share_id: one.reason for one in failed}
+    waits = {one.outgoing_share_id: (one, request.services.deliveries.next_try(one)) for one in failed}
     return render(
         request,
         "shares.html",
         people=people,
         name_of={one.address: one.name for one in people},
-        given=[(share, waits.get(share.id, "") if share.state == PENDING else "") for share in reversed(given)],
+        given=[(share, waits.get(share.id) if share.state == PENDING else None) for share in reversed(given)],
         received=[share for share in reversed(received) if share.state == ACCEPTED],
     )
 

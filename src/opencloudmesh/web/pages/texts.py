@@ -66,6 +66,9 @@ TEXTS: Final[dict[str, str]] = {
     "shares.unavailable": "not available since",
     "shares.place": "In your files: {path}",
     "shares.waits": "Not delivered yet ({reason}). It is tried again by itself.",
+    "shares.held": "Not delivered yet, held back: {peer} was not reached ({reason}) since",
+    "shares.asked_again": "asked again at",
+    "shares.next": "Next try:",
     # contacts
     "contacts.title": "Contacts",
     "contacts.first": "People at other servers whom you know. Invite somebody, and you have each other as contact.",

@@ -7,13 +7,34 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from opencloudmesh.services import records
+from opencloudmesh.services.delivery import NextTry
 from opencloudmesh.web.user_api.access import ACT, ONE, READ, CurrentUser, Services
 from opencloudmesh.web.user_api.values import MAX_PAGE, TRUE_OR_FALSE, After, Id, Limit, Time, next_after, text
 
 router = APIRouter(tags=["deliveries"])
 
 PeerHost = Annotated[str, text(1, 253), Query(description="Only those to this server.", examples=["cloud.example.org"])]
-Failed = Annotated[bool, TRUE_OR_FALSE, Query(description="Only those that were given up, or wait after a failed try.")]
+Failed = Annotated[
+    bool,
+    TRUE_OR_FALSE,
+    Query(description="Only those given up, tried in vain, or held back by their server's failures."),
+]
+
+
+class NextTryAnswer(BaseModel):
+    """When a waiting message is really tried next, and why not before."""
+
+    at: Time
+    why: str = Field(
+        description="due: as soon as there is a place; back-off: after a failed try; retry-after: the other server named that"
+        " time; breaker-open: the other server was not reached, and is asked again then."
+    )
+    since: Time | None = Field(description="With breaker-open: since when the other server was not reached.")
+    reason: str = Field(description="With breaker-open: why it was not reached the last time, with this or another message.")
+
+    @classmethod
+    def of(cls, found: NextTry | None) -> Self | None:
+        return cls(at=found.at, why=found.why, since=found.since, reason=found.reason) if found else None
 
 
 class _DeliveryFields(BaseModel):
@@ -28,6 +49,7 @@ class _DeliveryFields(BaseModel):
     created_at: Time
     outgoing_share_id: int | None
     incoming_share_id: int | None
+    next_try: NextTryAnswer | None = Field(description="null where it is under way or has ended.")
     trace_id: str = Field(description="Under which the operators of both servers find every try in their logs.")
 
 
@@ -37,8 +59,8 @@ class DeliveryAnswer(_DeliveryFields):
     attempts: int
 
     @classmethod
-    def of(cls, delivery: records.Delivery) -> Self:
-        return cls(attempts=delivery.attempts, **_delivery_fields(delivery))
+    def of(cls, delivery: records.Delivery, following: NextTry | None) -> Self:
+        return cls(attempts=delivery.attempts, **_delivery_fields(delivery, following))
 
 
 class AttemptAnswer(BaseModel):
@@ -57,16 +79,19 @@ class DeliveryDetailAnswer(_DeliveryFields):
     attempts: list[AttemptAnswer]
 
     @classmethod
-    def with_attempts(cls, delivery: records.Delivery, attempts: Sequence[records.DeliveryAttempt]) -> Self:
+    def with_attempts(
+        cls, delivery: records.Delivery, following: NextTry | None, attempts: Sequence[records.DeliveryAttempt]
+    ) -> Self:
         tries = [
             AttemptAnswer(at=a.at, duration=a.duration, reason=a.reason, detail=a.detail, http_status=a.http_status)
             for a in attempts
         ]
-        return cls(attempts=tries, **_delivery_fields(delivery))
+        return cls(attempts=tries, **_delivery_fields(delivery, following))
 
 
-def _delivery_fields(delivery: records.Delivery) -> dict[str, Any]:
-    return {name: getattr(delivery, name) for name in _DeliveryFields.model_fields}
+def _delivery_fields(delivery: records.Delivery, following: NextTry | None) -> dict[str, Any]:
+    stored = {name: getattr(delivery, name) for name in _DeliveryFields.model_fields if name != "next_try"}
+    return stored | {"next_try": NextTryAnswer.of(following)}
 
 
 class DeliveriesPage(BaseModel):
@@ -87,20 +112,26 @@ async def deliveries(
 ) -> DeliveriesPage:
     host = None if peer is None else peer.strip().lower()
     found = await services.deliveries.of_user(user, peer=host, failed=failed, after_id=after, limit=limit)
-    return DeliveriesPage(items=[DeliveryAnswer.of(delivery) for delivery in found], next=next_after(found, limit))
+    items = [_answer(services, delivery) for delivery in found]
+    return DeliveriesPage(items=items, next=next_after(found, limit))
 
 
 @router.get("/deliveries/{delivery_id}", responses=ONE, summary="A message with all its tries")
 async def delivery(user: CurrentUser, services: Services, delivery_id: Id) -> DeliveryDetailAnswer:
     found = await services.deliveries.of_id(user, delivery_id)
-    return DeliveryDetailAnswer.with_attempts(found, await services.deliveries.attempts(user, delivery_id))
+    tries = await services.deliveries.attempts(user, delivery_id)
+    return DeliveryDetailAnswer.with_attempts(found, services.deliveries.next_try(found), tries)
 
 
 @router.post("/deliveries/{delivery_id}/retry", responses=ACT, summary="Try now")
 async def retry(user: CurrentUser, services: Services, delivery_id: Id) -> DeliveryAnswer:
-    return DeliveryAnswer.of(await services.deliveries.retry(user, delivery_id))
+    return _answer(services, await services.deliveries.retry(user, delivery_id))
 
 
 @router.post("/deliveries/{delivery_id}/cancel", responses=ACT, summary="Give up")
 async def cancel(user: CurrentUser, services: Services, delivery_id: Id) -> DeliveryAnswer:
-    return DeliveryAnswer.of(await services.deliveries.cancel(user, delivery_id))
+    return _answer(services, await services.deliveries.cancel(user, delivery_id))
+
+
+def _answer(services: Services, delivery: records.Delivery) -> DeliveryAnswer:
+    return DeliveryAnswer.of(delivery, services.deliveries.next_try(delivery))
