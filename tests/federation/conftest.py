@@ -44,9 +44,7 @@ def _is_error(line: str) -> bool:
         found = json.loads(line)
     except ValueError:
         return True  # a traceback, or a warning of the interpreter
-    # The HTTP server's word on an answer that we broke off on purpose is none.
-    is_broken_off = found["event"] == "ASGI callable returned without completing response."
-    return found["level"] in ("error", "critical") and not is_broken_off
+    return found["level"] in ("error", "critical")
 
 
 @pytest.fixture(scope="session")

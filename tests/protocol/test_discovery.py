@@ -112,6 +112,7 @@ def test_what_is_no_json_object_is_a_clear_failure(body: bytes) -> None:
     with pytest.raises(PeerRefused) as caught:
         parse_discovery(body)
     assert caught.value.code == "discovery-not-json"
+    assert ": : " not in caught.value.sentence
 
 
 @pytest.mark.spec("DISC-2", "DISC-9")

@@ -323,7 +323,7 @@ async def test_the_last_try_is_not_put_behind_the_end(queue: Queue) -> None:
     queue.handler.script["away.example"] = [answer(408)]
     await queue.advance(10)
     dead = await queue.get(one)
-    assert (dead.reason, dead.detail, dead.http_status) == ("time-to-live", "At last: http-408 {}", 408)
+    assert (dead.reason, dead.detail, dead.http_status) == ("time-to-live", "At last: http-408", 408)
     assert len(queue.handler.sent) == 2
     assert [attempt.reason for attempt in await queue.worker.attempts(queue.user, one)] == ["http-429", "http-408"]
 

@@ -375,6 +375,10 @@ async def test_keys_that_changed_at_once_are_an_alert_until_somebody_looked(
     assert [(actor, action) for actor, action, *_ in await office.acts()] == [("server", "key-alert")]
     await office.decisions.acknowledge(AWAY, ACT)
     assert (await office.registry.peer(AWAY)).record.alert == ""
+    told = await office.acts()
+    with pytest.raises(NotFound) as raised:
+        await office.decisions.acknowledge(AWAY, ACT)
+    assert (raised.value.code, await office.acts()) == ("alert-none", told)
     for act in (office.decisions.acknowledge, office.decisions.unpin):
         with pytest.raises(NotFound):
             await act("nobody.example", ACT)

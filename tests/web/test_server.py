@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import logging
 import os
 import signal
 import socket
@@ -12,12 +13,15 @@ import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
+from opencloudmesh.protocol.errors import PeerUnreachable
+from opencloudmesh.web.app import guarded
 from opencloudmesh.web.http_protocol import ConnectionLimits
 from opencloudmesh.web.server import CannotListen, ServerLimits, serve
 
@@ -459,6 +463,20 @@ async def test_head_has_no_body(folder: Path) -> None:
         answers = (await reader.read()).split(b"\r\n\r\n")
         assert len(answers) == 3
         assert answers[2] == b""
+
+
+@pytest.mark.parametrize("fault", [PeerUnreachable("x", code="idle-timeout"), RuntimeError("ours")])
+async def test_an_answer_that_another_server_broke_off_is_no_error(fault: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    async def half(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
+        await send({"type": "http.response.body", "body": b"hello", "more_body": True})
+        raise fault
+
+    async with serving(partial(guarded, half)) as (_, port), connected(port) as (reader, writer):
+        writer.write(GET)
+        assert (await reader.read()).endswith(b"\r\n\r\nhello")
+    told = [record.levelname for record in caplog.records if record.name == "uvicorn.error" and record.levelno >= logging.WARNING]
+    assert told == ([] if isinstance(fault, PeerUnreachable) else ["ERROR"])
 
 
 @on_both_loops

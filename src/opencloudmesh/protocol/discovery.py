@@ -132,7 +132,8 @@ def parse_discovery(body: bytes) -> Discovery:
     try:
         raw = read_object(body)
     except InvalidMessage as error:
-        raise PeerRefused(f"The discovery document cannot be read: {error}.", code="discovery-not-json") from None
+        said = str(error).removeprefix(": ")
+        raise PeerRefused(f"The discovery document cannot be read: {said}.", code="discovery-not-json") from None
     faults: list[FieldFault] = []
     enabled = _enabled(raw, faults)
     end_point = _end_point(raw, faults)

@@ -27,6 +27,7 @@ from opencloudmesh.web.answers import (
 )
 from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_METHOD_REFUSED, USER_NOT_FOUND, user_internal
 from opencloudmesh.web.exchanges import Recorder, traced
+from opencloudmesh.web.http_protocol import BREAK_OFF
 from opencloudmesh.web.limiting import AddressLimits
 from opencloudmesh.web.measuring import measured, route_class
 from opencloudmesh.web.ocm_api import (
@@ -174,7 +175,7 @@ class _Dispatcher:
             path = path[len(root) :]
         app = self._routes.get(path)
         if self._above and scope["method"] in self._above.methods and path in self._above.paths:
-            await _guarded(self._above.app, scope, receive, send)
+            await guarded(self._above.app, scope, receive, send)
         elif app is not None:
             await app(scope, receive, send)
         else:
@@ -184,7 +185,7 @@ class _Dispatcher:
         for prefix, app in self._mounts:
             if (path == prefix or path.startswith(prefix + "/")) and _starts_plainly(scope, root + prefix):
                 child = {**scope, "root_path": root + prefix, "app_root_path": scope.get("app_root_path", root)}
-                await _guarded(app, child, receive, send)
+                await guarded(app, child, receive, send)
                 return
         await (self._peer_not_found if path.startswith("/ocm/") else self._others)(scope, receive, send)
 
@@ -205,7 +206,7 @@ def _starts_plainly(scope: Scope, prefix: str) -> bool:
     return raw is None or raw.startswith((prefix.encode(), quote(prefix).encode()))
 
 
-async def _guarded(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def guarded(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Run an app; an exception is logged, and answered 500 where no answer was begun.
 
     An answer that another server's fault broke off is not ours to trace: its reason is logged.
@@ -222,6 +223,8 @@ async def _guarded(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
     except Exception as error:
         if begun and isinstance(error, PeerUnreachable | PeerRefused):
             log.warning("answer broken off", path=scope["path"], method=scope["method"], reason=error.code)
+            if BREAK_OFF in scope.get("extensions", {}):
+                await send({"type": BREAK_OFF})
             return
         log.exception("request failed", path=scope["path"], method=scope["method"])
         if not begun:

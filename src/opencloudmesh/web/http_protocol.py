@@ -22,6 +22,8 @@ from opencloudmesh.web.open_connections import OpenConnections
 from opencloudmesh.web.zero_copy import FileTransfer, left_in_system
 
 ZERO_COPY = "http.response.zerocopysend"
+BREAK_OFF = "opencloudmesh.break_off"
+"""What the app sends, where the scope has this extension, to end an answer in the middle; the app has said why in its log."""
 _LINGER = 1.0
 _MOST_WAITING = 1 << 20
 """Bytes of a body that are received before the app asks for them."""
@@ -60,7 +62,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._body_left = 0
         self._passes_by = False
         self._transfer: FileTransfer | None = None
-        self._extensions: dict[str, dict[object, object]] = {}
+        self._extensions: dict[str, dict[object, object]] = {BREAK_OFF: {}}
 
     @classmethod
     def with_limits(cls, limits: ConnectionLimits) -> "type[GuardedProtocol]":
@@ -76,7 +78,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._address = address
         if self.scheme == "http" and hasattr(os, "sendfile") and transport.get_extra_info("socket") is not None:
-            self._extensions = {ZERO_COPY: {}}
+            self._extensions = {BREAK_OFF: {}, ZERO_COPY: {}}
         self._head_timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
 
     def _turn_away(self) -> None:
@@ -223,6 +225,9 @@ class GuardedProtocol(HttpToolsProtocol):
         async def send_or_copy(message: Any) -> None:
             if message["type"] == ZERO_COPY:
                 await self._send_file(cycle, message)
+            elif message["type"] == BREAK_OFF:
+                cycle.disconnected = True  # else uvicorn logs an error that is none of ours
+                self.transport.close()
             else:
                 await cycle.send(message)
 

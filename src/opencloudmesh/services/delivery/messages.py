@@ -122,6 +122,8 @@ def _said(body: bytes) -> str:
         answer = read_object(body)
     except InvalidMessage:
         return body[:300].decode("utf-8", "replace")
+    if not answer:
+        return ""
     faults = answer.get("validationErrors")
     named = [f"{f.get('name')}: {f.get('message')}" for f in faults if isinstance(f, dict)] if isinstance(faults, list) else []
     return "; ".join([str(answer.get("message", "")), *named[:5]]).strip("; ") or body[:300].decode("utf-8", "replace")

@@ -173,14 +173,18 @@ class TrustDecisions:
         return canonical
 
     async def acknowledge(self, host: str, act: Act) -> str:
-        """The alert about a host was looked at, and is no matter. Raises `NotFound` (peer-unknown)."""
+        """The alert about a host was looked at, and is no matter. Raises `NotFound` (peer-unknown, alert-none)."""
         canonical = _one_host(host)
 
         def work(tx: Transaction) -> None:
-            _known(tx, canonical)
             record = tx.peers.get(canonical)
+            if record is None:
+                raise _unknown(canonical)
+            if not record.alert:
+                hint = "ocm peer list shows which servers to look at."
+                raise NotFound(f"There is no alert about {canonical}.", code="alert-none", hint=hint)
             tx.peers.set_alert(canonical, "")
-            self._record(tx, act, "acknowledge", canonical, record.alert if record else "", "")
+            self._record(tx, act, "acknowledge", canonical, record.alert, "")
 
         await self._db.write(work)
         return canonical
