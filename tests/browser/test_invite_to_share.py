@@ -144,3 +144,15 @@ def test_the_whole_way_with_the_keyboard_alone(person: NewPerson, home: Site, aw
     assert invitee.page.evaluate("document.activeElement.textContent") == "To the content"
     keys.press("Enter")
     assert invitee.page.evaluate("document.activeElement.id") == "content"
+
+
+def test_times_are_shown_in_the_zone_of_the_reader(person: NewPerson, home: Site) -> None:
+    shown = {}
+    for zone in ("Asia/Kathmandu", "Etc/UTC"):
+        reader = person(timezone_id=zone, locale="en-GB")
+        invites(reader, home.origin)
+        time = reader.page.locator(".made time")
+        shown[zone] = time.inner_text()
+        assert str(time.get_attribute("title")).endswith(" UTC")
+    minutes = [int(text.rpartition(":")[2]) for text in shown.values()]
+    assert (minutes[0] - minutes[1]) % 60 in (43, 44, 45)  # a minute or two may pass between the two
