@@ -132,6 +132,9 @@ class _MemoryTransaction:
     def waiting_for(self, peer: str) -> WaitingDeliveries:
         return WaitingDeliveries(0, 0.0, None, "")
 
+    def given_up(self, peer: str) -> tuple[int, str]:
+        return 0, ""
+
     def check_secrets(self) -> None: ...
 
 

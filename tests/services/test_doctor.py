@@ -191,9 +191,28 @@ async def test_deliveries_that_wait(known: Ward, alice: User) -> None:
 
     await ward.database.write(fail)
     report = await ward.examine()
+    assert "deliveries-given-up" not in codes(report, "deliveries")
     found = finding(report, "deliveries", "deliveries-waiting")
     assert (found.outcome, "tls-expired" in found.sentence, "30 minutes" in found.sentence) == (Outcome.WARN, True, True)
     assert "geheim" not in str(report)
+
+    def bury(tx: Any) -> None:
+        tx.deliveries.bury(delivery_id, reason="time-to-live", detail="geheim", http_status=0, at=NOW)
+        tx.deliveries.bury(add(tx), reason="cancelled", detail="", http_status=0, at=NOW)
+
+    await ward.database.write(bury)
+    report = await ward.examine()
+    found = finding(report, "deliveries", "deliveries-given-up")
+    assert (found.outcome, found.sentence) == (Outcome.WARN, "1 given up, the last with time-to-live.")
+    assert "ocm deliveries --failed --peer away.example" in found.us
+    assert "geheim" not in str(report)
+
+
+async def test_where_every_answer_is_an_error_keys_and_clock_are_not_well(ward: Ward) -> None:
+    at_all_places(ward, answer(500, b""))
+    ward.answers("GET", "/.well-known/jwks.json", answer(500, b""))
+    report = await ward.examine()
+    assert (outcomes(report)["keys"], outcomes(report)["clock"]) == ("warn", "skipped")
 
 
 def _share(user: User) -> Any:
@@ -320,7 +339,8 @@ BROKEN = [
     (TO_LOGIN, "http-302", "single sign-on"),
     (answer(301, b"", location="/ocm-provider/"), "http-301", "without redirect"),
     (answer(404, b"nothing"), "http-404", "switched on"),
-    (answer(500, b""), "http-500", "reverse proxy"),
+    (answer(500, b""), "http-500", "its operator looks into the log"),
+    (answer(502, b"<html>Bad Gateway</html>", content_type="text/html"), "http-502", "its operator looks into the log"),
     (answer(405, b""), "http-405", "let it"),
     (document(b"{not json"), "discovery-not-json", "Correct"),
     (document({"enabled": True}), "discovery-invalid", "Correct"),

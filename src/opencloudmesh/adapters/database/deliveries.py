@@ -225,6 +225,11 @@ _UNREACHED = Statement(
     .order_by(_TABLE.id)
     .limit(_MOST)
 )
+_failed_at_peer = and_(delivery_dead, _PEER, _TABLE.reason.not_in([word("cancelled"), word("overtaken")]))
+_GIVEN_UP = Statement(select(func.count()).select_from(deliveries).where(_failed_at_peer))
+_GIVEN_UP_LAST = Statement(
+    select(_TABLE.reason).where(_failed_at_peer).order_by(_TABLE.changed_at.desc(), _TABLE.id.desc()).limit(1)
+)
 _PEERS_GIVEN_UP = Statement(select(_TABLE.peer).where(delivery_dead).distinct().order_by(_TABLE.peer))
 
 
@@ -416,6 +421,11 @@ class Deliveries:
         """Dead deliveries whose peer was not reached until their end, or which a fault of ours ended: ascending ids."""
         rows = self._connection.rows(_UNREACHED, which_peer=peer, after=after_id, most=limit)
         return [Delivery(*row) for row in rows]
+
+    def given_up(self, peer: str) -> tuple[int, str]:
+        """How many messages this peer will not get, and why the last of them; without those that somebody cancelled."""
+        number, last = self._connection.row(_GIVEN_UP, which_peer=peer), self._connection.row(_GIVEN_UP_LAST, which_peer=peer)
+        return (number[0] if number else 0), (last[0] if last else "")
 
     def peers_given_up(self) -> Sequence[str]:
         """The peers that a dead delivery was for."""

@@ -15,7 +15,7 @@ from opencloudmesh.protocol.errors import PeerRefused
 from opencloudmesh.services.doctor.discovery_document import odd_things
 from opencloudmesh.services.doctor.findings import Finding, Outcome, Seen, fail, note, short, warn
 from opencloudmesh.services.doctor.known_servers import known_by
-from opencloudmesh.services.doctor.looks import Look, in_the_way, look, unreached
+from opencloudmesh.services.doctor.looks import FAULT_THERE, Look, in_the_way, look, unreached
 from opencloudmesh.services.doctor.visit import Visit
 
 _ACCEPT: Final = {"accept": "application/json", "cache-control": "no-cache"}
@@ -55,6 +55,7 @@ def _read(visit: Visit, seen: Look) -> tuple[Discovery | None, Finding | None]:
     if seen.status != 200:
         sentence = f"{seen.method} {seen.url} is answered {seen.status}."
         what = "The reverse proxy must pass /.well-known/ocm on to the server, which must have Open Cloud Mesh switched on."
+        what = FAULT_THERE if seen.status >= 500 and not visit.ours else what
         return None, fail(f"http-{seen.status}", sentence, **visit.advice(what))
     try:
         found = parse_discovery(seen.body)
@@ -134,6 +135,8 @@ async def look_at_clock(visit: Visit) -> Seen:
     if visit.is_silent:
         return Seen(SILENT, pointless=True)
     dated = [(seen, at) for seen in visit.documents.values() if (at := _date_of(seen)) is not None]
+    if not dated and all(seen.error is not None or seen.status >= 500 for seen in visit.documents.values()):
+        return Seen("not known, because every answer is an error", pointless=True)
     if not dated:
         return Seen("no answer says what time it is", {}, (note("clock-unknown", "No answer has a Date header."),))
     seen, at = min(dated, key=lambda pair: pair[0].ended - pair[0].began)

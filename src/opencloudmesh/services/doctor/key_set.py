@@ -14,7 +14,7 @@ from opencloudmesh.protocol.jwks import KeySet, parse_key_set, thumbprint
 from opencloudmesh.protocol.registries import HTTP_SIG
 from opencloudmesh.services.doctor.discovery import SILENT
 from opencloudmesh.services.doctor.findings import Finding, Outcome, Seen, fail, note, short, warn
-from opencloudmesh.services.doctor.looks import Look, in_the_way, look, unreached
+from opencloudmesh.services.doctor.looks import FAULT_THERE, Look, in_the_way, look, unreached
 from opencloudmesh.services.doctor.visit import Visit
 
 PATH: Final = "/.well-known/jwks.json"
@@ -32,7 +32,7 @@ async def look_at_keys(visit: Visit) -> Seen:
         seen = await _fetch(visit, other)
         keys, fault = _read(visit, seen)
     if keys is None:
-        return Seen("no key set", {"asked": seen.facts()}, (_weighed(visit, fault),) if fault else ())
+        return Seen("no key set", {"asked": seen.facts()}, (_weighed(visit, seen, fault),) if fault else ())
     visit.keys = keys
     raw = _raw_keys(seen)
     findings = [*_judge(visit, keys, raw)]
@@ -51,6 +51,7 @@ def _read(visit: Visit, seen: Look) -> tuple[KeySet | None, Finding | None]:
         return None, fault
     if seen.status != 200:
         what = f"Publish the public keys at {PATH}, or let the reverse proxy pass it on."
+        what = FAULT_THERE if seen.status >= 500 and not visit.ours else what
         return None, fail(f"http-{seen.status}", f"GET {seen.url} is answered {seen.status}.", **visit.advice(what))
     try:
         return parse_key_set(seen.body), None
@@ -58,10 +59,12 @@ def _read(visit: Visit, seen: Look) -> tuple[KeySet | None, Finding | None]:
         return None, fail(error.code, error.sentence, **visit.advice("Publish a JWK Set (RFC 7517)."))
 
 
-def _weighed(visit: Visit, fault: Finding) -> Finding:
+def _weighed(visit: Visit, seen: Look, fault: Finding) -> Finding:
     """Without keys nothing of a server that signs can be verified; one that does not say that it signs may have none."""
     if visit.ours or (visit.discovery is not None and visit.discovery.supports(HTTP_SIG)):
         return fault
+    if seen.error is not None or seen.status >= 500:  # whether it has keys is not known
+        return warn(fault.code, fault.sentence, us=fault.us, them=fault.them)
     return note("keys-missing", f"It publishes no keys, and does not say that it signs. {fault.sentence}")
 
 

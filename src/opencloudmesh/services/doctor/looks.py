@@ -26,6 +26,7 @@ _WHAT_HELPS: Final = {
     "scheme-refused": "Offer https, and name it in the discovery document.",
     "address-refused": "Give that host a public address, or name another one in the discovery document.",
 }
+FAULT_THERE: Final = "A fault over there: its operator looks into the log of the server, and of the proxy before it."
 _WORDY: Final = ("message", "code", "error")
 
 
@@ -153,6 +154,7 @@ def in_the_way(seen: Look, *, ours: bool) -> Finding | None:
         what = (
             f"The reverse proxy must pass {seen.method} for this path on to the server; now a web page is answered in its place."
         )
+        what = FAULT_THERE if seen.status >= 500 and not ours else what
         code = "answer-web-page" if seen.status < 400 else f"http-{seen.status}"
         return _by_proxy(code, f"{where} is answered with a web page ({seen.status}).", what, ours)
     return None

@@ -12,7 +12,7 @@ from opencloudmesh.services.doctor.findings import Finding, Seen, fail, note, wa
 from opencloudmesh.services.exchanges.explaining import read, sentence_of
 from opencloudmesh.services.peers.trust import CONFIGURATION, Explanation
 from opencloudmesh.services.ports import Clock, Database
-from opencloudmesh.services.records import ExchangeFilter
+from opencloudmesh.services.records import ExchangeFilter, WaitingDeliveries
 
 Explain = Callable[[str], Explanation]
 _LATELY = 86400.0
@@ -87,8 +87,18 @@ class OurSide:
         return (warn("inbound-refused", f"The last message in its name was refused here ({found[0].reason}): {why}", us=us),)
 
     async def deliveries(self) -> Seen:
-        """What that server must still be told."""
-        waiting = await self._db.read(lambda tx: tx.deliveries.waiting_for(self._host))
+        """What that server must still be told, and what it will not be told any more."""
+        waiting, (number, reason) = await self._db.read(
+            lambda tx: (tx.deliveries.waiting_for(self._host), tx.deliveries.given_up(self._host))
+        )
+        seen = self._waiting(waiting)
+        if not number:
+            return seen
+        us = f"Look at them with: ocm deliveries --failed --peer {self._host}; then: ocm deliveries retry ID"
+        lost = warn("deliveries-given-up", f"{number} given up, the last with {reason}.", us=us)
+        return Seen(f"{seen.summary}, {number} given up", {**seen.facts, "given_up": number}, (*seen.findings, lost))
+
+    def _waiting(self, waiting: WaitingDeliveries) -> Seen:
         if not waiting.number:
             return Seen("none are waiting", {"waiting": 0}, ())
         now = self._clock()
@@ -99,7 +109,7 @@ class OurSide:
         if not waiting.last_reason:
             return Seen(summary, facts, (note("deliveries-waiting", "They have not been tried yet, or are being sent."),))
         wait = (waiting.next_try_at or now) - now
-        when = f"next try in {ago(wait)}" if wait > 0 else "due now"
+        when = f"next try in {ago(wait)}" if wait > 0 else "due as soon as that server is asked again"
         sentence = f"{summary}; last failed with {waiting.last_reason}, {when}."
         us = "Nothing: they go out when that server takes them. See: ocm deliveries --peer " + self._host
         return Seen(summary, facts, (warn("deliveries-waiting", sentence, us=us),))
