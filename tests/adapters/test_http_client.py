@@ -616,7 +616,9 @@ async def test_an_answer_of_just_the_limit(client: GuardedHttpClient) -> None:
 
 async def test_dripping_ends_a_fetch_and_not_a_stream(client: GuardedHttpClient) -> None:
     async with peer_doing(drip) as peer:
-        assert await code_of_fetch(client, peer.url(), total_timeout=0.3) == "idle-timeout"
+        with pytest.raises(PeerUnreachable, match="began to answer") as fault:
+            await client.fetch("GET", peer.url(), total_timeout=0.3)
+        assert fault.value.code == "idle-timeout"
         async with client.stream("GET", peer.url()) as answer:
             received = 0
             async for piece in answer.chunks():

@@ -22,7 +22,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from opencloudmesh import __version__
-from opencloudmesh.adapters.http_faults import ANSWER_TOO_LARGE, AddressRefused, code_of, unreachable
+from opencloudmesh.adapters.http_faults import ANSWER_TOO_LARGE, AddressRefused, code_of, unfinished, unreachable
 from opencloudmesh.adapters.routes import Address, RoutePolicy, is_disguised_address, is_public
 from opencloudmesh.services.ports import HttpAnswer, HttpClient, HttpStream
 
@@ -96,7 +96,10 @@ class GuardedHttpClient(HttpClient):
             async with self._session(way, streams=False).request(
                 method, target, headers=headers, data=_whole(body), timeout=timeout, allow_redirects=False
             ) as answer:
-                content = await _read_whole(answer, max_bytes)
+                try:
+                    content = await _read_whole(answer, max_bytes)
+                except TimeoutError:
+                    raise unfinished(_peer(target)) from None
                 return HttpAnswer(answer.status, _joined(answer), content)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise unreachable(code_of(error), _peer(target)) from None

@@ -44,6 +44,9 @@ _ERRNO_CODES = {
 }
 
 
+_BEGAN = "{peer} began to answer, and did not come to the end in time"
+
+
 class AddressRefused(OSError):
     """Raised instead of making a socket. All have one text, so that connecting to several addresses reports the type."""
 
@@ -54,6 +57,11 @@ class AddressRefused(OSError):
 def unreachable(code: str, peer: str) -> PeerUnreachable:
     """Build the error for a code; `peer` is host and port."""
     return PeerUnreachable(_SENTENCES[code].format(peer=peer), code=code, hint=_HINTS.get(code, ""))
+
+
+def unfinished(peer: str) -> PeerUnreachable:
+    """Build the error for an answer that began and did not end in time (idle-timeout)."""
+    return PeerUnreachable(_BEGAN.format(peer=peer), code="idle-timeout")
 
 
 def code_of(error: Exception) -> str:
