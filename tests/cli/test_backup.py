@@ -78,7 +78,7 @@ def test_files_that_are_not_whole_make_it_fail_and_are_named(
 
     monkeypatch.setattr(UserFiles, "copy", lambda self: self.faults.append(NotCopied("files/1/a.txt", "not-copied", "No.")))
     done = ocm("backup", server, tmp_path / "b.tar")
-    assert done.status == 1
+    assert done.status == 5
     assert "files/1/a.txt: No. (not-copied)" in done.err
     assert (tmp_path / "b.tar").exists()
 
@@ -88,6 +88,8 @@ def test_files_that_are_not_whole_make_it_fail_and_are_named(
     [
         (("backup", "nowhere", "x"), "config-invalid"),
         (("backup", "cloud", "cloud/data"), "backup-inside"),
+        (("backup", "cloud", "mistyped/place"), "backup-no-folder"),
+        (("backup", "cloud", "mistyped/place/b.tar"), "backup-no-folder"),
         (("restore", "nowhere", "new"), "not-a-backup"),
     ],
 )

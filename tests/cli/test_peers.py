@@ -163,6 +163,22 @@ def test_keys_are_pinned_renewed_and_let_go(peer: Any, other: Any) -> None:
     assert "Keys, pinned:" in shown
     assert ", gone 20" in shown
     assert peer("unpin", other.host).out == f"The keys of {other.host} are not pinned any more.\n"
-    assert peer("acknowledge", other.host).status == 0
+    nothing = peer("acknowledge", other.host, "--json")
+    assert (nothing.status, nothing.document["error"]["code"]) == (1, "alert-none")
     assert peer("forget", other.host, "--all").out.startswith(f"Forgot all that was known of {other.host}.")
     assert peer("show", other.host).status == 1
+
+
+def test_that_another_server_cannot_be_reached_is_no_word_on_our_own(peer: Any) -> None:
+    with Path("cloud/opencloudmesh.toml").open("a") as file:
+        file.write(ROUTE)
+    refused = peer("pin", "127.0.0.1:1", "--json")
+    assert (refused.status, refused.document["error"]["code"]) == (1, "tcp-refused")
+    assert "address is right" not in refused.document["error"]["hint"], "that hint is for the own server"
+
+
+def test_outside_of_a_server_folder_the_hint_names_the_option(ocm: Any) -> None:
+    for words in (("log",), ("doctor",), ("peer", "list")):
+        refused = ocm(*words, "--json")
+        assert refused.status == 1
+        assert "--dir" in refused.document["error"]["hint"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.beside import quiet_logs
-from opencloudmesh.cli.faults import Failures
+from opencloudmesh.cli.faults import BackupWithFaults
 from opencloudmesh.cli.formats import format_size
 from opencloudmesh.cli.terminal import Output
 
@@ -35,6 +35,8 @@ def backup(
 
     Everything that the server had answered for when the backup began is in it. PostgreSQL needs pg_dump.
 
+    Exit status: 0 made, 5 made, but the named files are missing or changed while they were copied, 1 nothing was made.
+
     Parameters
     ----------
     folder
@@ -53,7 +55,7 @@ def backup(
     made = bootstrap.back_up(folder, target, with_keys=not without_keys, with_files=not without_files, say=terminal.note)
     if made.not_copied:
         failed = [{"path": each.path, "code": each.code, "message": each.message} for each in made.not_copied]
-        raise Failures(f"The backup {made.place} was made, but not all files could be copied as they are.", failed)
+        raise BackupWithFaults(f"The backup {made.place} was made, but not all files could be copied as they are.", failed)
     terminal.show(
         {
             "place": str(made.place),

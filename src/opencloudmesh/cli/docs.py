@@ -18,7 +18,7 @@ Every command takes `--json`: it prints one JSON document, also on an error (`{"
 | 2 | the command was typed wrong |
 | 3 | not logged in, or the session has ended |
 | 4 | your server cannot be reached |
-| 5 | done, with warnings (`ocm doctor`) |
+| 5 | done, with warnings (`ocm doctor`, `ocm backup`) |
 
 The session is kept in `session.json` (mode 0600) in `$OCM_CONFIG_DIR`, else `$XDG_CONFIG_HOME/opencloudmesh`, else
 `~/.config/opencloudmesh`.

@@ -73,7 +73,7 @@ async def log(
     reason
         Only those that ended with this reason code.
     limit
-        The most to list; the newest are.
+        The most to list, 1000 at most; the newest are.
     body
         Print each one whole, with headers and bodies.
     follow

@@ -55,6 +55,10 @@ class Failures(OCMError):
         self.failed = tuple(failed)
 
 
+class BackupWithFaults(Failures):
+    """A backup was made; the files in `failed` are missing in it, or were copied while they changed."""
+
+
 _HINTS: Final = {
     "dns": "Check the spelling of the server's name, and your network.",
     "tls-untrusted": "Have the server's certificate repaired, or name its authority's certificate in $SSL_CERT_FILE.",
@@ -79,4 +83,6 @@ def exit_status(error: OCMError) -> int:
         return EXIT_LOGIN
     if isinstance(error, PeerUnreachable):
         return EXIT_UNREACHABLE
+    if isinstance(error, BackupWithFaults):
+        return EXIT_WARNED
     return EXIT_FAILED

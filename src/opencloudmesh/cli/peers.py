@@ -31,6 +31,7 @@ from opencloudmesh.cli.peer_texts import (
     trust_lines,
 )
 from opencloudmesh.cli.terminal import PARAMETERS, Output
+from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
 
 if TYPE_CHECKING:
     from opencloudmesh.bootstrap import Wiring
@@ -154,7 +155,10 @@ async def pin(
         Fetch its keys now, and pin them in place of those pinned before. Compare fingerprints with its operator first.
     """
     async with _trusting(folder) as wiring:
-        keys = await wiring.trust_decisions.pin(host, act_for(reason), renew=renew)
+        try:
+            keys = await wiring.trust_decisions.pin(host, act_for(reason), renew=renew)
+        except PeerUnreachable as error:  # the other server: whose exit status is not that of the own one
+            raise OCMError(error.sentence, code=error.code, hint=error.hint) from None
     document = {"host": keys[0].host, "pinned": True, "keys": [describe_key(key) for key in keys]}
     output.terminal().show(document, f"Pinned the keys of {keys[0].host}:", *(key_line(key) for key in keys))
 

@@ -50,8 +50,8 @@ class ConfigError(LocalFault):
 
     code = "config-invalid"
 
-    def __init__(self, faults: tuple[SettingFault, ...]) -> None:
-        super().__init__("\n".join(str(fault) for fault in faults), hint="Correct these settings and start again.")
+    def __init__(self, faults: tuple[SettingFault, ...], *, hint: str = "Correct these settings and start again.") -> None:
+        super().__init__("\n".join(str(fault) for fault in faults), hint=hint)
         self.faults = faults
 
 
@@ -61,7 +61,8 @@ def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Set
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError((SettingFault(str(file), "there is no such file; `ocm init` writes one"),)) from None
+        fault = SettingFault(str(file), "there is no such file; `ocm init` writes one")
+        raise ConfigError((fault,), hint="Name the server's folder: --dir DIR (ocm serve DIR).") from None
     except (OSError, UnicodeDecodeError):
         raise ConfigError((SettingFault(str(file), "cannot be read as text"),)) from None
     return parse_settings(folder, text, environ)
