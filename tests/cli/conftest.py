@@ -145,7 +145,9 @@ class SimulatedServer:
             "direction": direction, "id": 7, "name": "Reports", "peer": "b.example.org", "party": "bob@b.example.org",
             "state": "sent", "said": "taken", "act": act, "done": bool(act) and not self.bodies[-1]["dry_run"],
         }  # fmt: skip
-        return self._refused(request) or JSONResponse({"items": [line], "next": "received:0" if given else None})
+        line["said_at"] = 1e9 if given else None
+        silent = [line | {"said": "", "act": ""}] * (0 if given else 293)
+        return self._refused(request) or JSONResponse({"items": [*silent, line], "next": "received:0" if given else None})
 
     def _items(self, request: Request) -> list[dict[str, Any]]:
         return {"shares": self.shares, "inbox": self.inbox, "deliveries": self.deliveries}[request.path_params["kind"]]

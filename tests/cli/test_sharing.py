@@ -242,15 +242,25 @@ def test_repair_goes_through_all_pages_and_says_what_was_done(logged_in: Any, se
     ]
     header, given, received = done.out.splitlines()
     assert header.split() == ["SHARE", "ID", "STATE", "NAME", "WITH", "OTHER", "SIDE", "DONE"]
-    assert given.split(maxsplit=6)[-1] == "notification sent again"
+    assert given.endswith("notification sent again")
     assert received.split(maxsplit=6)[-1] == "noted"
+    assert done.err.splitlines() == ["293 more: nothing is to be said of them, they wait for an answer here."]
+
+
+def test_repair_does_not_say_that_it_asked_whom_it_did_not_ask(logged_in: Any) -> None:
+    done = logged_in("shares", "repair")
+    _, given, received = done.out.splitlines()
+    assert "taken on 2001-09-09" in given
+    assert given.endswith(", not asked")
+    assert "not asked" not in received
+    assert "ocm shares repair --resend" in done.err
 
 
 def test_a_dry_repair_says_what_would_be_done(logged_in: Any) -> None:
     dry = logged_in("shares", "repair", "--dry-run", "--resend")
     assert "would send its notification again" in dry.out
     found = logged_in("shares", "repair", "--dry-run", "--json").document
-    assert (found["dry_run"], [item["direction"] for item in found["items"]]) == (True, ["given", "received"])
+    assert (found["dry_run"], [item["direction"] for item in found["items"]]) == (True, ["given", *["received"] * 294])
 
 
 # ---------------------------------------------------------------- deliveries

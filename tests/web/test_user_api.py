@@ -291,7 +291,7 @@ async def test_deliveries_to_one_server_and_those_that_failed(server):
 async def test_repair(server):
     line = {"name": "Reports", "peer": "peer.example.org", "party": "bob@peer.example.org"}
     first = (await server.call("POST", "/shares/repair", {"dry_run": True, "resend": True, "peer": "Peer.example.org"})).json
-    given = {"direction": "given", "id": 1, "state": "sent", "said": "taken", "act": "announce", "done": False}
+    given = {"direction": "given", "id": 1, "state": "sent", "said": "taken", "said_at": None, "act": "announce", "done": False}
     assert first == {"items": [{**line, **given}], "next": "received:0"}
     second = (await server.call("POST", "/shares/repair", {"after": "received:0", "limit": 5})).json
     assert (second["items"][0]["done"], second["next"]) == (False, None)

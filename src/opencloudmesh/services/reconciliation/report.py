@@ -31,7 +31,10 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One share: how it stands here, what the other side said (`said`: a reason code or a word), and what is done."""
+    """One share: how it stands here, what the other side said (`said`: a reason code or a word), and what is done.
+
+    `said_at` is when that was, of a share given: its server is not asked, for there is no way to ask it.
+    """
 
     direction: str
     share_id: int
@@ -41,10 +44,11 @@ class Line:
     state: str
     said: str
     act: str
+    said_at: float | None = None
 
     @classmethod
     def of_given(cls, share: OutgoingShare, said: str, act: str) -> Self:
-        return cls(GIVEN, share.id, share.path, share.peer, share.share_with, share.state, said, act)
+        return cls(GIVEN, share.id, share.path, share.peer, share.share_with, share.state, said, act, share.changed_at)
 
     @classmethod
     def of_received(cls, share: IncomingShare, said: str, act: str) -> Self:

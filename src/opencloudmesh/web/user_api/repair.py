@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from opencloudmesh.services.reconciliation import Line, Place
 from opencloudmesh.web.user_api.access import BODY, CurrentUser, Services, errors
-from opencloudmesh.web.user_api.values import WHOLE_NUMBER, Taken, text
+from opencloudmesh.web.user_api.values import WHOLE_NUMBER, Taken, Time, text
 
 router = APIRouter(tags=["shares"])
 _MOST = 200
@@ -42,6 +42,9 @@ class RepairLine(BaseModel):
     party: str = Field(description="The OCM Address of the other side.")
     state: str = Field(description="The state of the share here, before anything was done.")
     said: str = Field(description="What the other server said: ok, taken, accepted, declined, waiting, or a reason code.")
+    said_at: Time | None = Field(
+        description="Since when a share given stands as it does: its server was not asked now. null: it was asked now."
+    )
     act: str = Field(
         description="Empty: nothing to do. announce: its notification is sent again. tell-end: that it was taken back is told "
         "again. tell-answer: the answer of its recipient is told again. note: what was said is noted."
@@ -58,6 +61,7 @@ class RepairLine(BaseModel):
             party=line.party,
             state=line.state,
             said=line.said,
+            said_at=line.said_at,
             act=line.act,
             done=bool(line.act) and not dry_run,
         )
