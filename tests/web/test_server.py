@@ -343,6 +343,28 @@ async def test_what_is_not_http() -> None:
 
 
 @on_both_loops
+async def test_what_comes_whole_is_answered_whatever_comes_behind_it() -> None:
+    post = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
+    async with serving(echo) as (_app, port):
+        for behind in (b"x", b"yyyyGARBAGE\r\n\r\n", b"\r\n\x00"):
+            said = await refused(port, post + behind)
+            assert said.startswith(b"HTTP/1.1 200 "), behind
+            assert said.count(b"HTTP/1.1") == 1
+
+
+@on_both_loops
+async def test_a_body_that_is_no_body_is_refused_in_words() -> None:
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    async with serving(echo) as (_app, port):
+        assert (await refused(port, head + b"zz\r\n")).startswith(b"HTTP/1.1 400 ")
+        assert (await refused(port, head, b"zz\r\n", pause=0.05)).startswith(b"HTTP/1.1 400 ")
+        async with connected(port) as (reader, writer):
+            writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\nhello")
+            writer.write_eof()
+            assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+
+
+@on_both_loops
 async def test_nothing_is_written_into_an_answer_that_has_begun() -> None:
     go_on = asyncio.Event()
 

@@ -285,15 +285,36 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse(400, msg)
 
     def _refuse(self, status: int, sentence: str) -> None:
-        """Answer and close; where an answer has begun already, close only."""
+        """Answer and close. What came whole before that is answered first; where an answer has begun already, close only."""
         self._refused = True
         if self.transport.is_closing():
             return
         self._in_head = False
-        if not self._is_answering():
+        last = self.cycle
+        if last is None or last.response_complete:
+            self._answer(status, sentence)
+        elif last.response_started:
+            self.transport.close()
+        elif not last.more_body:
+            last.keep_alive = False
+        elif not self.pipeline:
+            self._give_up(last)
             self._answer(status, sentence)
         else:
             self.transport.close()
+
+    def _give_up(self, cycle: RequestResponseCycle) -> None:
+        """The rest of a request's body will not come: its app hears that the client is gone, and is not heard any more."""
+        cycle.disconnected = True
+        cycle.message_event.set()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio takes a word of whether to stay open
+        """A client that sends no more in the middle of a body may still read why nothing came of it."""
+        cycle = self.cycle
+        if cycle is None or not cycle.more_body or self._refused:
+            return False
+        self._refuse(400, "The body ended too early.")
+        return not self.transport.is_closing()
 
     def _answer(self, status: int, sentence: str, *headers: bytes) -> None:
         content = sentence.encode()
