@@ -9,13 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from opencloudmesh import bootstrap
 from opencloudmesh.adapters.storage import usage
 from opencloudmesh.adapters.storage.homes import Homes, prepare_home
 from opencloudmesh.adapters.storage.local import LocalStorage
 from opencloudmesh.adapters.storage.sandbox import STAGING
+from opencloudmesh.config import load_settings
 from opencloudmesh.protocol.errors import InvalidInput, StorageFull, TemporarilyUnavailable
-from opencloudmesh.services.records import User
+from opencloudmesh.services.records import Secret, User
 
 ALICE = User(1, "alice", "Alice", "hash", False, 1.0)
 MIB = 1 << 20
@@ -227,3 +230,23 @@ def test_a_staging_folder_that_is_none(lab: Path, tmp_path: Path) -> None:
     (lab / os.fsdecode(STAGING)).symlink_to(tmp_path / "keys")
     with pytest.raises(InvalidInput):
         prepare_home(lab, apart_from=(tmp_path / "data", tmp_path / "keys"))
+
+
+async def test_a_server_says_at_its_start_which_homes_it_cannot_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cloud"
+    bootstrap.initialise(folder, "http://127.0.0.1:8080")
+    places = {name: tmp_path / name for name in ("good", "gone", "closed")}
+    async with bootstrap.beside(folder) as wiring:
+        for name, place in places.items():
+            place.mkdir()
+            home = wiring.prepare_home(place)
+            await wiring.accounts.add_user(name, Secret("correct horse battery"), "", home=home)
+    shutil.rmtree(places["gone"])
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed" and access(path, mode))
+    with capture_logs() as lines:
+        async with bootstrap.open_server(load_settings(folder)), asyncio.timeout(10):
+            while sum(line["event"] == "home not usable" for line in lines) < 2:  # noqa: ASYNC110 - it is the log that is waited for
+                await asyncio.sleep(0.01)
+    told = {line["user"]: line["path"] for line in lines if line["event"] == "home not usable"}
+    assert told == {name: str(places[name]) for name in ("gone", "closed")}

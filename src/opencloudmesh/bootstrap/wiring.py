@@ -5,6 +5,7 @@ import json
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
 from opencloudmesh.adapters.keys import KeyUnusable, load_metrics_token
 from opencloudmesh.adapters.metrics import watch_event_loop
 from opencloudmesh.adapters.network_probe import SocketProbe
+from opencloudmesh.adapters.storage.homes import fault_of_home
 from opencloudmesh.adapters.tokens import JwtIssuer
 from opencloudmesh.bootstrap.outside import new_token
 from opencloudmesh.bootstrap.use_cases import UseCases
@@ -221,6 +223,7 @@ class Wiring(UseCases):
         )
         self._stack.push_async_callback(self.deliveries.stop)
         self._run_beside(self.signer.run(), "own keys")
+        self._run_beside(self._look_at_homes(), "homes")  # a file system that does not answer must not hold up the start
         self._run_beside(self.sweeper.run(), "sweeper")
         self._run_beside(self.prober.run(), "prober")
         self._run_beside(self.reconciler.run(), "reconciler")
@@ -229,6 +232,13 @@ class Wiring(UseCases):
         self._run_beside(watch_event_loop(self.measures), "event loop watch")
         self.metrics.samples.breakers = self.deliveries.breakers
         self.metrics.samples.exchanges_dropped = lambda: self.exchanges.dropped
+
+    async def _look_at_homes(self) -> None:
+        """Say which folders that were given to users cannot be used by this process."""
+        for user in await self.database.read(lambda tx: tx.users.all()):
+            if user.home and not user.disabled and (fault := await asyncio.to_thread(fault_of_home, Path(user.home))):
+                hint = "Is it mounted, and whose is it? Under systemd name it in ReadWritePaths= (docs/operate/storage.md)."
+                _log.warning("home not usable", user=user.name, path=user.home, detail=fault, hint=hint)
 
     def note_exchanges(self) -> None:
         """Keep the exchange log until the stack is closed."""

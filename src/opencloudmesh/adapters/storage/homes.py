@@ -60,6 +60,15 @@ def prepare_home(home: Path, *, apart_from: Sequence[Path]) -> str:
     return str(place)
 
 
+def fault_of_home(home: Path) -> str:
+    """What keeps this process from using a user's home: empty where nothing does."""
+    if not home.is_dir():
+        return "It is not there, or not to be seen by the server."
+    if not os.access(home, os.W_OK | os.X_OK):
+        return "The server may not write to it, or it is mounted read-only."
+    return ""
+
+
 def _make_staging(place: Path, like: Path) -> None:
     """The staging folder, whose owner is that of the server's own folder: the command may be run by root."""
     staging = place / os.fsdecode(STAGING)
