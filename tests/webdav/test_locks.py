@@ -155,7 +155,7 @@ async def test_where_the_empty_file_finds_no_room_there_is_no_lock(site: Any, pl
 
     site.trees["t"].write = full
     assert (await site.ask("LOCK", "new", {}, lockinfo())).status == 507
-    assert not site.states.locks.any("t")
+    assert not site.states.locks.marks("t")[0]
 
 
 async def test_an_empty_place_that_somebody_fills_meanwhile_is_locked(site: Any, planted: Path) -> None:
@@ -169,7 +169,7 @@ async def test_an_empty_place_that_somebody_fills_meanwhile_is_locked(site: Any,
     site.trees["t"].write = late
     assert (await site.ask("LOCK", "new", {}, lockinfo())).status == 201
     assert (planted / "new").read_text() == "somebody's"
-    assert site.states.locks.any("t")
+    assert site.states.locks.marks("t")[0]
 
 
 async def test_a_share_that_may_not_be_written_is_not_locked(site: Any, planted: Path) -> None:
@@ -183,7 +183,7 @@ async def test_depths_and_conditions_of_locking(site: Any, planted: Path) -> Non
     assert (await site.ask("LOCK", "f", {"if": "(<urn:x>)"}, lockinfo())).status == 412
     assert (await site.ask("LOCK", "f", {"if-match": '"x"'}, lockinfo())).status == 412
     assert (await site.ask("LOCK", "f", {"if-none-match": "*"}, lockinfo())).status == 412
-    assert not site.states.locks.any("t")
+    assert not site.states.locks.marks("t")[0]
 
 
 # ---------------------------------------------------------------- what needs a token
@@ -264,7 +264,7 @@ async def test_a_locked_member_keeps_the_folder(site: Any, planted: Path) -> Non
         assert "<d:lock-token-submitted><d:href>/dav/ocm/t/d/sub/y</d:href></d:lock-token-submitted>" in reply.text
     assert (await site.ask("COPY", "d", to("copied"))).status == 201
     assert (await site.ask("DELETE", "d", {"if": f"</dav/ocm/t/d/sub/y> (<{token}>)"})).status == 204
-    assert not site.states.locks.any("t")
+    assert not site.states.locks.marks("t")[0]
 
 
 async def test_of_shared_locks_each_holder_writes_with_the_own_token(site: Any, planted: Path) -> None:
@@ -341,7 +341,7 @@ async def test_a_lock_ends_by_itself(site: Any, planted: Path, now: list[float])
     assert (await site.ask("PUT", "f", {}, b"yes")).status == 204
     assert (await site.ask("UNLOCK", "f", {"lock-token": f"<{token}>"})).status == 409
     assert (await site.ask("LOCK", "f", with_(token))).status == 412
-    assert not site.states.locks.any("t")
+    assert not site.states.locks.marks("t")[0]
 
 
 async def test_refreshing(site: Any, planted: Path, now: list[float]) -> None:
@@ -375,7 +375,7 @@ async def test_unlocking(site: Any, planted: Path) -> None:
     assert (refused.status, code_of(refused)) == (403, "lock-of-other")
     assert (await site.ask("UNLOCK", "d/x", {"lock-token": f"<{token}>"})).status == 204
     assert (await site.ask("UNLOCK", "f", {"lock-token": f"<{theirs}>"})).status == 204  # the owner of the files takes it away
-    assert not site.states.locks.any("t")
+    assert not site.states.locks.marks("t")[0]
 
 
 async def test_locks_do_not_travel(site: Any, planted: Path) -> None:
@@ -385,7 +385,7 @@ async def test_locks_do_not_travel(site: Any, planted: Path) -> None:
     for path in ("copy", "moved"):
         assert (await site.ask("PUT", path, {}, b"free")).status == 204
     assert (await site.ask("PUT", "f", {}, b"free")).status == 201
-    assert not site.states.locks.any("t")
+    assert not site.states.locks.marks("t")[0]
 
 
 async def test_what_replaces_a_locked_file_is_locked(site: Any, planted: Path) -> None:
@@ -396,7 +396,7 @@ async def test_what_replaces_a_locked_file_is_locked(site: Any, planted: Path) -
     assert (await site.ask("PUT", "d/x", {}, b"no")).status == 423
     assert (await site.ask("UNLOCK", "d/x", {"lock-token": f"<{token}>"})).status == 204
     assert (await site.ask("COPY", "d/x", to("d/sub", **{"if": f"</dav/ocm/t/d/sub/y> (<{inner}>)"}))).status == 204
-    assert not site.states.locks.any("t")
+    assert not site.states.locks.marks("t")[0]
 
 
 # ---------------------------------------------------------------- bounds
@@ -438,7 +438,7 @@ async def test_a_lock_taken_in_the_middle_of_a_body(site: Any, planted: Path) ->
     async def slow(path: str, chunks: AsyncIterator[bytes], **more: Any) -> tuple[Entry, bool]:
         async def between() -> AsyncIterator[bytes]:
             async for chunk in chunks:
-                if not site.states.locks.any("t"):
+                if not site.states.locks.marks("t")[0]:
                     await locked(site, "d", who=OTHER)
                 yield chunk
 

@@ -185,9 +185,8 @@ class Accounts:
         key = _token_hash(token)
 
         def work(tx: Transaction) -> tuple[Session, User, T] | None:
-            session = tx.sessions.by_token_hash(key)
-            user = tx.users.by_id(session.user_id) if session else None
-            return (session, user, also(tx, user)) if session and user else None
+            holder = tx.sessions.holder(key)
+            return (*holder, also(tx, holder[1])) if holder else None
 
         found = await self._db.read(work)
         if found is None or found[0].expires_at <= self._clock() or found[1].disabled:

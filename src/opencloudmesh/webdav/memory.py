@@ -23,9 +23,9 @@ class MemoryLockStore:
         """Those of a tree that have not ended."""
         return [row for of, row in self._rows.values() if of == tree and row.expires_at > now]
 
-    def any(self, tree: str) -> bool:
-        """Whether there may be some."""
-        return any(of == tree for of, _ in self._rows.values())
+    def marks(self, tree: str) -> tuple[bool, bool]:
+        """Whether there are some; dead properties may be."""
+        return any(of == tree for of, _ in self._rows.values()), True
 
     def add(self, tree: str, lock: LockRow) -> None:
         """Keep one."""

@@ -8,6 +8,9 @@ async def test_a_session_is_found_by_its_hash_and_removed(database: Database, us
     session = Session(b"\x00\xff" * 16, user_id, 1.5, 9.5)
     await database.write(lambda tx: tx.sessions.add(session))
     assert await database.read(lambda tx: tx.sessions.by_token_hash(session.token_hash)) == session
+    holder = await database.read(lambda tx: tx.sessions.holder(session.token_hash))
+    assert holder == (session, await database.read(lambda tx: tx.users.by_id(session.user_id)))
+    assert await database.read(lambda tx: tx.sessions.holder(b"another")) is None
     await database.write(lambda tx: tx.sessions.remove(session.token_hash))
     assert await database.read(lambda tx: tx.sessions.by_token_hash(session.token_hash)) is None
 

@@ -27,9 +27,9 @@ async def test_locks_are_kept_by_tree(database: Database) -> None:
     assert await database.read(lambda tx: tx.locks.of_tree("user:1", 50.0)) == [one]
     await database.write(lambda tx: tx.locks.set_end("t2", 60.5))
     assert [row.expires_at for row in await database.read(lambda tx: tx.locks.of_tree("user:1", 50.0))] == [100.0, 60.5]
-    assert await database.read(lambda tx: (tx.locks.any("user:1"), tx.locks.any("user:3"))) == (True, False)
+    assert await database.read(lambda tx: (tx.locks.marks("user:1")[0], tx.locks.marks("user:3")[0])) == (True, False)
     await database.write(lambda tx: tx.locks.remove(["t1", "t3"]))
-    assert await database.read(lambda tx: (len(tx.locks.of_tree("user:1", 0)), tx.locks.any("user:2"))) == (1, False)
+    assert await database.read(lambda tx: (len(tx.locks.of_tree("user:1", 0)), tx.locks.marks("user:2")[0])) == (1, False)
 
 
 async def test_ended_locks_are_swept_in_batches(database: Database) -> None:

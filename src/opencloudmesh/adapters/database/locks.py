@@ -6,7 +6,7 @@ from sqlalchemy import Integer, bindparam, delete, insert, literal, select, upda
 
 from opencloudmesh.adapters.database.connection import Connection, Statement
 from opencloudmesh.adapters.database.paths import from_bytes, to_bytes
-from opencloudmesh.adapters.database.schema import locks
+from opencloudmesh.adapters.database.schema import dead_properties, locks
 from opencloudmesh.services.records import LockRow
 
 _TABLE = locks.c
@@ -21,7 +21,12 @@ _COLUMNS = (
     _TABLE.expires_at,
 )
 _LIVING = Statement(select(*_COLUMNS).where(_OF_TREE, _TABLE.expires_at > bindparam("now")).order_by(_TABLE.token))
-_ANY = Statement(select(literal(1)).select_from(locks).where(_OF_TREE).limit(1))
+_MARKS = Statement(
+    select(
+        select(literal(1)).select_from(locks).where(_OF_TREE).exists(),
+        select(literal(1)).select_from(dead_properties).where(dead_properties.c.tree == bindparam("which")).exists(),
+    )
+)
 _ADD = Statement(insert(locks), columns=["tree", *(column.name for column in _COLUMNS)])
 _SET_END = Statement(update(locks).where(_TABLE.token == bindparam("which")), columns=["expires_at"])
 _REMOVE = Statement(delete(locks).where(_TABLE.token == bindparam("which")))
@@ -40,9 +45,10 @@ class Locks:
         rows = self._connection.rows(_LIVING, which=tree, now=now)
         return [LockRow(row[0], from_bytes(row[1]), bool(row[2]), bool(row[3]), *row[4:]) for row in rows]
 
-    def any(self, tree: str) -> bool:
-        """Whether there may be some."""
-        return self._connection.row(_ANY, which=tree) is not None
+    def marks(self, tree: str) -> tuple[bool, bool]:
+        """Whether there may be locks, and whether there are dead properties, in one look."""
+        row = self._connection.row(_MARKS, which=tree)
+        return (bool(row[0]), bool(row[1])) if row else (True, True)
 
     def add(self, tree: str, lock: LockRow) -> None:
         """Keep one."""

@@ -10,7 +10,7 @@ from opencloudmesh.adapters.database.schema import users
 from opencloudmesh.protocol.errors import Conflict
 from opencloudmesh.services.records import User
 
-_COLUMNS = (
+USER_COLUMNS = (
     users.c.id,
     users.c.name,
     users.c.display_name,
@@ -22,7 +22,7 @@ _COLUMNS = (
     users.c.home,
     users.c.email,
 )
-_SELECT = select(*_COLUMNS)
+_SELECT = select(*USER_COLUMNS)
 _BY_NAME = Statement(_SELECT.where(users.c.name == bindparam("name")))
 _BY_ID = Statement(_SELECT.where(users.c.id == bindparam("which")))
 _ALL = Statement(_SELECT.order_by(users.c.id))
@@ -38,7 +38,8 @@ _SET_QUOTA = Statement(_UPDATE, columns=["quota"])
 _SET_EMAIL = Statement(_UPDATE, columns=["email"])
 
 
-def _user(row: Row) -> User:
+def user_of_row(row: Row) -> User:
+    """The account in a row of `USER_COLUMNS`."""
     return User(row[0], row[1], row[2], row[3], bool(row[4]), row[5], bool(row[6]), *row[7:])
 
 
@@ -67,16 +68,16 @@ class Users:
     def by_name(self, name: str) -> User | None:
         """The account with this login name."""
         row = self._connection.row(_BY_NAME, name=name)
-        return _user(row) if row else None
+        return user_of_row(row) if row else None
 
     def by_id(self, user_id: int) -> User | None:
         """The account with this id."""
         row = self._connection.row(_BY_ID, which=user_id)
-        return _user(row) if row else None
+        return user_of_row(row) if row else None
 
     def all(self) -> Sequence[User]:
         """All accounts, oldest first."""
-        return [_user(row) for row in self._connection.rows(_ALL)]
+        return [user_of_row(row) for row in self._connection.rows(_ALL)]
 
     def set_password(self, user_id: int, password_hash: str) -> None:
         """Replace the password hash."""

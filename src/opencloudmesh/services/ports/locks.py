@@ -80,8 +80,8 @@ class LockStore(Protocol):
     def of_tree(self, tree: str, now: float) -> Sequence[LockRow]:
         """Those that have not ended."""
 
-    def any(self, tree: str) -> bool:
-        """Whether there may be some."""
+    def marks(self, tree: str) -> tuple[bool, bool]:
+        """Whether there may be locks, and whether there are dead properties, in one look."""
 
     def add(self, tree: str, lock: LockRow) -> None: ...
     def set_end(self, token: str, expires_at: float) -> None: ...

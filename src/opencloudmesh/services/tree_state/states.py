@@ -52,7 +52,7 @@ class TreeStates:
     @staticmethod
     def known(tx: StateTransaction, tree: str) -> Known:
         """Look whether there is anything at all, within a transaction that reads something else for the same request."""
-        return Known(tx.locks.any(tree), tx.dead_properties.any(tree))
+        return Known(*tx.locks.marks(tree))
 
     def of(
         self, place: Place, principal: str, *, is_owner: bool = False, known: Known | None = None
