@@ -30,10 +30,12 @@ demo: .venv/runtime.stamp ## Two servers share a folder, step by step (KEEP=1 le
 	@$(BIN)/python -m demo
 
 # Another implementation of signatures, and the rules of accessible pages, for the tests: pinned in package-lock.json.
+# Node does not read the authorities of the system by itself, which curl and pip do.
 NPM := $(patsubst %,tests/%/node_modules/.stamp,independent browser)
 $(NPM): %/node_modules/.stamp: %/package-lock.json
 	@scripts/debian-packages nodejs npm
-	@$(RUN) "npm ci in $*" npm ci --prefix $* --ignore-scripts --no-audit --no-fund
+	@NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}" \
+	    $(RUN) "npm ci in $*" npm ci --prefix $* --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 test: lint $(NPM) ## Everything, as the build server runs it (ARGS="tests/protocol -x" narrows it)
