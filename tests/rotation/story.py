@@ -61,8 +61,7 @@ class Busy:
     def read(self) -> None:
         answer = self.taker.dav("GET", f"Shared with me/{_FOLDER}/a.txt")
         self.counts["reads"] += 1
-        # While one server has the new keys on disk and not yet in use (a second), or the other may not ask for them again, a
-        # token is refused: a client comes back, as the 503 tells it to.
+        # Some reads are put off with 503 while keys change under load; why is not known yet. A client comes back, as told.
         deadline = time.monotonic() + _PATIENCE
         while answer.status == 503 and time.monotonic() < deadline and not self.stop.wait(0.5):
             self.counts["reads put off"] += 1
