@@ -1,0 +1,38 @@
+"""Locks and dead properties of the trees that WebDAV serves."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, Table, Text
+
+from opencloudmesh.adapters.database.schema.columns import metadata, text
+
+locks = Table(
+    "locks",
+    metadata,
+    Column("token", Text, primary_key=True),
+    text("tree"),
+    Column("path", LargeBinary, nullable=False),  # names are bytes
+    Column("exclusive", Boolean, nullable=False),
+    Column("infinite", Boolean, nullable=False),
+    text("owner"),
+    text("principal"),
+    Column("expires_at", Double, nullable=False, index=True),
+    Index(None, "tree"),
+)
+
+dead_properties = Table(
+    "dead_properties",
+    metadata,
+    Column("tree", Text, primary_key=True),
+    Column("folder", LargeBinary, primary_key=True),  # names are bytes; the root has folder and name empty
+    Column("name", LargeBinary, primary_key=True),
+    Column("namespace", Text, primary_key=True),
+    Column("local", Text, primary_key=True),
+    text("element"),
+    Column("size", Integer, nullable=False),
+)
+
+dead_property_bytes = Table(
+    "dead_property_bytes",
+    metadata,
+    Column("tree", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),  # of all properties of the tree together
+)

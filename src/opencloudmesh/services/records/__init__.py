@@ -1,0 +1,46 @@
+"""What the stores keep and the use cases work with: frozen rows, one class per aggregate.
+
+All times are seconds since the epoch (UTC) as float; `expires_at` too, whatever its unit on the wire. States are those of
+`opencloudmesh.protocol.lifecycle`.
+"""
+
+from opencloudmesh.services.records.audit import AuditEntry
+from opencloudmesh.services.records.contacts import Contact, SentInvite
+from opencloudmesh.services.records.deliveries import BROKEN_OFF, Delivery, DeliveryAttempt, WaitingDeliveries
+from opencloudmesh.services.records.exchanges import Exchange, ExchangeFilter
+from opencloudmesh.services.records.locks import LockRow
+from opencloudmesh.services.records.own_keys import ANNOUNCED, SIGNING, SUPERSEDED, OwnKey
+from opencloudmesh.services.records.peers import DirectoryRecord, PeerCounts, PeerKey, PeerRecord, TrustRow
+from opencloudmesh.services.records.people import AppPassword, Session, User
+from opencloudmesh.services.records.secret import Secret
+from opencloudmesh.services.records.shares import IncomingShare, NewIncomingShare, NewOutgoingShare, OutgoingShare
+
+__all__ = [
+    "ANNOUNCED",
+    "BROKEN_OFF",
+    "SIGNING",
+    "SUPERSEDED",
+    "AppPassword",
+    "AuditEntry",
+    "Contact",
+    "Delivery",
+    "DeliveryAttempt",
+    "DirectoryRecord",
+    "Exchange",
+    "ExchangeFilter",
+    "IncomingShare",
+    "LockRow",
+    "NewIncomingShare",
+    "NewOutgoingShare",
+    "OutgoingShare",
+    "OwnKey",
+    "PeerCounts",
+    "PeerKey",
+    "PeerRecord",
+    "Secret",
+    "SentInvite",
+    "Session",
+    "TrustRow",
+    "User",
+    "WaitingDeliveries",
+]

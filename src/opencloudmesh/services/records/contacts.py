@@ -1,0 +1,43 @@
+"""People at other servers, and how they are met."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SentInvite:
+    """An invite that a user made; its token is stored as a hash only. `identifier` is what the invitee is told the user's is.
+
+    `state` is one of `lifecycle.INVITE`; `accepted_by` the OCM Address of who accepted it, else empty.
+    """
+
+    id: int
+    user_id: int
+    note: str
+    created_at: float
+    expires_at: float
+    state: str
+    changed_at: float
+    identifier: str
+    accepted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A person at another server whom a user knows. `address` is canonical; texts of the other server are shown, never trusted.
+
+    `source`: invite, share or direct. `trusted`: shares are accepted without asking. `verified`: the contact's server signed when
+    the contact was made. `own_identifier`: what the contact knows the user by, empty for the login name. `last_seen_at` is None
+    until something came from there.
+    """
+
+    id: int
+    user_id: int
+    address: str
+    name: str
+    email: str
+    source: str
+    trusted: bool
+    verified: bool
+    own_identifier: str
+    added_at: float
+    last_seen_at: float | None = None
