@@ -42,6 +42,24 @@ TABLES: tuple[tuple[str, str, str, lifecycle.Table], ...] = (
         lifecycle.INVITE,
     ),
     (
+        "Request sent",
+        "A request of one of our users for a share. It is granted when the share comes, which may overtake the answer.",
+        lifecycle.PENDING,
+        lifecycle.SENT_REQUEST,
+    ),
+    (
+        "Request received",
+        "A request of somebody at another server for a share of one of our users, who decides.",
+        lifecycle.OPEN,
+        lifecycle.RECEIVED_REQUEST,
+    ),
+    (
+        "Request link",
+        "A public link by which visitors ask for a share of one resource.",
+        lifecycle.OPEN,
+        lifecycle.REQUEST_LINK,
+    ),
+    (
         "Delivery",
         "A message that another server must get. A lease that ran out counts as `requeue`.",
         lifecycle.QUEUED,

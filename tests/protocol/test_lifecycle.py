@@ -3,9 +3,26 @@
 import pytest
 
 from opencloudmesh.protocol import lifecycle
-from opencloudmesh.protocol.lifecycle import DELIVERY, INCOMING_SHARE, OUTGOING_SHARE, InvalidTransition, Table, next_state
+from opencloudmesh.protocol.lifecycle import (
+    DELIVERY,
+    INCOMING_SHARE,
+    OUTGOING_SHARE,
+    RECEIVED_REQUEST,
+    REQUEST_LINK,
+    SENT_REQUEST,
+    InvalidTransition,
+    Table,
+    next_state,
+)
 
-TABLES = {"outgoing": OUTGOING_SHARE, "incoming": INCOMING_SHARE, "delivery": DELIVERY}
+TABLES = {
+    "outgoing": OUTGOING_SHARE,
+    "incoming": INCOMING_SHARE,
+    "delivery": DELIVERY,
+    "sent request": SENT_REQUEST,
+    "received request": RECEIVED_REQUEST,
+    "request link": REQUEST_LINK,
+}
 every_table = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
 
 
@@ -30,7 +47,7 @@ def test_no_event_leads_out_of_the_table(table: Table) -> None:
 def test_an_event_that_comes_twice_changes_nothing_the_second_time(table: Table) -> None:
     for state, row in table.items():
         for event in row:
-            if event in (lifecycle.LEASE, lifecycle.REQUEUE, lifecycle.RETRY):
+            if event in (lifecycle.LEASE, lifecycle.REQUEUE, lifecycle.RETRY, lifecycle.GRANT):
                 continue  # our own commands, not reports that can be repeated
             once = next_state(table, state, event)
             assert next_state(table, once, event) == once, (state, event)
@@ -95,3 +112,19 @@ def test_what_is_not_in_the_table_is_a_conflict(table: Table, state: str, event:
         next_state(table, state, event)
     assert (caught.value.code, caught.value.status) == ("invalid-transition", 409)
     assert (caught.value.state, caught.value.event) == (state, event)
+
+
+@pytest.mark.spec("REQ-2")
+def test_a_request_is_granted_once_and_a_refusal_holds() -> None:
+    assert run(RECEIVED_REQUEST, "open", "refuse", "ask again", "expire") == "refused"
+    assert run(RECEIVED_REQUEST, "open", "refuse", "grant", "ask again", "expire") == "granted"
+    assert run(RECEIVED_REQUEST, "open", "expire", "ask again") == "open"
+    with pytest.raises(InvalidTransition):
+        run(RECEIVED_REQUEST, "open", "grant", "grant")
+
+
+@pytest.mark.spec("REQ-1")
+def test_the_share_may_overtake_the_answer_to_the_request() -> None:
+    assert run(SENT_REQUEST, "pending", "grant", "deliver", "fail", "expire") == "granted"
+    assert run(SENT_REQUEST, "pending", "withdraw", "deliver") == "withdrawn"
+    assert run(SENT_REQUEST, "pending", "fail", "retry", "deliver") == "sent"

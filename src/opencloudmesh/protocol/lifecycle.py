@@ -1,5 +1,5 @@
-"""The states of shares, invites and deliveries, as tables (sections Share Acceptance Notification, Share Deletion, Invite Flow;
-design decision 5).
+"""The states of shares, requests, invites and deliveries, as tables (sections Share Acceptance Notification, Share Deletion,
+Request for a Share, Invite Flow; design decision 5).
 
 Rules kept here: what is not in a table cannot happen; an event whose outcome is the present state already may come again and
 changes nothing. Each table maps state -> event -> next state; the diagrams of the documentation are generated from them.
@@ -22,6 +22,9 @@ EXPIRED: Final = "expired"
 FAILED: Final = "failed"
 LEFT: Final = "left"
 OPEN: Final = "open"
+GRANTED: Final = "granted"
+REFUSED: Final = "refused"
+WITHDRAWN: Final = "withdrawn"
 QUEUED: Final = "queued"
 LEASED: Final = "leased"
 DONE: Final = "done"
@@ -37,6 +40,12 @@ FAIL: Final = "fail"  # the notification cannot be delivered
 RETRY: Final = "retry"
 RENEW: Final = "renew"  # an invite is sent again
 LEAVE: Final = "leave"  # the Receiving Party gives the share back, or forgets it
+
+# events of requests for shares
+GRANT: Final = "grant"  # the owner shares what was asked for; for who asked: that share came
+REFUSE: Final = "refuse"
+ASK_AGAIN: Final = "ask again"  # the same request once more
+WITHDRAW: Final = "withdraw"
 
 # events of deliveries
 LEASE: Final = "lease"
@@ -68,6 +77,30 @@ INCOMING_SHARE: Final[Table] = {
     LEFT: {REVOKE: LEFT, EXPIRE: LEFT, LEAVE: LEFT},
 }
 
+SENT_REQUEST: Final[Table] = {
+    # The share may overtake the answer to our own request.
+    PENDING: {DELIVER: SENT, GRANT: GRANTED, WITHDRAW: WITHDRAWN, EXPIRE: EXPIRED, FAIL: FAILED},
+    SENT: {DELIVER: SENT, GRANT: GRANTED, WITHDRAW: WITHDRAWN, EXPIRE: EXPIRED, FAIL: SENT},
+    GRANTED: {DELIVER: GRANTED, GRANT: GRANTED, EXPIRE: GRANTED, FAIL: GRANTED},
+    WITHDRAWN: {DELIVER: WITHDRAWN, WITHDRAW: WITHDRAWN, EXPIRE: WITHDRAWN, FAIL: WITHDRAWN},
+    EXPIRED: {DELIVER: EXPIRED, GRANT: GRANTED, WITHDRAW: WITHDRAWN, EXPIRE: EXPIRED, FAIL: EXPIRED},
+    FAILED: {DELIVER: SENT, RETRY: PENDING, GRANT: GRANTED, WITHDRAW: WITHDRAWN, EXPIRE: EXPIRED, FAIL: FAILED},
+}
+
+RECEIVED_REQUEST: Final[Table] = {
+    OPEN: {GRANT: GRANTED, REFUSE: REFUSED, EXPIRE: EXPIRED, ASK_AGAIN: OPEN},
+    GRANTED: {EXPIRE: GRANTED, ASK_AGAIN: GRANTED},
+    # Who was refused does not come before the owner again by asking again; the owner may think better of it.
+    REFUSED: {GRANT: GRANTED, REFUSE: REFUSED, EXPIRE: REFUSED, ASK_AGAIN: REFUSED},
+    EXPIRED: {GRANT: GRANTED, REFUSE: REFUSED, EXPIRE: EXPIRED, ASK_AGAIN: OPEN},
+}
+
+REQUEST_LINK: Final[Table] = {
+    OPEN: {REVOKE: REVOKED, EXPIRE: EXPIRED},
+    REVOKED: {REVOKE: REVOKED, EXPIRE: REVOKED},
+    EXPIRED: {REVOKE: REVOKED, EXPIRE: EXPIRED},
+}
+
 INVITE: Final[Table] = {
     OPEN: {ACCEPT: ACCEPTED, REVOKE: REVOKED, EXPIRE: EXPIRED, RENEW: OPEN},
     ACCEPTED: {EXPIRE: ACCEPTED},
@@ -92,6 +125,9 @@ _HINTS: Final[Mapping[tuple[str, str], str]] = {
     (DECLINED, ACCEPT): "The share was declined: ask its owner to share again.",
     (EXPIRED, ACCEPT): "The share has expired: ask its owner to share again.",
     (LEFT, ACCEPT): "The share was given up: ask its owner to share again.",
+    (GRANTED, GRANT): "It was shared before: take that share back first, if it should be another one.",
+    (GRANTED, REFUSE): "Take the share back instead.",
+    (GRANTED, WITHDRAW): "The share is there already: decline or leave it.",
 }
 
 

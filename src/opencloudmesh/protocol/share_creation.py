@@ -27,7 +27,8 @@ MAX_NAME_BYTES: Final = 255
 
 
 @lru_cache(maxsize=1024)
-def _address(text: str) -> OCMAddress:
+def address_of(text: str) -> OCMAddress:
+    """Read an address that stood in a message, in whatever dialect; raises `InvalidInput`."""
     try:
         return parse_address(text)
     except InvalidInput:
@@ -36,7 +37,7 @@ def _address(text: str) -> OCMAddress:
 
 def _is_address(text: str) -> str:
     try:
-        _address(text)
+        address_of(text)
     except InvalidInput as error:
         raise PydanticCustomError("ocm", "{reason}", {"reason": error.sentence}) from None
     return text
@@ -80,15 +81,15 @@ class ShareCreationNotification(WireModel):
 
     @property
     def recipient(self) -> OCMAddress:
-        return _address(self.share_with)
+        return address_of(self.share_with)
 
     @property
     def owner_address(self) -> OCMAddress:
-        return _address(self.owner)
+        return address_of(self.owner)
 
     @property
     def sender_address(self) -> OCMAddress:
-        return _address(self.sender)
+        return address_of(self.sender)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,6 @@ def _identifier(address: Any) -> str:
     if not isinstance(address, str) or len(address) > MAX_ADDRESS:
         return ""
     try:
-        return _address(address).identifier
+        return address_of(address).identifier
     except InvalidInput:
         return ""

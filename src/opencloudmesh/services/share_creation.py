@@ -38,13 +38,13 @@ from opencloudmesh.protocol.registries import (
 )
 from opencloudmesh.protocol.share_creation import LAST_EXPIRATION, build_share_creation, choose_requirements
 from opencloudmesh.protocol.share_protocols import WebdavProtocol, build_protocols
+from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.delivery import Deliveries, Overtaken, may_have_arrived
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, NewToken, StorageFor, Transaction
 from opencloudmesh.services.records import Delivery, NewOutgoingShare, OutgoingShare, Secret, User
 
 SHARE_CREATION = "SHARE_CREATION"
-RECEIVED_FOLDER = "Shared with me"
 _OVER = frozenset({REVOKED, EXPIRED, FAILED})
 _TAKEN = frozenset({SENT, ACCEPTED, DECLINED})
 _UNKNOWN_THERE = frozenset({400, 403, 404, 410})

@@ -7,7 +7,7 @@ from opencloudmesh.protocol.errors import NotFound
 from opencloudmesh.services.ports import Properties, RemoteTree
 from opencloudmesh.services.records import IncomingShare
 from opencloudmesh.services.resource_access.received import ReceivedShares
-from opencloudmesh.services.share_creation import RECEIVED_FOLDER
+from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 
 PREFIX = RECEIVED_FOLDER + "/"
 

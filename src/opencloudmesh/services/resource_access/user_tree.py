@@ -37,7 +37,7 @@ from opencloudmesh.services.resource_access.credentials import Basic, Bearer, pa
 from opencloudmesh.services.resource_access.places import PREFIX, Places
 from opencloudmesh.services.resource_access.received import ReceivedShares
 from opencloudmesh.services.resource_access.user_state import UserLocks, UserProperties, properties_below
-from opencloudmesh.services.share_creation import RECEIVED_FOLDER
+from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.tree_state import Known, TreeStates, tree_of
 from opencloudmesh.services.tree_state import Place as StatePlace
 
