@@ -122,8 +122,12 @@ def _of_url(url: str, *, names: Collection[str], own_host: str) -> str | None:
 
 
 def _inside(parts: list[str]) -> str | None:
-    is_path = parts and all(part not in ("", ".", "..") and "/" not in part and not has_control_characters(part) for part in parts)
+    is_path = parts and all(map(_is_name, parts))
     return "/".join(parts) if is_path and parts[0] != RECEIVED_FOLDER else None
+
+
+def _is_name(part: str) -> bool:
+    return part not in ("", ".", "..") and "/" not in part and not has_control_characters(part)
 
 
 # ---------------------------------------------------------------- whether it is taken

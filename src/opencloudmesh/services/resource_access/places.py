@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from opencloudmesh.protocol.errors import NotFound
+from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.ports import Properties, RemoteTree
 from opencloudmesh.services.records import IncomingShare
 from opencloudmesh.services.resource_access.received import ReceivedShares
-from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 
 PREFIX = RECEIVED_FOLDER + "/"
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from opencloudmesh.protocol.errors import NotFound, OCMError
+from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.ports import Entry, Lock, Name, Properties, PropertyChange, WantedLock
 from opencloudmesh.services.resource_access.places import Place, Places
-from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 
 
 class UserLocks:

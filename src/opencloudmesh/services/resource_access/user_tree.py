@@ -17,6 +17,7 @@ from opencloudmesh.protocol.errors import AccessDenied, Changed, Conflict, NotFo
 from opencloudmesh.protocol.registries import FOLDER
 from opencloudmesh.protocol.resource_access import ShareAccess, may
 from opencloudmesh.protocol.share_protocols import parse_protocols
+from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.ports import (
     ABSENT,
@@ -37,7 +38,6 @@ from opencloudmesh.services.resource_access.credentials import Basic, Bearer, pa
 from opencloudmesh.services.resource_access.places import PREFIX, Places
 from opencloudmesh.services.resource_access.received import ReceivedShares
 from opencloudmesh.services.resource_access.user_state import UserLocks, UserProperties, properties_below
-from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.tree_state import Known, TreeStates, tree_of
 from opencloudmesh.services.tree_state import Place as StatePlace
 
