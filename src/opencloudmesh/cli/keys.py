@@ -70,8 +70,8 @@ async def rotate(
     kind
         What kind of key. Every server that verifies signatures takes ed25519.
     now
-        Sign with it at once. Other servers that fetched our keys a moment ago refuse messages until they do so again
-        (this program: for up to 30 seconds); these are sent again. Where the old key is not safe, retire it then.
+        Sign with it at once. Other servers refuse messages until they have fetched our keys again (this program does so at
+        once); these are sent again. Where the old key is not safe, retire it then.
     """
     async with _own_keys(folder) as own:
         made = await own.rotate(kind, act_for(reason), now=now)

@@ -24,8 +24,6 @@ from opencloudmesh.protocol.registries import HTTP_SIG
 from opencloudmesh.services.peers.fetched import Fetched, Got
 from opencloudmesh.services.ports import CavageSigner, Clock
 
-REFETCH_SECONDS = 30.0
-
 
 class CavagePeers:
     """Who of the other servers is spoken to in the older way, with which key; `signer` is our own, where we publish one."""
@@ -55,19 +53,19 @@ class CavagePeers:
         Raises `SignatureRefused` (401; sig-downgrade for a server that has to sign by RFC 9421), `Forbidden` (403,
         sender-not-signer).
         """
-        received = read_cavage(request)
+        received, since = read_cavage(request), self._clock()
         named = host_of_keyid(received.keyid)
         if named is not None and named != host:
             raise Forbidden(f"The request is signed with a key of {named}, not of {host}.", code="sender-not-signer")
         try:
             keys = await self.keys(host)
             if not keys.has(received.keyid):
-                keys = await self._newer_keys(host)
+                keys = await self._newer_keys(host, since)
             try:
                 return self._verified(request, keys), keys
             except SignatureRefused as refusal:
                 # A new key has the same keyId there: only the document tells.
-                newer = await self._newer_keys(host) if refusal.code == "sig-mismatch" else keys
+                newer = await self._newer_keys(host, since) if refusal.code == "sig-mismatch" else keys
                 if newer.published == keys.published:
                     raise
                 return self._verified(request, newer), newer
@@ -87,9 +85,9 @@ class CavagePeers:
             raise _downgraded(host)
         return self._key_of(host, found)
 
-    async def _newer_keys(self, host: str) -> KeySet:
-        found = await self._documents.newer(host, every=REFETCH_SECONDS)
-        if found.supports(HTTP_SIG) or await self._have_key_sets.newer(host, every=REFETCH_SECONDS):
+    async def _newer_keys(self, host: str, since: float) -> KeySet:
+        found = await self._documents.newer(host, since=since)
+        if found.supports(HTTP_SIG) or await self._have_key_sets.newer(host, since=since):
             raise _downgraded(host)
         return self._key_of(host, found)
 

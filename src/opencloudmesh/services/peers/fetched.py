@@ -2,7 +2,8 @@
 
 Rules kept here: so many hosts are remembered, and so many bytes of what they published; the oldest go first. Strangers name hosts
 of their own, which publish what they like. How long a value is fresh its server says, within bounds; while the server cannot be
-asked, what it published within the hour is used on. Out of turn a host is asked once in so many seconds, whoever makes us.
+asked, what it published within the hour is used on. Out of turn a host is asked a few times in a row, then once in so many
+seconds, whoever makes us: a server may change its keys several times within a minute, and a forger names a new one each time.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from opencloudmesh.protocol.errors import OCMError, PeerRefused, PeerUnreachable, TemporarilyUnavailable
+from opencloudmesh.services.limits import RateLimiter
 from opencloudmesh.services.ports import Clock
 
 V = TypeVar("V")
@@ -20,7 +22,8 @@ V = TypeVar("V")
 FRESH_SECONDS = 3600.0
 _LEAST_FRESH = 60.0
 _MOST_FRESH = 86400.0
-_JUST_NOW = 1.0
+_OUT_OF_TURN_SECONDS = 5.0
+_OUT_OF_TURN_IN_A_ROW = 12
 _FAILED_SECONDS = 10.0
 _MAX_HOSTS = 4096
 MOST_BYTES = 8 << 20
@@ -42,8 +45,11 @@ class Got(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class _Kept(Generic[V]):
+    """A value, when it came, and when it was asked for: it is what its server published at some time between."""
+
     got: Got[V]
     at: float
+    asked_at: float
 
 
 class Fetched(Generic[V]):
@@ -56,7 +62,7 @@ class Fetched(Generic[V]):
         self._bytes = 0
         self._values: OrderedDict[str, _Kept[V]] = OrderedDict()
         self._failures: OrderedDict[str, tuple[OCMError, float]] = OrderedDict()
-        self._renewed: OrderedDict[str, float] = OrderedDict()
+        self._out_of_turn = RateLimiter(1.0 / _OUT_OF_TURN_SECONDS, _OUT_OF_TURN_IN_A_ROW)
         self._running: dict[str, asyncio.Task[V]] = {}
 
     async def get(self, host: str, *, fresh: bool = False) -> V:
@@ -78,30 +84,28 @@ class Fetched(Generic[V]):
             raise
 
     async def _new(self, host: str, now: float, *, fresh: bool = False) -> V:
-        failed = self._failures.get(host)
-        if failed is not None and not fresh and _is_younger(failed[1], _FAILED_SECONDS, now):
-            raise copy.copy(failed[0])  # a copy: raised again and again, one would gather the frames of all who met it
+        if not fresh:
+            self._raise_last_failure(host, now)
         return await self._asked(host)
 
-    async def newer(self, host: str, *, every: float) -> V:
-        """What the server publishes now, though we have a fresh value: asked for once in `every` seconds, else what is there.
+    def _raise_last_failure(self, host: str, now: float) -> None:
+        failed = self._failures.get(host)
+        if failed is not None and _is_younger(failed[1], _FAILED_SECONDS, now):
+            raise copy.copy(failed[0])  # a copy: raised again and again, one would gather the frames of all who met it
 
-        Raises what the fetch raises, and the failure of the last one.
+    async def newer(self, host: str, *, since: float) -> V:
+        """What the server published at `since` or later, though we have a fresh value.
+
+        Where it was asked too often: what is there. Raises what the fetch raises, and the failure of the last seconds.
         """
-        now = self._clock()
-        found, asked_at = self._values.get(host), self._renewed.get(host)
-        if asked_at is not None and _is_younger(asked_at, every, now):
-            failed = self._failures.get(host)
-            if failed is not None:
-                raise copy.copy(failed[0])
-            if found is not None:
-                return found.got.value
-        elif found is not None and _is_younger(found.at, _JUST_NOW, now):
+        running = self._running.get(host)
+        if running is not None:  # begun for others, perhaps before `since`
+            await asyncio.wait([running])
+        found, now = self._values.get(host), self._clock()
+        if found is not None and (found.asked_at >= since or self._out_of_turn.wait(host, now)):
             return found.got.value
-        self._renewed.pop(host, None)
-        self._renewed[host] = now
-        if len(self._renewed) > _MAX_HOSTS:
-            self._renewed.popitem(last=False)
+        self._raise_last_failure(host, now)
+        self._out_of_turn.charge(host, now)
         return await self._asked(host)
 
     async def _asked(self, host: str) -> V:
@@ -114,6 +118,7 @@ class Fetched(Generic[V]):
         return await asyncio.shield(task)
 
     async def _run(self, host: str) -> V:
+        asked_at = self._clock()
         try:
             got = await self._fetch(host)
         except TemporarilyUnavailable:  # we had no time: that is nothing to hold against the server
@@ -125,12 +130,12 @@ class Fetched(Generic[V]):
                 self._failures.popitem(last=False)
             raise
         self._failures.pop(host, None)
-        self._keep(host, got)
+        self._keep(host, got, asked_at)
         return got.value
 
-    def _keep(self, host: str, got: Got[V]) -> None:
+    def _keep(self, host: str, got: Got[V], asked_at: float) -> None:
         before = self._values.pop(host, None)
-        self._values[host] = _Kept(got, self._clock())
+        self._values[host] = _Kept(got, self._clock(), asked_at)
         self._bytes += got.size - (before.got.size if before else 0)
         while len(self._values) > _MAX_HOSTS or (self._bytes > self._most_bytes and len(self._values) > 1):
             self._bytes -= self._values.popitem(last=False)[1].got.size

@@ -46,8 +46,9 @@ _log = structlog.get_logger(__name__)
 
 GONE = frozenset({404, 405, 410})
 """Answers that an endpoint gives which has moved."""
+_SIGNER_REFUSED = frozenset({400, 401})
+"""Of a token end point, and of all others."""
 _OF_ANOTHER_KEY = frozenset({"sig-mismatch", "sig-alg-mismatch", "sig-key-unusable"})
-_KEY_REFETCH_SECONDS = 30.0
 _MAX_HOSTS = 4096
 _MAX_DOCUMENT = 256 * 1024
 _LONGEST_KEPT = 16 * 1024
@@ -188,12 +189,12 @@ class Peers:
         return verified
 
     async def _verify_rfc_9421(self, request: Request, host: str, profiles: Sequence[Profile]) -> VerifiedSignature:
-        received = read_signature(request, profiles)
+        received, since = read_signature(request, profiles), self._clock()
         keyid = received.keyid
         try:
             keys = await self._keys.get(host)
             if not keys.has(keyid):
-                keys = await self._other_keys(host, keyid)
+                keys = await self._other_keys(host, keyid, since)
         except (PeerUnreachable, PeerRefused) as error:
             sentence = f"The keys of {host} cannot be had: {error.sentence} ({error.code})"
             raise SignatureRefused(sentence, code="sig-keys-unavailable") from error
@@ -203,12 +204,12 @@ class Peers:
         try:
             verified = verifying(keys)
         except SignatureRefused as refusal:
-            keys = await self._replaced_keys(host, keys, keyid, refusal)
+            keys = await self._replaced_keys(host, keys, keyid, since, refusal)
             verified = verifying(keys)
         self._check_pinned(host, keys, keyid)
         return verified
 
-    async def _replaced_keys(self, host: str, keys: KeySet, keyid: str, refusal: SignatureRefused) -> KeySet:
+    async def _replaced_keys(self, host: str, keys: KeySet, keyid: str, since: float, refusal: SignatureRefused) -> KeySet:
         """A signature that does not hold may be made with a key that took the place of the known one, under its name.
 
         Raises `refusal` where it is not so.
@@ -216,7 +217,7 @@ class Peers:
         if refusal.code not in _OF_ANOTHER_KEY:
             raise refusal
         try:
-            newer = await self._keys.newer(host, every=_KEY_REFETCH_SECONDS)
+            newer = await self._keys.newer(host, since=since)
         except (PeerUnreachable, PeerRefused, TemporarilyUnavailable):
             raise refusal from None
         before, now = keys.get(keyid), newer.get(keyid)
@@ -234,12 +235,12 @@ class Peers:
         if pinned is not None and key is not None and thumbprint(key.public_key) not in pinned:
             raise SignatureRefused(f"The keys of {host} are pinned, and this is another one.", code="sig-key-not-pinned")
 
-    async def _other_keys(self, host: str, keyid: str) -> KeySet:
+    async def _other_keys(self, host: str, keyid: str, since: float) -> KeySet:
         """The key is not in the cached set: it is another server's, or a new one."""
         named = host_of_keyid(keyid)
         if named is not None and named != host:
             raise Forbidden(f"The request is signed with a key of {named}, not of {host}.", code="sender-not-signer")
-        return await self._keys.newer(host, every=_KEY_REFETCH_SECONDS)
+        return await self._keys.newer(host, since=since)
 
     async def _fetch_keys(self, host: str) -> Got[KeySet]:
         usual = f"{self._http.origin_of(host)}/.well-known/jwks.json"
@@ -300,10 +301,17 @@ class Peers:
     async def post_signed(self, host: str, url: str, *, content_type: str, body: bytes) -> HttpAnswer:
         """POST a message to `host`, signed as that server reads it; any HTTP answer is returned.
 
-        Raises `PeerUnreachable` where no answer came. A server that knows no RFC 9421 is told apart by its discovery document,
-        where that was read before.
+        One that is refused because its key ended while it was on its way is signed again. Raises `PeerUnreachable` where no
+        answer came. A server that knows no RFC 9421 is told apart by its discovery document, where that was read before.
         """
         self.check_allowed(host)
+        keyid = self._signer.keyid
+        answer = await self._post_signed(host, url, content_type, body)
+        if answer.status in _SIGNER_REFUSED and self._signer.keyid != keyid:
+            return await self._post_signed(host, url, content_type, body)
+        return answer
+
+    async def _post_signed(self, host: str, url: str, content_type: str, body: bytes) -> HttpAnswer:
         request = Request("POST", url, (("content-type", content_type),), body)
         added = self._cavage.sign(request, host, lambda: self._sign(request))
         headers = {"content-type": content_type, "accept": "application/json"} | dict(added)
