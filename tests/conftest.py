@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 import structlog
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,3 +43,16 @@ def quiet_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR), cache_logger_on_first_use=False)
     yield
     structlog.reset_defaults()
+
+
+class _TogetherInTheBrowser(LoadFileScheduling):
+    """`--dist loadfile`, with all that a browser does in one process: its servers are started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/browser" if nodeid.startswith("tests/browser/") else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling | None:
+    """Files of tests go to processes as a whole."""
+    return _TogetherInTheBrowser(config, log) if config.getoption("dist") == "loadfile" else None

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 from tests.browser.person import Person, chromium
 from tests.browser.stage import go_to, pages, set_the_stage
 from tests.federation.peer import SimulatedPeer
-from tests.federation.site import Site
+from tests.federation.site import Site, User
 
 _SHOWN = ("login", "inbox", "shares", "contacts", "invitations", "invitation made", "accept", "wayf", "wayf found")
 _SIZE = {"width": 760, "height": 420}
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
             for site in (home, away):
                 site.start()
             with peer.serving(), chromium() as browser:
-                set_the_stage(home, away, peer)
+                set_the_stage(User(home, "alice"), User(away, "bob"), peer)
                 _take(browser, home, away, peer, target, everything=everything)
         finally:
             for site in (home, away):

@@ -1,4 +1,4 @@
-"""Two servers as `ocm serve` runs them, and one browser for a file of tests."""
+"""Two servers as `ocm serve` runs them and one browser for all files of this folder; people of their own for each test."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,39 +8,53 @@ from playwright.sync_api import Browser
 
 from tests.browser.person import Person, chromium
 from tests.federation.conftest import make_peer, start_site
-from tests.federation.site import Site
+from tests.federation.site import Site, User
 
 __all__ = ["make_peer", "start_site"]
 
 NewPerson = Callable[..., Person]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def home(start_site: Callable[..., Site]) -> Site:
-    """The server of Alice, who invites."""
-    return start_site("home", ["alice"])
+    """The server of those who invite."""
+    return start_site("home", [])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def away(start_site: Callable[..., Site]) -> Site:
-    """The server of Bob, who is invited."""
-    return start_site("away", ["bob"])
+    """The server of those who are invited."""
+    return start_site("away", [])
 
 
-@pytest.fixture(scope="module")
-def browser(home: Site, away: Site) -> Iterator[Browser]:
-    """Starts when the servers run, for they are set up by an event loop of their own."""
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
 
 
 @pytest.fixture
+def alice(home: Site) -> User:
+    """A new user of `home`, called Alice; what is at hand of her beside the browser."""
+    return home.new_user("Alice")
+
+
+@pytest.fixture
+def bob(away: Site) -> User:
+    """A new user of `away`, called Bob."""
+    return away.new_user("Bob")
+
+
+@pytest.fixture
 def person(browser: Browser) -> Iterator[NewPerson]:
-    """Somebody at the browser, who saw no complaint of it by the end of the test."""
+    """Somebody at the browser, who saw no complaint of it by the end of the test; `user`: logged in as that one."""
     people: list[Person] = []
 
-    def come(**how: Any) -> Person:
+    def come(user: User | None = None, **how: Any) -> Person:
         people.append(Person(browser, **how))
+        if user is not None:
+            people[-1].visit(user.site.origin)
+            people[-1].log_in(user.name)
         return people[-1]
 
     yield come

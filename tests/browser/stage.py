@@ -22,9 +22,9 @@ class PageToSee:
     is_public: bool = False
 
 
-def set_the_stage(home: Site, away: Site, peer: SimulatedPeer) -> None:
-    """Alice of `home` and Bob of `away` know each other and share; Erin of `peer` is unknown to them."""
-    alice, bob = User(home, "alice"), User(away, "bob")
+def set_the_stage(alice: User, bob: User, peer: SimulatedPeer) -> None:
+    """Alice and Bob know each other and share; Erin of `peer` is unknown to them."""
+    home, away = alice.site, bob.site
     _meet(alice, bob)
     address_of = {one["name"]: one["address"] for who in (alice, bob) for one in who.api("GET", "/contacts")["items"]}
     for user, names in ((alice, ("Summer school", "Lecture notes.pdf")), (bob, ("Measurements 2026", "Field diary"))):

@@ -9,7 +9,7 @@ from tests.browser.conftest import NewPerson
 from tests.browser.person import Person
 from tests.browser.stage import go_to, pages, set_the_stage
 from tests.federation.peer import SimulatedPeer
-from tests.federation.site import Site
+from tests.federation.site import User
 
 _AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 _RUN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
@@ -37,17 +37,15 @@ def faults_of(person: Person, axe: str) -> list[str]:
 
 
 def test_every_page_is_accessible(
-    person: NewPerson, home: Site, away: Site, make_peer: Callable[..., SimulatedPeer], axe: str
+    person: NewPerson, alice: User, bob: User, make_peer: Callable[..., SimulatedPeer], axe: str
 ) -> None:
-    peer = make_peer()
-    user, visitor = person(), person()
-    user.visit(home.origin)
-    user.log_in("alice")
+    peer, home, away = make_peer(), alice.site, bob.site
+    user, visitor = person(alice), person()
     faults = []
     for name in ("inbox", "shares", "contacts", "invites"):
         user.visit(f"{home.origin}/{name}")
         faults += [f"empty {name}: {fault}" for fault in faults_of(user, axe)]
-    set_the_stage(home, away, peer)
+    set_the_stage(alice, bob, peer)
     for page in pages(home, away, peer):
         who = visitor if page.is_public else user
         go_to(who, home.origin, page)

@@ -27,9 +27,9 @@ def evil(make_peer: Callable[..., SimulatedPeer]) -> SimulatedPeer:
     return peer
 
 
-def test_what_a_peer_writes_stays_text_on_every_page(person: NewPerson, home: Site, away: Site, evil: SimulatedPeer) -> None:
-    set_the_stage(home, away, evil)
-    alice = User(home, "alice")
+def test_what_a_peer_writes_stays_text_on_every_page(person: NewPerson, alice: User, bob: User, evil: SimulatedPeer) -> None:
+    home, away = alice.site, bob.site
+    set_the_stage(alice, bob, evil)
     words = {"senderDisplayName": _MARKUP + _TURNED, "ownerDisplayName": _MARKUP, "description": _MARKUP + _TURNED}
     for kind in ("known", "unknown"):
         sender = f"carol@{evil.host}" if kind == "known" else f"mallory@{evil.host}"
@@ -40,9 +40,7 @@ def test_what_a_peer_writes_stays_text_on_every_page(person: NewPerson, home: Si
         if kind == "known":
             alice.answer("accept", message["providerId"])
     told.add(alice.api("POST", "/invites", {"note": _MARKUP})["invite"])
-    user, visitor = person(), person()
-    user.visit(home.origin)
-    user.log_in("alice")
+    user, visitor = person(alice), person()
     seen = ""
     for page in pages(home, away, evil):
         who = visitor if page.is_public else user
@@ -55,14 +53,14 @@ def test_what_a_peer_writes_stays_text_on_every_page(person: NewPerson, home: Si
     assert "That server calls itself: \"'><img" in seen
 
 
-def test_a_name_with_control_characters_is_refused_or_shown_without(person: NewPerson, home: Site, evil: SimulatedPeer) -> None:
-    alice, sender = User(home, "alice"), f"mallory@{evil.host}"
+def test_a_name_with_control_characters_is_refused_or_shown_without(
+    person: NewPerson, home: Site, alice: User, evil: SimulatedPeer
+) -> None:
+    sender = f"mallory@{evil.host}"
     for name in ("a\nb.txt", "a\x1b[31mb.txt", "a\x00b.txt", "\u202ea.txt"):
         message = evil.share(alice.address, name=name, owner=sender, sender=sender, senderDisplayName="M\u202ea\x07l")
         assert evil.post(home.origin, "/ocm/shares", message).status in (201, 400)
-    user = person()
-    user.visit(home.origin)
-    user.log_in("alice")
+    user = person(alice)
     assert not set("\u202e\x1b\x07\x00") & set(_inert(user))
 
 
@@ -122,10 +120,10 @@ def test_no_page_is_shown_in_a_frame(person: NewPerson, home: Site, evil: Simula
     one.complaints.clear()
 
 
-def test_a_form_of_another_site_is_refused_by_what_the_browser_sends(person: NewPerson, home: Site, evil: SimulatedPeer) -> None:
-    user = person()
-    user.visit(home.origin)
-    user.log_in("alice")
+def test_a_form_of_another_site_is_refused_by_what_the_browser_sends(
+    person: NewPerson, home: Site, alice: User, evil: SimulatedPeer
+) -> None:
+    user = person(alice)
     token = user.page.locator("input[name=csrf]").first.get_attribute("value")
     user.visit(f"{evil.origin}/.well-known/ocm")
     for stolen in ("", token):
@@ -140,11 +138,11 @@ def test_a_form_of_another_site_is_refused_by_what_the_browser_sends(person: New
     assert f"eve@{evil.host}" not in user.text
 
 
-def test_the_session_as_the_browser_keeps_it(person: NewPerson, home: Site) -> None:
+def test_the_session_as_the_browser_keeps_it(person: NewPerson, home: Site, alice: User) -> None:
     user = person()
     user.context.add_cookies([{"name": "ocm-session", "value": "fixed-by-somebody-else", "url": home.origin}])
     user.visit(f"{home.origin}/login?next=//evil.invalid")
-    user.log_in("alice")
+    user.log_in(alice.name)
     assert user.page.url == f"{home.origin}/inbox"
     (cookie,) = user.context.cookies()
     assert told.add(cookie["value"]) != "fixed-by-somebody-else"

@@ -6,7 +6,7 @@ from opencloudmesh.protocol.invite_flow import parse_invite
 from tests.browser.conftest import NewPerson
 from tests.browser.person import Person
 from tests.federation.secrets_told import told
-from tests.federation.site import Site, User
+from tests.federation.site import PASSWORD, Site, User
 
 _MOST_OF_INVITER = 3
 # From the link in the mail on, with the login.
@@ -15,21 +15,10 @@ _WITHOUT_JAVASCRIPT = 1
 """More clicks: on the button that finds a server, which is found while one types otherwise."""
 
 
-@pytest.fixture(scope="module")
-def alice(home: Site) -> User:
-    """What is at hand of Alice beside the browser."""
-    return User(home, "alice")
-
-
-@pytest.fixture(scope="module")
-def bob(away: Site) -> User:
-    return User(away, "bob")
-
-
-def invites(inviter: Person, origin: str) -> tuple[str, str]:
+def invites(inviter: Person, user: User) -> tuple[str, str]:
     """Log in and make an invitation; its link and its invite string."""
-    inviter.visit(origin)
-    inviter.log_in("alice")
+    inviter.visit(user.site.origin)
+    inviter.log_in(user.name)
     inviter.clicks = 0
     inviter.click("button", "Make an invitation")
     link, string = inviter.value("Link"), inviter.value("Invite string")
@@ -47,23 +36,24 @@ def shares(inviter: Person, path: str) -> None:
     inviter.click("button", "Share")
 
 
-def follows(invitee: Person, link: str, host: str, *, javascript: bool) -> None:
+def follows(invitee: Person, link: str, user: User, *, javascript: bool) -> None:
     """From the mail over the page of the inviter's server to the own one."""
     invitee.page.set_content(f'<p>Come and see: <a href="{link.replace("&", "&amp;")}">the invitation</a></p>')
     invitee.click("link", "the invitation")
-    invitee.fill("Your server, or your OCM Address", f"bob@{host}")
+    host = user.site.host
+    invitee.fill("Your server, or your OCM Address", user.address)
     if not javascript:
         invitee.click("button", "Find it")
     invitee.click("link", f"Continue at {host}")
-    invitee.log_in("bob")
+    invitee.log_in(user.name)
     assert invitee.heading == "An invitation"
     invitee.click("button", "Accept the invitation")
 
 
-def pastes(invitee: Person, string: str, origin: str) -> None:
+def pastes(invitee: Person, string: str, user: User) -> None:
     """At the own server, with what the mail said."""
-    invitee.visit(origin)
-    invitee.log_in("bob")
+    invitee.visit(user.site.origin)
+    invitee.log_in(user.name)
     invitee.click("link", "Invitations")
     invitee.fill("The invite string or link that you were sent", string)
     invitee.click("button", "Accept")
@@ -71,17 +61,15 @@ def pastes(invitee: Person, string: str, origin: str) -> None:
 
 @pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without JavaScript"])
 @pytest.mark.parametrize("by", ["link", "string"])
-def test_an_invitation_leads_to_a_share_in_use(
-    person: NewPerson, home: Site, away: Site, alice: User, bob: User, by: str, javascript: bool
-) -> None:
-    name = f"plan by {by} {javascript}.txt"
+def test_an_invitation_leads_to_a_share_in_use(person: NewPerson, alice: User, bob: User, by: str, javascript: bool) -> None:
+    name = "plan of ours.txt"
     alice.put(name, b"what we do next")
     inviter, invitee = person(java_script_enabled=javascript), person(java_script_enabled=javascript)
-    link, string = invites(inviter, home.origin)
+    link, string = invites(inviter, alice)
     if by == "link":
-        follows(invitee, link, away.host, javascript=javascript)
+        follows(invitee, link, bob, javascript=javascript)
     else:
-        pastes(invitee, string, away.origin)
+        pastes(invitee, string, bob)
     assert invitee.heading == "Contacts"
     assert "Alice" in invitee.text
     shares(inviter, name)
@@ -120,20 +108,20 @@ def tab_to(page: Person, role: str, name: str) -> None:
     raise AssertionError(f"{role} {name} cannot be reached by the keyboard")
 
 
-def test_the_whole_way_with_the_keyboard_alone(person: NewPerson, home: Site, away: Site) -> None:
+def test_the_whole_way_with_the_keyboard_alone(person: NewPerson, alice: User, bob: User) -> None:
     inviter, invitee = person(), person()
-    link, _ = invites(inviter, home.origin)
+    link, _ = invites(inviter, alice)
     keys = invitee.page.keyboard
     invitee.visit(link)
     tab_to(invitee, "textbox", "Your server, or your OCM Address")
-    keys.type(away.host)
+    keys.type(bob.site.host)
     keys.press("Enter")
-    tab_to(invitee, "link", f"Continue at {away.host}")
+    tab_to(invitee, "link", f"Continue at {bob.site.host}")
     keys.press("Enter")
     tab_to(invitee, "textbox", "User name")
-    keys.type("bob")
+    keys.type(bob.name)
     tab_to(invitee, "textbox", "Password")
-    keys.type("a password of everybody")
+    keys.type(PASSWORD)
     keys.press("Enter")
     tab_to(invitee, "button", "Accept the invitation")
     keys.press("Enter")
@@ -146,11 +134,11 @@ def test_the_whole_way_with_the_keyboard_alone(person: NewPerson, home: Site, aw
     assert invitee.page.evaluate("document.activeElement.id") == "content"
 
 
-def test_times_are_shown_in_the_zone_of_the_reader(person: NewPerson, home: Site) -> None:
+def test_times_are_shown_in_the_zone_of_the_reader(person: NewPerson, alice: User) -> None:
     shown = {}
     for zone in ("Asia/Kathmandu", "Etc/UTC"):
         reader = person(timezone_id=zone, locale="en-GB")
-        invites(reader, home.origin)
+        invites(reader, alice)
         time = reader.page.locator(".made time")
         shown[zone] = time.inner_text()
         assert str(time.get_attribute("title")).endswith(" UTC")

@@ -1,10 +1,12 @@
 """A real server of the product as `ocm serve` runs it, and its users, with what tests look up behind their backs."""
 
 import asyncio
+import itertools
 import json
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ hosts = ["127.0.0.1"]
 networks = ["127.0.0.0/8"]
 plain_http = true
 """
+_number = itertools.count(1)
 _MANY = "100000"
 _SETTINGS = {
     "retry_first": "0.2",
@@ -53,12 +56,22 @@ class Site(ServerProcess):
             text, found = re.subn(rf"(?m)^# {name} = .*$", f"{name} = {value}", text)
             assert found == 1, name
         config.write_text(text + self.route)
-        asyncio.run(self._add_users())
+        self._add_users({name: name.title() for name in self.users})
 
-    async def _add_users(self) -> None:
-        async with bootstrap.beside(self.folder) as wiring:
-            for name in self.users:
-                await wiring.accounts.add_user(name, Secret(PASSWORD), name.title())
+    def new_user(self, display_name: str) -> "User":
+        """Somebody whom no other test knows, with a name of login of their own; also while the server runs."""
+        name = f"{display_name.lower()}-{next(_number)}"
+        self._add_users({name: display_name})
+        return User(self, name)
+
+    def _add_users(self, display_names: Mapping[str, str]) -> None:
+        async def add() -> None:
+            async with bootstrap.beside(self.folder) as wiring:
+                for name, display_name in display_names.items():
+                    await wiring.accounts.add_user(name, Secret(PASSWORD), display_name)
+
+        with ThreadPoolExecutor(1) as thread:  # where a browser is driven, this one has an event loop already
+            thread.submit(asyncio.run, add()).result()
 
     def ask(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Answer:
         return ask(self.origin, method, target, headers, body)
