@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,17 +104,21 @@ def test_help_and_version(ocm: Any) -> None:
     assert ocm("--version").out.strip() == "0.1.0"
 
 
-def test_every_command_takes_json_and_has_a_help_text() -> None:
-    def commands(app: Any) -> list[Any]:
-        return [each for name in app if not name.startswith("-") for each in (app[name], *commands(app[name]))]
+def commands_of(app: Any, above: str = "ocm") -> dict[str, Any]:
+    """The commands below one, by what is typed."""
+    here = {f"{above} {name}": app[name] for name in app if not name.startswith("-")}
+    return here | {typed: each for name, one in here.items() for typed, each in commands_of(one, name).items()}
 
-    found = commands(build_app())
-    assert len(found) > 60, "all of them are found"
-    for command in found:
-        assert command.help, command.name
+
+def test_every_command_takes_json_and_has_a_help_text_and_a_place_in_the_docs(project_root: Path) -> None:
+    found = commands_of(build_app())
+    for typed, command in found.items():
+        assert command.help, typed
         if command.default_command is not None:
             names = [name for argument in command.assemble_argument_collection() for name in argument.names]
-            assert "--json" in names, command.name
+            assert "--json" in names, typed
+    documented = re.findall(r"(?m)^#{3,} (ocm .+)$", (project_root / "docs" / "cli.md").read_text("utf-8"))
+    assert sorted(found) == sorted(documented)
 
 
 # ---------------------------------------------------------------- errors
