@@ -362,6 +362,30 @@ async def test_a_lost_connection_is_told_and_replaced(postgres_url: str, box: Se
     await database.aclose()
 
 
+async def test_a_process_is_at_work_until_its_session_ends(postgres_url: str) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    from opencloudmesh.adapters.database.processes import PostgresProcesses
+
+    one, other = PostgresProcesses(postgres_url), PostgresProcesses(postgres_url)
+    await one.announce("one")
+    await one.announce("one")
+    assert await other.ended(["one", "none"]) == ["none"]
+    assert await one.ended(["one"]) == []
+    with psycopg.connect(postgres_url, autocommit=True) as connection:  # as when its machine is gone
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'idle'"
+        )
+    assert await other.ended(["one"]) == ["one"]
+    await one.announce("one")
+    assert await other.ended(["one"]) == []
+    await one.aclose()
+    assert await other.ended(["one"]) == ["one"]
+    await other.aclose()
+    nowhere = PostgresProcesses("postgresql://ocm@/none?host=/nonexistent")
+    with pytest.raises(TemporarilyUnavailable):
+        await nowhere.announce("one")
+
+
 async def test_nul_is_refused_on_postgres(postgres_url: str, box: SecretBox) -> None:
     database = open_database(postgres_url, box)
     with pytest.raises(InvalidInput):
@@ -648,6 +672,7 @@ async def test_no_statement_reads_a_whole_table(sqlite_database: Database, new_o
     def fill(tx: Transaction) -> None:
         user_id = tx.users.add("bob", "Bob", "hash", 1.0).id
         for number in range(50):
+            tx.users.add(f"bob-{number}", "Bob", "hash", 1.0)
             share = tx.outgoing_shares.add(new_outgoing(user_id, number))
             for _ in range(40):
                 tx.deliveries.add(

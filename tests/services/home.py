@@ -8,7 +8,7 @@ from opencloudmesh.adapters.keys.signing_key import SigningKey
 from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.contacts import Contacts
-from opencloudmesh.services.delivery import Deliveries, RetryPolicy
+from opencloudmesh.services.delivery import Deliveries, OnlyProcess, RetryPolicy
 from opencloudmesh.services.inbox_limits import InboxLimits
 from opencloudmesh.services.invite_flow import InviteFlow
 from opencloudmesh.services.notifications import Notifications
@@ -73,7 +73,7 @@ class Home:
             "SHARE_ACCEPTED": self.reception,
             "SHARE_DECLINED": self.reception,
         }
-        await self.deliveries.start(handlers, sole_process=True)
+        await self.deliveries.start(handlers, OnlyProcess())
 
     async def settle(self) -> None:
         """Let everything happen that time does not hold back."""

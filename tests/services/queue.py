@@ -1,10 +1,12 @@
 """A delivery worker over a real database, a handler that answers from a script, and a way to give it work."""
 
 import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from opencloudmesh.protocol.errors import PeerUnreachable
-from opencloudmesh.services.delivery import Deliveries, RetryPolicy
-from opencloudmesh.services.ports import Database, HttpAnswer, Transaction
+from opencloudmesh.services.delivery import Deliveries, OnlyProcess, RetryPolicy
+from opencloudmesh.services.ports import Database, HttpAnswer, Processes, Transaction
 from opencloudmesh.services.records import Delivery, NewOutgoingShare, Secret, User
 from tests.services.world import NOW, SimulatedTime, answer, new_token, settle
 
@@ -62,6 +64,23 @@ class MemoryHandler:
 DOWN = PeerUnreachable("away.example cannot be reached.", code="tcp-refused")
 
 
+@dataclass
+class MemoryProcesses:
+    """Other processes on the same database; those of `dead` have ended."""
+
+    dead: list[str] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
+
+    async def announce(self, name: str) -> None:
+        self.announced.append(name)
+
+    async def ended(self, names: Collection[str]) -> Collection[str]:
+        return [name for name in names if name in self.dead]
+
+
+OTHERS_AT_WORK = MemoryProcesses()
+
+
 class Queue:
     """A worker, and a way to give it work."""
 
@@ -75,8 +94,8 @@ class Queue:
     def new_worker(self) -> Deliveries:
         return Deliveries(database=self.database, clock=self.time, new_token=new_token, policy=POLICY, wait=self.time.wait)
 
-    async def start(self, *, sole_process: bool = True) -> None:
-        await self.worker.start({"K": self.handler}, sole_process=sole_process)
+    async def start(self, processes: Processes | None = None) -> None:
+        await self.worker.start({"K": self.handler}, processes or OnlyProcess())
         await self.settle()
 
     async def share(self, peer: str = "away.example") -> int:

@@ -19,7 +19,7 @@ from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.delivery.worker import wait_for
 from opencloudmesh.services.ports import Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import User
-from tests.services.queue import DOWN, POLICY, Queue, new_share
+from tests.services.queue import DOWN, OTHERS_AT_WORK, POLICY, MemoryProcesses, Queue, new_share
 from tests.services.world import NOW, answer, new_token
 
 
@@ -651,7 +651,7 @@ async def test_a_loop_of_restarts_does_not_lengthen_the_back_off(queue: Queue) -
 async def test_with_several_processes_a_lease_runs_out(queue: Queue) -> None:
     one = await queue.add()
     await queue.database.write(lambda tx: tx.deliveries.lease("away.example", holder="killed", now=NOW, until=NOW + 60, limit=1))
-    await queue.start(sole_process=False)
+    await queue.start(OTHERS_AT_WORK)
     assert queue.handler.sent == []
     await queue.advance(31)
     assert queue.handler.sent == [], "it may be at work"
@@ -660,8 +660,35 @@ async def test_with_several_processes_a_lease_runs_out(queue: Queue) -> None:
     assert (await queue.get(one)).attempts == 2
 
 
+async def test_what_a_process_had_under_way_that_has_ended_is_tried_at_the_start(queue: Queue) -> None:
+    one = await queue.add()
+    await queue.database.write(lambda tx: tx.deliveries.lease("away.example", holder="killed", now=NOW, until=NOW + 180, limit=1))
+    await queue.start(MemoryProcesses(dead=["killed"]))
+    assert queue.handler.sent == [one]
+    assert [attempt.reason for attempt in await queue.worker.attempts(queue.user, one)] == ["broken-off", ""]
+
+
+async def test_a_process_that_ends_meanwhile_is_missed_at_two_looks(queue: Queue) -> None:
+    processes = MemoryProcesses()
+    one = await queue.add()
+    await queue.database.write(lambda tx: tx.deliveries.lease("away.example", holder="other", now=NOW, until=NOW + 180, limit=1))
+    await queue.start(processes)
+    processes.dead.append("other")
+    await queue.advance(31)
+    assert queue.handler.sent == [], "it may have lost its connection for a moment"
+    processes.dead.clear()
+    await queue.advance(31)
+    processes.dead.append("other")
+    await queue.advance(31)
+    assert queue.handler.sent == [], "it was back"
+    await queue.advance(31)
+    assert queue.handler.sent == [one]
+    assert len(set(processes.announced)) == 1
+    assert len(processes.announced) > 4, "again and again: our own connection may be lost"
+
+
 async def test_a_try_that_outlives_its_lease_is_not_doubled(queue: Queue) -> None:
-    await queue.start(sole_process=False)
+    await queue.start(OTHERS_AT_WORK)
     gate = queue.handler.gate("away.example")
     one = await queue.add()
     await queue.settle()
@@ -674,7 +701,7 @@ async def test_a_try_that_outlives_its_lease_is_not_doubled(queue: Queue) -> Non
 
 
 async def test_what_another_process_has_leased_meanwhile_is_its_own(queue: Queue) -> None:
-    await queue.start(sole_process=False)
+    await queue.start(OTHERS_AT_WORK)
     queue.handler.script["away.example"] = [answer(429)]
     gate = queue.handler.gate("away.example")
     one = await queue.add()

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from opencloudmesh.protocol.errors import PeerRefused, PeerUnreachable, TemporarilyUnavailable
-from opencloudmesh.services.delivery import Deliveries, may_have_arrived
+from opencloudmesh.services.delivery import Deliveries, OnlyProcess, may_have_arrived
 from opencloudmesh.services.ports import Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery, DeliveryAttempt, User
-from tests.services.queue import DOWN, POLICY, Queue, new_share
+from tests.services.queue import DOWN, OTHERS_AT_WORK, POLICY, Queue, new_share
 from tests.services.world import NOW, answer, new_token, settle
 
 PAGE = b"<!DOCTYPE html><html><head><title>Maintenance</title></head></html>"
@@ -248,7 +248,7 @@ async def test_a_lease_of_a_clock_that_was_set_back_runs_out(queue: Queue) -> No
     one = await queue.add()
     far = NOW + 365 * 86400.0
     await queue.database.write(lambda tx: tx.deliveries.lease("away.example", holder="killed", now=NOW, until=far + 60, limit=1))
-    await queue.start(sole_process=False)
+    await queue.start(OTHERS_AT_WORK)
     await queue.advance(31)
     assert await queue.state(one) == "done"
 
@@ -300,7 +300,7 @@ async def test_killed_at_any_write_nothing_is_lost_and_order_is_kept(queue: Queu
     killed = KilledAtWrite(queue.database, number, committed=committed)
     queue.worker = Deliveries(database=killed, clock=queue.time, new_token=new_token, policy=POLICY, wait=queue.time.wait)
     try:
-        await queue.worker.start({"K": queue.handler}, sole_process=True)
+        await queue.worker.start({"K": queue.handler}, OnlyProcess())
         await settle(queue.database)
     except TemporarilyUnavailable:
         pass

@@ -255,7 +255,7 @@ async def test_what_a_killed_process_may_have_sent_is_not_withdrawn(home: Home, 
     assert len(away.got("/ocm/shares")) == 1
     await home.deliveries.stop()  # as killed: the lease stays
     away.network.asked.clear()
-    await home.database.write(lambda tx: tx.deliveries.release_all())
+    await home.database.write(lambda tx: [tx.deliveries.release(holder) for holder in tx.deliveries.holders()])
     await home.creation.unshare(alice, share.id)
     await home.start()
     await home.settle()

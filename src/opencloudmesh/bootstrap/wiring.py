@@ -40,7 +40,7 @@ from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.contacts import Contacts
-from opencloudmesh.services.delivery import Deliveries
+from opencloudmesh.services.delivery import Deliveries, OnlyProcess
 from opencloudmesh.services.doctor import Instruments
 from opencloudmesh.services.doctor.at_start import StartCheck
 from opencloudmesh.services.doctor.self_check import SELF_CHECK, SELF_CHECK_BYTES, SelfCheck
@@ -49,6 +49,7 @@ from opencloudmesh.services.invite_flow import InviteFlow
 from opencloudmesh.services.notifications import Notifications
 from opencloudmesh.services.own_keys import OwnKeys
 from opencloudmesh.services.peers import PeerRegistry, Peers, TrustBook, TrustDecisions
+from opencloudmesh.services.ports import Processes
 from opencloudmesh.services.reconciliation import Repair
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
@@ -219,7 +220,7 @@ class Wiring(UseCases):
                 SHARE_ACCEPTED: self.share_reception,
                 SHARE_DECLINED: self.share_reception,
             },
-            sole_process=self.settings.is_sqlite,
+            await self._processes(),
         )
         self._stack.push_async_callback(self.deliveries.stop)
         self._run_beside(self.signer.run(), "own keys")
@@ -232,6 +233,15 @@ class Wiring(UseCases):
         self._run_beside(watch_event_loop(self.measures), "event loop watch")
         self.metrics.samples.breakers = self.deliveries.breakers
         self.metrics.samples.exchanges_dropped = lambda: self.exchanges.dropped
+
+    async def _processes(self) -> Processes:
+        if self.settings.is_sqlite:
+            return OnlyProcess()
+        from opencloudmesh.adapters.database.processes import PostgresProcesses
+
+        processes = PostgresProcesses(self.settings.database_url)
+        self._stack.push_async_callback(processes.aclose)
+        return processes
 
     async def _look_at_homes(self) -> None:
         """Say which folders that were given to users cannot be used by this process."""

@@ -173,10 +173,14 @@ async def test_dead_is_final_and_tells_why(database: Database, add: Add) -> None
     assert (await by_id(database, three.id)).state == "done"
 
 
-async def test_all_leases_are_released_at_the_start(database: Database, add: Add) -> None:
+async def test_the_leases_of_who_has_ended_are_released(database: Database, add: Add) -> None:
     ids = [(await add(number)).id for number in range(3)]
     await lease(database, limit=2)
-    assert await database.write(lambda tx: tx.deliveries.release_all()) == 2
+    await add(3, peer="e.example")
+    assert await lease(database, peer="e.example", holder="another")
+    assert await database.read(lambda tx: tx.deliveries.holders()) == ["another", "me"]
+    assert await database.write(lambda tx: tx.deliveries.release("me")) == 2
+    assert await database.read(lambda tx: tx.deliveries.holders()) == ["another"]
     found = [await by_id(database, delivery_id) for delivery_id in ids]
     assert [delivery.attempts for delivery in found] == [1, 1, 0], "what a killed process had leased may have been sent"
     tries = [await database.read(lambda tx, one=one: tx.deliveries.attempts(one)) for one in ids]  # type: ignore[misc]

@@ -120,7 +120,10 @@ _RELEASE_RUN_OUT = Statement(
     .where(_PEER, delivery_leased, or_(_TABLE.lease_until < bindparam("now"), _TABLE.lease_until > bindparam("latest")))
     .returning(_TABLE.id, _TABLE.changed_at)
 )
-_RELEASE_ALL = Statement(_release().where(delivery_leased).returning(_TABLE.id, _TABLE.changed_at))
+_RELEASE = Statement(
+    _release().where(delivery_leased, _TABLE.lease == bindparam("holder")).returning(_TABLE.id, _TABLE.changed_at)
+)
+_HOLDERS = Statement(select(_TABLE.lease).where(delivery_leased).distinct().order_by(_TABLE.lease))
 _LEASE = Statement(
     update(deliveries)
     .where(
@@ -352,10 +355,13 @@ class Deliveries:
         if row:
             self._connection.change(_SET_FIRST, share=row[0])
 
-    def release_all(self) -> int:
-        """leased -> queued for all, one attempt more, which is recorded as broken off: at the start of the only process that
-        works on this database."""
-        return self._note_broken_off(self._connection.rows(_RELEASE_ALL))
+    def holders(self) -> Sequence[str]:
+        """Who holds a lease, in order."""
+        return [row[0] for row in self._connection.rows(_HOLDERS)]
+
+    def release(self, holder: str) -> int:
+        """leased -> queued for all that it holds, one attempt more, which is recorded as broken off: its process has ended."""
+        return self._note_broken_off(self._connection.rows(_RELEASE, holder=holder))
 
     def _note_broken_off(self, released: Sequence[Sequence[Any]]) -> int:
         for delivery_id, leased_at in released:

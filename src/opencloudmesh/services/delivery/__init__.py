@@ -9,15 +9,18 @@ How it works (design decision 5)
   and peers that fail share a smaller number of places than those that do not.
 - The message is built from the share at each try; its providerId never changes, so that the peer can recognise a repeat.
 - The share's new state and the end of the delivery are written in one transaction.
-- A lease carries the holder's word; every try ends before its lease does. After kill -9 the only process of a SQLite database
-  releases all leases at its start; with several processes a lease that ran out counts as queued. Either is recorded as a
-  try with the reason broken-off, for the message may have been sent; it does not lengthen the back-off.
+- A lease carries the word of its holder, a process; every try ends before its lease does. What a process holds that has ended,
+  also by kill -9, is released by the next one that starts, or that looks for work twice: with SQLite there is never more than
+  one process, with PostgreSQL each holds a lock that ends with its connection (`Processes`). Beside that, a lease that ran out
+  counts as queued. Either is recorded as a try with the reason broken-off, for the message may have been sent; it does not
+  lengthen the back-off.
 - What became pointless is not sent: an unshare overtakes the share that was not delivered, a decline the acceptance. Where an
   earlier try may have reached the peer (`arrival`), the newer message is sent after it, in any case.
 - A peer that cannot be reached, or answers 5xx, opens its breaker: nothing is sent to it until the back-off has passed, then one
   message tries (half-open). An answer closes it and makes the waiting rows due at once. A verified message from the peer does
   not wait for the back-off: it makes the rows due and lets one try. `Retry-After` of a 429 or 503 holds the whole peer back, at
-  most for the longest pause; that of a 429 holds also when the peer calls us.
+  most for the longest pause; that of a 429 holds also when the peer calls us. Breakers are known to their process only: with
+  several, each finds out for itself.
 - A new message whose user waits for the answer lets one message be tried through an open breaker, if the last failure is some
   seconds old and the peer named no time of its own; if that fails, the breaker stays open as long as it would have.
 - What is shown as the next try is when that will really be: not before the breaker lets it (`next_try`).
@@ -45,5 +48,6 @@ from opencloudmesh.services.delivery.deliveries import Deliveries
 from opencloudmesh.services.delivery.messages import Handler, Overtaken
 from opencloudmesh.services.delivery.next_try import NextTry
 from opencloudmesh.services.delivery.peer_queue import RetryPolicy
+from opencloudmesh.services.delivery.worker import OnlyProcess
 
-__all__ = ["Deliveries", "Handler", "NextTry", "Overtaken", "RetryPolicy", "may_have_arrived"]
+__all__ = ["Deliveries", "Handler", "NextTry", "OnlyProcess", "Overtaken", "RetryPolicy", "may_have_arrived"]

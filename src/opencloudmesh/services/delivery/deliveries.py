@@ -8,7 +8,7 @@ from opencloudmesh.services.delivery.next_try import NextTry
 from opencloudmesh.services.delivery.peer_queue import Breaker, RetryPolicy
 from opencloudmesh.services.delivery.worker import Wait, Worker, wait_for
 from opencloudmesh.services.measures import NO_MEASURES, Measures
-from opencloudmesh.services.ports import Clock, Database, NewToken, Transaction
+from opencloudmesh.services.ports import Clock, Database, NewToken, Processes, Transaction
 from opencloudmesh.services.records import Delivery, DeliveryAttempt, User
 from opencloudmesh.services.tracing import current_trace
 
@@ -33,9 +33,9 @@ class Deliveries:
         """Called with the peer where a user wants something tried now."""
         self._worker = Worker(database=database, clock=clock, holder=new_token(), policy=policy, wait=wait, measures=measures)
 
-    async def start(self, handlers: Mapping[str, Handler], *, sole_process: bool) -> None:
-        """Begin to deliver; with `sole_process` the leases of an earlier, killed process are released first."""
-        await self._worker.start(handlers, sole_process=sole_process)
+    async def start(self, handlers: Mapping[str, Handler], processes: Processes) -> None:
+        """Begin to deliver; what processes had under way that have ended is tried again first."""
+        await self._worker.start(handlers, processes)
 
     async def stop(self) -> None:
         """Stop sending; what was leased by us is tried again by the next process."""

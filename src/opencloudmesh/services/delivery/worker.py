@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -14,7 +14,7 @@ from opencloudmesh.services.delivery.next_try import NextTry, next_try
 from opencloudmesh.services.delivery.peer_queue import Breaker, PeerQueue, RetryPolicy
 from opencloudmesh.services.delivery.settling import Try
 from opencloudmesh.services.measures import Measures
-from opencloudmesh.services.ports import Clock, Database
+from opencloudmesh.services.ports import Clock, Database, Processes
 from opencloudmesh.services.records import Delivery
 from opencloudmesh.services.tracing import leave_trace, resume_trace
 
@@ -43,6 +43,15 @@ async def wait_for(event: asyncio.Event, seconds: float) -> None:
         pass
 
 
+class OnlyProcess:
+    """`Processes` of a database that one process works on at a time: whoever else held something has ended."""
+
+    async def announce(self, name: str) -> None: ...
+
+    async def ended(self, names: Collection[str]) -> Collection[str]:
+        return names
+
+
 class Worker:
     """Leases, sends and settles, one task for each peer that something waits for."""
 
@@ -61,6 +70,8 @@ class Worker:
         self._places_of_failing = asyncio.Semaphore(_AT_ONCE_FAILING)
         self._running = False
         self._watch: asyncio.Task[None] | None = None
+        self._processes: Processes = OnlyProcess()
+        self._seem_ended: Collection[str] = ()
         self.handlers: Mapping[str, Handler] = {}
 
     # ------------------------------------------------------------ what it is told
@@ -115,12 +126,13 @@ class Worker:
         return [peer for peer, state in self._peers.items() if state.failures]
 
     # ------------------------------------------------------------ start and end
-    async def start(self, handlers: Mapping[str, Handler], *, sole_process: bool) -> None:
-        """Begin to deliver; with `sole_process` the leases of an earlier, killed process are released first."""
+    async def start(self, handlers: Mapping[str, Handler], processes: Processes) -> None:
+        """Begin to deliver; the leases of processes that have ended are released first."""
         self.handlers = handlers
+        self._processes = processes
+        await processes.announce(self._holder)
+        await self._release(await self._ended())
         self._running = True
-        if sole_process:
-            await self._db.write(lambda tx: tx.deliveries.release_all())
         self._watch = asyncio.create_task(self._look_for_work(), name="delivery watch")
 
     async def stop(self) -> None:
@@ -141,6 +153,7 @@ class Worker:
         never = asyncio.Event()
         while True:
             try:
+                await self._look_for_the_ended()
                 for peer, due in await self._db.read(lambda tx: tx.deliveries.peers_with_work()):
                     now = self._clock()
                     if peer not in self._peers or due <= now or self._policy.is_beyond(due, now):
@@ -148,6 +161,21 @@ class Worker:
             except Exception:
                 _log.exception("delivery-watch-failed")
             await self._wait(never, _IDLE_CHECK)
+
+    async def _look_for_the_ended(self) -> None:
+        """Release what processes hold that seem to have ended at two looks: one may have lost its connection for a moment."""
+        await self._processes.announce(self._holder)
+        ended, before = await self._ended(), self._seem_ended
+        self._seem_ended = ended
+        await self._release([holder for holder in ended if holder in before])
+
+    async def _ended(self) -> Collection[str]:
+        others = [holder for holder in await self._db.read(lambda tx: tx.deliveries.holders()) if holder != self._holder]
+        return await self._processes.ended(others) if others else ()
+
+    async def _release(self, holders: Collection[str]) -> None:
+        for holder in holders:
+            await self._db.write(lambda tx, holder=holder: tx.deliveries.release(holder))  # type: ignore[misc]
 
     async def _work(self, peer: str, state: PeerQueue) -> None:
         """Empty one peer's queue, then end."""

@@ -6,7 +6,7 @@ Stores are plain synchronous functions; they run inside `Database.read` and `Dat
 from collections.abc import Callable
 
 from opencloudmesh.services.ports.contact_stores import ContactStore, IdentifierStore, InviteStore
-from opencloudmesh.services.ports.database import Database, Transaction
+from opencloudmesh.services.ports.database import Database, Processes, Transaction
 from opencloudmesh.services.ports.dead_properties import (
     DeadProperties,
     DeadPropertyStore,
@@ -77,6 +77,7 @@ __all__ = [
     "PeerCountStore",
     "PeerKeyStore",
     "PeerStore",
+    "Processes",
     "Properties",
     "PropertyChange",
     "Quota",

@@ -1,6 +1,6 @@
 """The database: transactions, and the stores inside them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol, TypeVar
 
 from opencloudmesh.services.ports.contact_stores import ContactStore, IdentifierStore, InviteStore
@@ -84,3 +84,13 @@ class Database(Protocol):
         """Run `work` in a transaction; returns only after COMMIT. `work` may run more than once."""
 
     async def aclose(self) -> None: ...
+
+
+class Processes(Protocol):
+    """The processes that work on one database."""
+
+    async def announce(self, name: str) -> None:
+        """Let the others see that we are at work under this name, until we end, whatever ends us; it may be said again."""
+
+    async def ended(self, names: Collection[str]) -> Collection[str]:
+        """Those of these that are not at work, as far as can be known."""

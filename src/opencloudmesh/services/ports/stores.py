@@ -192,9 +192,11 @@ class DeliveryStore(Protocol):
     def bury(self, delivery_id: int, *, reason: str, detail: str, http_status: int, at: float) -> None:
         """-> dead, with the reason."""
 
-    def release_all(self) -> int:
-        """leased -> queued for all, one attempt more, which is recorded as broken off: at the start of the only process that
-        works on this database."""
+    def holders(self) -> Sequence[str]:
+        """Who holds a lease, in order."""
+
+    def release(self, holder: str) -> int:
+        """leased -> queued for all that it holds, one attempt more, which is recorded as broken off: its process has ended."""
 
     def hasten(self, *, peer: str | None = None, delivery_id: int | None = None, at: float) -> int:
         """Make queued deliveries due now; a dead one named by id is queued again (attempts kept)."""
