@@ -46,10 +46,43 @@ BODY = {"recipientProvider": "b.example", "token": TOKEN, "userID": "dora", "ema
         f"https://cloud.example.org/wayf?lang=de&token={TOKEN}#top",
         f"https://mesh.example.net/wayf?token={TOKEN}&providerDomain=cloud.example.org",
         f"https://mine.example/open-cloud-mesh/accept-invite?providerDomain=cloud.example.org&token={TOKEN}",
+        f"https://nc.example/index.php/apps/contacts/ocm/invite-accept-dialog?token={TOKEN}&providerDomain=cloud.example.org",
+        f"https://oc.example/open-cloud-mesh/invitations?token={TOKEN}&amp;providerDomain=https%3A%2F%2Fcloud.example.org",
     ],
 )
 def test_every_form_of_an_invite_is_read(text: str) -> None:
     assert parse_invite(text) == INVITE
+
+
+LINK = f"https://cloud.example.org/wayf?token={TOKEN}"
+
+
+@pytest.mark.spec("INV-8")
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"{STRING}"',
+        f"<{LINK}>",
+        f"\u201e{TOKEN}@cloud.example.org\u201c",
+        f"`<{STRING}>`",
+        f"{TOKEN[:20]}\r\n{TOKEN[20:]}@cloud.example.org\r\n",
+        f"> {STRING[:40]}\n> {STRING[40:]}\n",
+        f"<{LINK[:50]}\n  {LINK[50:]}>",
+        f"\ufeff{STRING[:30]}\u200b{STRING[30:]}\u00a0",
+    ],
+)
+def test_what_a_mail_program_does_to_it_is_undone(text: str) -> None:
+    assert parse_invite(text) == INVITE
+
+
+@pytest.mark.parametrize("text", [f"{TOKEN[:9]}\n{TOKEN[9:]}", f'"{TOKEN}"', STRING, f"{TOKEN}@cloud.example.org"])
+def test_more_than_a_bare_token_of_a_server_is_understood_too(text: str) -> None:
+    assert parse_invite(text, provider="cloud.example.org") == INVITE
+
+
+@pytest.mark.parametrize("token", ["a@b", "a@..", STRING])
+def test_of_another_server_it_is_a_token_as_it_stands(token: str) -> None:
+    assert parse_invite(token, provider="other.example") == Invite(token, "other.example")
 
 
 @pytest.mark.spec("INV-8")

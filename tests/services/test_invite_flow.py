@@ -288,7 +288,16 @@ async def test_nobody_accepts_over_the_wire_in_our_own_name(home: Home, alice: U
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(400, "invite-refused"), (403, "invite-untrusted"), (404, "invite-refused"), (409, "invite-used"), (500, "http-500")],
+    [
+        (400, "invite-refused"),
+        (401, "invite-untrusted"),
+        (403, "invite-untrusted"),
+        (404, "invites-unsupported"),
+        (405, "invites-unsupported"),
+        (409, "invite-used"),
+        (429, "http-429"),
+        (500, "http-500"),
+    ],
 )
 async def test_the_other_servers_refusal_is_explained(
     home: Home, away: SimulatedServer, alice: User, status: int, code: str
@@ -304,8 +313,9 @@ async def test_the_other_servers_refusal_is_explained(
 
 async def test_an_answer_that_says_nothing_makes_no_contact(home: Home, away: SimulatedServer, alice: User) -> None:
     away.route("POST", "/ocm/invite-accepted", lambda _: answer(200, json.dumps({"name": "Carol"}).encode()))
-    with pytest.raises(PeerRefused, match="does not say who invited"):
+    with pytest.raises(PeerRefused, match="does not say who invited") as refusal:
         await home.invite_flow.accept(alice, THEIRS)
+    assert "again" in refusal.value.hint
     assert await home.contacts.of_user(alice) == []
 
 
@@ -319,8 +329,9 @@ async def test_a_server_that_is_denied_or_away_is_said_to_be_so(
     assert denied.value.code == "policy-denied"
     assert network.asked == []
     network.down.add("away.example")
-    with pytest.raises(PeerUnreachable):
+    with pytest.raises(PeerUnreachable) as away_now:
         await home.invite_flow.accept(alice, THEIRS)
+    assert "same invite again later" in away_now.value.hint
 
 
 # ---------------------------------------------------------------- must-invite, and trust

@@ -15,7 +15,8 @@ async def test_an_invite_is_made_listed_renewed_and_revoked(server: Any) -> None
     assert made.status == 201
     assert made.json["invite"] == "dG9rZW4tMUBob21lLmV4YW1wbGUub3Jn"
     listed = await server.call("GET", "/invites")
-    assert listed.json == {"items": [{n: v for n, v in made.json.items() if n != "invite"}], "next": None}
+    assert listed.json == {"items": [{n: v for n, v in made.json.items() if n not in ("invite", "link")}], "next": None}
+    assert made.json["link"] == "https://cloud.example.org/wayf?token=token-1&providerDomain=home.example.org"
     again = await server.call("POST", "/invites/1/renew", {})
     assert (again.status, again.json["invite"] == made.json["invite"]) == (200, False)
     assert (await server.call("POST", "/invites/1/revoke")).json["state"] == "revoked"
@@ -25,7 +26,11 @@ async def test_an_invite_is_made_listed_renewed_and_revoked(server: Any) -> None
 
 
 async def test_an_invite_is_accepted_in_any_form(server: Any) -> None:
-    for invite in ({"invite": "t@peer.example.org"}, {"invite": "t", "provider": "peer.example.org"}):
+    for invite in (
+        {"invite": "t@peer.example.org"},
+        {"invite": "t", "provider": "peer.example.org"},
+        {"invite": "dEBwZWVy\n> LmV4YW1wbGUub3Jn"},
+    ):
         contact = await server.call("POST", "/invites/accept", invite)
         assert (contact.status, contact.json["address"], contact.json["source"]) == (200, "bob@peer.example.org", "invite")
     refused = await server.call("POST", "/invites/accept", {"invite": "t@other.example.org"})

@@ -1,5 +1,6 @@
 """`ocm invite`: invites to people at other servers, and theirs (section Invite Flow; the invites routes of /api/v1)."""
 
+import sys
 import time
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from cyclopts import App, Group, Parameter
 from opencloudmesh.cli.formats import format_time, parse_expiry, text_of
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 
+LONGEST = 4096
 InviteId = Annotated[str, Parameter(name="ID", help="The id of the invite (see: ocm invite list).")]
 Expires = Annotated[
     str | None, Parameter(name="--expires", help="When it ends: a duration such as 30d or 12h, or a date. [default: 30 days]")
@@ -26,7 +28,7 @@ def register(app: App, group: Group) -> None:
 
 
 async def create(*, note: str = "", expires: Expires = None, qr: bool = True, output: Output = Output()) -> None:
-    """Make an invite, and show what to send to the person, this once.
+    """Make an invite, and show what to send to the person, this once: a link or, for any server, the invite string.
 
     Whoever accepts it at another server is your contact then, and you theirs.
 
@@ -35,7 +37,7 @@ async def create(*, note: str = "", expires: Expires = None, qr: bool = True, ou
     note
         What it is for; only you see it.
     qr
-        Show a QR code of it, on a terminal.
+        Show a QR code of the link, on a terminal.
     """
     from opencloudmesh.cli.client import signed_in
 
@@ -46,7 +48,7 @@ async def create(*, note: str = "", expires: Expires = None, qr: bool = True, ou
 
 
 async def accept(
-    invite: str,
+    invite: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     provider: Annotated[str | None, Parameter(name="--from")] = None,
@@ -57,13 +59,15 @@ async def accept(
     Parameters
     ----------
     invite
-        The invite string or the link that you were sent, token@server, or a bare token with --from.
+        The invite string or the link that you were sent, token@server, or a bare token with --from; - reads it from standard
+        input.
     provider
         The server that a bare token is from.
     """
     from opencloudmesh.cli.client import signed_in
 
-    document = {"invite": invite.strip()} | ({} if provider is None else {"provider": provider.strip()})
+    text = sys.stdin.read(LONGEST) if invite == "-" else invite
+    document = {"invite": text.strip()} | ({} if provider is None else {"provider": provider.strip()})
     async with signed_in() as (api, _):
         contact = await api.call("POST", "/invites/accept", document=document)
     output.terminal().show(
@@ -109,7 +113,7 @@ async def resend(invite: InviteId, /, *, expires: Expires = None, qr: bool = Tru
     Parameters
     ----------
     qr
-        Show a QR code of it, on a terminal.
+        Show a QR code of the link, on a terminal.
     """
     from opencloudmesh.cli.client import item_path, signed_in
 
@@ -123,15 +127,15 @@ def _end(expires: str | None) -> dict[str, Any]:
 
 
 def _show(made: dict[str, Any], output: Output, *, qr: bool) -> None:
-    import sys
-
-    terminal, invite = output.terminal(), text_of(made, "invite")
-    code = [_qr_code(invite)] if qr and not terminal.json and sys.stdout.isatty() else []
+    terminal, link = output.terminal(), text_of(made, "link")
+    code = [_qr_code(link)] if qr and link and not terminal.json and sys.stdout.isatty() else []
     terminal.show(
         made,
-        invite,
+        f"link:          {link}",
+        f"invite string: {text_of(made, 'invite')}",
         *code,
-        f"Send this to the person; it can be accepted once, until {format_time(made.get('expires_at'))}.",
+        "Send one of them to the person: the link leads to the page on which the own server is chosen, the invite string",
+        f"is understood by every server. It can be accepted once, until {format_time(made.get('expires_at'))}.",
         f"It is not shown again. To take it back: ocm invite revoke {text_of(made, 'id')}",
     )
 

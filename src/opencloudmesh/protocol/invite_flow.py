@@ -10,7 +10,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from pydantic import Field, StrictStr, field_validator
@@ -39,6 +39,12 @@ class Invite:
     token: str = field(repr=False)
     provider: str
 
+    def checked(self) -> Self:
+        """Itself; raises `InvalidInput` (invite-invalid) for a token that is none."""
+        if _TOKEN.fullmatch(self.token) is None:
+            raise _invalid("holds no usable token")
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -54,20 +60,37 @@ def parse_invite(text: str, *, provider: str | None = None) -> Invite:
     """Read an invite in any form; raises `InvalidInput` (invite-invalid, host-invalid).
 
     Forms: the invite string (base64 or base64url, padded or not), `token@provider`, a link to a WAYF page or to an accept dialog
-    (token, and maybe providerDomain, in the query), or with `provider` a bare token.
+    (token, and maybe providerDomain, in the query), or with `provider` a bare token. What a mail program does to them is undone:
+    broken and quoted lines, quotation marks or brackets around, characters that nobody sees, `&amp;` in a link.
     """
     if len(text) > MAX_INVITE:
         raise _invalid("is too long")
-    given, unbroken = text.strip(), "".join(text.split())  # mail programs break long lines
+    given = _bare(text)
     if _LINK.match(given):
-        return _of_link(unbroken)
-    if provider is not None:
-        return _checked(given, provider)
-    decoded = _decoded(unbroken)
+        return _of_link("".join(given.split()).replace("&amp;", "&"))
+    decoded = _decoded("".join(given.split()))
     token, at, host = (given if decoded is None else decoded).rpartition("@")
+    if provider is not None:
+        host_given = _provider(provider)
+        return Invite(token if at and _is_host(host, host_given) else given, host_given).checked()
     if not at:
         raise _invalid("names no server")
-    return _checked(token, host)
+    return Invite(token, _provider(host)).checked()
+
+
+def _bare(text: str) -> str:
+    """What was meant, without what a mail program or a person put around it and into it."""
+    given = _BROKEN.sub("", text.translate(_UNSEEN).strip())
+    while len(given) > 2 and _AROUND.get(given[0]) == given[-1]:
+        given = given[1:-1].strip()
+    return given
+
+
+_BROKEN: Final = re.compile(r"[ \t]*[\r\n][\s>|]*|\A(?:[>|]+\s+)+")
+_UNSEEN: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
+_AROUND: Final = dict(
+    zip("\"'`<([{*\u201c\u201e\u2018\u201a\u00ab\u2039", "\"'`>)]}*\u201d\u201c\u2019\u2018\u00bb\u203a", strict=True)
+)
 
 
 def build_invite_string(invite: Invite) -> str:
@@ -96,7 +119,7 @@ def _of_link(link: str) -> Invite:
     if len(tokens) != 1 or len(providers) > 1:
         raise _invalid("is a link without a token, or with more than one")
     # Without providerDomain it is a link to the WAYF page of the server that invites.
-    return _checked(tokens[0], providers[0] if providers else host_of_url(link))
+    return Invite(tokens[0], _provider(providers[0] if providers else link)).checked()
 
 
 def _decoded(text: str) -> str | None:
@@ -114,11 +137,16 @@ def _decoded(text: str) -> str | None:
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
-def _checked(token: str, provider: str) -> Invite:
-    if _TOKEN.fullmatch(token) is None:
-        raise _invalid("holds no usable token")
-    host = provider.strip()
-    return Invite(token, host_of_url(host) if _LINK.match(host) else parse_host(host))
+def _provider(text: str) -> str:
+    host = text.strip()
+    return host_of_url(host) if _LINK.match(host) else parse_host(host)
+
+
+def _is_host(text: str, host: str) -> bool:
+    try:
+        return _provider(text) == host
+    except InvalidInput:
+        return False
 
 
 def _invalid(reason: str) -> InvalidInput:
@@ -213,11 +241,13 @@ def has_identity(body: bytes) -> bool:
 
 REFUSAL_CODES: Final[Mapping[int, str]] = {
     400: "invite-refused",
+    401: "invite-untrusted",
     403: "invite-untrusted",
     404: "invite-refused",
     409: "invite-used",
 }
-"""What the status of a refusal means (Invite Acceptance Response Details); some servers answer 404 for an unknown token."""
+"""What the status of a refusal means (Invite Acceptance Response Details); some servers answer 404 for an unknown token, and
+401 to a server that they do not list."""
 
 
 def _form(body: bytes) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from opencloudmesh.protocol.errors import (
     InviteUsed,
     NotFound,
     PeerRefused,
+    PeerUnreachable,
     SignatureRefused,
 )
 from opencloudmesh.protocol.http_signatures import Request
@@ -36,6 +37,7 @@ from opencloudmesh.protocol.invite_flow import (
     parse_invite_acceptance,
 )
 from opencloudmesh.protocol.lifecycle import ACCEPT, ACCEPTED, INVITE, OPEN, RENEW, REVOKE, next_state
+from opencloudmesh.protocol.registries import INVITES
 from opencloudmesh.services.contacts import INVITED, Contacts
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
@@ -199,7 +201,8 @@ class InviteFlow:
         """Accept an invite of somebody at another server, who is a contact then.
 
         Raises `InvalidInput` (own-invite, own-server), `Forbidden` (policy-denied), `PeerUnreachable`, `PeerRefused`
-        (invite-refused, invite-untrusted, invite-used, answer-invalid, http-...).
+        (invite-refused, invite-untrusted, invite-used, invites-unsupported, answer-invalid, http-...), whose hint says what
+        to do.
         """
         if invite.provider == self._own_host:
             raise await self._own(user, invite)
@@ -209,10 +212,14 @@ class InviteFlow:
         body = build_invite_acceptance(
             invite, recipient_provider=self._own_host, acceptor=Identity(identifier, user.email, user.display_name)
         )
-        answer = await self._peers.post_message(host, PATH, body)
-        if answer.status not in (200, 201) and not (answer.status == 409 and has_identity(answer.body)):
-            raise _refused(host, answer.status)
-        address, person = parse_identity(answer.body, host)
+        try:
+            answer = await self._peers.post_message(host, PATH, body)
+            if answer.status not in (200, 201) and not (answer.status == 409 and has_identity(answer.body)):
+                raise _refused(host, answer.status, takes_invites=(await self._peers.discover(host)).supports(INVITES))
+            address, person = parse_identity(answer.body, host)
+        except (PeerUnreachable, PeerRefused) as error:
+            error.hint = error.hint or _HINTS.get(error.code, _ANY_HINT).format(host=host)
+            raise
         now = self._clock()
         return await self._db.write(
             lambda tx: self._contacts.met(
@@ -262,15 +269,30 @@ def _unknown_invite() -> InvalidMessage:
 
 _REFUSALS = {
     "invite-refused": ("does not know this invite, or it has ended", "Ask for a new invite."),
-    "invite-untrusted": ("does not take acceptances from this server", "Its operator decides whom to trust: ask there."),
-    "invite-used": ("says that this invite was accepted before", "If that was not you, ask for a new one."),
+    "invite-untrusted": (
+        "does not take acceptances from this server",
+        "Its operator decides whom to trust: ask there. If it should trust this server: ocm doctor {host}",
+    ),
+    "invite-used": (
+        "says that this invite was accepted before",
+        "If that was not you, tell who invited you, and ask for a new one.",
+    ),
+    "invites-unsupported": ("takes no part in invites", "Ask who invited you whether the name of the server is right."),
 }
+_HINTS = {
+    "dns": "Check that the invite is whole; a server that has another name now sends new invites.",
+    "redirect-refused": "That server has another name now: ask for a new invite.",
+    "answer-invalid": "Accept the same invite again; if it stays so, ask the operator of {host}.",
+    "http-429": "Accept the same invite again in some minutes.",
+}
+_ANY_HINT = "Accept the same invite again later, even if it was taken in the end; if it stays so: ocm doctor {host}"
 
 
-def _refused(host: str, status: int) -> PeerRefused:
+def _refused(host: str, status: int, *, takes_invites: bool) -> PeerRefused:
     code = REFUSAL_CODES.get(status)
+    if status in (404, 405, 501) and not takes_invites:
+        code = "invites-unsupported"
     if code is None:
-        hint = f"Try again later; if it stays so: ocm doctor {host}"
-        return PeerRefused(f"{host} answered {status} to the acceptance.", code=f"http-{status}", status=status, hint=hint)
+        return PeerRefused(f"{host} answered {status} to the acceptance.", code=f"http-{status}", status=status)
     sentence, hint = _REFUSALS[code]
-    return PeerRefused(f"{host} {sentence}.", code=code, status=status, hint=hint)
+    return PeerRefused(f"{host} {sentence}.", code=code, status=status, hint=hint.format(host=host))

@@ -41,6 +41,11 @@ async def _host(request: Request) -> str:
     return host
 
 
+async def _origin(request: Request) -> str:
+    origin: str = request.app.state.origin
+    return origin
+
+
 async def _token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Secret:
     if credentials is None:
         raise Unauthorized("This needs a login.", hint="Log in: ocm login")
@@ -49,6 +54,7 @@ async def _token(credentials: Annotated[HTTPAuthorizationCredentials | None, Dep
 
 Services = Annotated[UserServices, Depends(_services)]
 OwnHost = Annotated[str, Depends(_host)]
+OwnOrigin = Annotated[str, Depends(_origin)]
 Token = Annotated[Secret, Depends(_token)]
 
 

@@ -84,6 +84,7 @@ def build_user_api(services: UserServices, *, origin: str, body_bytes: int, body
         api.include_router(router)
     api.state.services = services
     api.state.host = host_of_url(origin)
+    api.state.origin = origin
     return _Bounded(api, body_bytes, body_idle_seconds)
 
 

@@ -3,12 +3,12 @@
 from typing import Annotated, Self
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, Field, StringConstraints, WithJsonSchema
 
-from opencloudmesh.protocol.invite_flow import MAX_INVITE, build_invite_string, parse_invite
+from opencloudmesh.protocol.invite_flow import MAX_INVITE, build_invite_link, build_invite_string, parse_invite
 from opencloudmesh.services import records
 from opencloudmesh.services.invite_flow import LONGEST_NOTE, MadeInvite
-from opencloudmesh.web.user_api.access import ACT, BODY, READ, CurrentUser, Services, errors
+from opencloudmesh.web.user_api.access import ACT, BODY, READ, CurrentUser, OwnOrigin, Services, errors
 from opencloudmesh.web.user_api.contacts import ContactAnswer
 from opencloudmesh.web.user_api.values import (
     HOST_PATTERN,
@@ -25,11 +25,12 @@ from opencloudmesh.web.user_api.values import (
 )
 
 router = APIRouter(tags=["invites"])
+WAYF = "/wayf"
 
 
-# The schema tells one plain form; more are understood (`parse_invite`).
+# The schema tells one plain form; more are understood (`parse_invite`), in several lines too, as mail programs break them.
 _PLAIN = {"type": "string", "minLength": 3, "maxLength": 254, "pattern": f"^[A-Za-z0-9._+-]{{1,64}}@{HOST_PATTERN}$"}
-InviteText = Annotated[str, text(1, MAX_INVITE), WithJsonSchema(_PLAIN)]
+InviteText = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=MAX_INVITE), WithJsonSchema(_PLAIN)]
 
 
 class NewInvite(Taken):
@@ -75,13 +76,15 @@ class InviteAnswer(BaseModel):
 
 
 class InviteMade(InviteAnswer):
-    """An invite and what to send. Whoever has the invite string can accept it; it is told only here."""
+    """An invite and what to send. Whoever has the invite string, or the link, can accept it; they are told only here."""
 
     invite: str
+    link: str = Field(description="To the page on which the invited person chooses the own server (WAYF).")
 
     @classmethod
-    def made(cls, one: MadeInvite) -> Self:
-        return cls(invite=build_invite_string(one.invite), **InviteAnswer.of(one.sent).model_dump())
+    def made(cls, one: MadeInvite, origin: str) -> Self:
+        link = build_invite_link(f"{origin}{WAYF}", one.invite)
+        return cls(invite=build_invite_string(one.invite), link=link, **InviteAnswer.of(one.sent).model_dump())
 
 
 class InviteList(BaseModel):
@@ -92,9 +95,9 @@ class InviteList(BaseModel):
 
 
 @router.post("/invites", status_code=201, responses=errors(*BODY, 409), summary="Invite somebody")
-async def create_invite(user: CurrentUser, services: Services, new: NewInvite) -> InviteMade:
+async def create_invite(user: CurrentUser, services: Services, origin: OwnOrigin, new: NewInvite) -> InviteMade:
     """Whoever accepts it, on another server, becomes a contact, and has the user as a contact."""
-    return InviteMade.made(await services.invite_flow.create(user, note=new.note, expires_at=new.expires_at))
+    return InviteMade.made(await services.invite_flow.create(user, note=new.note, expires_at=new.expires_at), origin)
 
 
 @router.get("/invites", responses=READ, summary="My invites")
@@ -116,6 +119,8 @@ async def revoke_invite(user: CurrentUser, services: Services, invite_id: Id) ->
 
 
 @router.post("/invites/{invite_id}/renew", responses=errors(*BODY, 404, 409), summary="Send an invite again")
-async def renew_invite(user: CurrentUser, services: Services, invite_id: Id, renewed: RenewedInvite) -> InviteMade:
+async def renew_invite(
+    user: CurrentUser, services: Services, origin: OwnOrigin, invite_id: Id, renewed: RenewedInvite
+) -> InviteMade:
     """It has another token, and the one that was sent before opens nothing."""
-    return InviteMade.made(await services.invite_flow.renew(user, invite_id, expires_at=renewed.expires_at))
+    return InviteMade.made(await services.invite_flow.renew(user, invite_id, expires_at=renewed.expires_at), origin)
