@@ -14,7 +14,7 @@ from opencloudmesh.adapters.backup import BackupFault
 from opencloudmesh.adapters.backup.databases import check_free, dump, file_name, restore
 from opencloudmesh.adapters.database import migrate
 from opencloudmesh.adapters.database.urls import parse_url
-from tests.adapters.conftest import fresh_database
+from tests.postgres import fresh_database
 
 USER = "insert into users (name, display_name, password_hash, disabled, created_at) values ('alice', '', '', false, 1.0)"
 PASSWORD = "the-password-of-the-database"

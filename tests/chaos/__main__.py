@@ -71,7 +71,7 @@ def _postgres(chosen: argparse.Namespace) -> Iterator[str]:
     if not found:
         yield ""
         return
-    from tests.adapters.conftest import PrivateCluster, fresh_database
+    from tests.postgres import PrivateCluster, fresh_database
 
     cluster = PrivateCluster(found[-1].parent)
     try:

@@ -1,0 +1,116 @@
+"""Two server processes on one PostgreSQL database: they share the work; what a killed one had under way is sent when it starts."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.federation.conftest import MakePeer
+from tests.federation.peer import Seen, json_answer
+from tests.federation.site import Site, User
+from tests.federation.wire import Answer, Headers, ask, wait_until
+from tests.postgres import fresh_database, postgres_server
+
+__all__ = ["postgres_server"]
+
+
+class SecondProcess(Site):
+    """Another process of a server: the same origin, keys, files and database, at a port of its own."""
+
+    def __init__(self, folder: Path, first: Site) -> None:
+        super().__init__(folder, first.users)
+        self.at = f"http://{self.listen}"
+        self.origin, self.host = first.origin, first.host
+        folder.mkdir()
+        text = (first.folder / "opencloudmesh.toml").read_text()
+        for name, value in (
+            ("data_dir", f'"{first.folder}/data"'),
+            ("keys_dir", f'"{first.folder}/keys"'),
+            ("listen_port", self.port),
+        ):
+            text = re.sub(rf"(?m)^(# )?{name} = .*$", f"{name} = {value}", text, count=1)
+        (folder / "opencloudmesh.toml").write_text(text)
+
+    def ask(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Answer:
+        return ask(self.at, method, target, headers, body)
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory, postgres_server: str) -> Iterator[tuple[Site, SecondProcess]]:
+    with ExitStack() as stack:
+        yield _started(stack, tmp_path_factory.mktemp("postgres"), stack.enter_context(fresh_database(postgres_server)))
+
+
+def _started(stack: ExitStack, tmp_path: Path, postgres_url: str) -> tuple[Site, SecondProcess]:
+    first = Site(tmp_path / "first", ["alice"], {"database_url": f'"{postgres_url}"', "wait_for_first_try": "0.5"})
+    first.set_up()
+    second = SecondProcess(tmp_path / "second", first)
+    for one in (first, second):
+        one.start()
+        stack.callback(one.stop)
+    return first, second
+
+
+class Gate:
+    """Holds up answers until it is opened."""
+
+    def __init__(self) -> None:
+        self.entered: list[str] = []
+        self._open = threading.Event()
+
+    def __call__(self, seen: Seen) -> Answer | None:
+        self.entered.append(seen.json["providerId"])
+        self._open.wait(60)
+        return json_answer(201, {})
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def test_what_a_killed_process_had_under_way_is_sent_at_once_and_what_a_living_one_has_is_not(
+    processes: tuple[Site, SecondProcess], make_peer: MakePeer
+) -> None:
+    first, second = processes
+    lost, slow, well = make_peer(), make_peer(), make_peer()
+    gates = {peer.host: Gate() for peer in (lost, slow)}
+    for peer in (lost, slow):
+        peer.answers["POST", "/ocm/shares"] = gates[peer.host]
+    alice, beside = User(first, "alice"), User(second, "alice")
+    alice.make_folder("data")
+    of_first = alice.share("data", f"carol@{lost.host}")
+    of_second = beside.share("data", f"carol@{slow.host}")
+    wait_until(lambda: all(gate.entered for gate in gates.values()))
+
+    first.kill()
+    at_second = beside.share("data", f"carol@{well.host}")
+    assert beside.state_of(at_second) == "sent", "the other one works on"
+    gates[lost.host].open()
+    first.start()
+    wait_until(lambda: beside.state_of(of_first) == "sent")
+    assert gates[lost.host].entered == [of_first["provider_id"]] * 2
+    assert gates[slow.host].entered == [of_second["provider_id"]], "its process lives, and waits for the answer"
+    (tried,) = beside.api("GET", f"/deliveries?peer={lost.host}")["items"]
+    assert (tried["state"], tried["attempts"]) == ("done", 2)
+    gates[slow.host].open()
+    wait_until(lambda: alice.state_of(of_second) == "sent")
+    assert [len(peer.shares) for peer in (lost, slow, well)] == [2, 1, 1]
+
+
+def test_doctor_log_and_backup_of_a_server_on_postgresql(
+    processes: tuple[Site, SecondProcess], make_peer: MakePeer, tmp_path: Path
+) -> None:
+    first, second = processes
+    peer = make_peer()
+    alice = User(first, "alice")
+    alice.make_folder("other")
+    share = alice.share("other", f"carol@{peer.host}")
+    assert User(second, "alice").state_of(share) == "sent", "one database"
+    exchanged = wait_until(lambda: first.exchanges("--peer", peer.host))
+    assert any(one["url"].endswith("/ocm/shares") and one["status"] == 201 for one in exchanged)
+    with pytest.raises(RuntimeError, match=r"deliveries +none are waiting"):  # the peer serves nothing at its WebDAV root
+        first.ocm("doctor", peer.host, "--dir", str(first.folder))
+    first.ocm("backup", str(first.folder), str(tmp_path / "backup"))
+    assert list((tmp_path / "backup").iterdir())
