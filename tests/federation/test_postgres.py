@@ -1,4 +1,4 @@
-"""Two server processes on one PostgreSQL database: they share the work; what a killed one had under way is sent when it starts."""
+"""Two server processes on one PostgreSQL database: they share the work, and what a killed one had under way is sent."""
 
 import re
 import threading
