@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from opencloudmesh.webdav.elements import build_error
 from tests.federation.peer import SimulatedPeer
 from tests.federation.site import Site, User
 from tests.federation.test_received_shares import take, webdav
@@ -89,12 +90,14 @@ def test_a_write_by_someone_who_lost_the_right_meanwhile_changes_nothing(mount: 
     site = mount.bob.site
     with socket.create_connection(("127.0.0.1", site.port), timeout=20) as connection:
         head = f"PUT {mount.url('f')} HTTP/1.1\r\nHost: {site.host}\r\nAuthorization: Bearer {mount.bob.token}\r\n"
+        head += "Connection: close\r\n"
         connection.sendall(f"{head}Content-Length: {len(BIG)}\r\n\r\n".encode() + BIG[: len(BIG) // 2])
         wait_until(lambda: _is_coming_in(mount.erin.site))
         mount.erin.unshare(mount.share)
         connection.sendall(BIG[len(BIG) // 2 :])
-        status = int(connection.makefile("rb").readline().split()[1])
-    assert 400 <= status < 500, status
+        answer = connection.makefile("rb").read()
+    assert answer.split(maxsplit=2)[1] == b"403", answer
+    assert b">share-revoked<" in answer
     assert (mount.root / "f").read_bytes() == b"old"
     assert [one.name for one in mount.root.iterdir()] == ["f"]
 
@@ -211,6 +214,8 @@ def test_what_is_written_to_a_share_counts_at_its_owners(mount: Mount) -> None:
         (429, 429, "http-429"),
         (500, 503, "http-500"),
         (503, 503, "http-503"),
+        (413, 413, "http-413"),
+        (501, 501, "http-501"),
     ],
 )
 def test_errors_come_back_as_themselves(bob: User, peer: SimulatedPeer, status: int, seen: int, code: str) -> None:
@@ -219,14 +224,26 @@ def test_errors_come_back_as_themselves(bob: User, peer: SimulatedPeer, status: 
     peer.answers["PUT", "/dav/ocm/f/x"] = Answer(status, {"retry-after": "7"})
     for body in (b"new", BIG):
         answer = bob.dav("PUT", f"{path}/x", body=body)
-        assert (answer.status, answer.headers.get("retry-after")) == (seen, "7" if status in (429, 500, 503) else None)
+        assert (answer.status, answer.headers.get("retry-after")) == (seen, "7" if status in (413, 429, 500, 501, 503) else None)
         assert f">{code}<".encode() in answer.body
         if status == 507:
             assert b"owner's storage" in answer.body
         if status in (500, 503):
             break  # from now on it is known to be away
-    if status == 429:
+    if status in (413, 429, 501):
         assert bob.dav("GET", f"{path}/x").body == b"of carol", "a server that answers so is there"
+
+
+@pytest.mark.parametrize(("status", "seen"), [(403, 403), (409, 409), (500, 503), (503, 503), (507, 507)])
+def test_the_owners_reason_comes_back_too(bob: User, peer: SimulatedPeer, status: int, seen: int) -> None:
+    peer.files["/dav/ocm/f/x"] = b"of carol"
+    path = take(bob, peer, webdav(peer, "f", "must-exchange-token"), resourceType="folder")
+    reason = build_error("storage-missing", "The folder of these files is not there now.")
+    peer.answers["PUT", "/dav/ocm/f/x"] = Answer(status, {"content-type": "application/xml", "retry-after": "7"}, reason)
+    answer = bob.dav("PUT", f"{path}/x", body=b"new")
+    assert answer.status == seen
+    assert b">storage-missing<" in answer.body
+    assert b"The folder of these files is not there now." in answer.body
 
 
 @pytest.mark.parametrize(

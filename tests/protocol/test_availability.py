@@ -70,6 +70,11 @@ def test_the_word_of_the_application_at_the_root_is_a_refusal(status: int) -> No
     assert finding_of(http(status), at_root=False) is None
 
 
+def test_a_method_that_is_not_offered_says_nothing_of_the_share() -> None:
+    assert finding_of(http(501), at_root=False) is None
+    assert finding_of(http(501), at_root=True) == Away("http-501")
+
+
 @pytest.mark.spec("CODE-5")
 def test_invalid_grant_is_a_refusal_and_other_words_of_a_token_endpoint_are_not() -> None:
     assert finding_of(GrantRefused("No.", status=400), at_root=False) == Refused("token-refused")

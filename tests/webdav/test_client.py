@@ -22,12 +22,14 @@ from opencloudmesh.protocol.errors import (
     OCMError,
     PeerRefused,
     PeerUnreachable,
+    RefusedByPeer,
     StorageFull,
 )
 from opencloudmesh.services.ports import Entry, HttpAnswer
 from opencloudmesh.services.resource_access.subtree import Subtree
 from opencloudmesh.webdav.client import SMALL, RemoteStorage
 from opencloudmesh.webdav.client_requests import Requests
+from opencloudmesh.webdav.elements import build_error
 
 LOOPBACK = RoutePolicy.parse("test", hosts=["127.0.0.1"], networks=["127.0.0.0/8"], plain_http=True)
 ODD_NAMES = ["ä ö.txt", "a\\b", "%2e%2e", "...", "new\nline", "q\"'<&>;", "a#b?c", "e\u0301", "\udcff\udcfe", "x" * 255, "~"]
@@ -531,6 +533,7 @@ async def test_what_follows_an_entry_is_not_waited_for() -> None:
         (409, Conflict, "parent-missing"),
         (412, Conflict, "exists"),
         (423, Locked, "locked"),
+        (413, RefusedByPeer, "http-413"),
         (429, PeerRefused, "http-429"),
         (500, PeerRefused, "http-500"),
         (502, PeerRefused, "http-502"),
@@ -548,6 +551,16 @@ async def test_statuses(status: int, fault: type[OCMError], code: str) -> None:
         assert (caught.value.status, caught.value.retry_after) == (status, 9.0)
     assert len(peer.asked) == (2 if status == 401 else 1)
     assert peer.asked[0][1] == "https://peer.example/dav/r%20oot/d"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 409, 412, 423, 500, 503, 507])
+async def test_the_reason_of_the_peer_comes_along(status: int) -> None:
+    body = build_error("home-away", "The disk\n is\u202e away\x9b[31m.")
+    remote, _ = lying((status, {"content-type": "application/xml"}, [body]))
+    with pytest.raises(OCMError) as caught:
+        await remote.make_folder("d")
+    assert caught.value.sentence.endswith(": The disk is away[31m.")
+    assert getattr(caught.value, "told", caught.value.code) == "home-away"
 
 
 async def test_an_endless_error_body_is_cut() -> None:

@@ -215,3 +215,5 @@ def test_errors_carry_their_code() -> None:
     assert b"<d:propfind-finite-depth/>" in body
     for other in (b"", b"<html/>", build_error("Not A Code", ""), build_error("", ""), b"\xff" * 9):
         assert parse_error(other) == ("", "")
+    sabre = b'<d:error xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns"><s:exception>X</s:exception><s:message>Busy.</s:message></d:error>'
+    assert parse_error(sabre) == ("", "Busy.")

@@ -87,7 +87,7 @@ def _said_of_the_root(error: MissingAtPeer | ForbiddenByPeer) -> Finding:
 
 
 def _is_about_a_file(status: int) -> bool:
-    return 400 <= status < 500 and status not in _SAYS_NOTHING_OF_THE_FILE
+    return status == 501 or (400 <= status < 500 and status not in _SAYS_NOTHING_OF_THE_FILE)
 
 
 def after(known: Availability, finding: Finding, now: float, rule: RefusalRule) -> Availability:

@@ -14,7 +14,8 @@
     ├── PeerUnreachable           no answer from a peer: dns, tcp-refused, tls-name, idle-timeout, ...
     │   └── PeerDown              it did not answer before, and was not asked
     ├── PeerRefused               a peer answered and said no: http-403, ...
-    │   └── GrantRefused          its token endpoint knows no such secret
+    │   ├── GrantRefused          its token endpoint knows no such secret
+    │   └── RefusedByPeer         its WebDAV answered with a status that has no error of its own here
     └── LocalFault                we, or our user, were about to break the rules
         ├── InvalidInput          a value the user typed
         ├── NotFound, Conflict, AccessDenied, Unauthorized, StorageFull
@@ -202,6 +203,23 @@ class GrantRefused(PeerRefused):
     """The token endpoint says that the shared secret is none that it knows: `invalid_grant` (Code Flow: Error Responses)."""
 
     code = "token-refused"
+
+
+class RefusedByPeer(PeerRefused):
+    """A peer's WebDAV answered a request for a file with `status`; `told` is the reason code that it gave, or ""."""
+
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        status: int,
+        code: str | None = None,
+        retry_after: float | None = None,
+        said: str = "",
+        told: str = "",
+    ) -> None:
+        super().__init__(sentence, code=code, status=status, retry_after=retry_after, said=said)
+        self.told = told
 
 
 class LocalFault(OCMError):

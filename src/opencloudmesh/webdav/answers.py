@@ -13,6 +13,7 @@ from opencloudmesh.protocol.errors import (
     PeerFault,
     PeerRefused,
     PeerUnreachable,
+    RefusedByPeer,
     StorageFull,
     TemporarilyUnavailable,
     Unauthorized,
@@ -28,6 +29,8 @@ _RETRY_SECONDS: Final = 30
 
 _PASSED_ON: Final = frozenset({416, 429})
 """What another server answers is about this request, and means the same to the client."""
+_PASSED_ON_OF_A_FILE: Final = frozenset({413, 414, 415, 422, 424, 428, 451, 501})
+"""So do these, where they are the answer for a file and not for what leads to it."""
 
 Headers = Iterable[tuple[str, str]]
 
@@ -87,7 +90,7 @@ def _status_of(error: OCMError) -> int:
             # not 502 or 504: for sync clients 503 is this folder's own trouble, the others that of the whole server
             return 503
         case PeerRefused():
-            if error.status in _PASSED_ON:
+            if error.status in _PASSED_ON or (isinstance(error, RefusedByPeer) and error.status in _PASSED_ON_OF_A_FILE):
                 return error.status
             return 503 if error.status >= 400 else 502
         case _:
@@ -105,13 +108,12 @@ def answer_of(error: OCMError) -> Answer:
     if isinstance(error, DavRefusal):
         headers += error.headers
         precondition, hrefs = error.precondition, error.hrefs
-    if isinstance(error, StorageFull):  # RFC 4331 section 6
-        precondition = "quota-not-exceeded" if error.code == "quota-exceeded" else "sufficient-disk-space"
     status = _status_of(error)
     wait = _retry_after(error, status)
     if wait is not None:
         headers.append(("retry-after", str(max(0, int(wait)))))
-    return Answer(status, tuple(headers), build_error(error.code, error.sentence, precondition, hrefs))
+    code = (error.told if isinstance(error, RefusedByPeer) else "") or error.code  # the reason that the owner's server gave
+    return Answer(status, tuple(headers), build_error(code, error.sentence, precondition, hrefs))
 
 
 def _retry_after(error: OCMError, status: int) -> float | None:

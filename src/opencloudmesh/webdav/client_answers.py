@@ -17,6 +17,7 @@ from opencloudmesh.protocol.errors import (
     MissingAtPeer,
     OCMError,
     PeerRefused,
+    RefusedByPeer,
     StorageFull,
 )
 from opencloudmesh.services.ports import Entry, HttpStream, Quota
@@ -34,6 +35,8 @@ PROPERTIES: Final = (
 QUOTA: Final = (Name(DAV, "quota-used-bytes"), Name(DAV, "quota-available-bytes"))
 _SHORT: Final = re.compile(r"[\x20-\x7e]{1,256}")
 _WEB_PAGE: Final = frozenset({"text/html", "application/xhtml+xml"})
+_A_PROXY_TOO: Final = frozenset({403, 404, 405, 410})
+"""What a proxy before the peer answers with, too."""
 _NUMBER: Final = re.compile(r"\d{1,18}")
 _CONTENT_RANGE: Final = re.compile(r"bytes \d{1,18}-\d{1,18}/(\d{1,18})")
 
@@ -108,38 +111,67 @@ def check_changed(responses: Sequence[DavResponse]) -> None:
 
 
 def http_refusal(status: int, headers: Mapping[str, str], body: bytes, *, makes: bool) -> OCMError:
-    """The error for a status that is no success; `makes`: it was to make something, so its place may be at fault."""
+    """The error for a status that is no success; `makes`: it was to make something, so its place may be at fault.
+
+    The reason that the peer's application gives, code and sentence, goes along.
+    """
     told, sentence_told = parse_error(body)
-    code = told or None
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    said = bool(body) and (kind.endswith(("/xml", "+xml")) or kind == "application/json")
+    if status in _A_PROXY_TOO and kind in _WEB_PAGE:
+        sentence = f"The other server answered {status} with a web page, which is most often a proxy's."
+        return PeerRefused(sentence, code=f"http-{status}", status=status)
+    said = _printable(sentence_told)
+    error = _own_error(status, told or None, said, makes=makes)
+    if isinstance(error, MissingAtPeer | ForbiddenByPeer):
+        error.by_application = bool(body) and (kind.endswith(("/xml", "+xml")) or kind == "application/json")
+    if error is not None:
+        return error
+    retry_after = headers.get("retry-after", "")
+    return RefusedByPeer(
+        _with(f"The other server answered {status}.", said),
+        code=f"http-{status}",
+        status=status,
+        retry_after=float(retry_after) if _NUMBER.fullmatch(retry_after) else None,
+        said=f"{said} ({told})" if told else said,
+        told=told,
+    )
+
+
+def _own_error(status: int, code: str | None, said: str, *, makes: bool) -> OCMError | None:
+    """The error that we have for a status, with the peer's reason code and what it said."""
     match status:
-        case 403 | 404 | 405 | 410 if kind in _WEB_PAGE:
-            return PeerRefused(
-                f"The other server answered {status} with a web page, which is most often a proxy's.",
-                code=f"http-{status}",
-                status=status,
-            )
         case 400:
-            return InvalidInput("The other server did not understand this request.", code=code)
+            return InvalidInput(_with("The other server did not understand this request.", said), code=code)
         case 403:
-            return ForbiddenByPeer("The other server does not allow this.", code=code, peer_status=status, by_application=said)
+            sentence = _with("The other server does not allow this.", said)
+            return ForbiddenByPeer(sentence, code=code, peer_status=status, by_application=False)
         case 404 | 410:
-            sentence = "The other server has no such file or folder."
-            return MissingAtPeer(sentence, code=code, peer_status=status, by_application=said)
+            sentence = _with("The other server has no such file or folder.", said)
+            return MissingAtPeer(sentence, code=code, peer_status=status, by_application=False)
         case 409 if makes:
-            return Conflict("The other server has no folder that this could stand in.", code=code or "parent-missing")
+            return Conflict(
+                _with("The other server has no folder that this could stand in.", said), code=code or "parent-missing"
+            )
         case 412 if code == Changed.code:
             return Changed("What is at the other server is not in the state that is expected.")
         case 423:
-            return Locked("It is locked at its owner's server.", code=code)
+            return Locked(_with("It is locked at its owner's server.", said), code=code)
         case 405 | 412:
-            return Conflict("There is something of this name already, or it is a folder.", code=code or "exists")
+            sentence = _with("There is something of this name already, or it is a folder.", said)
+            return Conflict(sentence, code=code or "exists")
         case 409:
-            return Conflict("The other server has it in a state that does not allow this.", code=code)
+            return Conflict(_with("The other server has it in a state that does not allow this.", said), code=code)
         case 507:
-            return StorageFull("The owner's storage at the other server is full.", code=code)
-    retry_after = headers.get("retry-after", "")
-    wait = float(retry_after) if _NUMBER.fullmatch(retry_after) else None
-    why = f"{sentence_told} ({told})" if told else ""
-    return PeerRefused(f"The other server answered {status}.", code=f"http-{status}", status=status, retry_after=wait, said=why)
+            return StorageFull(_with("The owner's storage at the other server is full.", said), code=code)
+        case _:
+            return None
+
+
+def _with(sentence: str, said: str) -> str:
+    """A sentence of ours, and what the peer gave as its reason."""
+    return f"{sentence[:-1]}: {said}" if said else sentence
+
+
+def _printable(text: str) -> str:
+    """A peer's sentence in one line: no control characters, nothing that turns the direction of what follows."""
+    return "".join(char for char in " ".join(text.split()) if char.isprintable())

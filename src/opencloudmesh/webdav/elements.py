@@ -20,6 +20,7 @@ DAV: Final = "DAV:"
 OC: Final = "http://owncloud.org/ns"
 OCS: Final = "http://open-collaboration-services.org/ns"
 OCM: Final = "http://open-cloud-mesh.org/ns"
+SABRE: Final = "http://sabredav.org/ns"
 MICROSOFT: Final = "urn:schemas-microsoft-com:"
 
 _PREFIXES: Final = {DAV: "d", OC: "oc", OCS: "ocs", OCM: "ocm"}
@@ -358,14 +359,16 @@ def build_prop(local: str, content: str) -> bytes:
 
 
 def parse_error(body: bytes) -> tuple[str, str]:
-    """The reason code and the sentence of an error body of ours, or two empty texts for anything else."""
+    """The reason code and the sentence of an error body of ours, of Nextcloud's and ownCloud's the sentence; else empty texts."""
     try:
         root = _read_root(body, "error")
     except XmlFault:
         return "", ""
     texts = {child.name: child.text for child in root.children}
     code = texts.get(Name(OCM, "code"), "")
-    return (code, texts.get(Name(OCM, "message"), "")[:_LONGEST_SENTENCE]) if re.fullmatch("[a-z0-9-]{1,64}", code) else ("", "")
+    if not re.fullmatch("[a-z0-9-]{1,64}", code):
+        return "", texts.get(Name(SABRE, "message"), "")[:_LONGEST_SENTENCE]
+    return code, texts.get(Name(OCM, "message"), "")[:_LONGEST_SENTENCE]
 
 
 # ---------------------------------------------------------------- multistatus, read

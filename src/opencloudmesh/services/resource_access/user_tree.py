@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 
 from opencloudmesh.protocol.errors import AccessDenied, Changed, Conflict, NotFound, OCMError, Unauthorized
+from opencloudmesh.protocol.lifecycle import REVOKED
 from opencloudmesh.protocol.registries import FOLDER
 from opencloudmesh.protocol.resource_access import ShareAccess, may
 from opencloudmesh.protocol.share_protocols import parse_protocols
@@ -77,7 +78,7 @@ class UserTrees:
             self._gate(shares),
             UserLocks(places),
             UserProperties(places),
-            partial(self._may_still, authorization),
+            partial(self._may_still, authorization, shares),
         )
 
     async def name_of(self, authorization: str | None) -> str:
@@ -92,9 +93,14 @@ class UserTrees:
             return await self._accounts.user_of_password_and(credentials.name, credentials.password, _accepted)
         raise Unauthorized("Log in to see files.", code="login-required")
 
-    async def _may_still(self, authorization: str | None, method: str, path: str) -> None:
+    async def _may_still(self, authorization: str | None, before: Mapping[str, IncomingShare], method: str, path: str) -> None:
         """Who was logged out meanwhile, whose password was taken back, or whose share has ended, writes nothing more."""
         _, (shares, _) = await self._user_of(authorization)
+        mount = path[len(PREFIX) :].partition("/")[0] if path.startswith(PREFIX) else ""
+        share, there = before.get(mount), shares.get(mount)
+        if share is not None and (there is None or there.id != share.id):  # the gate says how it ended
+            now = await self._db.read(lambda tx: tx.incoming_shares.by_id(share.id))
+            shares = {**shares, mount: now or replace(share, state=REVOKED)}
         self._gate(shares)(method, path)
 
     def _gate(self, shares: dict[str, IncomingShare]) -> Callable[[str, str], None]:
