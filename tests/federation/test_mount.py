@@ -1,5 +1,6 @@
 """A received share as a folder among the recipient's files, between real servers: what goes through, and what comes back."""
 
+import re
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from tests.federation.wire import Answer, Headers, quoted, wait_until
 
 BIG = bytes(range(256)) * 4096 * 4
 COLOUR = b'<propertyupdate xmlns="DAV:"><set><prop><c:colour xmlns:c="urn:c">red<c:of/></c:colour></prop></set></propertyupdate>'
+LOCK_INFO = b'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>'
 ASK_COLOUR = b'<propfind xmlns="DAV:"><prop><colour xmlns="urn:c"/></prop></propfind>'
 ASK_SIZES = b'<propfind xmlns="DAV:"><prop><getcontentlength/><getetag/><resourcetype/></prop></propfind>'
 
@@ -164,8 +166,7 @@ def test_a_single_file_is_a_file(bob: User, erin: User, place: str) -> None:
     assert file.root.read_bytes() == BIG
     assert file.dav("GET", headers=[("range", "bytes=5-9")]).body == BIG[5:10]
     assert b">red<" in (file.dav("PROPPATCH", body=COLOUR), file.dav("PROPFIND", body=ASK_COLOUR))[1].body
-    info = b'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>'
-    lock = file.dav("LOCK", body=info)
+    lock = file.dav("LOCK", body=LOCK_INFO)
     assert lock.status == 200, lock
     token = lock.headers["lock-token"]
     assert file.dav("PUT", body=b"x").status == 423
@@ -280,6 +281,32 @@ def test_a_listing_is_shown_again_after_one_question(mount: Mount) -> None:
     assert b"late" in mount.dav("PROPFIND", "", conditional, ASK_SIZES).body
     assert mount.dav("PUT", "own", body=b"x").status == 201
     assert b"own" in mount.dav("PROPFIND", "", [("depth", "1")], ASK_SIZES).body, "never old after a change of ours"
+
+
+def test_a_client_that_asks_for_all_is_shown_the_remembered_listing(mount: Mount) -> None:
+    for number in range(20):
+        (mount.root / f"f{number}").write_bytes(b"x")
+    assert mount.erin.dav("PROPPATCH", f"{mount.root.name}/f3", body=COLOUR).status == 207
+    assert mount.erin.dav("LOCK", f"{mount.root.name}/f4", body=LOCK_INFO).status == 200
+    first = mount.dav("PROPFIND", "", [("depth", "1")])
+    assert b">red<" in first.body
+    assert first.body.count(b"<d:activelock>") == 1
+    wait_until(lambda: _asked(mount) >= 3)
+    assert _asked(mount) == 3, "the folder, all properties with the locks, the entries"
+    for body in (b"", b'<propfind xmlns="DAV:"><allprop/></propfind>', b"<propfind xmlns='DAV:'><allprop xmlns=''/></propfind>"):
+        again = mount.dav("PROPFIND", "", [("depth", "1")], body)
+        assert b">red<" in again.body
+        assert _without_seconds(again.body) == _without_seconds(first.body)
+    assert _asked(mount) <= 4, "at most the folder is looked at behind"
+    assert b"200 OK" in mount.dav("PROPPATCH", "f3", body=COLOUR.replace(b"red", b"blue")).body
+    assert b">blue<" in mount.dav("PROPFIND", "", [("depth", "1")]).body, "never old after a change of ours"
+    (mount.root / "late").write_bytes(b"x")
+    mount.dav("PROPFIND", "", [("depth", "1"), ("if-none-match", '"never"')], ASK_SIZES)
+    assert b"late" in mount.dav("PROPFIND", "", [("depth", "1")]).body
+
+
+def _without_seconds(listing: bytes) -> bytes:
+    return re.sub(rb"Second-\d+", b"", listing)
 
 
 def _asked(mount: Mount) -> int:

@@ -57,13 +57,15 @@ class RemoteLocks:
         return [lock for lock in met.values() if lock.path == path or not path or lock.path.startswith(f"{path}/")]
 
     async def around(self, path: str) -> Sequence[Lock]:
-        """By PROPFIND of Depth 1."""
+        """By PROPFIND of Depth 1, unless that has just been made for all properties."""
+        seen = self._requests.locks_around.pop(path, None)
+        if seen is not None:
+            return seen
         found: dict[str, Lock] = {}
         async with self._requests.propfind(self._requests.folder_url(path), "1", [LOCK_DISCOVERY]) as stream:
             await expect(stream, 207)
             async for response in responses_of(stream, whole=True):
-                if len(found) < _MOST:
-                    found |= {lock.token: lock for lock in locks_in(self._requests, response)}
+                note_locks(found, self._requests, response)
         return list(found.values())
 
     async def take(self, wanted: WantedLock) -> tuple[Lock, bool]:
@@ -124,11 +126,17 @@ class RemoteLocks:
             raise invalid_answer("it is no lock") from fault
 
 
+def note_locks(found: dict[str, Lock], requests: Requests, response: DavResponse) -> None:
+    """Those that a response tells of, by their tokens."""
+    if len(found) < _MOST:
+        found |= {lock.token: lock for lock in locks_in(requests, response)}
+
+
 def locks_in(requests: Requests, response: DavResponse) -> tuple[Lock, ...]:
     """The locks that a response tells of; it was read whole. What cannot be read is none."""
     told = response.properties.get(LOCK_DISCOVERY)
     try:
-        return _locks(requests, parse_lockdiscovery(told.whole.encode())) if told is not None else ()
+        return _locks(requests, parse_lockdiscovery(told.whole.encode())) if told is not None and told.children else ()
     except XmlFault:
         return ()
 

@@ -6,8 +6,9 @@ What the other server gives beyond what we ask for our own answers is shown as i
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from opencloudmesh.services.ports import Name, Properties, PropertyChange
+from opencloudmesh.services.ports import Lock, Name, Properties, PropertyChange
 from opencloudmesh.webdav.client_answers import check_changed, invalid_answer
+from opencloudmesh.webdav.client_locks import note_locks
 from opencloudmesh.webdav.client_requests import XML, Requests, expect, responses_of
 from opencloudmesh.webdav.elements import DAV, DavResponse, MultistatusReader, XmlFault, build_propertyupdate
 
@@ -26,16 +27,21 @@ class RemoteDeadProperties:
         return _dead(await self._requests.one(path, names, whole=True), names)
 
     async def around(self, path: str, names: Collection[Name] | None = None) -> Mapping[str, Properties]:
-        """By PROPFIND of Depth 1."""
+        """By PROPFIND of Depth 1; all of them come with the locks."""
         found: dict[str, Properties] = {}
+        locks: dict[str, Lock] = {}
         room = _MOST
         async with self._requests.propfind(self._requests.folder_url(path), "1", names) as stream:
             await expect(stream, 207)
             async for response in responses_of(stream, whole=True):
                 place, dead = self._requests.path_of(response.href), _dead(response, names)
+                if names is None:
+                    note_locks(locks, self._requests, response)
                 room -= sum(map(len, dead.values()))
                 if place is not None and dead and room > 0:
                     found[place] = dead
+        if names is None:
+            self._requests.locks_around[path] = list(locks.values())
         return found
 
     async def change(self, path: str, changes: Sequence[PropertyChange]) -> None:

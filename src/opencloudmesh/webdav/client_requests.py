@@ -44,6 +44,8 @@ class Requests:
         """Lock tokens that the user's request submits."""
         self.locks: dict[str, tuple[Lock, ...]] = {}
         """What was seen of locks meanwhile: those that hold for a path."""
+        self.locks_around: dict[str, list[Lock]] = {}
+        """Those that were seen with all properties of a folder and its children."""
 
     # ------------------------------------------------------------ places
     def names(self, path: str) -> Names:

@@ -136,8 +136,8 @@ async def _propfind(request: DavRequest, tree: DavTree, send: Send) -> None:
     wanted = parse_propfind(await small_body(request.receive))
     with may_be_remembered() if not has_conditions(request.headers) and not request.lists else nullcontext():
         entry = await tree.storage.entry(request.path)
-    children = depth == "1" and entry.is_folder
-    seen = await _look(tree, entry, needed(wanted), children=children)
+        children = depth == "1" and entry.is_folder
+        seen = await _look(tree, entry, needed(wanted), children=children)
     blocks = _blocks(request, tree, entry, response_maker(request, tree, wanted, seen), children=children)
     async with closed_at_end(blocks):
         block = await anext(blocks)  # what goes wrong with the first entries still has a status of its own
@@ -151,13 +151,13 @@ async def _propfind(request: DavRequest, tree: DavTree, send: Send) -> None:
 async def _look(tree: DavTree, entry: Entry, need: Needed, *, children: bool) -> Seen:
     found: Sequence[Lock] = ()
     dead: Mapping[str, Properties] = {}
-    if need.locks:
-        found = await (tree.locks.around(entry.path) if children else tree.locks.covering([entry.path]))
     if need.dead is None or need.dead:
         if children:
             dead = await tree.properties.around(entry.path, need.dead)
         else:
             dead = {entry.path: await tree.properties.of(entry.path, need.dead)}
+    if need.locks:  # a tree on another server has seen them with all its properties
+        found = await (tree.locks.around(entry.path) if children else tree.locks.covering([entry.path]))
     return Seen(found, dead, await tree.storage.quota(entry.path) if need.quota else None)
 
 

@@ -29,6 +29,7 @@ from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.peers import GONE, Peers
 from opencloudmesh.services.ports import Clock, RemoteTree
 from opencloudmesh.services.records import IncomingShare, Secret
+from opencloudmesh.services.resource_access.remembered_extras import RememberedExtras, RememberingLocks, RememberingProperties
 from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
 from opencloudmesh.services.resource_access.watched import Watch, WatchedLocks, WatchedProperties, WatchedTree
@@ -92,10 +93,11 @@ class ReceivedShares:
         storage = WatchedTree(tree.storage, watch, lambda root: self.seen.saw(share, root))
         memory = self._memory.of(share.id)
         stale = self._stale_seconds if self.marks.outage(share) is None else 0.0
+        extras = RememberedExtras(memory, self._behind, share_id=share.id, is_on=stale > 0)
         return RemoteTree(
             RememberingTree(storage, memory, self._behind, share_id=share.id, stale_seconds=stale),
-            WatchedLocks(tree.locks, watch, memory),
-            WatchedProperties(tree.properties, watch),
+            RememberingLocks(WatchedLocks(tree.locks, watch), extras),
+            RememberingProperties(WatchedProperties(tree.properties, watch), extras),
         )
 
     async def look(self, share: IncomingShare) -> Finding | None:

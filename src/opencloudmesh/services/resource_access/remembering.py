@@ -41,6 +41,11 @@ def may_be_remembered() -> Iterator[None]:
         _remembered_suffices.reset(token)
 
 
+def remembered_suffices() -> bool:
+    """Whether what is asked for now may be a few seconds old."""
+    return _remembered_suffices.get()
+
+
 class Behind:
     """Looks that nobody waits for: one for each place at a time, and not too many."""
 

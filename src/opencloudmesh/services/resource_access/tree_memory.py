@@ -5,7 +5,7 @@ has the same ETag, but only for a share whose folder ETags have not been found t
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,6 +15,7 @@ from opencloudmesh.services.ports import Clock, Entry
 _BYTES_OF_ENTRY = 400
 """What an entry takes besides its texts, about."""
 _MOST_SHARES = 10_000
+_MOST_EXTRAS = 4
 _VERIFY_FIRST = 60.0
 _VERIFY_MAX = 86400.0
 
@@ -29,13 +30,26 @@ class Listing:
     verify_after: float = _VERIFY_FIRST
 
 
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Locks or dead properties of a folder and its children, as they were at `asked_at`; `size` in characters."""
+
+    value: object
+    asked_at: float
+    size: int
+
+
 @dataclass(slots=True)
 class Seen:
-    """An entry as it was at `checked_at`; for a folder perhaps its listing, which was right at that time too."""
+    """An entry as it was at `checked_at`; for a folder perhaps its listing, which was right at that time too.
+
+    `extras` were asked for after the entry was seen with its ETag, by what was asked for and `extras_change` of then.
+    """
 
     entry: Entry
     checked_at: float
     listing: Listing | None = None
+    extras: Mapping[tuple[Hashable, int], Extra] = field(default_factory=dict)
 
     @property
     def entries(self) -> int:
@@ -44,10 +58,14 @@ class Seen:
 
 @dataclass(slots=True)
 class _Share:
-    """The paths that are remembered, when something was last changed by us, and whether its folder ETags were found wrong."""
+    """The paths that are remembered, when something was last changed by us, and whether its folder ETags were found wrong.
+
+    `extras_change`: when locks or dead properties were.
+    """
 
     paths: set[str] = field(default_factory=set)
     change: int = 0
+    extras_change: int = 0
     is_distrusted: bool = False
 
 
@@ -89,6 +107,7 @@ class TreeMemory:
     def put(self, share_id: int, path: str, seen: Seen) -> None:
         self._drop([(share_id, path)])
         size = sum(_size(entry) for entry in (seen.listing.children.values() if seen.listing else ())) + _size(seen.entry)
+        size += sum(extra.size for extra in seen.extras.values())
         if size > self.most_bytes // 2 or seen.entries > self.most_entries // 2:
             return  # one folder leaves room for others
         self._seen[share_id, path] = (seen, size)
@@ -104,6 +123,10 @@ class TreeMemory:
         share.change = next(self._changes)
         gone = {path for changed in paths for path in share.paths if _touches(changed, path)}
         self._drop((share_id, path) for path in gone)
+
+    def change_extras(self, share_id: int) -> None:
+        """Locks and dead properties are not what they were: those of a folder may be shown with all below it."""
+        self.share(share_id).extras_change = next(self._changes)
 
     def drop(self, share_id: int, path: str) -> None:
         self._drop([(share_id, path)])
@@ -171,7 +194,8 @@ class ShareMemory:
         if listing is not None and not (entry.etag and entry.etag == listing.etag):
             listing = None
         self._outdate_parent(entry)
-        self._memory.put(self._id, entry.path, Seen(entry, self._memory.clock(), listing))
+        extras = known.extras if known is not None and entry.etag and entry.etag == known.entry.etag else {}
+        self._memory.put(self._id, entry.path, Seen(entry, self._memory.clock(), listing, extras))
 
     def _outdate_parent(self, entry: Entry) -> None:
         """A child that differs from the listing that has it: that listing is of another time."""
@@ -182,8 +206,45 @@ class ShareMemory:
     def listed(self, folder: Entry, children: Mapping[str, Entry], since: int, *, verify_after: float = _VERIFY_FIRST) -> None:
         """The children were listed after the folder was looked at, which was when `change` was `since`."""
         if since == self.change:
-            now = self._memory.clock()
-            self._memory.put(self._id, folder.path, Seen(folder, now, Listing(folder.etag, children, now, verify_after)))
+            now, known = self._memory.clock(), self.seen(folder.path)
+            extras = known.extras if known is not None and folder.etag and folder.etag == known.entry.etag else {}
+            self._memory.put(self._id, folder.path, Seen(folder, now, Listing(folder.etag, children, now, verify_after), extras))
+
+    # ------------------------------------------------------------ locks and dead properties
+    @property
+    def extras_change(self) -> tuple[int, int]:
+        """Numbers that change with every change of ours, of a lock or a property too."""
+        share = self._memory.share(self._id)
+        return share.change, share.extras_change
+
+    @contextmanager
+    def changing_extras(self) -> Iterator[None]:
+        """Around a change of ours of locks or properties."""
+        self._memory.change_extras(self._id)
+        try:
+            yield
+        finally:
+            self._memory.change_extras(self._id)
+
+    def known_extra(self, path: str, key: Hashable) -> Extra | None:
+        """What is remembered, if the folder still has the ETag of then; it may be old."""
+        seen = self.seen(path)
+        found = seen.extras.get((key, self._memory.share(self._id).extras_change)) if seen is not None else None
+        return None if self.is_distrusted else found
+
+    def age(self, extra: Extra) -> float:
+        """How many seconds ago it was asked for."""
+        return self._memory.clock() - extra.asked_at
+
+    def saw_extra(self, path: str, key: Hashable, value: object, size: int, since: tuple[int, int]) -> None:
+        """It was asked for when `extras_change` was `since`; kept where the folder has an ETag to vouch for it."""
+        seen = self.seen(path)
+        if since != self.extras_change or seen is None or not seen.entry.etag:
+            return
+        extras = {place: extra for place, extra in seen.extras.items() if place[1] == since[1] and place[0] != key}
+        kept = dict(list(extras.items())[1 - _MOST_EXTRAS :])
+        kept[key, since[1]] = Extra(value, self._memory.clock(), size)
+        self._memory.put(self._id, path, Seen(seen.entry, seen.checked_at, seen.listing, kept))
 
     def is_too_long(self, entries: int) -> bool:
         """Whether a listing of so many entries would not be kept."""

@@ -26,7 +26,6 @@ from opencloudmesh.services.ports import (
 )
 from opencloudmesh.services.records import IncomingShare
 from opencloudmesh.services.resource_access.closing import closing
-from opencloudmesh.services.resource_access.tree_memory import ShareMemory
 
 _TOO_OFTEN = 429
 
@@ -204,12 +203,11 @@ class WatchedTree:
 
 
 class WatchedLocks:
-    """`ports.Locks` of a remote tree; a lock that makes a file is a change of the tree."""
+    """`ports.Locks` of a remote tree."""
 
-    def __init__(self, locks: Locks, watch: Watch, memory: ShareMemory) -> None:
+    def __init__(self, locks: Locks, watch: Watch) -> None:
         self._locks = locks
         self._watch = watch
-        self._memory = memory
 
     def submit(self, tokens: Collection[str]) -> None:
         self._locks.submit(tokens)
@@ -224,8 +222,7 @@ class WatchedLocks:
         return await self._watch.over(self._locks.around(path))
 
     async def take(self, wanted: WantedLock) -> tuple[Lock, bool]:
-        with self._memory.changing(wanted.path):
-            return await self._watch.over(self._locks.take(wanted))
+        return await self._watch.over(self._locks.take(wanted))
 
     async def refresh(self, path: str, token: str, seconds: float) -> Lock:
         return await self._watch.over(self._locks.refresh(path, token, seconds))
