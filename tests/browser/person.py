@@ -56,6 +56,11 @@ class Person:
         self.page.get_by_role(role, name=name, exact=True).first.click()
         self.clicks += 1
 
+    def open(self, name: str) -> None:
+        """Click on the first of that name that asks whether it is meant."""
+        self.page.locator("summary", has_text=name).first.click()
+        self.clicks += 1
+
     def fill(self, label: str, text: str) -> None:
         self.page.get_by_label(label, exact=True).fill(text)
 

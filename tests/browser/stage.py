@@ -14,11 +14,12 @@ from tests.federation.wire import free_port
 
 @dataclass(frozen=True)
 class PageToSee:
-    """A page by the name of its picture, the path there, and what is done on it first."""
+    """A page by the name of its picture, the path there, and what is done on it first: a button is pressed, a question opened."""
 
     name: str
     path: str
     button: str = ""
+    opened: str = ""
     is_public: bool = False
 
 
@@ -62,7 +63,11 @@ def pages(home: Site, away: Site, peer: SimulatedPeer) -> Sequence[PageToSee]:
         PageToSee("login", "/login", is_public=True),
         PageToSee("login refused", "/login", "Log in", is_public=True),
         PageToSee("inbox", "/inbox"),
+        PageToSee("files", "/files"),
+        PageToSee("files of a share", "/files?path=Shared with me/Field diary"),
+        PageToSee("files missing", "/files?path=nothing"),
         PageToSee("shares", "/shares"),
+        PageToSee("share to confirm", "/shares", opened="Take back"),
         PageToSee("contacts", "/contacts"),
         PageToSee("contacts not found", "/contacts?search=nobody"),
         PageToSee("invitations", "/invites"),
@@ -88,3 +93,5 @@ def go_to(person: Person, origin: str, page: PageToSee) -> None:
         person.fill("Password", "guessed")
     if page.button:
         person.click("button", page.button)
+    if page.opened:
+        person.open(page.opened)

@@ -24,6 +24,7 @@ from opencloudmesh.web.app import build_app
 from opencloudmesh.web.ocm_api import CachedDocument, DiscoveryDocument
 from opencloudmesh.web.pages import build_pages
 from tests.web.memory_exchanges import MemoryExchanges
+from tests.web.memory_files import MemoryTrees
 from tests.web.memory_invites import MemoryContacts, MemoryInvites
 from tests.web.memory_own_keys import MemoryOwnKeys
 from tests.web.memory_trust import MemoryTrust
@@ -420,6 +421,7 @@ class MemoryServer:
         self.exchanges = MemoryExchanges()
         self.own_keys = MemoryOwnKeys()
         self.registry = self.trust_decisions = MemoryTrust()
+        self.user_trees = MemoryTrees({"Reports": None, "Reports/2026.txt": 1536, "Shared with me": None})
         self.is_ready: bool | Exception = True
         self.mounted: list[dict[str, Any]] = []
         self.app = build_app(
@@ -430,7 +432,13 @@ class MemoryServer:
             discovery=DiscoveryDocument(DISCOVERY),
             jwks=CachedDocument(JWKS),
             ready=self._ready,
-            pages=partial(build_pages, origin=ORIGIN, new_token=lambda: "0" * 32, known_servers=self._known_servers),
+            pages=partial(
+                build_pages,
+                origin=ORIGIN,
+                new_token=lambda: "0" * 32,
+                known_servers=self._known_servers,
+                files_app=self.user_trees.send,
+            ),
             **options,
         )
 

@@ -51,6 +51,7 @@ from opencloudmesh.services.own_keys import OwnKeys
 from opencloudmesh.services.peers import PeerRegistry, Peers, TrustBook, TrustDecisions
 from opencloudmesh.services.ports import Processes
 from opencloudmesh.services.reconciliation import Repair
+from opencloudmesh.services.resource_access import UserTrees
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
 from opencloudmesh.web.answers import ASGIApp
@@ -90,6 +91,7 @@ class _UserServices:
     own_keys: OwnKeys
     invite_flow: InviteFlow
     contacts: Contacts
+    user_trees: UserTrees
 
 
 class Wiring(UseCases):
@@ -129,6 +131,7 @@ class Wiring(UseCases):
     @cached_property
     def app(self) -> ASGIApp:
         origin = self.settings.origin
+        files = WebDavServer(self.user_trees.resolve, origin=origin, greets=True)
         return build_app(
             ocm=_OcmServices(self.share_reception, self.notifications, self.code_flow, self.invite_flow),
             users=_UserServices(
@@ -145,13 +148,16 @@ class Wiring(UseCases):
                 self.own_keys,
                 self.invite_flow,
                 self.contacts,
+                self.user_trees,
             ),
             mounts=[
                 ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),
-                ("/dav/files", WebDavServer(self.user_trees.resolve, origin=origin, greets=True)),
+                ("/dav/files", files),
                 *self._self_checks(),
             ],
-            pages=partial(build_pages, origin=origin, new_token=new_token, known_servers=self._servers_to_choose),
+            pages=partial(
+                build_pages, origin=origin, new_token=new_token, known_servers=self._servers_to_choose, files_app=files
+            ),
             above=Above(ABOVE, ABOVE_METHODS, FoldersAbove(self.user_trees.name_of)),
             origin=origin,
             discovery=self.discovery,

@@ -10,13 +10,24 @@ import structlog
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerFault, Unauthorized
 from opencloudmesh.services.ports import NewToken
-from opencloudmesh.services.records import Secret, User
+from opencloudmesh.services.records import Secret
 from opencloudmesh.services.tracing import current_trace
 from opencloudmesh.web.answers import ASGIApp, Receive, Scope, Send
 from opencloudmesh.web.bodies import ClientGone, read_body
-from opencloudmesh.web.pages import contacts, inbox, invites, login, shares, wayf
-from opencloudmesh.web.pages.page import FORM_BYTES, HERE, PageAnswer, PageRequest, fields_of, render
+from opencloudmesh.web.pages import contacts, files, inbox, invites, login, shares, wayf
+from opencloudmesh.web.pages.page import (
+    FORM_BYTES,
+    HERE,
+    PageAnswer,
+    PageRequest,
+    check_texts,
+    fields_of,
+    nothing_here,
+    render,
+    retry_after,
+)
 from opencloudmesh.web.pages.sessions import Cookies, check_form, new_binding
+from opencloudmesh.web.pages.texts import text
 from opencloudmesh.web.pages.wayf import KnownServers
 from opencloudmesh.web.user_api.services import UserServices
 
@@ -32,22 +43,21 @@ class Route:
     """One page. `public`: also for who is not logged in."""
 
     method: str
-    path: re.Pattern[str]
+    path: str
+    pattern: re.Pattern[str]
     handler: Handler
     public: bool = False
 
 
 def _route(method: str, path: str, handler: Handler, *, public: bool = False) -> Route:
     pattern = path.replace("{id}", r"(?P<item>[1-9][0-9]{0,17})").replace("{act}", r"(?P<act>[a-z]+)")
-    return Route(method, re.compile(pattern), handler, public)
+    return Route(method, path, re.compile(pattern), handler, public)
 
 
-def build_pages(
-    services: UserServices, *, origin: str, new_token: NewToken, known_servers: KnownServers, not_found: ASGIApp
-) -> ASGIApp:
-    """The ASGI app of all pages; what is none of them is left to `not_found`."""
+def page_routes(known_servers: KnownServers, files_app: ASGIApp) -> tuple[Route, ...]:
+    """Every page there is. The tests of the pages' protection go through this table, too."""
     look = wayf.Wayf(known_servers)
-    routes = (
+    return (
         _route("GET", "/", inbox.start),
         _route("GET", "/login", login.show, public=True),
         _route("POST", "/login", login.submit, public=True),
@@ -57,6 +67,9 @@ def build_pages(
         _route("GET", "/shares", shares.show),
         _route("POST", "/shares", shares.create),
         _route("POST", "/shares/{id}/{act}", shares.act),
+        _route("POST", "/deliveries/{id}/{act}", shares.act_on_message),
+        _route("GET", "/files", files.show),
+        _route("GET", "/files/save", files.Download(files_app).look),
         _route("GET", "/contacts", contacts.show),
         _route("POST", "/contacts", contacts.add),
         _route("POST", "/contacts/{id}/{act}", contacts.act),
@@ -67,7 +80,22 @@ def build_pages(
         _route("POST", "/invite/accept", invites.accept),
         _route("GET", "/wayf", look.show, public=True),
     )
-    return _Pages(routes, services, origin=origin, new_token=new_token, not_found=not_found)
+
+
+def build_pages(
+    services: UserServices,
+    *,
+    origin: str,
+    new_token: NewToken,
+    known_servers: KnownServers,
+    files_app: ASGIApp,
+    not_found: ASGIApp,
+) -> ASGIApp:
+    """The ASGI app of all pages; what is none of them is left to `not_found`, where no browser asks for a page.
+
+    `files_app` is WebDAV for users, which sends the files that are saved.
+    """
+    return _Pages(page_routes(known_servers, files_app), services, origin=origin, new_token=new_token, not_found=not_found)
 
 
 class _Pages:
@@ -85,10 +113,10 @@ class _Pages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        found = [(route, match) for route in self._routes if (match := route.path.fullmatch(path))]
+        found = [(route, match) for route in self._routes if (match := route.pattern.fullmatch(path))]
         if path in self._files:
             answer = self._file(path, scope["method"])
-        elif not found:
+        elif not found and not _asks_for_a_page(scope):
             await self._not_found(scope, receive, send)
             return
         else:
@@ -96,7 +124,10 @@ class _Pages:
                 answer = await self._answer(scope, receive, found)
             except ClientGone:
                 return
-        await _send(send, answer, head=scope["method"] == "HEAD")
+        if answer.goes_on is not None:
+            await answer.goes_on(scope, receive, send)
+        else:
+            await _send(send, answer, head=scope["method"] == "HEAD")
 
     def _file(self, path: str, method: str) -> PageAnswer:
         if method not in ("GET", "HEAD"):
@@ -107,11 +138,14 @@ class _Pages:
     async def _answer(self, scope: Scope, receive: Receive, found: list[tuple[Route, re.Match[str]]]) -> PageAnswer:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         chosen = next(((route, match) for route, match in found if route.method == method), None)
-        if chosen is None:
+        if chosen is None and found:
             allow = ", ".join(sorted({route.method for route, _ in found}))
             return PageAnswer(405, headers=((b"allow", allow.encode()),))
         request = self._request(scope, method)
         try:
+            request = await self._with_user(request)
+            if chosen is None:
+                raise nothing_here()
             request = await self._complete(request, scope, receive)
             return await self._asked(request, chosen[0], chosen[1].groupdict())
         except ClientGone:
@@ -120,7 +154,7 @@ class _Pages:
             return self._refused(request, error)
         except Exception:
             _log.exception("request failed", path=scope["path"])
-            return self._refused(request, OCMError("Something went wrong on the server."), status=500)
+            return self._refused(request, OCMError(text("error.internal"), hint=text("error.internal.hint")), status=500)
 
     def _request(self, scope: Scope, method: str) -> PageRequest:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -140,24 +174,24 @@ class _Pages:
         )
 
     async def _complete(self, request: PageRequest, scope: Scope, receive: Receive) -> PageRequest:
-        """Read who asks, the query and the form."""
-        user, bound_to = await self._session(request)
-        request = replace(request, user=user, bound_to=bound_to, query=fields_of(scope["query_string"].decode("latin-1")))
+        """Read the query and the form."""
+        request = replace(request, query=fields_of(scope["query_string"].decode("latin-1")))
         if request.method != "POST":
             return request
         body = await read_body(scope, receive, FORM_BYTES, _IDLE_SECONDS)
         form = fields_of(body.decode("utf-8", "replace"))
-        check_form(form, bound_to=bound_to, headers=request.headers, origin=self._origin)
+        check_form(form, bound_to=request.bound_to, headers=request.headers, origin=self._origin)
+        check_texts(form)
         return replace(request, form=form)
 
-    async def _session(self, request: PageRequest) -> tuple[User | None, str]:
+    async def _with_user(self, request: PageRequest) -> PageRequest:
         token = request.cookies.get(self._cookies.session)
         if token:
             try:
-                return await self._services.accounts.user_of_token(Secret(token)), token
+                return replace(request, user=await self._services.accounts.user_of_token(Secret(token)), bound_to=token)
             except Unauthorized:
                 pass
-        return None, request.cookies.get(self._cookies.form, "")
+        return replace(request, bound_to=request.cookies.get(self._cookies.form, ""))
 
     async def _asked(self, request: PageRequest, route: Route, found: dict[str, str]) -> PageAnswer:
         if request.user is None and not route.public:
@@ -177,14 +211,26 @@ class _Pages:
         """What went wrong, as a page: what a user's program is told too (`answer_to_user`)."""
         known = error.status if isinstance(error, LocalFault | PeerFault) else 404
         return render(
-            request, "error.html", status=status or known, error=error, trace=current_trace() or "", back=redirect_target(request)
+            request,
+            "error.html",
+            status=status or known,
+            headers=retry_after(error),
+            error=error,
+            trace=current_trace() or "",
+            back=redirect_target(request),
         )
 
 
 def redirect_target(request: PageRequest) -> str:
     """The list that a request belongs to."""
     first = request.path.split("/")[1] if request.path.count("/") > 1 else ""
-    return f"/{first}" if first in ("inbox", "shares", "contacts", "invites") else "/"
+    lists = {"deliveries": "/shares"} | {name: f"/{name}" for name in ("inbox", "files", "shares", "contacts", "invites")}
+    return lists.get(first, "/")
+
+
+def _asks_for_a_page(scope: Scope) -> bool:
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
+    return scope["method"] in ("GET", "HEAD") and b"text/html" in accepted
 
 
 async def _send(send: Send, answer: PageAnswer, *, head: bool) -> None:

@@ -1,7 +1,6 @@
 """The address book."""
 
-from opencloudmesh.protocol.errors import NotFound
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, redirect, render
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
 
 _MOST = 1000
 
@@ -30,5 +29,5 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     elif act in ("trust", "distrust"):
         await contacts.change(request.me, item, name=None, email=None, trusted=act == "trust")
     else:
-        raise NotFound("There is nothing at this address.")
+        raise nothing_here()
     return redirect("/contacts")

@@ -1,8 +1,7 @@
 """Shares that wait for an answer: of people known, and apart from them those of unknown senders."""
 
-from opencloudmesh.protocol.errors import NotFound
 from opencloudmesh.protocol.lifecycle import PENDING
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, redirect, render
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
 
 _MOST = 500
 
@@ -31,6 +30,6 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     reception = request.services.share_reception
     acts = {"accept": reception.accept, "decline": reception.decline, "leave": reception.leave}
     if act not in acts:
-        raise NotFound("There is nothing at this address.")
+        raise nothing_here()
     await acts[act](request.me, item)
     return redirect("/shares" if act == "leave" else "/inbox")

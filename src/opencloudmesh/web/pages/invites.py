@@ -3,10 +3,10 @@
 import segno
 from markupsafe import Markup
 
-from opencloudmesh.protocol.errors import NotFound, OCMError
+from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.protocol.invite_flow import Invite, build_invite_link, build_invite_string, parse_invite
 from opencloudmesh.services.invite_flow import MadeInvite
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, redirect, render
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
 
 _MOST = 1000
 
@@ -44,7 +44,7 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     if act == "renew":
         return await show(request, await flow.renew(request.me, item))
     if act != "revoke":
-        raise NotFound("There is nothing at this address.")
+        raise nothing_here()
     await flow.revoke(request.me, item)
     return redirect("/invites")
 

@@ -4,8 +4,9 @@ from urllib.parse import quote
 
 from opencloudmesh.protocol.errors import RateLimited, TemporarilyUnavailable, Unauthorized
 from opencloudmesh.services.records import Secret
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, local_path, redirect, render
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, local_path, redirect, render, retry_after
 from opencloudmesh.web.pages.sessions import Cookies
+from opencloudmesh.web.pages.texts import text
 
 _LONGEST_NAME = 255
 _LONGEST_PASSWORD = 1024
@@ -31,10 +32,11 @@ async def submit(request: PageRequest, cookies: Cookies) -> PageAnswer:
     onward = local_path(request.form.get("next"))
     try:
         if not 0 < len(name) <= _LONGEST_NAME or len(password) > _LONGEST_PASSWORD:
-            raise Unauthorized("Wrong user name or password.", code="wrong-password")
+            raise Unauthorized(text("login.wrong"), code="wrong-password")
         _, token, _ = await request.services.accounts.login(name, Secret(password))
     except (Unauthorized, RateLimited, TemporarilyUnavailable) as fault:
-        return render(request, "login.html", status=fault.status, next=onward, name=name[:_LONGEST_NAME], fault=fault)
+        shown = {"next": onward, "name": name[:_LONGEST_NAME], "fault": fault}
+        return render(request, "login.html", status=fault.status, headers=retry_after(fault), **shown)
     return redirect(
         onward,
         (b"set-cookie", cookies.set(cookies.session, token.reveal()).encode()),

@@ -11,11 +11,11 @@ from urllib.parse import parse_qsl, quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.protocol.errors import InvalidInput, NotFound, TemporarilyUnavailable
 from opencloudmesh.services.records import User
-from opencloudmesh.web.answers import Header
+from opencloudmesh.web.answers import ASGIApp, Header
 from opencloudmesh.web.pages.sessions import form_token
-from opencloudmesh.web.pages.texts import text
+from opencloudmesh.web.pages.texts import reason_text, right_text, text
 from opencloudmesh.web.user_api.services import UserServices
 
 HERE: Final = Path(__file__).parent
@@ -33,6 +33,7 @@ HEADERS: Final[tuple[Header, ...]] = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LOCAL: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
 
@@ -66,6 +67,8 @@ class PageAnswer:
     status: int
     body: bytes = b""
     headers: tuple[Header, ...] = ()
+    goes_on: ASGIApp | None = None
+    """What answers in place of this, where that is no page."""
 
     def all_headers(self) -> list[Header]:
         own = {name for name, _ in self.headers}
@@ -78,11 +81,27 @@ def fields_of(encoded: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(encoded, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:
-        raise InvalidInput("The form cannot be read.", code="form-invalid") from None
+        raise InvalidInput(text("error.form"), code="form-invalid") from None
     fields: dict[str, str] = {}
     for name, value in pairs:
         fields.setdefault(name, value)
     return fields
+
+
+def check_texts(form: Mapping[str, str]) -> None:
+    """Raise `InvalidInput` (form-invalid) for a field with characters that nobody types and no page shows."""
+    if any(_CONTROLS.search(value) for value in form.values()):
+        raise InvalidInput(text("error.controls"), code="form-invalid", hint=text("error.controls.hint"))
+
+
+def nothing_here() -> NotFound:
+    """There is no such page."""
+    return NotFound(text("error.nothing"), hint=text("error.nothing.hint"))
+
+
+def retry_after(error: Exception) -> tuple[Header, ...]:
+    """When to come back, where the error says so."""
+    return ((b"retry-after", str(error.retry_after).encode()),) if isinstance(error, TemporarilyUnavailable) else ()
 
 
 def redirect(path: str, *headers: Header) -> PageAnswer:
@@ -104,18 +123,30 @@ def _time(at: float | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(timespec="seconds"), shown)
 
 
-def _shown(value: object) -> str:
+_JOINERS: Final = "\u200c\u200d"
+"""Which some scripts cannot be written without, and which turn nothing round."""
+
+
+def _shown(value: object, kept: str = _JOINERS) -> str:
     """What a stranger wrote, without what could change how the rest of the line reads."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(value))
+    return "".join(c if c.isprintable() or c in kept else "\ufffd" for c in str(value))
+
+
+def _said(value: object) -> str:
+    """The same of a text that may have several lines."""
+    return _shown(str(value).replace("\r\n", "\n"), _JOINERS + "\n")
 
 
 _templates: Final = Environment(
     loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 _templates.globals["t"] = text
+_templates.filters["reason"] = lambda code: _shown(reason_text(code))
+_templates.filters["right"] = lambda word: _shown(right_text(word))
 _templates.filters["when"] = _time
 _templates.filters["shown"] = _shown
-_templates.filters["path_quoted"] = quote
+_templates.filters["said"] = _said
+_templates.filters["in_query"] = lambda value: quote(str(value), safe="/", errors="replace")
 
 
 def render(

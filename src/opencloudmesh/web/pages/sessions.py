@@ -13,6 +13,7 @@ from typing import Final
 from opencloudmesh.protocol.errors import AccessDenied
 from opencloudmesh.services.ports import NewToken
 from opencloudmesh.services.records import Secret
+from opencloudmesh.web.pages.texts import text
 
 _PURPOSE: Final = b"opencloudmesh forms"
 
@@ -50,9 +51,7 @@ def check_form(form: Mapping[str, str], *, bound_to: str, headers: Mapping[str, 
     named = headers.get("origin")
     from_here = headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none") and named in (None, origin)
     if not (is_ours and from_here):
-        raise AccessDenied(
-            "This form was not sent by a page of this server, or is too old.", code="form-foreign", hint="Go back and try again."
-        )
+        raise AccessDenied(text("error.foreign"), code="form-foreign", hint=text("error.foreign.hint"))
 
 
 def new_binding(new_token: NewToken) -> Secret:

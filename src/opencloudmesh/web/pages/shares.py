@@ -1,46 +1,106 @@
 """Shares given, with what became of their messages, and shares accepted."""
 
-from opencloudmesh.protocol.errors import NotFound
-from opencloudmesh.protocol.lifecycle import ACCEPTED, PENDING
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.protocol.lifecycle import ACCEPTED, FAILED, PENDING
 from opencloudmesh.protocol.registries import READ, WRITE
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, redirect, render
+from opencloudmesh.services.records import Delivery, OutgoingShare
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
+from opencloudmesh.web.pages.texts import text
 
 _MOST = 1000
+_MINUTES_OF_DAY: Final = 24 * 60
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 async def show(request: PageRequest) -> PageAnswer:
-    """Both lists."""
-    given = await request.services.share_creation.shares(request.me, limit=_MOST)
-    received = await request.services.share_reception.inbox(request.me, limit=_MOST)
-    failed = await request.services.deliveries.of_user(request.me, failed=True, limit=_MOST)
-    people = await request.services.contacts.of_user(request.me, limit=_MOST)
-    waits = {one.outgoing_share_id: (one, request.services.deliveries.next_try(one)) for one in failed}
+    """Both lists, and what other servers could not be told; `path` is what was chosen to be shared."""
+    services = request.services
+    given = await services.share_creation.shares(request.me, limit=_MOST)
+    received = await services.share_reception.inbox(request.me, limit=_MOST)
+    failed = await services.deliveries.of_user(request.me, failed=True, limit=_MOST)
+    people = await services.contacts.of_user(request.me, limit=_MOST)
+    shown, others = _by_share(given, failed)
     return render(
         request,
         "shares.html",
+        chosen=request.query.get("path", ""),
         people=people,
         name_of={one.address: one.name for one in people},
-        given=[(share, waits.get(share.id) if share.state == PENDING else None) for share in reversed(given)],
+        given=[(share, one, one and services.deliveries.next_try(one)) for share, one in reversed(shown)],
         received=[share for share in reversed(received) if share.state == ACCEPTED],
+        messages=[(one, services.deliveries.next_try(one)) for one in reversed(others)],
     )
+
+
+Shown = tuple[OutgoingShare, Delivery | None]
+
+
+def _by_share(given: Sequence[OutgoingShare], failed: Sequence[Delivery]) -> tuple[list[Shown], list[Delivery]]:
+    """Each share that did not arrive with the message that should tell of it; and all other messages."""
+    waits = {share.id for share in given if share.state in (PENDING, FAILED)}
+    of_share = {one.outgoing_share_id or 0: one for one in failed if one.outgoing_share_id in waits}
+    others = [one for one in failed if one is not of_share.get(one.outgoing_share_id or 0)]
+    return [(share, of_share.get(share.id)) for share in given], others
 
 
 async def create(request: PageRequest) -> PageAnswer:
     """Share something."""
-    permissions = (READ, WRITE) if request.form.get("write") else (READ,)
+    form = request.form
     await request.services.share_creation.create(
         request.me,
-        path=request.form.get("path", "").strip(),
-        share_with=request.form.get("share_with", "").strip(),
-        permissions=permissions,
-        expires_at=None,
+        path=form.get("path", "").strip(),
+        share_with=await _recipient(request, form.get("share_with", "").strip()),
+        permissions=(READ, WRITE) if form.get("write") else (READ,),
+        expires_at=end_of_day(form.get("until", ""), form.get("zone", "0")),
     )
     return redirect("/shares")
+
+
+async def _recipient(request: PageRequest, typed: str) -> str:
+    """An address as it is; of a contact's name the address, where only one contact has this name."""
+    if not typed or "@" in typed:
+        return typed
+    found = await request.services.contacts.search(request.me, typed, limit=_MOST)
+    named = [one.address for one in found if one.name.strip().casefold() == typed.casefold()]
+    if len(named) > 1:
+        raise InvalidInput(text("shares.ambiguous"), code="recipient-ambiguous", hint=text("shares.ambiguous.hint"))
+    return named[0] if named else typed
+
+
+def end_of_day(day: str, zone: str) -> float | None:
+    """When a day is over where the reader is: `zone` minutes behind UTC, which a script fills in; None for no day.
+
+    Raises `InvalidInput` (date-invalid).
+    """
+    if not day:
+        return None
+    try:
+        if not _DATE.fullmatch(day):
+            raise ValueError
+        end = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise InvalidInput(text("shares.no_date"), code="date-invalid", hint=text("shares.no_date.hint")) from None
+    behind = int(zone) if re.fullmatch(r"-?[0-9]{1,4}", zone) else 0
+    return end.timestamp() + 60 * max(-_MINUTES_OF_DAY, min(behind, _MINUTES_OF_DAY))
 
 
 async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     """Take one back."""
     if act != "unshare":
-        raise NotFound("There is nothing at this address.")
+        raise nothing_here()
     await request.services.share_creation.unshare(request.me, item)
+    return redirect("/shares")
+
+
+async def act_on_message(request: PageRequest, item: int, act: str) -> PageAnswer:
+    """Try again to tell the other server, or give up."""
+    acts = {"retry": request.services.deliveries.retry, "cancel": request.services.deliveries.cancel}
+    if act not in acts:
+        raise nothing_here()
+    await acts[act](request.me, item)
     return redirect("/shares")

@@ -8,6 +8,7 @@ TEXTS: Final[dict[str, str]] = {
     "skip": "To the content",
     "menu": "Pages",
     "menu.inbox": "Inbox",
+    "menu.files": "Files",
     "menu.shares": "Shares",
     "menu.contacts": "Contacts",
     "menu.invites": "Invitations",
@@ -17,6 +18,8 @@ TEXTS: Final[dict[str, str]] = {
     "accept": "Accept",
     "decline": "Decline",
     "leave": "Leave",
+    "leave.sure": "You lose access, and the one who shared is told. Only they can share it again.",
+    "leave.yes": "Yes, leave it",
     "since": "since",
     "until": "until",
     "reason": "Reason",
@@ -29,12 +32,30 @@ TEXTS: Final[dict[str, str]] = {
     "state.failed": "failed",
     "state.left": "left",
     "state.open": "open",
+    "right.read": "read",
+    "right.write": "change",
+    "right.share": "share further",
+    # why another server was not reached, or what it said: by reason code; a code without a text is shown as it is
+    "reason.cancelled": "you gave up",
+    "reason.connection-lost": "the other server broke off the connection",
+    "reason.dns": "there is no server of this name",
+    "reason.http-403": "the other server does not allow it",
+    "reason.http-404": "the other server does not know it",
+    "reason.idle-timeout": "the other server stopped answering",
+    "reason.peer-down": "the other server did not answer before",
+    "reason.tcp-refused": "the other server is down",
+    "reason.tcp-timeout": "the other server does not answer",
+    "reason.time-to-live": "it was tried for too long",
+    "reason.tls-expired": "the certificate of the other server is out of date",
+    "reason.tls-name": "the certificate of the other server is for another name",
+    "reason.tls-untrusted": "the certificate of the other server is not trusted",
     # login
     "login.title": "Log in",
     "login.first": "Log in with the name and the password that the operator of this server gave you.",
     "login.name": "User name",
     "login.password": "Password",
     "login.submit": "Log in",
+    "login.wrong": "The user name or the password is wrong.",
     # inbox
     "inbox.title": "Inbox",
     "inbox.first": "What people at other servers shared with you waits here until you accept or decline it.",
@@ -48,9 +69,23 @@ TEXTS: Final[dict[str, str]] = {
     "inbox.rights": "You may: {rights}",
     "inbox.folder": "Folder",
     "inbox.file": "File",
+    # files
+    "files.title": "Files",
+    "files.first": "Your files, and under Shared with me those of others. Choose what you want to share, or save a file.",
+    "files.no_file": "This is a folder; only files can be saved.",
+    "files.above": "Where you are",
+    "files.all": "All files",
+    "files.empty": "There is nothing in this folder.",
+    "files.share_this": "Share this",
+    "files.unavailable": "not available now",
+    "files.more": "There is more in this folder than is shown here. A WebDAV client shows all of it.",
     # shares
     "shares.title": "Shares",
     "shares.first": "What you share, with whom, and whether it arrived; below that, what you accepted from others.",
+    "shares.ambiguous": "Several of your contacts have this name.",
+    "shares.ambiguous.hint": "Choose the one with the right address.",
+    "shares.no_date": "This is no date.",
+    "shares.no_date.hint": "Write it as 2030-12-31.",
     "shares.given": "Shared by me",
     "shares.given.empty": "You share nothing yet.",
     "shares.received": "Shared with me",
@@ -58,17 +93,29 @@ TEXTS: Final[dict[str, str]] = {
     "shares.new": "Share a file or folder",
     "shares.to": "with {name}",
     "shares.on_its_way": "on its way",
-    "shares.path": "File or folder, as it stands in your files",
-    "shares.with": "OCM Address of the person, such as bob@cloud.example.org",
+    "shares.path": "File or folder",
+    "shares.choose": "Choose from my files",
+    "shares.with": "Name or OCM Address of the person",
+    "shares.until": "Until the end of this day (may be left empty)",
     "shares.write": "The person may change it",
     "shares.submit": "Share",
     "shares.unshare": "Take back",
-    "shares.unavailable": "not available since",
-    "shares.place": "In your files: {path}",
-    "shares.waits": "Not delivered yet ({reason}). It is tried again by itself.",
-    "shares.held": "Not delivered yet, held back: {peer} was not reached ({reason}) since",
+    "shares.unshare.sure": "Access ends at once. To undo this, share it again.",
+    "shares.unshare.yes": "Yes, take it back",
+    "shares.retry": "Try again now",
+    "shares.cancel": "Cancel",
+    "shares.cancel.sure": "The other server is not told any more, and nobody gets access.",
+    "shares.cancel.yes": "Yes, cancel it",
+    "shares.unavailable": "Not available since",
+    "shares.unavailable.stays": "The share stays, and comes back by itself.",
+    "shares.gave_up": "{peer} was not told: {reason}.",
+    "shares.waits": "Not delivered yet: {reason}. It is tried again by itself.",
+    "shares.held": "Not delivered yet, held back: {reason}. {peer} was not reached since",
     "shares.asked_again": "asked again at",
     "shares.next": "Next try:",
+    "messages.title": "What other servers were not told yet",
+    "messages.first": "What you decided holds here. These servers do not know it yet.",
+    "messages.to": "To {peer}",
     # contacts
     "contacts.title": "Contacts",
     "contacts.first": "People at other servers whom you know. Invite somebody, and you have each other as contact.",
@@ -84,6 +131,8 @@ TEXTS: Final[dict[str, str]] = {
     "contacts.trust": "Trust: accept shares without asking",
     "contacts.distrust": "Ask me again before accepting",
     "contacts.remove": "Remove",
+    "contacts.remove.sure": "{name} goes from your contacts. What you share with each other stays.",
+    "contacts.remove.yes": "Yes, remove",
     "contacts.add": "Add an address",
     "contacts.add.submit": "Add",
     "contacts.by.invite": "by an invitation",
@@ -104,6 +153,8 @@ TEXTS: Final[dict[str, str]] = {
     "invites.string": "Invite string",
     "invites.qr": "QR code of the link",
     "invites.revoke": "Revoke",
+    "invites.revoke.sure": "Whoever has the link cannot use it any more.",
+    "invites.revoke.yes": "Yes, revoke it",
     "invites.renew": "Make a new link",
     "invites.accepted_by": "Accepted by",
     "invites.received": "Did somebody invite you?",
@@ -135,12 +186,32 @@ TEXTS: Final[dict[str, str]] = {
     "wayf.none": "No servers are listed here. Type yours.",
     # errors
     "error.title": "That did not work",
+    "error.nothing": "There is nothing at this address.",
+    "error.nothing.hint": "Follow one of the links of this page.",
+    "error.controls": "A field holds control characters.",
+    "error.controls.hint": "Type the text anew.",
+    "error.form": "The form cannot be read.",
+    "error.foreign": "This form was not sent by a page of this server, or is too old.",
+    "error.foreign.hint": "Go back and try again.",
+    "error.internal": "Something went wrong on the server.",
+    "error.internal.hint": "Try again; the operator finds the cause in the server's log, by the trace id.",
     "error.code": "Reason code: {code}",
     "error.trace": "For the operator: {trace}",
 }
 
 
 _PLACE: Final = re.compile(r"\{([a-z_]+)\}")
+
+
+def reason_text(code: str) -> str:
+    """What a reason code says to a person, with the code, which an operator is asked about."""
+    said = TEXTS.get(f"reason.{code}")
+    return f"{said} ({code})" if said else code
+
+
+def right_text(word: str) -> str:
+    """A right in words; one that a peer made up as it is."""
+    return TEXTS.get(f"right.{word}", word)
 
 
 def text(key: str, **values: object) -> str:

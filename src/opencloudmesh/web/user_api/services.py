@@ -10,6 +10,7 @@ from opencloudmesh.services.invite_flow import MadeInvite
 from opencloudmesh.services.peers import Act, TrustBook
 from opencloudmesh.services.peers.decisions import Affected
 from opencloudmesh.services.peers.registry import Peer
+from opencloudmesh.services.ports import DavTree
 from opencloudmesh.services.reconciliation import Line, Place
 from opencloudmesh.services.records import (
     AppPassword,
@@ -136,6 +137,10 @@ class Exchanges(Protocol):
     async def of_id(self, exchange_id: int, /) -> Exchange: ...
 
 
+class UserTrees(Protocol):
+    async def resolve(self, name: str, authorization: str | None, /) -> DavTree: ...
+
+
 class UserServices(Protocol):
     """The use cases behind the user API."""
 
@@ -165,3 +170,5 @@ class UserServices(Protocol):
     def invite_flow(self) -> InviteFlow: ...
     @property
     def contacts(self) -> Contacts: ...
+    @property
+    def user_trees(self) -> UserTrees: ...

@@ -69,3 +69,11 @@ for (const field of document.querySelectorAll("input[data-finds]")) {
     if (found && !found.querySelector(".fault")) shown.replaceChildren(document.adoptNode(found));
   };
 }
+
+// The zone of the reader, for a day that is chosen.
+for (const field of document.querySelectorAll("input[name=zone]")) {
+  field.form.addEventListener("submit", () => {
+    const [year, month, day] = field.form.elements.until.value.split("-").map(Number);
+    field.value = year ? new Date(year, month - 1, day + 1).getTimezoneOffset() : 0;
+  });
+}
