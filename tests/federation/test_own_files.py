@@ -24,7 +24,7 @@ KILLED_AFTER = [float(seconds) for seconds in os.environ.get("KILLED_AFTER", "0.
 
 @pytest.fixture(scope="module")
 def site(start_site: Callable[..., Site]) -> Site:
-    return start_site("own-files", ["alice"], {"idle_seconds": str(IDLE)})
+    return start_site("own-files", ["alice", "bob"], {"idle_seconds": str(IDLE)})
 
 
 @pytest.fixture(scope="module")
@@ -302,3 +302,22 @@ def test_killed_in_the_middle_of_trees(alice: User, files: Path, restarted: Call
             assert trees["from"] == ["new"] * count
         else:
             assert trees["from"] in ([], ["old"] * count)
+
+
+def test_who_may_no_more_is_refused_at_once_whoever_says_so(site: Site, files: Path) -> None:
+    """The server remembers whose a token is; a logout, and a command of another process, count with the next request."""
+    bob = User(site, "bob")
+    assert put(bob, "note", b"note").status == 201
+    for _ in range(3):
+        assert get(bob, "note") == b"note"
+    other = User(site, "bob")
+    assert get(other, "note") == b"note"
+    assert other.ask_api("DELETE", "/session").status == 204
+    assert ask(other, "GET", "note").status == 401
+    for _ in range(3):
+        assert get(bob, "note") == b"note"
+    site.ocm("user", "disable", "bob", "--dir", str(site.folder))
+    assert ask(bob, "GET", "note").status == 401
+    site.ocm("user", "enable", "bob", "--dir", str(site.folder))
+    assert ask(bob, "GET", "note").status == 401
+    assert get(User(site, "bob"), "note") == b"note"

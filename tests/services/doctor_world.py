@@ -98,6 +98,9 @@ class MemoryDatabase:
     async def read(self, work: Callable[[Any], Any]) -> Any:
         return work(_MemoryTransaction(self))
 
+    async def read_again(self, key: object, work: Callable[[Any], Any]) -> Any:
+        return await self.read(work)
+
     async def write(self, work: Callable[[Any], Any]) -> Any:
         raise AssertionError("the doctor writes nothing")
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from opencloudmesh import __version__
-from opencloudmesh.adapters.database import open_database
+from opencloudmesh.adapters.database import open_database, remembering
 from opencloudmesh.adapters.database.measured import MeasuredDatabase
 from opencloudmesh.adapters.database.state_counts import state_counter
 from opencloudmesh.adapters.exchange_log import LoggedHttpClient
@@ -59,7 +59,9 @@ class Outside:
         self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         database = open_database(self.settings.database_url, box, exclusive=self._exclusive)
         self._stack.push_async_callback(database.aclose)
-        return MeasuredDatabase(database, self.measures) if self._exclusive else database
+        if not self._exclusive:
+            return database
+        return remembering(MeasuredDatabase(database, self.measures), self.settings.database_url)
 
     @cached_property
     def metrics(self) -> ServerMetrics:

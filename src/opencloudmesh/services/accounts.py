@@ -188,7 +188,7 @@ class Accounts:
             holder = tx.sessions.holder(key)
             return (*holder, also(tx, holder[1])) if holder else None
 
-        found = await self._db.read(work)
+        found = await self._db.read_again(("session", key, also), work)
         if found is None or found[0].expires_at <= self._clock() or found[1].disabled:
             raise Unauthorized("The session has ended or never was.", code="session-expired", hint="Log in again: ocm login")
         return found[1:]
@@ -198,7 +198,7 @@ class Accounts:
         if known := await self.app_passwords.user_of_and(name, password, also):
             return known
         user = await self.user_of_password(name, password)
-        return user, await self._db.read(lambda tx: also(tx, user))
+        return user, await self._db.read_again(("user", user.id, also), lambda tx: also(tx, user))
 
     async def user_of_password(self, name: str, password: Secret) -> User:
         """The user of Basic credentials, with an app password or the account's own.
@@ -210,7 +210,7 @@ class Accounts:
         tag = hmac.digest(self._remember_key, password.reveal().encode("utf-8", "surrogatepass"), hashlib.sha256)
         remembered = self._remembered.get(name)
         if remembered and remembered.until > self._clock() and hmac.compare_digest(remembered.tag, tag):
-            user = await self._db.read(lambda tx: tx.users.by_name(name))
+            user = await self._db.read_again(("user name", name), lambda tx: tx.users.by_name(name))
             if user and not user.disabled and user.password_hash == remembered.password_hash:
                 return user
         user = await self._verified_once(name, password, tag)

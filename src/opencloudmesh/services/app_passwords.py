@@ -5,6 +5,7 @@ client sends it with each of thousands of requests a second); they open files an
 end each other, nor administer; those of a disabled account open nothing, and a new password of the account ends them all.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -67,7 +68,7 @@ class AppPasswords:
 
     async def user_of(self, name: str, secret: Secret) -> User | None:
         """Whose it is, or None for what is no app password of a user of this name; one request to the database, no argon2."""
-        known = await self.user_of_and(name, secret, lambda tx, user: None)
+        known = await self.user_of_and(name, secret, _nothing)
         return known[0] if known else None
 
     async def user_of_and(self, name: str, secret: Secret, also: Callable[[Transaction, User], T]) -> tuple[User, T] | None:
@@ -80,7 +81,8 @@ class AppPasswords:
             user = tx.users.by_id(found.user_id) if found else None
             return (found, user, also(tx, user)) if found and user and user.name == name and not user.disabled else None
 
-        known = await self._db.read(work)
+        key = hashlib.sha256(secret.reveal().encode("utf-8", "surrogatepass")).digest()
+        known = await self._db.read_again(("app password", name, key, also), work)
         if known is None:
             return None
         await self._note_use(known[0])
@@ -98,6 +100,10 @@ class AppPasswords:
             _log.warning("app password use not noted", reason=error.code)
         finally:
             self._noting.discard(used.id)
+
+
+def _nothing(tx: Transaction, user: User) -> None:
+    """Nothing else is read."""
 
 
 def is_app_password(secret: Secret) -> bool:

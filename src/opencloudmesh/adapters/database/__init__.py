@@ -7,12 +7,13 @@ from sqlalchemy import URL
 
 from opencloudmesh.adapters.database.faults import DatabaseUnusable
 from opencloudmesh.adapters.database.migrations import is_current, migrate
+from opencloudmesh.adapters.database.remembering import Commits, RememberingDatabase
 from opencloudmesh.adapters.database.sealing import SecretBox
 from opencloudmesh.adapters.database.sqlite import FolderLock, SqliteDatabase, connect
 from opencloudmesh.adapters.database.urls import parse_url
 from opencloudmesh.services.ports import Database
 
-__all__ = ["SecretBox", "migrate", "open_database"]
+__all__ = ["SecretBox", "migrate", "open_database", "remembering"]
 
 
 def open_database(url: str, box: SecretBox, *, exclusive: bool = True) -> Database:
@@ -30,6 +31,18 @@ def open_database(url: str, box: SecretBox, *, exclusive: bool = True) -> Databa
     return PostgresDatabase(parsed, box)
 
 
+def remembering(database: Database, url: str) -> Database:
+    """The same over a database whose commits can be noticed, those of other processes too: a SQLite file."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return database
+    return RememberingDatabase(database, Commits(_path_of(parsed)))
+
+
+def _path_of(url: URL) -> Path:
+    return Path(url.database or "").absolute()
+
+
 def _create(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -40,7 +53,7 @@ def _create(path: Path) -> None:
 
 
 def _open_sqlite(url: URL, box: SecretBox, exclusive: bool) -> Database:
-    path = Path(url.database or "").absolute()
+    path = _path_of(url)
     _create(path)
     lock = FolderLock(path) if exclusive or not is_current(url) else None
     try:

@@ -1,7 +1,7 @@
 """A database whose answers are timed (design decision 6)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from opencloudmesh.services.measures import Measures
@@ -26,6 +26,10 @@ class MeasuredDatabase:
             return await self._database.read(work)
         finally:
             self._measures.database_answered("read", self._elapsed() - begun)
+
+    async def read_again(self, key: Hashable, work: Callable[[Transaction], T]) -> T:
+        """As `read`: what is remembered does not come here."""
+        return await self.read(work)
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction."""

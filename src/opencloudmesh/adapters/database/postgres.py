@@ -7,7 +7,7 @@ failure or deadlock runs it again. Reads are REPEATABLE READ, READ ONLY: one sna
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -70,6 +70,10 @@ class PostgresDatabase:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a thread over a consistent snapshot; its exceptions come through."""
         return await self._run(work, True)
+
+    async def read_again(self, key: Hashable, work: Callable[[Transaction], T]) -> T:
+        """As `read`: nothing that costs less would say whether somebody has committed."""
+        return await self.read(work)
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction; returns only after COMMIT. `work` may run more than once."""

@@ -15,7 +15,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -128,6 +128,10 @@ class SqliteDatabase:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a thread over a consistent snapshot; its exceptions come through."""
         return await self._ask(self._reads, work)
+
+    async def read_again(self, key: Hashable, work: Callable[[Transaction], T]) -> T:
+        """As `read`; see `RememberingDatabase`."""
+        return await self.read(work)
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction; returns only after COMMIT."""

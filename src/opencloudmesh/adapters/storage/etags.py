@@ -65,12 +65,12 @@ def place_of(folder: int) -> str:
     return f"/proc/self/fd/{folder}/"
 
 
-def read_attribute_at(path: str) -> Attribute:
+def read_attribute_at(path: str, *, follow: bool = False) -> Attribute:
     """The same, by the place of a folder and a name in it."""
     if not _HAS_ATTRIBUTES:
         return None
     try:
-        return os.getxattr(path, _NAME, follow_symlinks=False)
+        return os.getxattr(path, _NAME, follow_symlinks=follow)
     except OSError:
         return None
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+from opencloudmesh.adapters.storage.at_once import SMALL
 from opencloudmesh.adapters.storage.copying import BLOCK
 from opencloudmesh.adapters.storage.faults import local_faults
 from opencloudmesh.adapters.storage.staging import StagedFile
@@ -13,9 +14,6 @@ from opencloudmesh.adapters.storage.threads import in_thread, in_thread_or
 from opencloudmesh.adapters.storage.tree import LocalTree
 from opencloudmesh.protocol.errors import Conflict, InvalidInput
 from opencloudmesh.services.ports import Entry, Quota
-
-SMALL = 128 << 10
-"""Files up to this size are read while they are opened, in one go."""
 
 
 class LocalFile:
@@ -73,6 +71,8 @@ class LocalStorage:
 
     async def entry(self, path: str) -> Entry:
         """What stands at a path."""
+        if found := self._tree.at_once.entry(path):
+            return found
         return await in_thread(self._tree.entry, path)
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
@@ -87,6 +87,8 @@ class LocalStorage:
 
     async def open(self, path: str, start: int = 0, length: int | None = None) -> LocalFile:
         """Open for reading; the range is of no use here."""
+        if found := self._tree.at_once.file(path):
+            return LocalFile(found[0], None, found[1])
         return await in_thread_or(LocalFile.discard, self._open, path)
 
     def _open(self, path: str) -> LocalFile:

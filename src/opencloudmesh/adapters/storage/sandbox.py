@@ -25,12 +25,17 @@ MAX_NAME: Final = 255
 MAX_PATH: Final = 3500
 
 _OPENAT2: Final = 437
-_RESOLVE: Final = 0x02 | 0x04 | 0x08  # NO_MAGICLINKS, NO_SYMLINKS, BENEATH
+INSIDE: Final = 0x02 | 0x04 | 0x08  # NO_MAGICLINKS, NO_SYMLINKS, BENEATH
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class _OpenHow(ctypes.Structure):
+class OpenHow(ctypes.Structure):
+    """What `openat2` takes."""
+
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+_FOLDER_INSIDE: Final = OpenHow(_FOLDER, 0, INSIDE)
 
 
 def raw_name(name: str) -> bytes:
@@ -69,18 +74,25 @@ def _syscall() -> Callable[..., Any] | None:
 
 
 def _openat2(root: int, path: bytes) -> int:
+    while True:
+        try:
+            return openat2(root, path, _FOLDER_INSIDE)
+        except (BlockingIOError, InterruptedError):
+            continue
+
+
+def openat2(root: int, path: bytes, how: OpenHow) -> int:
+    """The system call; raises `OSError`, ENOSYS where there is none."""
     syscall = _syscall()
     if syscall is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    how = _OpenHow(_FOLDER, 0, _RESOLVE)
-    while True:
-        found: int = syscall(
-            ctypes.c_long(_OPENAT2), ctypes.c_int(root), ctypes.c_char_p(path), ctypes.byref(how), ctypes.c_size_t(24)
-        )
-        if found >= 0:
-            return found
-        if (number := ctypes.get_errno()) not in (errno.EINTR, errno.EAGAIN):
-            raise OSError(number, os.strerror(number))
+    found: int = syscall(
+        ctypes.c_long(_OPENAT2), ctypes.c_int(root), ctypes.c_char_p(path), ctypes.byref(how), ctypes.c_size_t(24)
+    )
+    if found < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return found
 
 
 @functools.cache
@@ -115,9 +127,9 @@ class Sandbox:
     """Opens folders of one tree; `parts` come from `raw_parts`, or from a listing of this very tree."""
 
     def __init__(self, root: Path, *, openat2: bool | None = None, is_home: bool = False) -> None:
-        self._root = root
-        self._is_home = is_home
-        self._openat2 = kernel_has_openat2() if openat2 is None else openat2
+        self.root = root
+        self.is_home = is_home
+        self.openat2 = kernel_has_openat2() if openat2 is None else openat2
 
     def open_folder(self, parts: tuple[bytes, ...]) -> int:
         """A new descriptor of a folder; raises `OSError`, `TemporarilyUnavailable` (storage-missing)."""
@@ -125,16 +137,16 @@ class Sandbox:
         if not parts:
             return root
         try:
-            return _openat2(root, b"/".join(parts)) if self._openat2 else _walk(root, parts)
+            return _openat2(root, b"/".join(parts)) if self.openat2 else _walk(root, parts)
         finally:
             os.close(root)
 
     def _open_root(self) -> int:
         try:
-            root = os.open(self._root, _FOLDER)
+            root = os.open(self.root, _FOLDER)
         except (FileNotFoundError, NotADirectoryError):
             raise storage_missing() from None
-        if self._is_home:
+        if self.is_home:
             try:
                 os.stat(STAGING, dir_fd=root, follow_symlinks=False)
             except OSError:

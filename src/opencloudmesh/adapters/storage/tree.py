@@ -4,22 +4,19 @@ Writing is atomic and durable: a staged file, fsync, rename, fsync of the folder
 pipes are neither followed nor listed. ETags are those of `etags`; check and change are one under `folder_lock`.
 """
 
-import mimetypes
 import os
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from opencloudmesh.adapters.storage.at_once import AtOnce
 from opencloudmesh.adapters.storage.copying import copy_bytes, copy_children
+from opencloudmesh.adapters.storage.entries import entry_of
 from opencloudmesh.adapters.storage.etags import (
-    Attribute,
     attribute_of,
-    file_etag,
-    folder_etag,
     keep_tag,
     learn_clock,
     place_of,
@@ -47,30 +44,8 @@ BATCH: Final = 256
 _STAGING_NAME: Final = os.fsdecode(STAGING)
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_ANY_TYPE: Final = "application/octet-stream"
-_TYPES: Final = mimetypes.MimeTypes()
 
 Parts = tuple[bytes, ...]
-
-
-def _entry(path: str, found: os.stat_result, attribute: Attribute) -> Entry:
-    if stat.S_ISDIR(found.st_mode):
-        return Entry(path, True, 0, found.st_mtime, folder_etag(found, attribute))
-    if not stat.S_ISREG(found.st_mode):
-        raise path_refused("it is neither a file nor a folder")
-    return Entry(path, False, found.st_size, found.st_mtime, file_etag(found, attribute), content_type_of(path))
-
-
-def content_type_of(path: str) -> str:
-    """The media type by the name's ending."""
-    name, dot, ending = path.rpartition("/")[2].rpartition(".")
-    return _content_type(ending) if dot and name.strip(".") else _ANY_TYPE
-
-
-@lru_cache(4096)
-def _content_type(ending: str) -> str:
-    guess, encoding = _TYPES.guess_type(f"x.{ending}")
-    return guess if guess and not encoding else _ANY_TYPE
 
 
 class Scan:
@@ -99,7 +74,7 @@ class Scan:
                 except FileNotFoundError:
                     continue
                 if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
-                    entries.append(_entry(self._prefix + name, status, read_attribute_at(self._place + name)))
+                    entries.append(entry_of(self._prefix + name, status, read_attribute_at(self._place + name)))
                 if len(entries) >= BATCH:
                     break
         return tuple(entries)
@@ -118,6 +93,7 @@ class LocalTree:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._durable, self._is_home = durable, is_home
         self._sandbox = Sandbox(root, openat2=openat2, is_home=is_home)
+        self.at_once = AtOnce(self._sandbox)
         self.usage = Usage(self._sandbox)
         self._staging = Staging(self._sandbox)
         self._swept = False
@@ -129,8 +105,9 @@ class LocalTree:
         """What stands at a path."""
         parts = raw_parts(path)
         with local_faults(), self._sandbox.folder(parts[:-1]) as folder:
+            self.at_once.learn(folder)
             if not parts:
-                return _entry(path, os.fstat(folder), attribute_of(folder))
+                return entry_of(path, os.fstat(folder), attribute_of(folder))
             return _entry_at(path, folder, parts[-1])
 
     def scan(self, path: str) -> Scan:
@@ -147,9 +124,10 @@ class LocalTree:
         if not parts:
             raise is_a_folder()
         with local_faults(), self._sandbox.folder(parts[:-1]) as folder:
+            self.at_once.learn(folder)
             file = os.open(parts[-1], _READ, dir_fd=folder)
             try:
-                found = _entry(path, os.fstat(file), attribute_of(file))
+                found = entry_of(path, os.fstat(file), attribute_of(file))
                 if found.is_folder:
                     raise is_a_folder()
             except BaseException:
@@ -189,7 +167,7 @@ class LocalTree:
                 replaced = _file_or_nothing(folder, name)
                 _check_expected(folder, name, expected)
                 os.rename(staged.name, name, src_dir_fd=staged.folder, dst_dir_fd=folder)
-            entry = _entry(path, os.fstat(staged.file), attribute_of(staged.file))
+            entry = entry_of(path, os.fstat(staged.file), attribute_of(staged.file))
         self.usage.settle(0, entry.size - (replaced or 0))
         self._sync(path)
         return entry, replaced is None
@@ -411,7 +389,7 @@ def _size_at(folder: int, name: bytes) -> int:
 
 
 def _entry_at(path: str, folder: int, name: bytes) -> Entry:
-    return _entry(path, os.stat(name, dir_fd=folder, follow_symlinks=False), read_attribute(folder, name))
+    return entry_of(path, os.stat(name, dir_fd=folder, follow_symlinks=False), read_attribute(folder, name))
 
 
 def _check_expected(folder: int, name: bytes, expected: str | None) -> None:

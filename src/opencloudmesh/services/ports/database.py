@@ -1,6 +1,6 @@
 """The database: transactions, and the stores inside them."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from typing import Protocol, TypeVar
 
 from opencloudmesh.services.ports.contact_stores import ContactStore, IdentifierStore, InviteStore
@@ -79,6 +79,9 @@ class Transaction(Protocol):
 class Database(Protocol):
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a thread over a consistent snapshot; its exceptions come through."""
+
+    async def read_again(self, key: Hashable, work: Callable[[Transaction], T]) -> T:
+        """The same; what was read under `key` may be given once more, the very object, as long as nobody committed anything."""
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction; returns only after COMMIT. `work` may run more than once."""

@@ -7,6 +7,7 @@ know our WebDAV path only, and not the share's uri, come there with the secret o
 """
 
 import hmac
+from collections.abc import Iterable
 from functools import partial
 
 from opencloudmesh.protocol.errors import Unauthorized
@@ -52,7 +53,7 @@ class SharedTrees:
         if credentials is None:
             because("No credentials were sent.")
             raise _unauthorized()
-        share, owner, known = await self._db.read(lambda tx: _with_owner(tx, provider_id, credentials))
+        share, owner, known = await self._found(provider_id, credentials)
         if share is None or owner is None or owner.disabled:
             because("There is no such share." if share is None else "The account of the share's owner is disabled.")
             raise _unauthorized()
@@ -87,10 +88,22 @@ class SharedTrees:
         may(access, method, path, self._clock())
 
     async def _may_still(self, provider_id: str, method: str, path: str) -> None:
-        share, owner, _ = await self._db.read(lambda tx: _with_owner(tx, provider_id))
+        share, owner, _ = await self._found(provider_id)
         if share is None or owner is None or owner.disabled or not self._peers.is_allowed(share.peer):
             raise _unauthorized()
         self._may(share, method, path)
+
+    async def _found(
+        self, provider_id: str, credentials: Bearer | Basic | None = None
+    ) -> tuple[OutgoingShare | None, User | None, Known]:
+        """The share of the path, or else the one whose secret stands in Basic credentials."""
+        found = await self._db.read_again(("share", provider_id), lambda tx: _with_owner(tx, provider_id))
+        if found is not None:
+            return found
+        if isinstance(credentials, Basic):
+            secrets = presented(credentials)
+            return await self._db.read(lambda tx: _by_secret(tx, secrets)) or (None, None, Known())
+        return None, None, Known()
 
     def _opens(self, share: OutgoingShare, credentials: Bearer | Basic) -> bool:
         if isinstance(credentials, Bearer) and credentials.token.reveal().count(".") == 2:
@@ -109,15 +122,21 @@ def _why_not(share: OutgoingShare, credentials: Bearer | Basic) -> str:
     return "The shared secret is wrong."
 
 
-def _with_owner(
-    tx: Transaction, provider_id: str, credentials: Bearer | Basic | None = None
-) -> tuple[OutgoingShare | None, User | None, Known]:
-    """The share of the path, or else the one whose secret stands in Basic credentials."""
+_Found = tuple[OutgoingShare, User | None, Known]
+
+
+def _with_owner(tx: Transaction, provider_id: str) -> _Found | None:
     share = tx.outgoing_shares.by_provider_id(provider_id) if provider_id.isascii() and provider_id.isprintable() else None
-    for secret in presented(credentials) if share is None and isinstance(credentials, Basic) else ():
-        share = share or tx.outgoing_shares.by_secret(secret)
-    if share is None:
-        return None, None, Known()
+    return _and_owner(tx, share) if share is not None else None
+
+
+def _by_secret(tx: Transaction, secrets: Iterable[str]) -> _Found | None:
+    found = (tx.outgoing_shares.by_secret(secret) for secret in secrets)
+    share = next((share for share in found if share is not None), None)
+    return _and_owner(tx, share) if share is not None else None
+
+
+def _and_owner(tx: Transaction, share: OutgoingShare) -> _Found:
     return share, tx.users.by_id(share.user_id), TreeStates.known(tx, tree_of(share.user_id))
 
 
