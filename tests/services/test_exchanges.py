@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -245,6 +246,35 @@ async def test_too_many_rows_go_in_batches_the_loudest_peer_first(
     left = await log.find(ExchangeFilter(), limit=1000)
     assert len(left) == 100
     assert [row.peer for row in left if row.peer == "quiet.example"] == ["quiet.example"]
+
+
+async def test_bytes_are_bounded_and_summed_up_now_and_then(database: Database, time: SimulatedTime) -> None:
+    log = Exchanges(database=database, clock=time, stored_bytes=100_000)
+
+    long = Wire("https://away.example/ocm/shares", [JSON], Body.of(b'{"name": "%s"}' % (b"a b" * 1000)))
+
+    async def swept() -> int:
+        return await database.write(lambda tx: log.sweep(tx, time()))
+
+    async def note(number: int) -> None:
+        async with Running(log):
+            for _ in range(number):
+                log.note(seen(wire=long))
+
+    assert await swept() == 0
+    await note(10)
+    assert await swept() == 0
+    await note(50)
+    assert await swept() > 0, "we have written too many ourselves"
+    while await swept():
+        pass
+    rows = await log.find(ExchangeFilter(), limit=1000)
+    assert 0 < sum(row.stored_bytes for row in rows) <= 100_000
+    row = replace(rows[0], request_body="x" * 150_000)
+    await database.write(lambda tx: tx.exchanges.add([row]))  # another process
+    assert await swept() == 0
+    time.advance(601)
+    assert await swept() > 0
 
 
 async def test_refused_strangers_take_a_tenth(log: Exchanges, database: Database, time: SimulatedTime) -> None:

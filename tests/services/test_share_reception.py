@@ -79,6 +79,12 @@ async def test_a_protocol_that_only_fills_the_disk_is_refused(home: Home, away: 
     assert [one.provider_id for one in await home.reception.inbox(alice)] == [share.provider_id, "p2"]
 
 
+async def test_long_texts_are_cut_by_bytes(home: Home, away: SimulatedServer, alice: User) -> None:
+    await home.reception.receive(away.share(description="☃" * 3000, owner_display_name="ä" * 300, sender_display_name="b" * 300))
+    (share,) = await home.reception.inbox(alice)
+    assert (share.description, share.owner_display_name, share.sender_display_name) == ("☃" * 1365, "ä" * 127, "b" * 255)
+
+
 async def test_a_body_that_was_cut_on_its_way_is_no_fault_of_the_message(home: Home, away: SimulatedServer, alice: User) -> None:
     sent = away.share()
     cut = dataclasses.replace(sent, body=sent.body[:-1])

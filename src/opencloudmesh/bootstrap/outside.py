@@ -130,4 +130,11 @@ class Outside:
     @cached_property
     def exchanges(self) -> Exchanges:
         log = self.settings.exchange_log
-        return Exchanges(database=self.database, clock=self.clock, body_bytes=log.body_bytes, days=log.days, rows=log.rows)
+        return Exchanges(
+            database=self.database,
+            clock=self.clock,
+            body_bytes=log.body_bytes,
+            days=log.days,
+            rows=log.rows,
+            stored_bytes=log.total_bytes,
+        )

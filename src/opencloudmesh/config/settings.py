@@ -70,6 +70,7 @@ class ExchangeLogSettings:
 
     days: float = _setting(14.0, "Days until an exchange is forgotten.", least=0.001)
     rows: int = _setting(500_000, "The most exchanges to keep; the oldest go first.", least=100)
+    total_bytes: int = _setting(2 << 30, "The most bytes of exchanges to keep, indexes not counted.", least=1 << 20)
     body_bytes: int = _setting(4096, "How much of each body is kept, in bytes; 0: nothing.", least=0)
 
 
@@ -187,7 +188,7 @@ class LimitSettings:
         10_000, "Unanswered shares in one inbox; more are answered 503, twice as many for known senders.", least=1
     )
     unanswered_shares: int = _setting(
-        500_000, "Unanswered shares in all inboxes; more of unknown senders are answered 503.", least=1
+        200_000, "Unanswered shares in all inboxes; more of unknown senders are answered 503.", least=1
     )
     unknown_servers: int = _setting(
         5_000, "Servers kept with which nothing was shared, and about which nothing was decided; those heard of last.", least=1

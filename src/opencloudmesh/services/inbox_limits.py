@@ -43,7 +43,7 @@ class InboxLimits:
         per_recipient: int = 600,
         of_unknown: int = 5000,
         pending: int = 10_000,
-        in_all: int = 500_000,
+        in_all: int = 200_000,
         caller: CurrentCaller = current_caller.get,
         measures: Measures = NO_MEASURES,
     ) -> None:

@@ -52,6 +52,7 @@ _LARGEST_PROTOCOL = 16 * 1024
 _LARGEST_OF_STRANGER = 4 * 1024
 _LONGEST_NAME = 255
 _LONGEST_DESCRIPTION = 4096
+"""In bytes, as the name of a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +180,13 @@ class ShareReception:
                 provider_id=message.provider_id,
                 owner=str(message.owner_address),
                 sender=address,
-                owner_display_name=message.owner_display_name[:_LONGEST_NAME],
-                sender_display_name=message.sender_display_name[:_LONGEST_NAME],
+                owner_display_name=_cut(message.owner_display_name, _LONGEST_NAME),
+                sender_display_name=_cut(message.sender_display_name, _LONGEST_NAME),
                 recipient=message.recipient.identifier,
                 share_type=message.share_type,
                 resource_type=message.resource_type,
                 name=message.name,
-                description=message.description[:_LONGEST_DESCRIPTION],
+                description=_cut(message.description, _LONGEST_DESCRIPTION),
                 permissions=message.protocol.permissions,
                 protocol=message.protocol.raw,
                 secret=message.protocol.shared_secret or "",
@@ -319,6 +320,10 @@ def _owned(tx: Transaction, user: User, share_id: int) -> IncomingShare:
 def _protocol_size(message: ShareCreationNotification, size: int) -> int:
     """How many bytes are stored of a share's protocol, where they may be too many: only a large message is worth a look."""
     return len(json.dumps(message.protocol.raw, default=dict)) if size > _LARGEST_OF_STRANGER else size
+
+
+def _cut(text: str, most: int) -> str:
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
 def _check_size(size: int, most: int) -> None:

@@ -1,6 +1,6 @@
 """The store of the exchange log on both databases: what is added is found, and what is too old or too much goes."""
 
-from opencloudmesh.services.ports import Database
+from opencloudmesh.services.ports import Database, Transaction
 from opencloudmesh.services.records import Exchange, ExchangeFilter
 
 
@@ -60,6 +60,34 @@ async def test_the_oldest_end_first_and_in_batches(database: Database) -> None:
     assert await found(database) == [9, 8, 7, 6, 5]
     assert await database.write(lambda tx: tx.exchanges.remove_before(8.0, 5)) == 3
     assert await database.write(lambda tx: tx.exchanges.remove_before(8.0, 5)) == 0
+
+
+async def test_too_many_bytes_go_those_of_strangers_first(database: Database) -> None:
+    def known(tx: Transaction) -> None:
+        for host in ("quiet.example", "a.example"):
+            tx.peers.set_contact(host, 1.0)
+
+    await database.write(known)
+    body = "☃" * 300
+    await filled(database, exchange(0, peer="quiet.example", answer_body=body))
+    await filled(database, *(exchange(number, answer_body=body) for number in range(1, 5)))
+    await filled(database, *(exchange(10 + number, peer=f"new{number}.example", request_body=body) for number in range(5)))
+    await filled(database, stranger(20), stranger(21))
+    _, there = await database.write(lambda tx: tx.exchanges.remove_beyond_bytes(1 << 20, 9))
+    assert there == sum(row.stored_bytes for row in await database.read(lambda tx: tx.exchanges.find(ExchangeFilter(), limit=99)))
+    assert 10 * 1100 < there < 10 * 1200 + 500
+
+    async def left(kept: int, limit: int) -> list[float]:
+        await database.write(lambda tx: tx.exchanges.remove_beyond_bytes(kept, limit))
+        return (await found(database))[::-1]
+
+    everything = [*range(5), *range(10, 15)]
+    assert await left(there - 1, 9) == [*everything, 21]
+    assert await left(6000, 9) == everything
+    assert await left(6000, 3) == [*range(5), 13, 14], "of servers that we have not dealt with"
+    assert await left(6000, 9) == [*range(5)]
+    assert await left(6000, 9) == [*range(5)], "that is little enough"
+    assert await left(3500, 9) == [0, 3, 4], "nobody's flood drives out what others said"
 
 
 async def test_strangers_go_first_then_the_oldest_of_whoever_has_most(database: Database) -> None:

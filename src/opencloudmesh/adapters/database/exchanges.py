@@ -2,17 +2,18 @@
 
 Rules: rows are added many at a time; a search compiles one statement for each set of filters that is ever used; where there are
 too many rows, or too many of strangers who were refused, those go first, and then the oldest of the peer that has most: nobody's
-flood drives out what others said.
+flood drives out what others said. Where they are too many bytes, servers that we have not dealt with come between.
 """
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, Text, bindparam, delete, func, insert, or_, select
 
 from opencloudmesh.adapters.database.connection import Connection, Statement
-from opencloudmesh.adapters.database.schema import exchange_of_stranger, exchanges
+from opencloudmesh.adapters.database.schema import exchange_of_stranger, exchanges, peers
 from opencloudmesh.services.records import Exchange, ExchangeFilter
 
 _TABLE = exchanges.c
@@ -22,15 +23,23 @@ _FIELDS = (
 )  # fmt: skip
 _SELECT = select(*(_TABLE[name] for name in _FIELDS), _TABLE.id)
 _STRANGERS = 10
-"""Of so many rows one may be a refusal of a stranger."""
+"""Of so many rows, or bytes, one may be a refusal of a stranger, or of a server that we have not dealt with."""
 _MOST = bindparam("most", type_=Integer)
 
-_ADD = Statement(insert(exchanges), columns=list(_FIELDS))
+_ADD = Statement(insert(exchanges), columns=[*_FIELDS, "size"])
 _BY_ID = Statement(_SELECT.where(_TABLE.id == bindparam("which")))
 _COUNT = Statement(select(func.count()).select_from(exchanges))
 _COUNT_STRANGERS = Statement(select(func.count()).select_from(exchanges).where(exchange_of_stranger))
 _AT_MOST = Statement(select(func.coalesce(func.max(_TABLE.id) - func.min(_TABLE.id) + 1, 0)))
 _LARGEST = Statement(select(_TABLE.peer).group_by(_TABLE.peer).order_by(func.count().desc()).limit(1))
+_of_peers = (
+    select(_TABLE.peer, func.sum(_TABLE.size).label("size"), func.count().label("number")).group_by(_TABLE.peer).subquery()
+)
+_BYTES = Statement(
+    select(_of_peers.c.peer, _of_peers.c.size, _of_peers.c.number, peers.c.host.is_not(None))
+    .select_from(_of_peers.outerjoin(peers, peers.c.host == _of_peers.c.peer))
+    .order_by(_of_peers.c.size.desc(), _of_peers.c.peer)
+)
 
 
 def _remove(*conditions: ColumnElement[bool], first: Any = _TABLE.id) -> Statement:
@@ -61,6 +70,15 @@ def _find(filters: frozenset[str]) -> Statement:
     return Statement(_SELECT.where(*(_CONDITIONS[name] for name in sorted(filters))).order_by(order).limit(_MOST))
 
 
+class _OfPeer(NamedTuple):
+    """What is kept of one peer: bytes and rows; `is_known`: we have dealt with it."""
+
+    peer: str
+    size: int
+    number: int
+    is_known: bool
+
+
 class Exchanges:
     """Implements `ports.ExchangeStore`."""
 
@@ -69,7 +87,7 @@ class Exchanges:
 
     def add(self, exchanges: Sequence[Exchange]) -> None:
         """Add all of them."""
-        self._connection.change_all(_ADD, [{name: getattr(exchange, name) for name in _FIELDS} for exchange in exchanges])
+        self._connection.change_all(_ADD, [_values(exchange) for exchange in exchanges])
 
     def by_id(self, exchange_id: int) -> Exchange | None:
         """One of them."""
@@ -115,9 +133,38 @@ class Exchanges:
         largest = self._connection.row(_LARGEST)
         return self._connection.change(_REMOVE_OF_PEER, whose=largest[0], most=surplus) if largest else 0
 
+    def remove_beyond_bytes(self, kept: int, limit: int) -> tuple[int, int]:
+        """Delete up to `limit` where there are more than `kept` bytes; returns how many, and how many bytes there were.
+
+        Refusals of unverified senders go first, then the oldest of servers that we have not dealt with, beyond a tenth, then the
+        oldest of the peer that has most.
+        """
+        found = [_OfPeer(*row) for row in self._connection.rows(_BYTES)]
+        there = sum(int(one.size) for one in found)
+        surplus = there - kept
+        if surplus <= 0:
+            return 0, there
+        number = math.ceil(surplus * sum(one.number for one in found) / there)  # of rows that are as large as most
+        if removed := self._connection.change(_REMOVE_OF_STRANGERS, most=min(limit, number)):
+            return removed, there
+        unknown = [one for one in found if not one.is_known]
+        if sum(one.size for one in unknown) <= kept // _STRANGERS:
+            unknown = found[:1]
+        for one in unknown:
+            number = math.ceil(surplus * one.number / one.size)
+            removed += self._connection.change(_REMOVE_OF_PEER, whose=one.peer, most=min(limit - removed, number))
+            surplus -= int(one.size)
+            if removed >= limit or surplus <= 0:
+                break
+        return removed, there
+
     def _number(self, statement: Statement) -> int:
         row = self._connection.row(statement)
         return int(row[0]) if row else 0
+
+
+def _values(exchange: Exchange) -> dict[str, Any]:
+    return {name: getattr(exchange, name) for name in _FIELDS} | {"size": exchange.stored_bytes}
 
 
 def _exchange(row: Sequence[Any]) -> Exchange:

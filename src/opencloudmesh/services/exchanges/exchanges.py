@@ -1,6 +1,7 @@
 """`Exchanges` (see the package)."""
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,8 @@ _GATHER_SECONDS = 0.5
 _TELL_SECONDS = 60.0
 _SWEPT = 200
 _OVERHEAD = 1000
+_SUM_SECONDS = 600.0
+"""What other processes write to the same database is seen that late."""
 MOST_FOUND = 1000
 
 
@@ -52,6 +55,7 @@ class Exchanges:
         body_bytes: int = 4096,
         days: float = 14.0,
         rows: int = 500_000,
+        stored_bytes: int = 2 << 30,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         spent: Callable[[], float] = time.thread_time,
         most_waiting: int = _MOST_WAITING,
@@ -61,6 +65,9 @@ class Exchanges:
         self._body_bytes = body_bytes
         self._seconds = days * 86400.0
         self._rows = rows
+        self._stored_bytes = stored_bytes
+        self._sum_at = -math.inf
+        self._left_bytes = 0.0
         self._pause = pause
         self._spent = spent
         self._most_waiting = most_waiting
@@ -145,6 +152,7 @@ class Exchanges:
             return
         try:
             await self._db.write(lambda tx: tx.exchanges.add(rows))
+            self._left_bytes -= sum(row.stored_bytes for row in rows)
         except Exception as error:
             self.dropped += len(rows)
             _log.warning("exchanges-not-written", rows=len(rows), fault=type(error).__name__)
@@ -168,4 +176,14 @@ class Exchanges:
 
     def sweep(self, tx: Transaction, now: float) -> int:
         """Forget a batch of what is too old, and of what is too much."""
-        return tx.exchanges.remove_before(now - self._seconds, _SWEPT) + tx.exchanges.remove_beyond(self._rows, _SWEPT)
+        swept = tx.exchanges.remove_before(now - self._seconds, _SWEPT) + tx.exchanges.remove_beyond(self._rows, _SWEPT)
+        return swept or self._sweep_bytes(tx, now)
+
+    def _sweep_bytes(self, tx: Transaction, now: float) -> int:
+        """Bytes are summed up now and then only, and when we may have written too many since."""
+        if self._left_bytes >= 0 and self._sum_at <= now < self._sum_at + _SUM_SECONDS:
+            return 0
+        removed, there = tx.exchanges.remove_beyond_bytes(self._stored_bytes, _SWEPT)
+        self._sum_at = now if not removed else -math.inf
+        self._left_bytes = float(self._stored_bytes - there)
+        return removed

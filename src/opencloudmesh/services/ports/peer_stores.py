@@ -114,3 +114,8 @@ class ExchangeStore(Protocol):
     def remove_beyond(self, kept: int, limit: int) -> int:
         """Delete up to `limit` where there are more than `kept`: refused ones of unverified senders first, the oldest of them,
         then the oldest of the peer that has most. Returns how many."""
+
+    def remove_beyond_bytes(self, kept: int, limit: int) -> tuple[int, int]:
+        """Delete up to `limit` where there are more than `kept` bytes: refused ones of unverified senders first, then those of
+        servers that we have not dealt with, beyond a tenth, then those of the peer that has most. Returns how many, and how many
+        bytes there were."""

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+_TEXTS = ("peer", "url", "detail", "request_headers", "request_body", "answer_headers", "answer_body", "diagnosis")
+_ROW_BYTES = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -30,6 +33,12 @@ class Exchange:
     source: str = ""
     diagnosis: str = ""
     id: int = 0
+
+    @property
+    def stored_bytes(self) -> int:
+        """About how many bytes its row takes."""
+        texts = (getattr(self, name) for name in _TEXTS)
+        return _ROW_BYTES + sum(len(text.encode("utf-8", "replace")) for text in texts)
 
     @property
     def failed(self) -> bool:

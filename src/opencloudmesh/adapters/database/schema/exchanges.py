@@ -25,7 +25,9 @@ exchanges = Table(
     Column("verified", Boolean, nullable=False, server_default=false()),  # the peer has shown that it is the one
     Column("source", Text, nullable=False, server_default=""),  # the address that a request came from
     Column("diagnosis", Text, nullable=False, server_default=""),  # JSON: why a signature was refused
+    Column("size", Integer, nullable=False, server_default="1000"),  # bytes of its texts; of older rows nobody knows
     Index(None, "peer", "id"),
+    Index(None, "peer", "size"),
     Index(None, "trace_id"),
 )
 
