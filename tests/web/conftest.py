@@ -28,6 +28,7 @@ from tests.web.memory_files import MemoryTrees
 from tests.web.memory_invites import MemoryContacts, MemoryInvites
 from tests.web.memory_own_keys import MemoryOwnKeys
 from tests.web.memory_trust import MemoryTrust
+from tests.web.visitor import Visitor
 
 ORIGIN = "https://cloud.example.org"
 DISCOVERY = build_discovery(OwnOffer(origin=ORIGIN, provider="test"))
@@ -422,6 +423,7 @@ class MemoryServer:
         self.own_keys = MemoryOwnKeys()
         self.registry = self.trust_decisions = MemoryTrust()
         self.user_trees = MemoryTrees({"Reports": None, "Reports/2026.txt": 1536, "Shared with me": None})
+        self.known_servers = [ListedServer("peer.example.org", "https://peer.example.org", "The <i>Peer</i>")]
         self.is_ready: bool | Exception = True
         self.mounted: list[dict[str, Any]] = []
         self.app = build_app(
@@ -443,7 +445,7 @@ class MemoryServer:
         )
 
     async def _known_servers(self) -> list[ListedServer]:
-        return [ListedServer("peer.example.org", "https://peer.example.org", "The <i>Peer</i>")]
+        return self.known_servers
 
     async def _ready(self) -> bool:
         if isinstance(self.is_ready, Exception):
@@ -504,3 +506,18 @@ def server_with() -> Callable[..., MemoryServer]:
 def ask_app() -> Callable[..., Awaitable[Answered | None]]:
     """Ask any ASGI app, one that may not answer too."""
     return ask
+
+
+@pytest.fixture
+def visitor(server: MemoryServer) -> Visitor:
+    """Somebody at a browser."""
+    return Visitor(server)
+
+
+@pytest.fixture
+async def alice(visitor: Visitor) -> Visitor:
+    """Alice at a browser, logged in, looking at her contacts."""
+    answer = await visitor.log_in()
+    assert (answer.status, answer.header("location")) == (303, "/contacts")
+    await visitor.ask("GET", "/contacts")
+    return visitor

@@ -13,54 +13,10 @@ from opencloudmesh.protocol.errors import RateLimited
 from opencloudmesh.services.callers import current_caller
 from opencloudmesh.web.pages.page import local_path
 from opencloudmesh.web.pages.texts import TEXTS
-from tests.web.conftest import ORIGIN, Answered
+from tests.web.conftest import ORIGIN
+from tests.web.visitor import Visitor
 
 EVIL = '"><script>alert(1)</script>\u202e'
-
-
-class Visitor:
-    """A browser: keeps cookies, follows nothing by itself."""
-
-    def __init__(self, server: Any) -> None:
-        self.server = server
-        self.cookies: dict[str, str] = {}
-        self.page = ""
-
-    async def ask(self, method: str, path: str, form: dict[str, str] | None = None, **headers: str) -> Answered:
-        path, _, query = path.partition("?")
-        sent = {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} | headers
-        answer: Answered = await self.server.ask(
-            method, path, query=query, headers=sent, body=urlencode(form).encode() if form is not None else b""
-        )
-        for name, value in answer.headers:
-            if name == "set-cookie":
-                key, _, rest = value.partition("=")
-                self.cookies[key] = rest.partition(";")[0]
-        self.page = answer.body.decode()
-        return answer
-
-    @property
-    def csrf(self) -> str:
-        found = re.search(r'name="csrf" value="([0-9a-f]{64})"', self.page)
-        assert found is not None
-        return found[1]
-
-    async def send(self, path: str, /, **form: str) -> Answered:
-        return await self.ask("POST", path, form | {"csrf": self.csrf})
-
-
-@pytest.fixture
-def visitor(server: Any) -> Visitor:
-    return Visitor(server)
-
-
-@pytest.fixture
-async def alice(visitor: Visitor) -> Visitor:
-    await visitor.ask("GET", "/login")
-    answer = await visitor.send("/login", name="alice", password="wonderland", next="/contacts")
-    assert (answer.status, answer.header("location")) == (303, "/contacts")
-    await visitor.ask("GET", "/contacts")
-    return visitor
 
 
 # ---------------------------------------------------------------- sessions

@@ -34,6 +34,8 @@ async def submit(request: PageRequest, cookies: Cookies) -> PageAnswer:
         if not 0 < len(name) <= _LONGEST_NAME or len(password) > _LONGEST_PASSWORD:
             raise Unauthorized(text("login.wrong"), code="wrong-password")
         _, token, _ = await request.services.accounts.login(name, Secret(password))
+        if before := request.cookies.get(cookies.session):  # whoever had that session has it no longer
+            await request.services.accounts.logout(Secret(before))
     except (Unauthorized, RateLimited, TemporarilyUnavailable) as fault:
         shown = {"next": onward, "name": name[:_LONGEST_NAME], "fault": fault}
         return render(request, "login.html", status=fault.status, headers=retry_after(fault), **shown)

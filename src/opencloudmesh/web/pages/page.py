@@ -137,8 +137,18 @@ def _said(value: object) -> str:
     return _shown(str(value).replace("\r\n", "\n"), _JOINERS + "\n")
 
 
+def _put_in(value: object) -> object:
+    """Whatever a template puts in is `_said`, also where it does not ask for that."""
+    return value if isinstance(value, Markup) else _said(value)
+
+
 _templates: Final = Environment(
-    loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_put_in,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 _templates.globals["t"] = text
 _templates.filters["reason"] = lambda code: _shown(reason_text(code))
