@@ -49,6 +49,7 @@ async def test_nobody_reaches_the_contacts_of_others(home: Home, alice: User, bo
     [
         ("dora", {}, "address-invalid"),
         ("dora@no host", {}, "host-invalid"),
+        ("do\u202era@away.example", {}, "address-invalid"),
         (f"bob@{HOST}", {}, "own-server"),
         ("dora@away.example", {"name": "x" * 256}, "contact-invalid"),
         ("dora@away.example", {"name": "a\x07b"}, "contact-invalid"),

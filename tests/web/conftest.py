@@ -25,7 +25,7 @@ from opencloudmesh.web.ocm_api import CachedDocument, DiscoveryDocument
 from opencloudmesh.web.pages import build_pages
 from tests.web.memory_exchanges import MemoryExchanges
 from tests.web.memory_files import MemoryTrees
-from tests.web.memory_invites import MemoryContacts, MemoryInvites
+from tests.web.memory_invites import MemoryContactCards, MemoryContacts, MemoryInvites
 from tests.web.memory_own_keys import MemoryOwnKeys
 from tests.web.memory_trust import MemoryTrust
 from tests.web.visitor import Visitor
@@ -418,6 +418,7 @@ class MemoryServer:
         self.deliveries = MemoryDeliveries()
         self.invite_flow = MemoryInviteFlow()
         self.contacts = MemoryContacts()
+        self.contact_cards = MemoryContactCards()
         self.repair = MemoryRepair()
         self.exchanges = MemoryExchanges()
         self.own_keys = MemoryOwnKeys()

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from opencloudmesh.protocol.address import parse_address
+from opencloudmesh.protocol.contacts import CardFault, parse_cards
 from opencloudmesh.protocol.errors import Conflict, NotFound, PeerRefused
 from opencloudmesh.protocol.invite_flow import Invite
+from opencloudmesh.services.contact_cards import Imported
 from opencloudmesh.services.invite_flow import MadeInvite
 from opencloudmesh.services.records import Contact, SentInvite, User
 
@@ -81,3 +83,18 @@ class MemoryContacts:
     async def remove(self, user: User, contact_id: int) -> Contact:
         await self.contact(user, contact_id)
         return self.kept.pop(contact_id)
+
+
+class MemoryContactCards:
+    """Implements the user API's `ContactCards`: takes everybody of a file, and tells of one fault."""
+
+    def __init__(self) -> None:
+        self.files: list[bytes] = []
+
+    async def export(self, user: User, form: str = "jscontact") -> bytes:
+        return f'["{user.name}", "{form}"]'.encode()
+
+    async def read_in(self, user: User, data: bytes) -> Imported:
+        self.files.append(data)
+        file = parse_cards(data)
+        return Imported(len(file.cards), 0, 0, 0, 1, [CardFault(7, "<b>Eve</b>\u202e", "own-server", "That address is here.")])

@@ -14,6 +14,7 @@ from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.availability import Marks, Prober, SeenRoots
 from opencloudmesh.services.caused_fetches import CausedFetches
 from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.contact_cards import ContactCards
 from opencloudmesh.services.contacts import Contacts
 from opencloudmesh.services.delivery import Deliveries, RetryPolicy
 from opencloudmesh.services.delivery.worker import wait_for
@@ -177,6 +178,10 @@ class UseCases(Outside):
     @cached_property
     def contacts(self) -> Contacts:
         return Contacts(database=self.database, clock=self.clock, own_host=self.own_host)
+
+    @cached_property
+    def contact_cards(self) -> ContactCards:
+        return ContactCards(database=self.database, contacts=self.contacts, own_host=self.own_host)
 
     @cached_property
     def invite_flow(self) -> InviteFlow:

@@ -39,6 +39,7 @@ from opencloudmesh.protocol.trust import is_pattern
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.contact_cards import ContactCards
 from opencloudmesh.services.contacts import Contacts
 from opencloudmesh.services.delivery import Deliveries, OnlyProcess
 from opencloudmesh.services.doctor import Instruments
@@ -92,6 +93,7 @@ class _UserServices:
     invite_flow: InviteFlow
     contacts: Contacts
     user_trees: UserTrees
+    contact_cards: ContactCards
 
 
 class Wiring(UseCases):
@@ -149,6 +151,7 @@ class Wiring(UseCases):
                 self.invite_flow,
                 self.contacts,
                 self.user_trees,
+                self.contact_cards,
             ),
             mounts=[
                 ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),

@@ -49,19 +49,31 @@ class ApiClient:
         )
 
     async def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, document: Any = None
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, document: Any = None, data: bytes | None = None
     ) -> dict[str, Any]:
-        """One call; returns the JSON object of the answer ({} where it has no body)."""
+        """One call, with a JSON document or with data; returns the JSON object of the answer ({} where it has no body)."""
         headers = {"accept": "application/json"}
-        if self._token is not None:
-            headers["authorization"] = f"Bearer {self._token.reveal()}"
-        body = b""
         if document is not None:
             headers["content-type"] = "application/json"
-            body = json.dumps(document).encode()
+            data = json.dumps(document).encode()
+        elif data is not None:
+            headers["content-type"] = "application/octet-stream"
+        return self._read(await self._asked(method, path, query=query, headers=headers, body=data or b""))
+
+    async def content(self, path: str, *, query: Mapping[str, str]) -> bytes:
+        """A file, as it is."""
+        answer = await self._asked("GET", path, query=query, headers={}, body=b"")
+        if answer.status != 200:
+            self._read(answer)
+        return answer.body
+
+    async def _asked(
+        self, method: str, path: str, *, query: Mapping[str, str] | None, headers: dict[str, str], body: bytes
+    ) -> HttpAnswer:
+        if self._token is not None:
+            headers["authorization"] = f"Bearer {self._token.reveal()}"
         url = f"{self._server}/api/v1{path}" + (f"?{urlencode(query)}" if query else "")
-        answer = await self._http.fetch(method, url, headers=headers, body=body, max_bytes=_MAX_ANSWER, total_timeout=_TIMEOUT)
-        return self._read(answer)
+        return await self._http.fetch(method, url, headers=headers, body=body, max_bytes=_MAX_ANSWER, total_timeout=_TIMEOUT)
 
     async def items(self, path: str, *, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """All items of a list, page after page."""

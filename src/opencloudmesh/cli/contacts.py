@@ -1,6 +1,8 @@
 """`ocm contacts`: the address book (the contacts routes of /api/v1)."""
 
-from typing import Annotated, Any
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
@@ -15,8 +17,9 @@ def register(app: App, group: Group) -> None:
     """Add the commands of this module."""
     commands = App(name="contacts", help="People at other servers whom you know.", group=group, default_parameter=PARAMETERS)
     commands.command(list_contacts, name="list")
-    for command in (add, show, trust, distrust, remove):
+    for command in (add, show, trust, distrust, remove, export):
         commands.command(command)
+    commands.command(import_cards, name="import")
     app.command(commands)
 
 
@@ -39,12 +42,13 @@ async def list_contacts(*, search: str | None = None, output: Output = Output())
             text_of(item, "address"),
             text_of(item, "email"),
             text_of(item, "source"),
+            format_time(item.get("last_seen_at")) or "never",
             ", ".join(mark for mark in ("trusted", "verified") if item.get(mark)),
         )
         for item in items
     )
     empty = "There are no such contacts." if search else "There are no contacts; invite somebody: ocm invite create"
-    output.terminal().table({"items": items}, ("ID", "NAME", "ADDRESS", "E-MAIL", "BY", "MARKS"), rows, empty=empty)
+    output.terminal().table({"items": items}, ("ID", "NAME", "ADDRESS", "E-MAIL", "BY", "LAST SEEN", "MARKS"), rows, empty=empty)
 
 
 async def add(
@@ -114,6 +118,71 @@ async def remove(contact: Who, /, *, output: Output = Output()) -> None:
         item = await _found(api, contact)
         await api.call("DELETE", item_path("contacts", text_of(item, "id")))
     output.terminal().show(item, f"Removed {_shown(item)}.")
+
+
+async def export(
+    file: Path | None = None, /, *, format: Literal["jscontact", "vcard", "vcard4"] = "jscontact", output: Output = Output()
+) -> None:
+    """Write your contacts into a file, or to standard output.
+
+    Parameters
+    ----------
+    file
+        The file; it must not be there yet.
+    format
+        jscontact (RFC 9553), or vcard for address books: version 3.0, which all of them read, or vcard4.
+    """
+    from opencloudmesh.cli.client import signed_in
+
+    async with signed_in() as (api, _):
+        content = await api.content("/contact-cards", query={"format": format})
+    if file is None:
+        print(content.decode("utf-8", "replace"), end="")
+        return
+    with file.open("xb") as target:
+        target.write(content)
+    output.terminal().show({"file": str(file), "bytes": len(content)}, f"Wrote {file}.")
+
+
+async def import_cards(file: Path, /, *, output: Output = Output()) -> None:
+    """Take the people of a file (JSContact or vCard) into your contacts.
+
+    Nothing that you have is overwritten, and nobody is trusted for it.
+
+    Parameters
+    ----------
+    file
+        A file of an address book, or of `ocm contacts export`; - is standard input.
+    """
+    from opencloudmesh.cli.client import signed_in
+
+    data = _read(file)
+    async with signed_in() as (api, _):
+        answer = await api.call("POST", "/contact-cards", data=data)
+    counts = {name: text_of(answer, name) for name in ("added", "completed", "known", "without_address", "refused")}
+    faults = [fault for fault in answer.get("faults", []) if isinstance(fault, dict)]
+    output.terminal().show(
+        answer,
+        f"Added {counts['added']}, completed {counts['completed']}, there already {counts['known']}, "
+        f"without an OCM Address {counts['without_address']}, not taken {counts['refused']}.",
+        *(_fault_line(fault) for fault in faults),
+    )
+
+
+def _fault_line(fault: dict[str, Any]) -> str:
+    who = text_of(fault, "who") or "without a name"
+    return f"  entry {text_of(fault, 'number')}, {who}: {text_of(fault, 'message')} ({text_of(fault, 'code')})"
+
+
+def _read(file: Path) -> bytes:
+    from opencloudmesh.protocol.contacts import LARGEST_FILE
+
+    with sys.stdin.buffer if str(file) == "-" else file.open("rb") as source:
+        data = source.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        hint = "Export without pictures, or in parts."
+        raise UsageFault(f"{file} has more than {LARGEST_FILE} bytes.", code="cards-too-large", hint=hint)
+    return data
 
 
 async def _changed(contact: str, change: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from opencloudmesh.protocol.address import OCMAddress, parse_address
+from opencloudmesh.protocol.contacts import visible
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
 from opencloudmesh.protocol.invite_flow import LONGEST_EMAIL, LONGEST_NAME, Identity
 from opencloudmesh.services.ports import Clock, Database, Transaction
@@ -17,6 +18,7 @@ from opencloudmesh.services.records import Contact, User
 INVITED = "invite"
 SHARED = "share"
 DIRECT = "direct"
+ADDED, COMPLETED, KNOWN, FULL = "added", "completed", "known", "full"
 MOST = 10_000
 """Contacts of one user."""
 _SEEN_EVERY = 3600.0
@@ -46,12 +48,35 @@ class Contacts:
     async def add(self, user: User, address: str, *, name: str = "", email: str = "", trusted: bool = False) -> Contact:
         """Add somebody by the OCM Address; raises `InvalidInput` (address-invalid, own-server, contact-invalid), `Conflict`
         (contact-exists, contacts-full)."""
-        whose = parse_address(address)
+        whose = visible(parse_address(address))
         if whose.host == self._own_host:
-            raise InvalidInput("That address is on this server: contacts are people at other servers.", code="own-server")
+            raise own_server()
         person = _checked(Identity(whose.identifier, email, name))
         new = _new(user, whose, person, source=DIRECT, at=self._clock(), trusted=trusted)
         return await self._db.write(lambda tx: _added(tx, new))
+
+    def entered(self, tx: Transaction, user: User, people: Sequence[tuple[OCMAddress, Identity]]) -> Sequence[str]:
+        """Note people whom the user entered together: of each whether it was "added", "known" before, or "completed" where a text
+        was missing, or "full"."""
+        room, outcomes = MOST - tx.contacts.count_of(user.id), []
+        for address, person in people:
+            outcome = self._entered(tx, user, address, person, room=room)
+            room -= outcome == ADDED
+            outcomes.append(outcome)
+        return outcomes
+
+    def _entered(self, tx: Transaction, user: User, address: OCMAddress, person: Identity, *, room: int) -> str:
+        found = tx.contacts.by_address(user.id, str(address))
+        if found is None:
+            if room <= 0:
+                return FULL
+            _added(tx, _new(user, address, person, source=DIRECT, at=self._clock()), bounded=False)
+            return ADDED
+        completed = replace(found, name=found.name or person.name, email=found.email or person.email)
+        if completed == found:
+            return KNOWN
+        tx.contacts.update(completed)
+        return COMPLETED
 
     async def change(
         self, user: User, contact_id: int, *, name: str | None = None, email: str | None = None, trusted: bool | None = None
@@ -122,9 +147,19 @@ def _new(user: User, address: OCMAddress, person: Identity, *, source: str, at: 
     return Contact(0, user.id, str(address), person.name, person.email, source, trusted, False, "", at)
 
 
+def own_server() -> InvalidInput:
+    """Whoever has an account here is no contact."""
+    return InvalidInput("That address is on this server: contacts are people at other servers.", code="own-server")
+
+
+def contacts_full() -> Conflict:
+    """There is no room for one more."""
+    return Conflict(f"There are {MOST} contacts already.", code="contacts-full", hint="Remove some: ocm contacts remove")
+
+
 def _added(tx: Transaction, new: Contact, *, bounded: bool = True) -> Contact:
     if bounded and tx.contacts.count_of(new.user_id) >= MOST:
-        raise Conflict(f"There are {MOST} contacts already.", code="contacts-full", hint="Remove some: ocm contacts remove")
+        raise contacts_full()
     added = tx.contacts.add(new)
     if added is None:
         raise Conflict(f"{new.address} is a contact already.", code="contact-exists", hint="See: ocm contacts list")

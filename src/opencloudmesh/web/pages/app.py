@@ -8,6 +8,7 @@ from typing import Any, Final
 import structlog
 
 from opencloudmesh.protocol.address import host_of_url
+from opencloudmesh.protocol.contacts import LARGEST_FILE
 from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerFault, Unauthorized
 from opencloudmesh.services.ports import NewToken
 from opencloudmesh.services.records import Secret
@@ -15,6 +16,7 @@ from opencloudmesh.services.tracing import current_trace
 from opencloudmesh.web.answers import ASGIApp, Receive, Scope, Send
 from opencloudmesh.web.bodies import ClientGone, read_body
 from opencloudmesh.web.pages import contacts, files, inbox, invites, login, shares, wayf
+from opencloudmesh.web.pages.multipart import boundary_of, parts_of
 from opencloudmesh.web.pages.page import (
     FORM_BYTES,
     HERE,
@@ -47,11 +49,13 @@ class Route:
     pattern: re.Pattern[str]
     handler: Handler
     public: bool = False
+    file_bytes: int = 0
+    """A file of at most so many bytes may come with the form."""
 
 
-def _route(method: str, path: str, handler: Handler, *, public: bool = False) -> Route:
+def _route(method: str, path: str, handler: Handler, *, public: bool = False, file_bytes: int = 0) -> Route:
     pattern = path.replace("{id}", r"(?P<item>[1-9][0-9]{0,17})").replace("{act}", r"(?P<act>[a-z]+)")
-    return Route(method, path, re.compile(pattern), handler, public)
+    return Route(method, path, re.compile(pattern), handler, public, file_bytes)
 
 
 def page_routes(known_servers: KnownServers, files_app: ASGIApp) -> tuple[Route, ...]:
@@ -72,6 +76,8 @@ def page_routes(known_servers: KnownServers, files_app: ASGIApp) -> tuple[Route,
         _route("GET", "/files/save", files.Download(files_app).look),
         _route("GET", "/contacts", contacts.show),
         _route("POST", "/contacts", contacts.add),
+        _route("GET", "/contacts/export", contacts.export),
+        _route("POST", "/contacts/import", contacts.import_cards, file_bytes=LARGEST_FILE),
         _route("POST", "/contacts/{id}/{act}", contacts.act),
         _route("GET", "/invites", invites.show),
         _route("POST", "/invites", invites.create),
@@ -146,7 +152,7 @@ class _Pages:
             request = await self._with_user(request)
             if chosen is None:
                 raise nothing_here()
-            request = await self._complete(request, scope, receive)
+            request = await self._complete(request, scope, receive, chosen[0])
             return await self._asked(request, chosen[0], chosen[1].groupdict())
         except ClientGone:
             raise
@@ -173,16 +179,17 @@ class _Pages:
             bound_to="",
         )
 
-    async def _complete(self, request: PageRequest, scope: Scope, receive: Receive) -> PageRequest:
-        """Read the query and the form."""
+    async def _complete(self, request: PageRequest, scope: Scope, receive: Receive, route: Route) -> PageRequest:
+        """Read the query and the form; a file only of who is logged in."""
         request = replace(request, query=fields_of(scope["query_string"].decode("latin-1")))
         if request.method != "POST":
             return request
-        body = await read_body(scope, receive, FORM_BYTES, _IDLE_SECONDS)
-        form = fields_of(body.decode("utf-8", "replace"))
+        body = await read_body(scope, receive, FORM_BYTES + (route.file_bytes if request.user else 0), _IDLE_SECONDS)
+        boundary = boundary_of(request.headers.get("content-type", "")) if route.file_bytes else None
+        form, file = (fields_of(body.decode("utf-8", "replace")), b"") if boundary is None else parts_of(body, boundary)
         check_form(form, bound_to=request.bound_to, headers=request.headers, origin=self._origin)
         check_texts(form)
-        return replace(request, form=form)
+        return replace(request, form=form, file=file)
 
     async def _with_user(self, request: PageRequest) -> PageRequest:
         token = request.cookies.get(self._cookies.session)

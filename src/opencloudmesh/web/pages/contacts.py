@@ -1,15 +1,21 @@
 """The address book."""
 
+from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.services.contact_cards import Imported
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
+from opencloudmesh.web.user_api.contact_cards import KINDS
 
-_MOST = 1000
+_MOST = 200
+"""Shown at once: more are found by a search."""
 
 
-async def show(request: PageRequest) -> PageAnswer:
-    """All, or those that a search finds."""
+async def show(request: PageRequest, imported: Imported | None = None) -> PageAnswer:
+    """All, or those that a search finds, by name."""
     sought, contacts = request.query.get("search", "").strip(), request.services.contacts
-    found = await (contacts.search(request.me, sought, limit=200) if sought else contacts.of_user(request.me, limit=_MOST))
-    return render(request, "contacts.html", contacts=found, sought=sought)
+    found = await contacts.search(request.me, sought, limit=_MOST + 1)
+    return render(
+        request, "contacts.html", contacts=found[:_MOST], more=len(found) > _MOST, most=_MOST, sought=sought, imported=imported
+    )
 
 
 async def add(request: PageRequest) -> PageAnswer:
@@ -31,3 +37,19 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     else:
         raise nothing_here()
     return redirect("/contacts")
+
+
+async def export(request: PageRequest) -> PageAnswer:
+    """All as a file to be kept."""
+    form = request.query.get("format", "jscontact")
+    content = await request.services.contact_cards.export(request.me, form)
+    kind, name = KINDS[form]
+    disposition = f'attachment; filename="{name}"'.encode()
+    return PageAnswer(200, content, ((b"content-type", kind.encode()), (b"content-disposition", disposition)))
+
+
+async def import_cards(request: PageRequest) -> PageAnswer:
+    """Take the people of a file, and say what became of each that was not taken."""
+    if not request.file.strip():
+        raise InvalidInput("No file was chosen.", code="cards-invalid", hint="Choose a file: JSContact, or vCard (.vcf).")
+    return await show(request, await request.services.contact_cards.read_in(request.me, request.file))

@@ -52,6 +52,7 @@ class PageRequest:
     host: str
     user: User | None
     bound_to: str = field(repr=False)
+    file: bytes = field(default=b"", repr=False)
 
     @property
     def me(self) -> User:

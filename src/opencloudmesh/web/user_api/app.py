@@ -31,6 +31,7 @@ from opencloudmesh.web.errors import (
 from opencloudmesh.web.user_api import (
     administration,
     app_passwords,
+    contact_cards,
     contacts,
     deliveries,
     exchanges,
@@ -57,6 +58,7 @@ ROUTERS = (
     exchanges.router,
     own_keys.router,
     invites.router,
+    contact_cards.router,
     contacts.router,
 )
 
@@ -97,7 +99,8 @@ class _Bounded:
         self._idle_seconds = idle_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":  # nothing else reads a body
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if scope["method"] != "POST" or path == contact_cards.PATH:  # nothing else reads a body, or this one for itself
             await self._pass(scope, receive, send)
             return
         try:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from opencloudmesh.protocol.discovery import Discovery
 from opencloudmesh.protocol.invite_flow import Invite
+from opencloudmesh.services.contact_cards import Imported
 from opencloudmesh.services.delivery import NextTry
 from opencloudmesh.services.invite_flow import MadeInvite
 from opencloudmesh.services.peers import Act, TrustBook
@@ -85,6 +86,11 @@ class Contacts(Protocol):
         self, user: User, contact_id: int, /, *, name: str | None, email: str | None, trusted: bool | None
     ) -> Contact: ...
     async def remove(self, user: User, contact_id: int, /) -> Contact: ...
+
+
+class ContactCards(Protocol):
+    async def export(self, user: User, form: str = "jscontact", /) -> bytes: ...
+    async def read_in(self, user: User, data: bytes, /) -> Imported: ...
 
 
 class Deliveries(Protocol):
@@ -172,3 +178,5 @@ class UserServices(Protocol):
     def contacts(self) -> Contacts: ...
     @property
     def user_trees(self) -> UserTrees: ...
+    @property
+    def contact_cards(self) -> ContactCards: ...

@@ -1,13 +1,16 @@
 // What the pages do more comfortably with a script; everything works without it.
 
 // Times in the reader's zone and language.
-for (const time of document.querySelectorAll("time[datetime]")) {
-  const at = new Date(time.dateTime);
-  if (!Number.isNaN(at.getTime())) {
-    time.title = time.textContent;
-    time.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+const showTimes = (place) => {
+  for (const time of place.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (!Number.isNaN(at.getTime())) {
+      time.title = time.textContent;
+      time.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    }
   }
-}
+};
+showTimes(document);
 
 // Lists that a search field narrows while one types.
 for (const field of document.querySelectorAll("input[data-filters]")) {
@@ -17,6 +20,25 @@ for (const field of document.querySelectorAll("input[data-filters]")) {
       item.hidden = !item.textContent.toLocaleLowerCase().includes(sought);
     }
   });
+}
+
+// A list that the server searches while one types; the button does the same without a script.
+for (const field of document.querySelectorAll("input[data-searches]")) {
+  const place = document.querySelector(field.dataset.searches);
+  let waiting = 0;
+  field.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => search(field.value), 150);
+  });
+  const search = async (sought) => {
+    const answer = await fetch(`${location.pathname}?${new URLSearchParams({ search: sought })}`).catch(() => null);
+    if (!answer?.ok || sought !== field.value) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const found = page.querySelector(field.dataset.searches);
+    if (!found) return;
+    place.replaceChildren(...found.childNodes);
+    showTimes(place);
+  };
 }
 
 // Read-only fields are there to be copied.

@@ -1,0 +1,136 @@
+"""One person of an address book, whatever the file is written in, and what is wrong with an entry of one."""
+
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from opencloudmesh.protocol.address import OCMAddress
+from opencloudmesh.protocol.errors import InvalidInput, OCMError
+from opencloudmesh.protocol.invite_flow import LONGEST_EMAIL, LONGEST_NAME
+from opencloudmesh.protocol.legacy.addresses import repair_address
+
+LARGEST_FILE: Final = 16 * 1024 * 1024
+"""Bytes: some 10,000 people with their pictures."""
+MOST_CARDS: Final = 20_000
+KEPT_FAULTS: Final = 200
+_LONGEST_SHOWN: Final = 100
+
+Entry = TypeVar("Entry")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A person at one OCM Address. `source` is invite, share or direct; `added_at` in seconds since the epoch.
+
+    Of a card that was read, `number` is that of its entry in the file, and `source` and `trusted` are not set.
+    """
+
+    address: OCMAddress
+    name: str
+    email: str
+    source: str = ""
+    trusted: bool = False
+    added_at: float = 0.0
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CardFault:
+    """Which entry of a file is not taken (its number, from 1, and a name to find it by), and why."""
+
+    number: int
+    who: str
+    code: str
+    sentence: str
+
+
+@dataclass(slots=True)
+class CardFile:
+    """What a file holds: people, those without an OCM Address (a number), and faults; the first `KEPT_FAULTS` are told."""
+
+    cards: list[Card] = field(default_factory=list)
+    without_address: int = 0
+    faults: list[CardFault] = field(default_factory=list)
+    faulty: int = 0
+
+    def blame(self, number: int, who: str, error: OCMError) -> None:
+        """Note that an entry is not taken."""
+        self.faulty += 1
+        if len(self.faults) < KEPT_FAULTS:
+            self.faults.append(CardFault(number, inert(who), error.code, error.sentence))
+
+    def take(self, number: int, person: "Person") -> None:
+        """Note an entry: a card for each of its OCM Addresses."""
+        if not person.addresses:
+            self.without_address += 1
+            return
+        try:
+            name = one_line(person.name, LONGEST_NAME, "name")
+            email = one_line(person.email, LONGEST_EMAIL, "e-mail address")
+        except InvalidInput as error:
+            self.blame(number, person.name or person.addresses[0], error)
+            return
+        for given in dict.fromkeys(person.addresses):
+            try:
+                address = read_address(given)
+            except InvalidInput as error:
+                self.blame(number, name or given, error)
+            else:  # a vCard must have a name: without one it is the address
+                self.cards.append(Card(address, "" if name == str(address) else name, email, number=number))
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What an entry says, as it says it."""
+
+    name: str
+    email: str
+    addresses: tuple[str, ...]
+
+
+def read_each(entries: Iterable[Entry], read: Callable[[Entry], Person]) -> CardFile:
+    """Read entry after entry; what `read` raises (`InvalidInput`) is a fault of that one."""
+    file = CardFile()
+    for number, entry in enumerate(entries, start=1):
+        try:
+            person = read(entry)
+        except InvalidInput as error:
+            file.blame(number, "", error)
+        else:
+            file.take(number, person)
+    return file
+
+
+def read_address(text: str) -> OCMAddress:
+    """Read an OCM Address as people and programs write it; raises `InvalidInput` (address-invalid, host-invalid)."""
+    given = text.strip()
+    return visible(repair_address(given[4:] if given[:4].lower() == "ocm:" else given))
+
+
+def visible(address: OCMAddress) -> OCMAddress:
+    """Refuse an address with invisible characters (`InvalidInput`, address-invalid): nobody could tell it from another."""
+    if not address.identifier.isprintable():
+        raise InvalidInput("The OCM Address must not hold invisible characters.", code="address-invalid")
+    return address
+
+
+def one_line(text: str, most: int, what: str) -> str:
+    """A text as one line: breaks are spaces, marks that are not seen (of direction, joiners) go; raises `InvalidInput`."""
+    kept = text
+    if not text.isprintable():
+        kept = "".join(" " if c.isspace() else c for c in text if unicodedata.category(c) != "Cf")
+    kept = " ".join(kept.split())
+    if len(kept) > most or not kept.isprintable():
+        raise InvalidInput(f"The {what} of a contact has at most {most} characters, on one line.", code="contact-invalid")
+    return kept
+
+
+def inert(text: str) -> str:
+    """What is shown of a text that was refused."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text[:_LONGEST_SHOWN])
+
+
+def card_invalid(reason: str) -> InvalidInput:
+    """An entry is none that could be read."""
+    return InvalidInput(f"The entry {reason}.", code="card-invalid")
