@@ -3,6 +3,7 @@
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.services.contact_cards import Imported
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
+from opencloudmesh.web.pages.texts import text
 from opencloudmesh.web.user_api.contact_cards import KINDS
 
 _MOST = 200
@@ -51,5 +52,5 @@ async def export(request: PageRequest) -> PageAnswer:
 async def import_cards(request: PageRequest) -> PageAnswer:
     """Take the people of a file, and say what became of each that was not taken."""
     if not request.file.strip():
-        raise InvalidInput("No file was chosen.", code="cards-invalid", hint="Choose a file: JSContact, or vCard (.vcf).")
+        raise InvalidInput(text("contacts.import.none"), code="cards-invalid", hint=text("contacts.import.none.hint"))
     return await show(request, await request.services.contact_cards.read_in(request.me, request.file))

@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.web.pages.texts import text
 
 _BOUNDARY: Final = re.compile(
     r'multipart/form-data\s*;\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*', re.IGNORECASE | re.ASCII
@@ -28,12 +29,12 @@ def parts_of(body: bytes, boundary: bytes) -> tuple[dict[str, str], bytes]:
     file = b""
     parts = (b"\r\n" + body).split(b"\r\n--" + boundary, _MOST_PARTS)
     if len(parts) > _MOST_PARTS or len(parts) < 2 or not parts[-1].startswith(b"--"):
-        raise InvalidInput("The form cannot be read.", code="form-invalid")
+        raise InvalidInput(text("error.form"), code="form-invalid")
     for part in parts[1:-1]:
         head, _, content = part.partition(b"\r\n\r\n")
         name = _NAME.search(head)
         if name is None:
-            raise InvalidInput("The form cannot be read.", code="form-invalid")
+            raise InvalidInput(text("error.form"), code="form-invalid")
         if _FILE.search(head):
             file = content
         else:

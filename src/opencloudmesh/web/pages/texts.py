@@ -145,6 +145,8 @@ TEXTS: Final[dict[str, str]] = {
     "contacts.export.vcard": "Download them for address books (vCard)",
     "contacts.import.file": "A file of an address book: vCard or JSContact",
     "contacts.import.submit": "Take them in",
+    "contacts.import.none": "No file was chosen.",
+    "contacts.import.none.hint": "Choose a file: JSContact, or vCard (.vcf).",
     "contacts.imported": "What became of the file",
     "contacts.imported.counts": "Added: {added}. Completed: {completed}. There already: {known}. Without OCM Address: {without}.",
     "contacts.imported.refused": "Not taken: {refused}.",
