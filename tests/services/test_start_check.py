@@ -49,6 +49,7 @@ async def line(home: SimulatedHome, pause: Once, key: SigningKey | None = None) 
         discovery=lambda: home.discovery,
         signer=key,
         issuer=JwtIssuer(key, ORIGIN),
+        trusts_proxy=home.trusted.__contains__,
         pause=pause,
     )
     with capture_logs() as said:
@@ -89,6 +90,14 @@ async def test_what_a_proxy_does_is_named(home: SimulatedHome, pause: Once, prox
     assert (said["event"], said["log_level"], said["reason"]) == ("self-check-failed", "warning", reason)
     assert said["hint"]
     assert "ocm doctor" in said["see"]
+
+
+async def test_a_proxy_that_is_named_is_trusted(home: SimulatedHome, pause: Once) -> None:
+    home.client = "10.0.0.4"
+    said = await line(home, pause)
+    assert (said["event"], said["reason"]) == ("self-check", "proxy-not-trusted")
+    home.trusted = {"10.0.0.4"}
+    assert (await line(home, pause))["log_level"] == "info"
 
 
 async def test_another_server_at_our_address(home: SimulatedHome, pause: Once, time: SimulatedTime) -> None:

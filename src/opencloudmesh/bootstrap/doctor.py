@@ -16,6 +16,7 @@ from opencloudmesh.adapters.keys import KeyRing, load_secret_box
 from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.adapters.tokens import JwtIssuer
+from opencloudmesh.bootstrap.limiting import trusted_proxies
 from opencloudmesh.bootstrap.outside import new_token
 from opencloudmesh.bootstrap.wiring import Wiring
 from opencloudmesh.config import Settings, load_settings
@@ -66,7 +67,7 @@ async def own_doctor(folder: Path) -> AsyncIterator[OwnDoctor]:
                 listener=listener,
                 discovery=lambda: build_discovery(wiring.offer),
                 message_bytes=settings.limits.message_bytes,
-                trusts_proxy=_proxies(settings),
+                trusts_proxy=trusted_proxies(settings),
             ),
             folder=_Folder(wiring),
             local_http=local,
@@ -109,19 +110,6 @@ def _listener(settings: Settings) -> tuple[str, RoutePolicy | None]:
         networks = ["127.0.0.0/8", "::1/128"]
     policy = RoutePolicy.parse("own listener", hosts=[host], networks=networks, ports=[settings.listen_port], plain_http=True)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.listen_port}", policy
-
-
-def _proxies(settings: Settings) -> Callable[[str], bool]:
-    networks = [ipaddress.ip_network(text) for text in settings.limits.trusted_proxies]
-
-    def trusts(address: str) -> bool:
-        try:
-            found = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(found in network for network in networks)
-
-    return trusts
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,18 @@
 """The limits of one server, made of its settings; they count by a clock that nobody sets."""
 
+import ipaddress
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from opencloudmesh.config.settings import LimitSettings
+from opencloudmesh.config.settings import LimitSettings, Settings
 from opencloudmesh.services.inbox_limits import InboxLimits
 from opencloudmesh.services.login_limits import LoginLimits
 from opencloudmesh.services.measures import Measures
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.web.limiting import AddressLimits, EndpointLimits
 from opencloudmesh.web.refusal_log import RefusalLog
-from opencloudmesh.web.source_address import SourceAddresses
+from opencloudmesh.web.source_address import UNIX, SourceAddresses
 
 _clock = time.monotonic
 
@@ -58,3 +60,17 @@ class Limits:
                 measures=measures,
             ),
         )
+
+
+def trusted_proxies(settings: Settings) -> Callable[[str], bool]:
+    """Whether an address is that of a proxy which `limits.trusted_proxies` names."""
+    networks = [ipaddress.ip_network(text, strict=False) for text in settings.limits.trusted_proxies if text != UNIX]
+
+    def trusts(address: str) -> bool:
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(found in network for network in networks)
+
+    return trusts

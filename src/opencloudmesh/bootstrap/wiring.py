@@ -16,6 +16,7 @@ from opencloudmesh.adapters.metrics import watch_event_loop
 from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.storage.homes import fault_of_home
 from opencloudmesh.adapters.tokens import JwtIssuer
+from opencloudmesh.bootstrap.limiting import trusted_proxies
 from opencloudmesh.bootstrap.outside import new_token
 from opencloudmesh.bootstrap.use_cases import UseCases
 from opencloudmesh.protocol.directory_service import ListedServer
@@ -211,6 +212,7 @@ class Wiring(UseCases):
             discovery=lambda: build_discovery(self.offer),
             signer=self.signer,
             issuer=JwtIssuer(self.signer, self.settings.origin),
+            trusts_proxy=trusted_proxies(self.settings),
         )
 
     async def _is_ready(self) -> bool:

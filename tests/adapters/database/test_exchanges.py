@@ -52,6 +52,9 @@ async def test_filters_alone_and_together(database: Database) -> None:
     assert await found(database, failed=True) == [4, 2]
     assert await found(database, reason="dns", failed=True) == [2]
     assert await found(database, since=2.0, until=4.0) == [3, 2]
+    await filled(database, exchange(5, reason="sig-keys-unavailable", detail="They cannot be had: too many. (keys-too-many)"))
+    assert await found(database, reason="keys-too-many") == [5] == await found(database, reason="sig-keys-unavailable")
+    assert await found(database, reason="keys-too_many") == await found(database, reason="%") == []
 
 
 async def test_the_oldest_end_first_and_in_batches(database: Database) -> None:

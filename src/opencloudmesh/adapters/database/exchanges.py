@@ -6,6 +6,7 @@ flood drives out what others said. Where they are too many bytes, servers that w
 """
 
 import math
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,7 @@ _FIELDS = (
 _SELECT = select(*(_TABLE[name] for name in _FIELDS), _TABLE.id)
 _STRANGERS = 10
 """Of so many rows, or bytes, one may be a refusal of a stranger, or of a server that we have not dealt with."""
+_LIKE_WORDS = re.compile(r"[%_\\]")
 _MOST = bindparam("most", type_=Integer)
 
 _ADD = Statement(insert(exchanges), columns=[*_FIELDS, "size"])
@@ -57,7 +59,7 @@ _CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
     "until": _TABLE.at < bindparam("until"),
     "trace_id": _TABLE.trace_id == bindparam("trace_id"),
     "direction": _TABLE.direction == bindparam("direction"),
-    "reason": _TABLE.reason == bindparam("reason"),
+    "reason": or_(_TABLE.reason == bindparam("reason"), _TABLE.detail.like(bindparam("inner_reason", type_=Text), escape="\\")),
     "failed": or_(_TABLE.reason != "", _TABLE.status == 0, _TABLE.status >= 400),
     "before_id": _TABLE.id < bindparam("before_id"),
     "after_id": _TABLE.id > bindparam("after_id"),
@@ -103,6 +105,9 @@ class Exchanges:
         }
         statement = _find(frozenset(values))
         values.pop("failed", None)
+        if "reason" in values:  # a reason behind the reason stands in brackets
+            escaped = _LIKE_WORDS.sub(r"\\\g<0>", values["reason"])
+            values["inner_reason"] = f"%({escaped})%"
         found = [_exchange(row) for row in self._connection.rows(statement, most=limit, **values)]
         return found[::-1] if "after_id" in values else found
 

@@ -40,15 +40,18 @@ class StartCheck:
         discovery: Callable[[], Mapping[str, Any]],
         signer: Signer,
         issuer: TokenIssuer,
+        trusts_proxy: Callable[[str], bool],
         pauses: Sequence[float] = PAUSES,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`discovery` builds our document; `pauses` are the seconds before each look."""
+        """`discovery` builds our document; `trusts_proxy`: whether `limits.trusted_proxies` names an address; `pauses` are the
+        seconds before each look."""
         self._tools = instruments
         self._origin = origin
         self._discovery = discovery
         self._signer = signer
         self._issuer = issuer
+        self._trusts_proxy = trusts_proxy
         self._pauses = pauses
         self._pause = pause
 
@@ -78,7 +81,9 @@ class StartCheck:
         return Finding(Outcome.WARN, seen.error.code, f"{self._origin} is not reached from here: {seen.error.sentence}", hint)
 
     async def _findings(self) -> list[Finding]:
-        visit = OwnVisit(host_of_url(self._origin), self._origin, True, self._tools, signer=self._signer)
+        visit = OwnVisit(
+            host_of_url(self._origin), self._origin, True, self._tools, signer=self._signer, trusts_proxy=self._trusts_proxy
+        )
         visit.credential = credential(self._issuer, self._origin, self._tools.clock())
 
         async def identity(visit: OwnVisit) -> Seen:
