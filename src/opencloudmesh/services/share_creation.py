@@ -5,7 +5,7 @@ requirements are decided from the Receiving Server's discovery document before t
 received resource is not re-shared (NOTIF-7); unsharing ends access at once, whether or not the other side hears of it (NOTIF-5).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from opencloudmesh.protocol.address import OCMAddress, parse_address
@@ -85,25 +85,24 @@ class ShareCreation:
         share_with: str,
         permissions: Sequence[str] = (READ,),
         expires_at: float | None = None,
+        known_as: str = "",
+        also: Callable[[Transaction, OutgoingShare], None] | None = None,
+        wait: bool = True,
     ) -> OutgoingShare:
         """Share a file or folder of the user with an OCM Address, and wait a little for the first try of its notification.
 
+        `known_as`: what the recipient called the user, left of the last "@"; `also` is written in the transaction of the share.
         Raises `InvalidInput` (address-invalid, own-server, permission-unknown, path-refused), `Conflict` (already-expired),
         `NotFound`, `Forbidden` (policy-denied).
         """
         recipient = self._checked_recipient(share_with)
-        granted = _checked_permissions(permissions)
+        granted = checked_permissions(permissions)
         now = self._clock()
         if expires_at is not None and not now < expires_at:  # nor is NaN
             raise Conflict("The expiration lies in the past.", code="already-expired")
         if expires_at is not None and expires_at > LAST_EXPIRATION:
             raise InvalidInput("The expiration lies too far in the future.")
-        place = path.strip("/")
-        if not place or place == RECEIVED_FOLDER or place.startswith(RECEIVED_FOLDER + "/"):
-            raise InvalidInput(
-                "Only files and folders of your own can be shared, not the whole tree nor what others shared with you.",
-                code="path-refused",
-            )
+        place = checked_place(path)
         entry = await self._storage_for(user).entry(place)
         new = NewOutgoingShare(
             provider_id=self._new_token(),
@@ -123,12 +122,14 @@ class ShareCreation:
 
         def work(tx: Transaction) -> tuple[OutgoingShare, Delivery]:
             contact = tx.contacts.by_address(user.id, new.share_with)
-            known_as = OCMAddress(contact.own_identifier if contact and contact.own_identifier else user.name, self._own_host)
-            share = tx.outgoing_shares.add(replace(new, owner=str(known_as)))
+            usual = contact.own_identifier if contact and contact.own_identifier else user.name
+            share = tx.outgoing_shares.add(replace(new, owner=str(OCMAddress(known_as or usual, self._own_host))))
+            if also is not None:
+                also(tx, share)
             return share, self._deliveries.queue(tx, peer=share.peer, kind=SHARE_CREATION, user_id=user.id, outgoing=share.id)
 
         share, delivery = await self._db.write(work)
-        await self._deliveries.first_try(delivery, self._wait)
+        await self._deliveries.first_try(delivery, self._wait if wait else 0.0)
         return await self.share(user, share.id)
 
     def _checked_recipient(self, share_with: str) -> OCMAddress:
@@ -303,7 +304,19 @@ def _owned(tx: Transaction, user: User, share_id: int) -> OutgoingShare:
     return share
 
 
-def _checked_permissions(permissions: Sequence[str]) -> tuple[str, ...]:
+def checked_place(path: str) -> str:
+    """A path that may be shared, as it is stored; raises `InvalidInput` (path-refused)."""
+    place = path.strip("/")
+    if not place or place == RECEIVED_FOLDER or place.startswith(RECEIVED_FOLDER + "/"):
+        raise InvalidInput(
+            "Only files and folders of your own can be shared, not the whole tree nor what others shared with you.",
+            code="path-refused",
+        )
+    return place
+
+
+def checked_permissions(permissions: Sequence[str]) -> tuple[str, ...]:
+    """Permissions in their order, reading always among them; raises `InvalidInput` (permission-unknown)."""
     unknown = [p for p in permissions if p not in WEBDAV_PERMISSIONS]
     if unknown:
         raise InvalidInput(f"There is no permission {unknown[0]!r}: give read, write.", code="permission-unknown")

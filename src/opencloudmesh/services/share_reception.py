@@ -47,6 +47,7 @@ from opencloudmesh.services.peers.seen_signatures import count
 from opencloudmesh.services.peers.signed_messages import read_signed
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery, IncomingShare, NewIncomingShare, User
+from opencloudmesh.services.share_request.granted import note_granted
 
 _LARGEST_PROTOCOL = 16 * 1024
 _LARGEST_OF_STRANGER = 4 * 1024
@@ -197,6 +198,7 @@ class ShareReception:
         )
         known = False
         if is_new:
+            note_granted(tx, share, arrival.now)
             known = arrival.sender_known or is_known(tx, user.id, address)
             if not known:
                 _check_size(size, _LARGEST_OF_STRANGER)

@@ -43,6 +43,7 @@ from opencloudmesh.adapters.database.schema import (
 from opencloudmesh.services.records import BROKEN_OFF, Delivery, DeliveryAttempt, WaitingDeliveries
 
 _BROKEN_OFF_DETAIL = "This server ended in the middle of the try; the message may have arrived."
+_BELOW_SHARES = -(2**62)
 _TABLE = deliveries.c
 _COLUMNS = (
     _TABLE.id,
@@ -63,6 +64,7 @@ _COLUMNS = (
     _TABLE.created_at,
     _TABLE.changed_at,
     _TABLE.trace_id,
+    _TABLE.sent_request_id,
 )
 _SELECT = select(*_COLUMNS)
 _MOST = bindparam("most", type_=Integer)
@@ -250,13 +252,14 @@ class Deliveries:
         user_id: int,
         outgoing_share_id: int | None = None,
         incoming_share_id: int | None = None,
+        sent_request_id: int | None = None,
         due_at: float,
         expires_at: float,
         at: float,
         trace_id: str = "",
     ) -> Delivery:
         """Queue one (state queued)."""
-        share_key = _share_key(outgoing_share_id, incoming_share_id)
+        share_key = _share_key(outgoing_share_id, incoming_share_id, sent_request_id)
         row = self._connection.row(
             _ADD,
             peer=peer,
@@ -264,6 +267,7 @@ class Deliveries:
             user_id=user_id,
             outgoing_share_id=outgoing_share_id,
             incoming_share_id=incoming_share_id,
+            sent_request_id=sent_request_id,
             state="queued",
             attempts=0,
             due_at=due_at,
@@ -301,11 +305,15 @@ class Deliveries:
 
     def of_outgoing_share(self, share_id: int) -> Sequence[Delivery]:
         """All of this share, oldest first."""
-        return [Delivery(*row) for row in self._connection.rows(_OF_SHARE, share=_share_key(share_id, None))]
+        return [Delivery(*row) for row in self._connection.rows(_OF_SHARE, share=_share_key(share_id, None, None))]
 
     def of_incoming_share(self, share_id: int) -> Sequence[Delivery]:
         """All of this share, oldest first."""
-        return [Delivery(*row) for row in self._connection.rows(_OF_SHARE, share=_share_key(None, share_id))]
+        return [Delivery(*row) for row in self._connection.rows(_OF_SHARE, share=_share_key(None, share_id, None))]
+
+    def of_sent_request(self, request_id: int) -> Sequence[Delivery]:
+        """All of this request, oldest first."""
+        return [Delivery(*row) for row in self._connection.rows(_OF_SHARE, share=_share_key(None, None, request_id))]
 
     def peers_with_work(self) -> Sequence[tuple[str, float]]:
         """(peer, earliest due_at) over queued deliveries; a leased one counts from the moment its lease runs out."""
@@ -438,8 +446,11 @@ class Deliveries:
         return [row[0] for row in self._connection.rows(_PEERS_GIVEN_UP)]
 
 
-def _share_key(outgoing_share_id: int | None, incoming_share_id: int | None) -> int:
+def _share_key(outgoing_share_id: int | None, incoming_share_id: int | None, sent_request_id: int | None) -> int:
+    """One number for what a delivery tells of: shares given, minus shares received, and far below these the requests."""
     if outgoing_share_id is not None:
         return outgoing_share_id
-    assert incoming_share_id is not None, "a delivery tells of one share"  # noqa: S101
-    return -incoming_share_id
+    if incoming_share_id is not None:
+        return -incoming_share_id
+    assert sent_request_id is not None, "a delivery tells of one share, or of one request"  # noqa: S101
+    return _BELOW_SHARES - sent_request_id

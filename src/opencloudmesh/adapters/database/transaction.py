@@ -24,6 +24,7 @@ from opencloudmesh.adapters.database.runtime_settings import RuntimeSettings
 from opencloudmesh.adapters.database.sealing import SecretBox
 from opencloudmesh.adapters.database.seen_signatures import SeenSignatures
 from opencloudmesh.adapters.database.sessions import Sessions
+from opencloudmesh.adapters.database.share_requests import ReceivedRequests, RequestLinks, SentRequests
 from opencloudmesh.adapters.database.users import Users
 from opencloudmesh.protocol.errors import LocalFault
 from opencloudmesh.services.ports import Transaction
@@ -60,8 +61,11 @@ class StoreTransaction:
         "peer_counts",
         "peer_keys",
         "peers",
+        "received_requests",
+        "request_links",
         "runtime_settings",
         "seen_signatures",
+        "sent_requests",
         "sessions",
         "users",
     )
@@ -83,6 +87,9 @@ class StoreTransaction:
         self.identifiers = Identifiers(connection)
         self.contacts = Contacts(connection)
         self.invites = Invites(connection)
+        self.sent_requests = SentRequests(connection)
+        self.received_requests = ReceivedRequests(connection)
+        self.request_links = RequestLinks(connection)
         self.locks = Locks(connection)
         self.dead_properties = DeadProperties(connection)
         self.runtime_settings = RuntimeSettings(connection)

@@ -43,7 +43,15 @@ class Deliveries:
 
     # ------------------------------------------------------------ for use cases
     def queue(
-        self, tx: Transaction, *, peer: str, kind: str, user_id: int, outgoing: int | None = None, incoming: int | None = None
+        self,
+        tx: Transaction,
+        *,
+        peer: str,
+        kind: str,
+        user_id: int,
+        outgoing: int | None = None,
+        incoming: int | None = None,
+        request: int | None = None,
     ) -> Delivery:
         """Write a delivery in the transaction of the state that it tells of; call `wake` after COMMIT."""
         now = self._clock()
@@ -53,6 +61,7 @@ class Deliveries:
             user_id=user_id,
             outgoing_share_id=outgoing,
             incoming_share_id=incoming,
+            sent_request_id=request,
             due_at=now,
             expires_at=now + self._policy.time_to_live,
             at=now,

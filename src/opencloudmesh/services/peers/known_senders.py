@@ -1,8 +1,8 @@
 """Whom a user knows at other servers, and which user another server means (section Decision to Discard; criterion must-invite).
 
-Rules kept here: a user knows contacts, and an address after accepting a share of it, whatever became of that share, and after
-giving a share to it; nobody is known to a user who does not exist, and that takes as long to find out. A user is meant by the
-login name, or by an identifier that other servers were told in an invite.
+Rules kept here: a user knows contacts, and an address after accepting a share of it, whatever became of that share, after giving
+a share to it, and when it was asked for one; nobody is known to a user who does not exist, and that takes as long to find out. A
+user is meant by the login name, or by an identifier that other servers were told in an invite.
 """
 
 from opencloudmesh.protocol.address import OCMAddress
@@ -24,7 +24,8 @@ def is_known(tx: Transaction, user_id: int, address: str) -> bool:
     """Whether the user has this OCM Address (canonical) as contact, or has dealt with it before."""
     is_contact = tx.contacts.by_address(user_id, address) is not None
     accepted = tx.incoming_shares.has_accepted_from(user_id, address)
-    return tx.outgoing_shares.has_given_to(user_id, address) or accepted or is_contact
+    is_asked = tx.sent_requests.has_asked(user_id, address)
+    return tx.outgoing_shares.has_given_to(user_id, address) or accepted or is_contact or is_asked
 
 
 def knows_sender(tx: Transaction, recipient: OCMAddress, sender: OCMAddress) -> bool:

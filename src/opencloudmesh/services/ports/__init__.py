@@ -27,6 +27,7 @@ from opencloudmesh.services.ports.peer_stores import (
     RuntimeSettingStore,
     SeenSignatureStore,
 )
+from opencloudmesh.services.ports.share_request_stores import ReceivedRequestStore, RequestLinkStore, SentRequestStore
 from opencloudmesh.services.ports.storage import ABSENT, DavTree, Entry, OpenFile, Quota, RemoteTree, Storage, StorageFor
 from opencloudmesh.services.ports.stores import (
     AppPasswordStore,
@@ -81,9 +82,12 @@ __all__ = [
     "Properties",
     "PropertyChange",
     "Quota",
+    "ReceivedRequestStore",
     "RemoteTree",
+    "RequestLinkStore",
     "RuntimeSettingStore",
     "SeenSignatureStore",
+    "SentRequestStore",
     "SessionStore",
     "Signer",
     "Storage",

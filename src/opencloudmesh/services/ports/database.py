@@ -16,6 +16,7 @@ from opencloudmesh.services.ports.peer_stores import (
     RuntimeSettingStore,
     SeenSignatureStore,
 )
+from opencloudmesh.services.ports.share_request_stores import ReceivedRequestStore, RequestLinkStore, SentRequestStore
 from opencloudmesh.services.ports.stores import (
     AppPasswordStore,
     AvailabilityStore,
@@ -66,6 +67,12 @@ class Transaction(Protocol):
     def contacts(self) -> ContactStore: ...
     @property
     def invites(self) -> InviteStore: ...
+    @property
+    def sent_requests(self) -> SentRequestStore: ...
+    @property
+    def received_requests(self) -> ReceivedRequestStore: ...
+    @property
+    def request_links(self) -> RequestLinkStore: ...
     @property
     def locks(self) -> LockStore: ...
     @property

@@ -152,6 +152,7 @@ class DeliveryStore(Protocol):
         user_id: int,
         outgoing_share_id: int | None = None,
         incoming_share_id: int | None = None,
+        sent_request_id: int | None = None,
         due_at: float,
         expires_at: float,
         at: float,
@@ -170,6 +171,7 @@ class DeliveryStore(Protocol):
 
     def of_outgoing_share(self, share_id: int) -> Sequence[Delivery]: ...
     def of_incoming_share(self, share_id: int) -> Sequence[Delivery]: ...
+    def of_sent_request(self, request_id: int) -> Sequence[Delivery]: ...
     def peers_with_work(self) -> Sequence[tuple[str, float]]:
         """(peer, earliest due_at) over queued deliveries."""
 

@@ -13,6 +13,7 @@ from opencloudmesh.services.records.own_keys import ANNOUNCED, SIGNING, SUPERSED
 from opencloudmesh.services.records.peers import DirectoryRecord, PeerCounts, PeerKey, PeerRecord, TrustRow
 from opencloudmesh.services.records.people import AppPassword, Session, User
 from opencloudmesh.services.records.secret import Secret
+from opencloudmesh.services.records.share_requests import ReceivedRequest, RequestLink, SentRequest
 from opencloudmesh.services.records.shares import IncomingShare, NewIncomingShare, NewOutgoingShare, OutgoingShare
 
 __all__ = [
@@ -37,8 +38,11 @@ __all__ = [
     "PeerCounts",
     "PeerKey",
     "PeerRecord",
+    "ReceivedRequest",
+    "RequestLink",
     "Secret",
     "SentInvite",
+    "SentRequest",
     "Session",
     "TrustRow",
     "User",

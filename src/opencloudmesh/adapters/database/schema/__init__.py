@@ -15,6 +15,7 @@ from opencloudmesh.adapters.database.schema.deliveries import (
     delivery_failed,
     delivery_leased,
     delivery_of_incoming,
+    delivery_of_request,
     delivery_open,
     delivery_queued,
 )
@@ -34,6 +35,14 @@ from opencloudmesh.adapters.database.schema.operation import audit, runtime_sett
 from opencloudmesh.adapters.database.schema.outgoing_shares import outgoing_expirable, outgoing_shares
 from opencloudmesh.adapters.database.schema.peers import directories, peer_keys, peers, peers_trusted, seen_signatures
 from opencloudmesh.adapters.database.schema.people import app_passwords, sessions, users
+from opencloudmesh.adapters.database.schema.share_requests import (
+    received_request_open,
+    received_requests,
+    request_links,
+    sent_request_kept,
+    sent_request_open,
+    sent_requests,
+)
 from opencloudmesh.adapters.database.schema.trees import dead_properties, dead_property_bytes, locks
 
 __all__ = [
@@ -49,6 +58,7 @@ __all__ = [
     "delivery_failed",
     "delivery_leased",
     "delivery_of_incoming",
+    "delivery_of_request",
     "delivery_open",
     "delivery_queued",
     "directories",
@@ -72,8 +82,14 @@ __all__ = [
     "peer_keys",
     "peers",
     "peers_trusted",
+    "received_request_open",
+    "received_requests",
+    "request_links",
     "runtime_settings",
     "seen_signatures",
+    "sent_request_kept",
+    "sent_request_open",
+    "sent_requests",
     "sessions",
     "users",
     "word",

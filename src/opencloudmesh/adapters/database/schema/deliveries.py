@@ -25,9 +25,14 @@ deliveries = Table(
     time("created_at"),
     time("changed_at"),
     Column("trace_id", Text, nullable=False, server_default=""),
-    Column("share_key", Identifier, nullable=False),  # the outgoing share's id, or minus the incoming share's id
+    Column("share_key", Identifier, nullable=False),  # which share or request it tells of, as one number
     Column("first", Boolean, nullable=False),  # no older delivery of the same share is open
-    CheckConstraint("(outgoing_share_id IS NULL) <> (incoming_share_id IS NULL)", name="one_share"),
+    Column("sent_request_id", Identifier, ForeignKey("sent_requests.id", ondelete="CASCADE")),
+    CheckConstraint(
+        "CASE WHEN outgoing_share_id IS NULL THEN 0 ELSE 1 END + CASE WHEN incoming_share_id IS NULL THEN 0 ELSE 1 END + "
+        "CASE WHEN sent_request_id IS NULL THEN 0 ELSE 1 END = 1",
+        name="one_subject",
+    ),
     Index(None, "share_key", "id"),
     Index(None, "user_id", "id"),
     Index(None, "user_id", "peer", "id"),
@@ -62,6 +67,13 @@ Index(
     deliveries.c.incoming_share_id,
     sqlite_where=delivery_of_incoming,
     postgresql_where=delivery_of_incoming,
+)
+delivery_of_request = deliveries.c.sent_request_id.is_not(None)
+Index(
+    "ix_deliveries_of_request",
+    deliveries.c.sent_request_id,
+    sqlite_where=delivery_of_request,
+    postgresql_where=delivery_of_request,
 )
 Index("ix_deliveries_done", deliveries.c.changed_at, sqlite_where=delivery_done, postgresql_where=delivery_done)
 Index("ix_deliveries_dead", deliveries.c.changed_at, sqlite_where=delivery_dead, postgresql_where=delivery_dead)
