@@ -18,6 +18,7 @@ from opencloudmesh.services.ports import CavageSigner, Database
 from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShare
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
+from opencloudmesh.services.share_request import SHARE_REQUEST, RequestLimits, RequestReception, RequestSending
 from tests.services.world import (
     HOST,
     ORIGIN,
@@ -64,6 +65,8 @@ class Home:
     code_flow: CodeFlow
     contacts: Contacts
     invite_flow: InviteFlow
+    request_sending: RequestSending
+    request_reception: RequestReception
 
     async def start(self) -> None:
         """Begin to deliver."""
@@ -72,6 +75,7 @@ class Home:
             "SHARE_UNSHARED": self.creation,
             "SHARE_ACCEPTED": self.reception,
             "SHARE_DECLINED": self.reception,
+            SHARE_REQUEST: self.request_sending,
         }
         await self.deliveries.start(handlers, OnlyProcess())
 
@@ -118,6 +122,8 @@ def make_home(
     identifier_per_contact: bool = False,
     peer_limits: PeerLimits | None = None,
     inbox_limits: InboxLimits | None = None,
+    request_limits: RequestLimits | None = None,
+    takes_requests: bool = True,
     cavage_signer: CavageSigner | None = None,
 ) -> Home:
     """Wire a server of ours; `start` begins to deliver."""
@@ -170,6 +176,34 @@ def make_home(
         own_host=HOST,
     )
     notifications = Notifications(database=database, peers=peers, clock=time)
+    request_sending = RequestSending(
+        database=database, peers=peers, deliveries=deliveries, clock=time, own_host=HOST, wait_for_first_try=wait
+    )
+    request_reception = RequestReception(
+        database=database,
+        peers=peers,
+        share_creation=creation,
+        storage_for=homes,
+        clock=time,
+        own_host=HOST,
+        enabled=takes_requests,
+        require_signature=require_signature,
+        peer_limits=peer_limits,
+        limits=request_limits,
+    )
     return Home(
-        database, time, peers, deliveries, homes, issuer, creation, reception, notifications, code_flow, contacts, invite_flow
+        database,
+        time,
+        peers,
+        deliveries,
+        homes,
+        issuer,
+        creation,
+        reception,
+        notifications,
+        code_flow,
+        contacts,
+        invite_flow,
+        request_sending,
+        request_reception,
     )

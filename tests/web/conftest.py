@@ -27,6 +27,7 @@ from tests.web.memory_exchanges import MemoryExchanges
 from tests.web.memory_files import MemoryTrees
 from tests.web.memory_invites import MemoryContactCards, MemoryContacts, MemoryInvites
 from tests.web.memory_own_keys import MemoryOwnKeys
+from tests.web.memory_requests import MemoryRequestLinks, MemoryRequestReception, MemorySending
 from tests.web.memory_trust import MemoryTrust
 from tests.web.visitor import Visitor
 
@@ -419,6 +420,9 @@ class MemoryServer:
         self.invite_flow = MemoryInviteFlow()
         self.contacts = MemoryContacts()
         self.contact_cards = MemoryContactCards()
+        self.request_sending = MemorySending()
+        self.request_reception = MemoryRequestReception()
+        self.request_links = MemoryRequestLinks()
         self.repair = MemoryRepair()
         self.exchanges = MemoryExchanges()
         self.own_keys = MemoryOwnKeys()

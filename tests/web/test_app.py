@@ -50,7 +50,7 @@ async def test_what_is_not_there_is_404(server, path):
 
 
 async def test_an_ocm_endpoint_that_is_not_there_is_404_in_the_words_of_peers(server):
-    answer = await server.ask("POST", "/ocm/request-share", body=b"{}")
+    answer = await server.ask("POST", "/ocm/share-request", body=b"{}")
     assert (answer.status, answer.json) == (404, {"message": "not-found", "validationErrors": []})
 
 

@@ -64,6 +64,7 @@ DELIVERY = {
     "created_at": 1_800_000_000.0,
     "outgoing_share_id": 1,
     "incoming_share_id": None,
+    "sent_request_id": None,
     "next_try": {"at": 1_800_000_060.0, "why": "breaker-open", "since": 1_800_000_000.0, "reason": "tcp-timeout"},
     "trace_id": "",
 }
@@ -94,6 +95,17 @@ OPERATIONS = [
     ("GET", "/contacts/1"),
     ("POST", "/contacts/1"),
     ("DELETE", "/contacts/1"),
+    ("POST", "/requests"),
+    ("GET", "/requests"),
+    ("GET", "/requests/1"),
+    ("POST", "/requests/1/withdraw"),
+    ("GET", "/received-requests"),
+    ("GET", "/received-requests/1"),
+    ("POST", "/received-requests/1/grant"),
+    ("POST", "/received-requests/1/refuse"),
+    ("POST", "/request-links"),
+    ("GET", "/request-links"),
+    ("POST", "/request-links/1/revoke"),
 ]
 OF_SESSIONS = [
     ("DELETE", "/session"),

@@ -10,6 +10,7 @@ from opencloudmesh.services.inbox_limits import InboxLimits
 from opencloudmesh.services.login_limits import LoginLimits
 from opencloudmesh.services.measures import Measures
 from opencloudmesh.services.peer_limits import PeerLimits
+from opencloudmesh.services.share_request.limits import RequestBounds, RequestLimits
 from opencloudmesh.web.limiting import AddressLimits, EndpointLimits
 from opencloudmesh.web.refusal_log import RefusalLog
 from opencloudmesh.web.source_address import UNIX, SourceAddresses
@@ -25,6 +26,7 @@ class Limits:
     logins: LoginLimits
     peers: PeerLimits
     inboxes: InboxLimits
+    requests: RequestLimits
 
     @classmethod
     def of(cls, settings: LimitSettings, measures: Measures) -> "Limits":
@@ -57,6 +59,15 @@ class Limits:
                 of_unknown=settings.unknown_shares_per_peer,
                 pending=settings.pending_per_recipient,
                 in_all=settings.unanswered_shares,
+                measures=measures,
+            ),
+            RequestLimits(
+                clock=_clock,
+                bounds=RequestBounds(
+                    per_owner=settings.requests_per_owner,
+                    pending=settings.pending_requests,
+                    per_address=settings.link_requests_per_address,
+                ),
                 measures=measures,
             ),
         )

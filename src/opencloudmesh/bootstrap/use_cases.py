@@ -30,6 +30,7 @@ from opencloudmesh.services.reconciliation import Reconciler, Repair
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
 from opencloudmesh.services.share_creation import ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
+from opencloudmesh.services.share_request import RequestLinks, RequestReception, RequestSending
 from opencloudmesh.services.tree_state import TreeStates
 
 
@@ -200,6 +201,51 @@ class UseCases(Outside):
         )
 
     @cached_property
+    def request_sending(self) -> RequestSending:
+        return RequestSending(
+            database=self.database,
+            peers=self.peers,
+            deliveries=self.deliveries,
+            clock=self.clock,
+            own_host=self.own_host,
+            lifetime_days=self.settings.requests.request_days,
+            wait_for_first_try=self.settings.delivery.wait_for_first_try,
+        )
+
+    @cached_property
+    def request_reception(self) -> RequestReception:
+        return RequestReception(
+            database=self.database,
+            peers=self.peers,
+            share_creation=self.share_creation,
+            storage_for=self.storage_for,
+            clock=self.clock,
+            own_host=self.own_host,
+            enabled=self.settings.requests.enabled,
+            lifetime_days=self.settings.requests.request_days,
+            require_signature=self.settings.signatures.required,
+            peer_limits=self.limits.peers,
+            limits=self.limits.requests,
+        )
+
+    @cached_property
+    def request_links(self) -> RequestLinks:
+        requests = self.settings.requests
+        return RequestLinks(
+            database=self.database,
+            peers=self.peers,
+            reception=self.request_reception,
+            storage_for=self.storage_for,
+            clock=self.clock,
+            new_token=new_token,
+            own_host=self.own_host,
+            enabled=requests.public_links,
+            lifetime_days=requests.link_days,
+            request_days=requests.request_days,
+            limits=self.limits.requests,
+        )
+
+    @cached_property
     def notifications(self) -> Notifications:
         return Notifications(database=self.database, peers=self.peers, clock=self.clock, limits=self.limits.peers)
 
@@ -307,5 +353,11 @@ class UseCases(Outside):
             "seen-signatures": sweep_older(signatures.freshness_seconds + signatures.skew_seconds),
             "invites-expired": self.invite_flow.sweep_expired,
             "invites-ended": self.invite_flow.sweep_ended,
+            "sent-requests-expired": self.request_sending.sweep_expired,
+            "sent-requests-ended": self.request_sending.sweep_ended,
+            "received-requests-expired": self.request_reception.sweep_expired,
+            "received-requests-ended": self.request_reception.sweep_ended,
+            "request-links-expired": self.request_links.sweep_expired,
+            "request-links-ended": self.request_links.sweep_ended,
         }
         return Sweeper(database=self.database, clock=self.clock, also=also)

@@ -56,6 +56,7 @@ from opencloudmesh.services.reconciliation import Repair
 from opencloudmesh.services.resource_access import UserTrees
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
+from opencloudmesh.services.share_request import SHARE_REQUEST, RequestLinks, RequestReception, RequestSending
 from opencloudmesh.web.answers import ASGIApp
 from opencloudmesh.web.app import Above, build_app
 from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_NOT_FOUND
@@ -76,6 +77,7 @@ class _OcmServices:
     notifications: Notifications
     code_flow: CodeFlow
     invite_flow: InviteFlow
+    request_reception: RequestReception
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,9 @@ class _UserServices:
     contacts: Contacts
     user_trees: UserTrees
     contact_cards: ContactCards
+    request_sending: RequestSending
+    request_reception: RequestReception
+    request_links: RequestLinks
 
 
 class Wiring(UseCases):
@@ -136,7 +141,7 @@ class Wiring(UseCases):
         origin = self.settings.origin
         files = WebDavServer(self.user_trees.resolve, origin=origin, greets=True)
         return build_app(
-            ocm=_OcmServices(self.share_reception, self.notifications, self.code_flow, self.invite_flow),
+            ocm=_OcmServices(self.share_reception, self.notifications, self.code_flow, self.invite_flow, self.request_reception),
             users=_UserServices(
                 self.accounts,
                 self.accounts.app_passwords,
@@ -153,6 +158,9 @@ class Wiring(UseCases):
                 self.contacts,
                 self.user_trees,
                 self.contact_cards,
+                self.request_sending,
+                self.request_reception,
+                self.request_links,
             ),
             mounts=[
                 ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),
@@ -230,6 +238,7 @@ class Wiring(UseCases):
                 SHARE_UNSHARED: self.share_creation,
                 SHARE_ACCEPTED: self.share_reception,
                 SHARE_DECLINED: self.share_reception,
+                SHARE_REQUEST: self.request_sending,
             },
             await self._processes(),
         )

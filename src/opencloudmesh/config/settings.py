@@ -144,6 +144,18 @@ class InviteSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestSettings:
+    """Requests of people at other servers for shares, which their owners grant or refuse."""
+
+    enabled: bool = _setting(True, "Take such requests; else they are answered 501.")
+    request_days: float = _setting(30.0, "Days until a request that nobody answered ends, ours and those of others.", least=0.001)
+    public_links: bool = _setting(
+        False, "Let users make public links by which any visitor asks for a share of a file or folder (`ocm request-link`)."
+    )
+    link_days: float = _setting(30.0, "Days until such a link ends, where its owner says nothing else.", least=0.001)
+
+
+@dataclass(frozen=True, slots=True)
 class LimitSettings:
     """Bounds on what one client may take."""
 
@@ -190,6 +202,14 @@ class LimitSettings:
     unanswered_shares: int = _setting(
         200_000, "Unanswered shares in all inboxes; more of unknown senders are answered 503.", least=1
     )
+    requests_per_owner: int = _setting(60, "Requests for shares of one server to one owner, an hour.", least=1)
+    pending_requests: int = _setting(
+        1_000,
+        "Unanswered requests for shares before one owner; of one server a quarter, where the owner does not know who asks, and "
+        "twice as many of people known.",
+        least=4,
+    )
+    link_requests_per_address: int = _setting(20, "Requests through public links, an hour and address.", least=1)
     unknown_servers: int = _setting(
         5_000, "Servers kept with which nothing was shared, and about which nothing was decided; those heard of last.", least=1
     )
@@ -249,6 +269,7 @@ class Settings:
     signatures: SignatureSettings = SignatureSettings()
     sharing: SharingSettings = SharingSettings()
     invites: InviteSettings = InviteSettings()
+    requests: RequestSettings = RequestSettings()
     limits: LimitSettings = LimitSettings()
     logs: LogSettings = LogSettings()
     directories: tuple[DirectorySettings, ...] = ()

@@ -10,6 +10,7 @@ OCM_SHARES: Final = "ocm_shares"
 OCM_NOTIFICATIONS: Final = "ocm_notifications"
 OCM_TOKEN: Final = "ocm_token"  # noqa: S105 - the name of a route
 OCM_INVITES: Final = "ocm_invites"
+OCM_REQUESTS: Final = "ocm_requests"
 OCM_OTHER: Final = "ocm_other"
 DISCOVERY: Final = "discovery"
 DAV_SHARED: Final = "dav_shared"
@@ -17,7 +18,19 @@ DAV_FILES: Final = "dav_files"
 API: Final = "api"
 OTHER: Final = "other"
 
-ROUTES: Final = (OCM_SHARES, OCM_NOTIFICATIONS, OCM_TOKEN, OCM_INVITES, OCM_OTHER, DISCOVERY, DAV_SHARED, DAV_FILES, API, OTHER)
+ROUTES: Final = (
+    OCM_SHARES,
+    OCM_NOTIFICATIONS,
+    OCM_TOKEN,
+    OCM_INVITES,
+    OCM_REQUESTS,
+    OCM_OTHER,
+    DISCOVERY,
+    DAV_SHARED,
+    DAV_FILES,
+    API,
+    OTHER,
+)
 """The classes that requests are counted in; a path never is a class of its own."""
 
 

@@ -15,6 +15,7 @@ from opencloudmesh.services.measures import (
     OCM_INVITES,
     OCM_NOTIFICATIONS,
     OCM_OTHER,
+    OCM_REQUESTS,
     OCM_SHARES,
     OCM_TOKEN,
     OTHER,
@@ -31,6 +32,7 @@ _EXACT = {
     "/ocm/notifications": OCM_NOTIFICATIONS,
     "/ocm/token": OCM_TOKEN,
     "/ocm/invite-accepted": OCM_INVITES,
+    "/ocm/request-share": OCM_REQUESTS,
 }
 _BELOW = {"/ocm/": OCM_OTHER, "/dav/ocm": DAV_SHARED, "/dav/files": DAV_FILES, "/api/v1": API}
 

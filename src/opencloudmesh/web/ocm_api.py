@@ -1,7 +1,7 @@
-"""What peers ask: the discovery document, our keys, and the four signed messages, as raw ASGI without router or middleware.
+"""What peers ask: the discovery document, our keys, and the five signed messages, as raw ASGI without router or middleware.
 
 Sections "OCM API Discovery", "Appendix B: JWKS Endpoint", "Share Creation Notification", "Share Acceptance Notification", "Code
-Flow", "Invite Flow". Rules kept here:
+Flow", "Invite Flow", "Request for a Share". Rules kept here:
 
 - documents are 200 without redirect, `application/json`, bytes built once, and again where what they tell has changed (DISC-1);
 - a request is handed on as it came: the configured origin with the raw path and query is its `@target-uri`, never a Host header;
@@ -21,7 +21,15 @@ from opencloudmesh.protocol.errors import OCMError, SignatureRefused, TokenRefus
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.services.callers import current_caller
 from opencloudmesh.services.exchanges import holds, refused_by, refused_with
-from opencloudmesh.services.measures import NO_MEASURES, OCM_INVITES, OCM_NOTIFICATIONS, OCM_SHARES, OCM_TOKEN, Measures
+from opencloudmesh.services.measures import (
+    NO_MEASURES,
+    OCM_INVITES,
+    OCM_NOTIFICATIONS,
+    OCM_REQUESTS,
+    OCM_SHARES,
+    OCM_TOKEN,
+    Measures,
+)
 from opencloudmesh.web.answers import (
     ANY_ORIGIN,
     JSON,
@@ -61,7 +69,8 @@ DOCUMENT_SECONDS: Final = 300
 
 
 class ReceivesMessages(Protocol):
-    """`ShareReception`, `Notifications`, `InviteFlow`: take a signed message, answer what the peer reads; raise `PeerFault`."""
+    """`ShareReception`, `Notifications`, `InviteFlow`, `RequestReception`: take a signed message, answer what the peer reads;
+    raise `PeerFault`."""
 
     async def receive(self, request: Request, /) -> Mapping[str, Any]: ...
 
@@ -83,6 +92,8 @@ class OcmServices(Protocol):
     def code_flow(self) -> IssuesTokens: ...
     @property
     def invite_flow(self) -> ReceivesMessages: ...
+    @property
+    def request_reception(self) -> ReceivesMessages: ...
 
 
 # ---------------------------------------------------------------- documents
@@ -171,6 +182,7 @@ class _MessageKind:
 
 _SHARE: Final = _MessageKind(OCM_SHARES, ("application/json",), 201, answer_to_peer, PEER_INTERNAL)
 _NOTIFICATION: Final = replace(_SHARE, route=OCM_NOTIFICATIONS)
+_REQUEST: Final = replace(_SHARE, route=OCM_REQUESTS)
 _TOKEN_REQUEST: Final = _MessageKind(
     OCM_TOKEN, ("application/x-www-form-urlencoded",), 200, answer_to_token_request, TOKEN_INTERNAL, (NO_STORE,)
 )
@@ -288,4 +300,5 @@ def ocm_routes(
         "/ocm/notifications": endpoint(services.notifications.receive, _NOTIFICATION),
         "/ocm/token": endpoint(services.code_flow.issue, _TOKEN_REQUEST),
         "/ocm/invite-accepted": endpoint(services.invite_flow.receive, _INVITE),
+        "/ocm/request-share": endpoint(services.request_reception.receive, _REQUEST),
     }

@@ -66,6 +66,7 @@ class RequestLinks:
         own_host: str,
         enabled: bool = False,
         lifetime_days: float = 30.0,
+        request_days: float = 30.0,
         limits: RequestLimits | None = None,
     ) -> None:
         self._db = database
@@ -77,6 +78,7 @@ class RequestLinks:
         self._own_host = own_host
         self.enabled = enabled
         self._lifetime = lifetime_days * _DAY
+        self._request_lifetime = request_days * _DAY
         self._limits = limits or RequestLimits(clock=clock)
 
     # ------------------------------------------------------------ for owners
@@ -169,7 +171,7 @@ class RequestLinks:
             share_id=None,
             created_at=now,
             changed_at=now,
-            expires_at=now + self._lifetime,
+            expires_at=now + self._request_lifetime,
         )
         kept = await self._db.write(lambda tx: self._reception.keep(tx, new, known=False))
         if link.at_once and kept.state == OPEN:

@@ -41,6 +41,7 @@ from opencloudmesh.web.user_api import (
     peers,
     repair,
     sessions,
+    share_requests,
     shares,
 )
 from opencloudmesh.web.user_api.services import UserServices
@@ -60,6 +61,7 @@ ROUTERS = (
     invites.router,
     contact_cards.router,
     contacts.router,
+    share_requests.router,
 )
 
 

@@ -40,7 +40,7 @@ class NextTryAnswer(BaseModel):
 class _DeliveryFields(BaseModel):
     id: int
     peer: str
-    kind: str = Field(description="SHARE_CREATION or the type of a notification")
+    kind: str = Field(description="SHARE_CREATION, SHARE_REQUEST or the type of a notification")
     state: str = Field(description="queued, leased, done or dead")
     due_at: Time
     reason: str = Field(description="How the last try ended.")
@@ -49,6 +49,7 @@ class _DeliveryFields(BaseModel):
     created_at: Time
     outgoing_share_id: int | None
     incoming_share_id: int | None
+    sent_request_id: int | None
     next_try: NextTryAnswer | None = Field(description="null where it is under way or has ended.")
     trace_id: str = Field(description="Under which the operators of both servers find every try in their logs.")
 

@@ -12,7 +12,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from opencloudmesh.services import records
 
-T = TypeVar("T", records.OutgoingShare, records.IncomingShare, records.Delivery, records.SentInvite, records.Contact)
+T = TypeVar(
+    "T",
+    records.OutgoingShare,
+    records.IncomingShare,
+    records.Delivery,
+    records.SentInvite,
+    records.Contact,
+    records.SentRequest,
+    records.ReceivedRequest,
+    records.RequestLink,
+)
 MAX_ID = 2**63 - 1
 MAX_PAGE = 1000
 LATEST = 253402300799.0  # the end of the year 9999
