@@ -36,9 +36,9 @@ def acceptance(away: SimulatedServer, invite: Invite, person: Identity = DORA, *
     return away.signed("/ocm/invite-accepted", body, at=at)
 
 
-async def said(home: Home, request: Request) -> OCMError:
+async def said(home: Home, request: Request, *, to: str = "invite_flow") -> OCMError:
     with pytest.raises(OCMError) as refusal:
-        await home.invite_flow.receive(request)
+        await getattr(home, to).receive(request)
     return refusal.value
 
 
@@ -349,6 +349,75 @@ async def test_must_invite_takes_shares_of_contacts_only(
     with pytest.raises(Forbidden):
         await home.reception.receive(away.share(owner="eve@away.example", at=time.now))
     assert len(await home.reception.inbox(alice)) == 1
+
+
+@pytest.mark.spec("INV-11")
+@pytest.mark.parametrize(
+    ("mode", "quarantine", "mine", "becomes"),
+    [
+        ("open", False, "off", "announced"),
+        ("open", False, "quarantine", "apart"),
+        ("open", False, "refuse", "refused"),
+        ("open", True, "off", "apart"),
+        ("open", True, "refuse", "refused"),
+        ("invite-only", False, "off", "refused"),
+        ("invite-only", False, "quarantine", "refused"),
+    ],
+)
+async def test_a_user_may_demand_more_than_the_server_and_never_less(
+    database: Database,
+    network: SimulatedNetwork,
+    time: SimulatedTime,
+    away: SimulatedServer,
+    alice: User,
+    bob: User,
+    mode: str,
+    quarantine: bool,
+    mine: str,
+    becomes: str,
+) -> None:
+    home = make_home(database, network, time, trust=TrustBook.configured(mode=mode, quarantine=quarantine))
+    assert (await home.invite_flow.demand(alice, mine)).invite_only == mine
+    made = await home.invite_flow.create(alice)
+    await home.invite_flow.receive(acceptance(away, made.invite, at=time.now))
+    await home.reception.receive(away.share(at=time.now))  # dora, whom she met, is known whatever is demanded
+    of_eve = away.share(owner="eve@away.example", provider_id="e", at=time.now)
+    if becomes == "refused":
+        assert (await said(home, of_eve, to="reception")).code == "sender-unknown"
+    else:
+        await home.reception.receive(of_eve)
+    shown, apart = await home.reception.inbox(alice), await home.reception.inbox(alice, unknown=True)
+    assert [share.sender for share in shown if share.sender.startswith("eve")] == ["eve@away.example"] * (becomes == "announced")
+    assert [share.sender for share in apart] == ["eve@away.example"] * (becomes == "apart")
+    if mode == "open" and not quarantine:  # what she demands is nothing to others
+        await home.reception.receive(away.share(f"bob@{HOST}", owner="eve@away.example", provider_id="to bob", at=time.now))
+        assert len(await home.reception.inbox(bob)) == 1
+
+
+async def test_a_repeat_of_what_was_taken_before_is_answered_as_then(
+    home: Home, away: SimulatedServer, alice: User, time: SimulatedTime
+) -> None:
+    await home.reception.receive(away.share(provider_id="p1", at=time.now))
+    await home.invite_flow.demand(alice, "refuse")
+    await home.reception.receive(away.share(provider_id="p1", at=time.now))
+    assert (await said(home, away.share(provider_id="p2", at=time.now), to="reception")).code == "sender-unknown"
+    with pytest.raises(InvalidInput) as refusal:
+        await home.invite_flow.demand(alice, "everything")
+    assert refusal.value.code == "demand-unknown"
+
+
+@pytest.mark.spec("INV-11")
+async def test_who_did_not_sign_is_known_to_nobody(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
+) -> None:
+    away.route("GET", "/.well-known/jwks.json", lambda _: answer(404))
+    await make_home(database, network, time).contacts.add(alice, "dora@away.example")
+    for trust, mine in ((TrustBook.configured(mode="invite-only"), "off"), (TrustBook(), "refuse")):
+        home = make_home(database, network, time, require_signature=False, trust=trust)
+        await home.invite_flow.demand(alice, mine)
+        claimed = dataclasses.replace(away.share(at=time.now), headers=(("content-type", "application/json"),))
+        assert (await said(home, claimed, to="reception")).code == "sender-unknown"
+    assert await home.reception.inbox(alice) == []
 
 
 async def test_shares_of_a_trusted_contact_are_accepted_without_asking(

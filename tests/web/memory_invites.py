@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from opencloudmesh.protocol.address import parse_address
 from opencloudmesh.protocol.contacts import CardFault, parse_cards
-from opencloudmesh.protocol.errors import Conflict, NotFound, PeerRefused
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, PeerRefused
 from opencloudmesh.protocol.invite_flow import Invite
+from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services.contact_cards import Imported
 from opencloudmesh.services.invite_flow import MadeInvite
 from opencloudmesh.services.records import Contact, SentInvite, User
@@ -43,6 +44,15 @@ class MemoryInvites:
         if self.kept[invite_id].state == "revoked":
             raise Conflict("What is revoked cannot renew.", code="invalid-transition")
         return MadeInvite(self.kept[invite_id], Invite("another", "home.example.org"))
+
+    def demanded(self) -> str:
+        return "quarantine"
+
+    async def demand(self, user: User, what: str) -> User:
+        if what not in DEMANDS:
+            raise InvalidInput("No.", code="demand-unknown")
+        self.demands = what
+        return replace(user, invite_only=what)
 
     async def accept(self, user: User, invite: Invite) -> Contact:
         if invite.provider != "peer.example.org":

@@ -39,6 +39,13 @@ async def test_an_invite_is_accepted_in_any_form(server: Any) -> None:
     assert (nonsense.status, nonsense.json["error"]["code"]) == (400, "invite-invalid")
 
 
+async def test_a_user_demands_an_invite(server: Any) -> None:
+    assert (await server.call("GET", "/invites/only")).json == {"mine": "off", "server": "quarantine", "in_force": "quarantine"}
+    changed = await server.call("POST", "/invites/only", {"mine": "refuse"})
+    assert (changed.status, changed.json) == (200, {"mine": "refuse", "server": "quarantine", "in_force": "refuse"})
+    assert (await server.call("POST", "/invites/only", {"mine": "everything"})).status == 422
+
+
 async def test_contacts(server: Any) -> None:
     made = await server.call("POST", "/contacts", {"address": "dora@peer.example.org", "name": "Dora"})
     assert (made.status, made.json["source"], made.json["trusted"]) == (201, "direct", False)

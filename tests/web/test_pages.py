@@ -374,6 +374,17 @@ async def test_a_link_without_an_invitation_says_so(visitor: Visitor) -> None:
     assert TEXTS["wayf.no_token"] in visitor.page
 
 
+# ---------------------------------------------------------------- what is demanded of strangers
+async def test_what_is_demanded_of_strangers_is_chosen(alice: Visitor, server: Any) -> None:
+    await alice.ask("GET", "/invites")
+    assert '<option value="off" selected>' in alice.page
+    assert TEXTS["demand.quarantine"] + "." in alice.page, "what the server demands of all"
+    chosen = await alice.send("/invites/only", demand="refuse")
+    assert (chosen.status, chosen.header("location"), server.invite_flow.demands) == (303, "/invites", "refuse")
+    await alice.ask("GET", "/invites")
+    assert (await alice.send("/invites/only", demand="everything")).status == 400
+
+
 # ---------------------------------------------------------------- files of ours
 async def test_static_files(visitor: Visitor) -> None:
     for path, kind in (("/static/style.css", "text/css; charset=utf-8"), ("/static/pages.js", "text/javascript; charset=utf-8")):

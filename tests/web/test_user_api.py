@@ -87,6 +87,7 @@ OPERATIONS = [
     ("POST", "/deliveries/1/cancel"),
     ("POST", "/invites"),
     ("GET", "/invites"),
+    ("GET", "/invites/only"),
     ("POST", "/invites/accept"),
     ("POST", "/invites/1/revoke"),
     ("POST", "/invites/1/renew"),
@@ -112,6 +113,7 @@ OF_SESSIONS = [
     ("POST", "/app-passwords"),
     ("GET", "/app-passwords"),
     ("DELETE", "/app-passwords/1"),
+    ("POST", "/invites/only"),
 ]
 OF_ADMINISTRATORS = [
     ("GET", "/admin/exchanges"),

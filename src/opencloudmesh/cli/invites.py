@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
@@ -24,6 +24,7 @@ def register(app: App, group: Group) -> None:
     commands.command(list_invites, name="list")
     commands.command(revoke)
     commands.command(resend)
+    commands.command(only)
     app.command(commands)
 
 
@@ -120,6 +121,35 @@ async def resend(invite: InviteId, /, *, expires: Expires = None, qr: bool = Tru
     async with signed_in() as (api, _):
         made = await api.call("POST", item_path("invites", invite, "renew"), document=_end(expires))
     _show(made, output, qr=qr)
+
+
+async def only(
+    demand: Annotated[Literal["off", "quarantine", "refuse"] | None, Parameter(help="What becomes of their shares.")] = None,
+    /,
+    *,
+    output: Output = Output(),
+) -> None:
+    """Demand an invite of people whom you do not know: their shares are kept apart (quarantine), or refused.
+
+    You know your contacts, and whose share you accepted, or whom you shared something with. Without a word, this shows what
+    you demand. Where your server demands more, that counts.
+    """
+    from opencloudmesh.cli.client import signed_in
+
+    async with signed_in() as (api, _):
+        got = await (
+            api.call("GET", "/invites/only") if demand is None else api.call("POST", "/invites/only", document={"mine": demand})
+        )
+    in_force, mine = text_of(got, "in_force"), text_of(got, "mine")
+    stricter = [] if in_force == mine else [f"You demand: {mine}. Your server demands more: {in_force}."]
+    output.terminal().show(got, _BECOMES.get(in_force, in_force), *stricter)
+
+
+_BECOMES = {
+    "off": "Everybody may offer you shares.",
+    "quarantine": "Shares of people whom you do not know are kept apart: ocm inbox --unknown",
+    "refuse": "Shares of people whom you do not know are refused.",
+}
 
 
 def _end(expires: str | None) -> dict[str, Any]:

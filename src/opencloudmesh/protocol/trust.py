@@ -7,7 +7,7 @@ other server. Criteria name just what is in force.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from opencloudmesh.protocol import registries
@@ -19,6 +19,12 @@ INVITE_ONLY: Final = "invite-only"
 ALLOWLIST: Final = "allowlist"
 FEDERATION: Final = "federation"
 MODES: Final = (OPEN, INVITE_ONLY, ALLOWLIST, FEDERATION)
+
+OFF: Final = "off"
+QUARANTINE: Final = "quarantine"
+REFUSE: Final = "refuse"
+DEMANDS: Final = (OFF, QUARANTINE, REFUSE)
+"""What may become of shares of people whom their recipient does not know, the strictest last."""
 
 _PORT: Final = re.compile(r":\d+\Z")
 
@@ -46,6 +52,17 @@ class Allowed:
     def asks_for_sender(self) -> bool:
         """Whether it matters if the recipient knows the sender."""
         return self.only_known or self.quarantine
+
+    @property
+    def demand(self) -> str:
+        """What becomes of shares of people whom their recipient does not know."""
+        return REFUSE if self.only_known else QUARANTINE if self.quarantine else OFF
+
+    def with_demand(self, demand: str) -> "Allowed":
+        """The same for a recipient who demands something too: the stricter of both counts."""
+        if DEMANDS.index(demand) <= DEMANDS.index(self.demand):
+            return self
+        return replace(self, only_known=demand == REFUSE, quarantine=demand == QUARANTINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +93,10 @@ def decide_trust(mode: str, facts: TrustFacts, *, quarantine: bool = False) -> A
 
 
 def criteria_of(mode: str, *, denies: bool) -> tuple[str, ...]:
-    """The criteria of discovery in force. A federation is a list of servers too: the draft has no word of its own for it."""
+    """The criteria of discovery in force. A federation is a list of servers too: the draft has no word of its own for it.
+
+    must-invite says that an invite comes before any share with this server: it is not told for what some users demand.
+    """
     words = {
         registries.DENYLIST: denies,
         registries.ALLOWLIST: mode in (ALLOWLIST, FEDERATION),

@@ -9,7 +9,7 @@ the two servers' writes heals by itself); both sides have each other as contact 
 import hashlib
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.errors import (
     Conflict,
@@ -38,6 +38,7 @@ from opencloudmesh.protocol.invite_flow import (
 )
 from opencloudmesh.protocol.lifecycle import ACCEPT, ACCEPTED, INVITE, OPEN, RENEW, REVOKE, next_state
 from opencloudmesh.protocol.registries import INVITES
+from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services.contacts import INVITED, Contacts
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
@@ -138,6 +139,21 @@ class InviteFlow:
             return _owned(tx, user, invite_id)
 
         return MadeInvite(await self._db.write(work), Invite(token, self._own_host))
+
+    # ------------------------------------------------------------ must-invite
+    def demanded(self) -> str:
+        """What this server demands of people whom the recipients of their shares do not know (`trust.DEMANDS`)."""
+        return self._peers.trust.demand
+
+    async def demand(self, user: User, what: str) -> User:
+        """Demand it of people whom the user does not know; where the server demands more, that counts.
+
+        Raises `InvalidInput` (demand-unknown).
+        """
+        if what not in DEMANDS:
+            raise InvalidInput(f"One of {', '.join(DEMANDS)} is meant.", code="demand-unknown")
+        await self._db.write(lambda tx: tx.users.set_invite_only(user.id, what))
+        return replace(user, invite_only=what)
 
     def _end(self, expires_at: float | None, now: float) -> float:
         if expires_at is None:

@@ -4,15 +4,16 @@ Sections "Share Creation Notification: Response", "Decision to Discard", "Receiv
 Notification". Rules kept here: nothing is stored of what is refused; the same notification twice is one share (RECV-12); an
 answer and its delivery are one transaction; leaving is local and always works (design decision 14); in quarantine mode shares of
 senders whom the recipient does not know are kept apart until one of them is accepted, and the sender is told the same in both
-cases; texts of strangers are cut, a protocol object that is no use but to fill the disk is refused.
+cases; a recipient may demand more than the server does, never less, and only who signed is known to anybody; texts of strangers
+are cut, a protocol object that is no use but to fill the disk is refused.
 """
 
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from opencloudmesh.protocol.admission import Arrival, Discard, Policy, decide
+from opencloudmesh.protocol.admission import Arrival, Discard, Policy, decide, only_known_senders
 from opencloudmesh.protocol.errors import FieldFault, InvalidMessage, NotFound, SignatureRefused
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature
 from opencloudmesh.protocol.lifecycle import (
@@ -138,7 +139,7 @@ class ShareReception:
             except SignatureRefused as refusal:
                 fault = None if refusal.code == "sig-missing" else refusal
                 publishes_keys = fault is None and not self._require_signature and await self._peers.publishes_keys(sender)
-            if trust.asks_for_sender and (verified or not self._require_signature):
+            if trust.asks_for_sender and verified:  # whoever did not sign may be anybody
                 known = await self._db.read(lambda tx: knows_sender(tx, message.recipient, message.sender_address))
         now = self._clock()
         has_ended = message.expiration is not None and message.expiration <= now
@@ -174,6 +175,8 @@ class ShareReception:
         if user is None or user.disabled:
             raise _unknown_recipient()
         address = str(message.sender_address)
+        trust = arrival.trust.with_demand(user.invite_only) if isinstance(arrival.trust, Allowed) else arrival.trust
+        known = arrival.sender_known or (verified is not None and is_known(tx, user.id, address))
         share, is_new = tx.incoming_shares.add(
             NewIncomingShare(
                 user_id=user.id,
@@ -193,17 +196,17 @@ class ShareReception:
                 secret=message.protocol.shared_secret or "",
                 expires_at=None if message.expiration is None else float(message.expiration),
                 created_at=arrival.now,
-                quarantined=isinstance(arrival.trust, Allowed) and arrival.trust.quarantine and not arrival.sender_known,
+                quarantined=isinstance(trust, Allowed) and trust.quarantine and not known,
             )
         )
-        known = False
         if is_new:
+            if discard := only_known_senders(replace(arrival, trust=trust, sender_known=known)):
+                raise discard.error
             note_granted(tx, share, arrival.now)
-            known = arrival.sender_known or is_known(tx, user.id, address)
             if not known:
                 _check_size(size, _LARGEST_OF_STRANGER)
             self._inbox_limits.admit(tx, peer=sender, user_id=user.id, known=known)
-        return _Stored(user, is_new, is_new and known and verified is not None and self._is_accepted(tx, share))
+        return _Stored(user, is_new, is_new and known and self._is_accepted(tx, share))
 
     def _is_accepted(self, tx: Transaction, share: IncomingShare) -> bool:
         """The sender, whose server signed, may be a contact; the share of a trusted one is accepted, and the sender told so."""

@@ -21,6 +21,7 @@ USER_COLUMNS = (
     users.c.quota,
     users.c.home,
     users.c.email,
+    users.c.invite_only,
 )
 _SELECT = select(*USER_COLUMNS)
 _BY_NAME = Statement(_SELECT.where(users.c.name == bindparam("name")))
@@ -36,6 +37,7 @@ _SET_DISABLED = Statement(_UPDATE, columns=["disabled"])
 _SET_ADMIN = Statement(_UPDATE, columns=["admin"])
 _SET_QUOTA = Statement(_UPDATE, columns=["quota"])
 _SET_EMAIL = Statement(_UPDATE, columns=["email"])
+_SET_INVITE_ONLY = Statement(_UPDATE, columns=["invite_only"])
 
 
 def user_of_row(row: Row) -> User:
@@ -98,3 +100,7 @@ class Users:
     def set_email(self, user_id: int, email: str) -> None:
         """Replace the e-mail address."""
         self._connection.change(_SET_EMAIL, which=user_id, email=email)
+
+    def set_invite_only(self, user_id: int, demand: str) -> None:
+        """Replace what the user demands of people whom the user does not know."""
+        self._connection.change(_SET_INVITE_ONLY, which=user_id, invite_only=demand)

@@ -11,7 +11,11 @@ from typing import Protocol
 from opencloudmesh.protocol.trust import (
     ALLOWLIST,
     FEDERATION,
+    INVITE_ONLY,
+    OFF,
     OPEN,
+    QUARANTINE,
+    REFUSE,
     Allowed,
     Denied,
     TrustFacts,
@@ -166,6 +170,11 @@ class TrustBook:
         return self.taken_from.get(host, self.taken)
 
     # ------------------------------------------------------------ all of it
+    @property
+    def demand(self) -> str:
+        """What becomes of shares of people whom their recipient does not know, where nothing was decided about their server."""
+        return REFUSE if self.mode == INVITE_ONLY else QUARANTINE if self.quarantine else OFF
+
     @property
     def criteria(self) -> tuple[str, ...]:
         """The criteria that discovery has to tell."""

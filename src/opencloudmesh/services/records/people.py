@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from opencloudmesh.protocol.trust import OFF
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -19,6 +21,8 @@ class User:
     home: str = ""
     """The folder with the user's files, where that is none of the data directory."""
     email: str = ""
+    invite_only: str = OFF
+    """What becomes of shares of people whom the user does not know: one of `trust.DEMANDS`, if the server is not stricter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from markupsafe import Markup
 
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.protocol.invite_flow import Invite, build_invite_link, build_invite_string, parse_invite
+from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services.invite_flow import MadeInvite
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
 
@@ -25,6 +26,9 @@ async def show(request: PageRequest, made: MadeInvite | None = None) -> PageAnsw
         link=link,
         string=build_invite_string(made.invite) if made else "",
         code=_qr_code(link) if made else "",
+        demand=request.me.invite_only,
+        server=request.services.invite_flow.demanded(),
+        demands=DEMANDS,
     )
 
 
@@ -36,6 +40,12 @@ def _qr_code(link: str) -> Markup:
 async def create(request: PageRequest) -> PageAnswer:
     """Make one. It is shown in this very answer, because it is not kept."""
     return await show(request, await request.services.invite_flow.create(request.me, note=request.form.get("note", "").strip()))
+
+
+async def only(request: PageRequest) -> PageAnswer:
+    """Demand something of people whom the user does not know."""
+    await request.services.invite_flow.demand(request.me, request.form.get("demand", ""))
+    return redirect("/invites")
 
 
 async def act(request: PageRequest, item: int, act: str) -> PageAnswer:

@@ -1,14 +1,15 @@
 """Invites that the user made, and those of others that the user accepts (section Invite Flow)."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, StringConstraints, WithJsonSchema
 
 from opencloudmesh.protocol.invite_flow import MAX_INVITE, build_invite_link, build_invite_string, parse_invite
+from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services import records
 from opencloudmesh.services.invite_flow import LONGEST_NOTE, MadeInvite
-from opencloudmesh.web.user_api.access import ACT, BODY, READ, CurrentUser, OwnOrigin, Services, errors
+from opencloudmesh.web.user_api.access import ACT, BODY, READ, CurrentUser, OwnOrigin, Services, SessionUser, errors
 from opencloudmesh.web.user_api.contacts import ContactAnswer
 from opencloudmesh.web.user_api.values import (
     HOST_PATTERN,
@@ -51,6 +52,27 @@ class ReceivedInvite(Taken):
 
     invite: InviteText
     provider: HostText | None = None
+
+
+Demand = Literal["off", "quarantine", "refuse"]
+
+
+class NewDemand(Taken):
+    """What becomes of shares of people whom the user does not know."""
+
+    mine: Demand
+
+
+class DemandAnswer(BaseModel):
+    """The same as the user has it, as the server has it for all, and the stricter of both, which counts."""
+
+    mine: str
+    server: str
+    in_force: str
+
+    @classmethod
+    def of(cls, user: records.User, server: str) -> Self:
+        return cls(mine=user.invite_only, server=server, in_force=max(user.invite_only, server, key=DEMANDS.index))
 
 
 class InviteAnswer(BaseModel):
@@ -111,6 +133,17 @@ async def accept_invite(user: CurrentUser, services: Services, received: Receive
     """Who invited is a contact then. What the other server refuses has a reason code (invite-refused, invite-used, ...)."""
     invite = parse_invite(received.invite, provider=received.provider)
     return ContactAnswer.of(await services.invite_flow.accept(user, invite))
+
+
+@router.get("/invites/only", responses=READ, summary="What I demand of people whom I do not know")
+async def demand(user: CurrentUser, services: Services) -> DemandAnswer:
+    return DemandAnswer.of(user, services.invite_flow.demanded())
+
+
+@router.post("/invites/only", responses=errors(*BODY, 403), summary="Demand an invite of people whom I do not know")
+async def set_demand(user: SessionUser, services: Services, new: NewDemand) -> DemandAnswer:
+    """Their shares are refused, or kept apart (`GET /inbox?unknown=true`). Contacts are known, and whose share was accepted."""
+    return DemandAnswer.of(await services.invite_flow.demand(user, new.mine), services.invite_flow.demanded())
 
 
 @router.post("/invites/{invite_id}/revoke", responses=ACT, summary="Take an invite back")

@@ -17,6 +17,7 @@ users = Table(
     Column("quota", BigInteger),
     Column("home", Text, nullable=False, server_default=""),
     Column("email", Text, nullable=False, server_default=""),
+    Column("invite_only", Text, nullable=False, server_default="off"),
     UniqueConstraint("name"),
 )
 
