@@ -21,6 +21,7 @@ MAX_NAME: Final = 255
 MAX_XML: Final = 1 << 16
 
 _PLAIN: Final = re.compile("[A-Za-z0-9_.~/-]*")
+_SPACED: Final = re.compile("[A-Za-z0-9_.~/ -]*")
 _UNSAFE: Final = re.compile("[^A-Za-z0-9_.~/-]")
 
 
@@ -63,7 +64,7 @@ class DavRequest:
         """The percent-encoded absolute path of something in the tree."""
         below = path or self.alias
         if not _PLAIN.fullmatch(below):
-            below = _quoted(below)
+            below = below.replace(" ", "%20") if _SPACED.fullmatch(below) else _quoted(below)
         ends = is_folder or not (below or self.tree)  # receivers compare the mount's own href with what we advertise
         return f"{_root(self.mount, self.tree)}{'/' if below else ''}{below}{'/' if ends else ''}"
 

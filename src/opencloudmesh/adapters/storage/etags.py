@@ -92,7 +92,7 @@ def file_etag(found: os.stat_result, attribute: Attribute) -> str:
         if size == found.st_size and modified == found.st_mtime_ns:
             return f'"{tag:016x}"'
     known = f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"'
-    return known if _is_settled(found) else f"W/{known}"
+    return known if is_settled(found) else f"W/{known}"
 
 
 def folder_etag(found: os.stat_result, attribute: Attribute) -> str:
@@ -105,10 +105,10 @@ def folder_etag(found: os.stat_result, attribute: Attribute) -> str:
         if bound == modified:
             return f'"{tag:016x}"'
         known = f'"{tag:016x}-{modified:x}"'
-    return known if _is_settled(found) else f"W/{known}"
+    return known if is_settled(found) else f"W/{known}"
 
 
-def _is_settled(found: os.stat_result) -> bool:
+def is_settled(found: os.stat_result) -> bool:
     """Whether a further change would give other times."""
     if _FINE.get(found.st_dev):
         return True

@@ -21,7 +21,6 @@ from opencloudmesh.adapters.storage.etags import (
     learn_clock,
     place_of,
     read_attribute,
-    read_attribute_at,
     tag_file,
     tag_folder,
 )
@@ -35,6 +34,7 @@ from opencloudmesh.adapters.storage.faults import (
 from opencloudmesh.adapters.storage.folder_lock import locked
 from opencloudmesh.adapters.storage.renaming import exchange, is_folder_at, rename_new
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, raw_parts
+from opencloudmesh.adapters.storage.seen_entries import SeenEntries
 from opencloudmesh.adapters.storage.staging import StagedFile, Staging, new_name, remove_tree, sync_folder
 from opencloudmesh.adapters.storage.usage import Usage, size_of_folder
 from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput, TemporarilyUnavailable
@@ -44,6 +44,8 @@ BATCH: Final = 256
 _STAGING_NAME: Final = os.fsdecode(STAGING)
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_SEEN: Final = SeenEntries()
 
 Parts = tuple[bytes, ...]
 
@@ -74,7 +76,7 @@ class Scan:
                 except FileNotFoundError:
                     continue
                 if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
-                    entries.append(entry_of(self._prefix + name, status, read_attribute_at(self._place + name)))
+                    entries.append(_SEEN.entry(self._prefix + name, status, self._place + name))
                 if len(entries) >= BATCH:
                     break
         return tuple(entries)
