@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from opencloudmesh.adapters.database.state_counts import StateCounts
 from opencloudmesh.adapters.metrics import METRICS, ServerMetrics
+from opencloudmesh.adapters.metrics.sampling import DirectorySample
 from opencloudmesh.services.delivery.peer_queue import Breaker
 from opencloudmesh.services.measures import ROUTES
 
@@ -63,6 +64,7 @@ async def series(tmp_path: Path) -> Series:
         metrics.measures.database_asked(kind)
         metrics.measures.database_answered(kind, 0.1)
     metrics.measures.loop_lagged(0.1)
+    metrics.samples.directories = lambda: [DirectorySample("https://d.example/list", 1, 1.0, "dns")]
     metrics.samples.breakers = lambda: [Breaker("a.example", "open", 1)]
     found: Series = {}
     for family in text_string_to_metric_families((await metrics.scrape()).decode()):

@@ -1,5 +1,8 @@
 """Directories as joserfc, an implementation of its own, signs them."""
 
+import base64
+import binascii
+import hmac
 import json
 from typing import Any
 
@@ -9,8 +12,8 @@ from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from opencloudmesh.protocol.directory_service import MAX_SERVERS, parse_directory
-from opencloudmesh.protocol.errors import PeerRefused
+from opencloudmesh.protocol.directory_service import MAX_SERVERS, ListedServer, build_payload, listed_server, parse_directory
+from opencloudmesh.protocol.errors import InvalidInput, PeerRefused
 from opencloudmesh.protocol.jwks import KeySet, parse_key_set
 
 EC = ECKey.generate_key("P-256", {"kid": "ec"})
@@ -156,6 +159,72 @@ def test_a_list_that_breaks_the_rules(payload: Any, told: str) -> None:
         parse_directory(signed(payload), keys_of(EC))
     assert caught.value.code == "directory-invalid"
     assert told in caught.value.sentence
+
+
+# ---------------------------------------------------------------- a list of our own
+ONE = listed_server("https://ONE.example.org:443/", "One")
+
+
+@pytest.mark.spec("DIR-1")
+def test_what_we_sign_is_what_the_draft_has_and_says_when() -> None:
+    payload = build_payload("Fédération", [ONE], signed_at=1700000000.9)
+    assert json.loads(payload) == {
+        "federation": "Fédération",
+        "servers": [{"url": "https://ONE.example.org:443", "displayName": "One"}],
+        "iat": 1700000000,
+    }
+    found = parse_directory(signed(payload), keys_of(EC))
+    assert (found.federation, found.servers, found.signed_at) == ("Fédération", (ONE,), 1700000000.0)
+
+
+@pytest.mark.parametrize("iat", ["1", True, -1, 1e300, None, [1]])
+def test_what_is_no_time_says_nothing(iat: Any) -> None:
+    assert parse_directory(signed({**PAYLOAD, "iat": iat}), keys_of(EC)).signed_at is None
+
+
+@pytest.mark.spec("DIR-2")
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://one.example.org/ocm", "One"),
+        ("https://user@one.example.org", "One"),
+        ("https://one.example.org?a", "One"),
+        ("one.example.org", "One"),
+        ("javascript:alert(1)", "One"),
+        ("https://one.example.org", ""),
+        ("https://one.example.org", "fdp.\u202eexe"),
+        ("https://one.example.org", "x" * 256),
+    ],
+)
+def test_what_cannot_be_listed(url: str, name: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        listed_server(url, name)
+    assert caught.value.code == "server-invalid"
+    assert url in caught.value.sentence
+
+
+def test_a_list_of_ours_keeps_the_rules_of_its_readers() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        build_payload("", [ONE], signed_at=0)
+    assert caught.value.code == "federation-invalid"
+    with pytest.raises(InvalidInput) as caught:
+        build_payload("F", [ListedServer("a", "https://a", "A")] * (MAX_SERVERS + 1), signed_at=0)
+    assert caught.value.code == "directory-too-large"
+
+
+@pytest.mark.parametrize("word", ["HS256", "none", "None", "", "es256", "HS512"])
+def test_a_public_key_is_no_shared_secret(word: str) -> None:
+    """Algorithm confusion: whatever the document says, a key is used for what it is."""
+    octets = EC.as_pem(private=False)
+    header = binascii.b2a_base64(json.dumps({"alg": word, "kid": "ec"}).encode(), newline=False).decode().rstrip("=")
+    payload = json.loads(signed(PAYLOAD))["payload"]
+    mac = hmac.new(octets, f"{header}.{payload}".encode(), "sha256").digest()
+    value = "" if word.lower() == "none" else base64.urlsafe_b64encode(mac).decode().rstrip("=")
+    document = {"payload": payload, "protected": header, "signature": value}
+    for body in (json.dumps(document).encode(), f"{header}.{payload}.{value}".encode()):
+        with pytest.raises(PeerRefused) as caught:
+            parse_directory(body, keys_of(EC))
+        assert caught.value.code == "directory-signature"
 
 
 WHOLE = signed(PAYLOAD)

@@ -21,9 +21,10 @@ def keys_of(key: ECKey) -> KeySet:
     return parse_key_set(json.dumps({"keys": [key.as_dict(private=False)]}).encode())
 
 
-def signed(*hosts: str, key: ECKey = KEY, path: str = "") -> bytes:
+def signed(*hosts: str, key: ECKey = KEY, path: str = "", iat: float | None = None) -> bytes:
     servers = [{"url": f"https://{host}{path}", "displayName": host} for host in hosts]
-    payload = json.dumps({"federation": "Test", "servers": servers}).encode()
+    when = {} if iat is None else {"iat": iat}
+    payload = json.dumps({"federation": "Test", "servers": servers, **when}).encode()
     return json.dumps(jws.serialize_json({"protected": {"alg": "ES256"}}, payload, key)).encode()
 
 
@@ -144,3 +145,60 @@ async def test_the_timer_asks_hourly_and_sooner_after_a_fault(
 async def test_without_directories_nothing_runs(database: Database, network: SimulatedNetwork, time: SimulatedTime) -> None:
     await Directories([], database=database, http=network, clock=time).run()
     assert network.asked == []
+
+
+@pytest.mark.spec("DIR-3")
+async def test_a_list_that_is_older_than_the_one_in_use_brings_nobody_back(
+    database: Database, network: SimulatedNetwork, service: DirectoryService, time: SimulatedTime
+) -> None:
+    found = directories(database, network, time)
+    service.body = signed("one.example.org", iat=time.now)
+    await found.refresh_all()
+    for iat, reason in ((time.now - 1, "directory-older"), (time.now + 90_000, "directory-in-future")):
+        service.body = signed("one.example.org", "removed.example.org", iat=iat)
+        (status,) = await found.refresh_all()
+        assert status.reason == reason
+        assert "operator" in status.detail
+        assert not found.is_member("removed.example.org")
+        assert found.is_member("one.example.org")
+    again = directories(database, network, time)
+    await again.load()
+    service.body = signed("removed.example.org", iat=time.now - 1)
+    await again.refresh_all()
+    assert not again.is_member("removed.example.org")
+    for body in (signed("two.example.org", iat=time.now), signed("three.example.org")):  # as old, and one that does not say
+        service.body = body
+        (status,) = await again.refresh_all()
+        assert status.reason == ""
+
+
+async def test_a_change_of_keys_needs_no_restart(
+    database: Database, network: SimulatedNetwork, service: DirectoryService, time: SimulatedTime
+) -> None:
+    present = [keys_of(KEY)]
+    found = Directories([DirectorySource(URL, present[0], lambda: present[0])], database=database, http=network, clock=time)
+    await found.refresh_all()
+    service.body = signed("two.example.org", key=OTHER)
+    (status,) = await found.refresh_all()
+    assert status.reason == "directory-signature"
+    assert found.is_member("one.example.org")
+    both = {"keys": [KEY.as_dict(private=False), OTHER.as_dict(private=False)]}
+    present[0] = parse_key_set(json.dumps(both).encode())
+    for key in (KEY, OTHER):
+        service.body = signed("two.example.org", key=key)
+        (status,) = await found.refresh_all()
+        assert status.reason == ""
+        assert found.is_member("two.example.org")
+
+
+async def test_the_revision_tells_a_change_of_the_members(
+    database: Database, network: SimulatedNetwork, service: DirectoryService, time: SimulatedTime
+) -> None:
+    found = directories(database, network, time)
+    await found.refresh_all()
+    before = found.revision
+    await found.refresh_all()
+    assert found.revision == before
+    service.body = signed("two.example.org")
+    await found.refresh_all()
+    assert found.revision != before

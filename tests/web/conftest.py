@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from opencloudmesh.protocol.address import parse_address
-from opencloudmesh.protocol.directory_service import ListedServer
+from opencloudmesh.protocol.directory_service import Directory, ListedServer
 from opencloudmesh.protocol.discovery import Discovery, OwnOffer, build_discovery, parse_discovery
 from opencloudmesh.protocol.errors import Conflict, NotFound, OCMError, PeerUnreachable, Unauthorized
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.share_creation import build_share_creation_answer, parse_share_creation
 from opencloudmesh.services.callers import current_caller
 from opencloudmesh.services.delivery import NextTry
+from opencloudmesh.services.directories import DirectoryStatus
 from opencloudmesh.services.reconciliation import Line, Place
 from opencloudmesh.services.records import AppPassword, Delivery, DeliveryAttempt, IncomingShare, OutgoingShare, Secret, User
 from opencloudmesh.services.share_reception import Senders
@@ -405,6 +406,25 @@ class MemoryInviteFlow(MemoryInvites, MemoryMessages):
         MemoryInvites.__init__(self)
 
 
+class MemoryDirectories:
+    """One directory that is read, and one that is down."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        used = Directory("Campus", (ListedServer("one.example.org", "https://one.example.org", "One"),), "directory#1", 1.7e9)
+        self.known = [
+            DirectoryStatus("https://directory.example.org/list", used, 1.8e9, 1.8e9),
+            DirectoryStatus("https://down.example.org/list", None, 0.0, 1.8e9, "tcp-refused", "It is down. Try again."),
+        ]
+
+    def status(self) -> list[DirectoryStatus]:
+        return self.known
+
+    async def refresh_all(self) -> list[DirectoryStatus]:
+        self.looks += 1
+        return self.known
+
+
 # ---------------------------------------------------------------- the app over them
 class MemoryServer:
     """The whole app; it is its own bundle of services."""
@@ -426,6 +446,7 @@ class MemoryServer:
         self.repair = MemoryRepair()
         self.exchanges = MemoryExchanges()
         self.own_keys = MemoryOwnKeys()
+        self.directories = MemoryDirectories()
         self.registry = self.trust_decisions = MemoryTrust()
         self.user_trees = MemoryTrees({"Reports": None, "Reports/2026.txt": 1536, "Shared with me": None})
         self.known_servers = [ListedServer("peer.example.org", "https://peer.example.org", "The <i>Peer</i>")]

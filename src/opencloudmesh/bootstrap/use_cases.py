@@ -2,7 +2,7 @@
 
 import random
 import time
-from functools import cached_property
+from functools import cached_property, partial
 
 from opencloudmesh.adapters.keys.directory_keys import load_directory_keys
 from opencloudmesh.adapters.tokens import JwtIssuer
@@ -94,7 +94,9 @@ class UseCases(Outside):
     @cached_property
     def directories(self) -> Directories:
         sources = [
-            DirectorySource(one.url, load_directory_keys(one.keys_file)) for one in self.settings.directories if one.keys_file
+            DirectorySource(one.url, load_directory_keys(one.keys_file), partial(load_directory_keys, one.keys_file))
+            for one in self.settings.directories
+            if one.keys_file
         ]
         return Directories(sources, database=self.database, http=self.http, clock=self.clock)
 

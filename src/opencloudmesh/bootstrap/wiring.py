@@ -13,6 +13,7 @@ import structlog
 from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
 from opencloudmesh.adapters.keys import KeyUnusable, load_metrics_token
 from opencloudmesh.adapters.metrics import watch_event_loop
+from opencloudmesh.adapters.metrics.sampling import DirectorySample
 from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.storage.homes import fault_of_home
 from opencloudmesh.adapters.tokens import JwtIssuer
@@ -43,6 +44,7 @@ from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.contact_cards import ContactCards
 from opencloudmesh.services.contacts import Contacts
 from opencloudmesh.services.delivery import Deliveries, OnlyProcess
+from opencloudmesh.services.directories import Directories
 from opencloudmesh.services.doctor import Instruments
 from opencloudmesh.services.doctor.at_start import StartCheck
 from opencloudmesh.services.doctor.self_check import SELF_CHECK, SELF_CHECK_BYTES, SelfCheck
@@ -93,6 +95,7 @@ class _UserServices:
     trust_decisions: TrustDecisions
     exchanges: Exchanges
     own_keys: OwnKeys
+    directories: Directories
     invite_flow: InviteFlow
     contacts: Contacts
     user_trees: UserTrees
@@ -154,6 +157,7 @@ class Wiring(UseCases):
                 self.trust_decisions,
                 self.exchanges,
                 self.own_keys,
+                self.directories,
                 self.invite_flow,
                 self.contacts,
                 self.user_trees,
@@ -252,6 +256,7 @@ class Wiring(UseCases):
         self._run_beside(self.directories.run(), "directories")
         self._run_beside(watch_event_loop(self.measures), "event loop watch")
         self.metrics.samples.breakers = self.deliveries.breakers
+        self.metrics.samples.directories = self._directory_samples
         self.metrics.samples.exchanges_dropped = lambda: self.exchanges.dropped
 
     async def _processes(self) -> Processes:
@@ -262,6 +267,15 @@ class Wiring(UseCases):
         processes = PostgresProcesses(self.settings.database_url)
         self._stack.push_async_callback(processes.aclose)
         return processes
+
+    def _directory_samples(self) -> Sequence[DirectorySample]:
+        now = self.clock()
+        return [
+            DirectorySample(
+                one.url, len(one.directory.servers) if one.directory else None, max(0.0, now - one.fetched_at), one.reason
+            )
+            for one in self.directories.status()
+        ]
 
     async def _look_at_homes(self) -> None:
         """Say which folders that were given to users cannot be used by this process."""

@@ -18,7 +18,7 @@ def render_default(origin: str, *, listen: str | None = None) -> str:
     """Write the commented file for a new server. Raises `InvalidInput` for a bad origin or listen address (HOST:PORT)."""
     given: dict[str, object] = {"origin": parse_origin(origin)}
     if listen is not None:
-        given["listen_host"], given["listen_port"] = _parse_listen(listen)
+        given["listen_host"], given["listen_port"] = parse_listen(listen)
     parts = [_TOP, _render(Settings, given)]
     for name, kind in SECTIONS.items():
         parts += [f"\n# {kind.__doc__}\n[{name}]", _render(kind, {})]
@@ -27,7 +27,7 @@ def render_default(origin: str, *, listen: str | None = None) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _parse_listen(text: str) -> tuple[str, int]:
+def parse_listen(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise InvalidInput(f"`{text}` is not HOST:PORT.", code="listen-invalid", hint="Write it as 127.0.0.1:8080.")

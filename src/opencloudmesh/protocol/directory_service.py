@@ -2,11 +2,14 @@
 
 Rules kept here: nothing of a document is read as a list before its signature holds under one of the configured keys (DIR-3);
 the algorithm is the key's, never the document's alone; one bad entry spoils the whole document, so that a list is used as it was
-signed or not at all; each url is an origin and nothing more (DIR-2).
+signed or not at all; each url is an origin and nothing more (DIR-2). What we sign says when, as a member `iat` of the payload (a
+NumericDate, RFC 7519): the draft has no way to tell an old list from a new one, and readers of JSON ignore a member that they do
+not know, where some refuse such a header.
 """
 
 import binascii
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +21,8 @@ from opencloudmesh.protocol.messages import read_object
 MAX_SERVERS: Final = 10_000
 _MAX_TEXT: Final = 255
 _MAX_FAULTS_TOLD: Final = 5
+_TELL: Final = "Tell its operator."
+_END_OF_TIME: Final = 1 << 53
 _ALGORITHMS: Final = {  # RFC 7518, section 3.1; RFC 8037; RFC 9864
     "EdDSA": ED25519,
     "Ed25519": ED25519,
@@ -40,11 +45,12 @@ class ListedServer:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A list whose signature holds; `signed_by` is the kid of the key."""
+    """A list whose signature holds; `signed_by` is the kid of the key, `signed_at` what it says of the time, if it does."""
 
     federation: str
     servers: tuple[ListedServer, ...]
     signed_by: str
+    signed_at: float | None = None
 
 
 def parse_directory(body: bytes, keys: KeySet) -> Directory:
@@ -57,8 +63,34 @@ def parse_directory(body: bytes, keys: KeySet) -> Directory:
     try:
         payload = read_object(_octets(jws.payload))
     except (InvalidMessage, ValueError) as error:
-        raise PeerRefused("The payload of the directory is no JSON object.", code="directory-invalid") from error
-    return Directory(_federation(payload), _servers(payload.get("servers")), signed_by)
+        raise PeerRefused("The payload of the directory is no JSON object.", code="directory-invalid", hint=_TELL) from error
+    return Directory(_federation(payload), _servers(payload.get("servers")), signed_by, _signed_at(payload))
+
+
+def listed_server(url: str, display_name: str) -> ListedServer:
+    """One entry for a list of ours; raises `InvalidInput` (server-invalid), which says what is wrong with it."""
+    try:
+        return _server({"url": url, "displayName": display_name})
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"{url} as {display_name or 'no name'} cannot be listed: {error.sentence}",
+            code="server-invalid",
+            hint="Write the URL as https://cloud.example.org, without a path, and a name of at most 255 visible characters.",
+        ) from None
+
+
+def build_payload(federation: str, servers: Iterable[ListedServer], *, signed_at: float) -> bytes:
+    """What is signed; raises `InvalidInput` (federation-invalid, directory-too-large)."""
+    if not _is_shown(federation):
+        raise InvalidInput(
+            "A federation needs a name of at most 255 visible characters.",
+            code="federation-invalid",
+            hint="Name it with --federation.",
+        )
+    entries = [{"url": server.url, "displayName": server.display_name} for server in servers]
+    if len(entries) > MAX_SERVERS:
+        raise InvalidInput(f"A directory lists at most {MAX_SERVERS} servers.", code="directory-too-large")
+    return json.dumps({"federation": federation, "servers": entries, "iat": int(signed_at)}, ensure_ascii=False).encode()
 
 
 # ---------------------------------------------------------------- the signature
@@ -142,7 +174,9 @@ def _octets(text: str) -> bytes:
 
 
 def _not_jws(what: str) -> PeerRefused:
-    return PeerRefused(f"The directory {what}.", code="directory-not-jws")
+    return PeerRefused(
+        f"The directory {what}.", code="directory-not-jws", hint="Check the URL of the directory; tell its operator."
+    )
 
 
 # ---------------------------------------------------------------- the list
@@ -183,10 +217,17 @@ def _server(entry: Any) -> ListedServer:
     return ListedServer(host, url.removesuffix("/"), str(name))
 
 
+def _signed_at(payload: dict[str, Any]) -> float | None:
+    at = payload.get("iat")
+    return float(at) if isinstance(at, int | float) and not isinstance(at, bool) and 0 <= at < _END_OF_TIME else None
+
+
 def _is_shown(text: Any) -> bool:
     return isinstance(text, str) and 0 < len(text) <= _MAX_TEXT and text.isprintable()
 
 
 def _invalid(faults: Sequence[str]) -> PeerRefused:
     more = f" and {len(faults) - _MAX_FAULTS_TOLD} more" if len(faults) > _MAX_FAULTS_TOLD else ""
-    return PeerRefused(f"The directory breaks the rules: {'; '.join(faults[:_MAX_FAULTS_TOLD])}{more}.", code="directory-invalid")
+    return PeerRefused(
+        f"The directory breaks the rules: {'; '.join(faults[:_MAX_FAULTS_TOLD])}{more}.", code="directory-invalid", hint=_TELL
+    )

@@ -103,6 +103,24 @@ EXCHANGES_DROPPED: Final = Metric(
 )
 DISK_FREE: Final = Metric("ocm_disk_free_bytes", "gauge", "Space left for the server on the file system of the data folder.")
 DISK_SIZE: Final = Metric("ocm_disk_size_bytes", "gauge", "Size of the file system of the data folder.")
+DIRECTORY_SERVERS: Final = Metric(
+    "ocm_directory_servers",
+    "gauge",
+    "Servers in the list of a directory that is in use now, by the directory's URL.",
+    ("directory",),
+)
+DIRECTORY_AGE: Final = Metric(
+    "ocm_directory_list_age_seconds",
+    "gauge",
+    "How long ago the list of a directory that is in use was fetched; none where there never was a good one.",
+    ("directory",),
+)
+DIRECTORY_FAILING: Final = Metric(
+    "ocm_directory_failing",
+    "gauge",
+    "1 for a directory whose last look failed, with the reason; the last good list stays in use. `ocm directory list` says more.",
+    ("directory", "reason"),
+)
 
 # ---------------------------------------------------------------- counted in the database
 DELIVERIES: Final = Metric(
@@ -155,7 +173,17 @@ COUNTED: Final = (
     DATABASE_WAITING,
     LOOP_LAG,
 )
-SAMPLED: Final = (BUILD, BREAKERS, BREAKER_OPEN, EXCHANGES_DROPPED, DISK_FREE, DISK_SIZE)
+SAMPLED: Final = (
+    BUILD,
+    BREAKERS,
+    BREAKER_OPEN,
+    EXCHANGES_DROPPED,
+    DISK_FREE,
+    DISK_SIZE,
+    DIRECTORY_SERVERS,
+    DIRECTORY_AGE,
+    DIRECTORY_FAILING,
+)
 STORED: Final = (
     DELIVERIES,
     DELIVERY_WAITING,

@@ -62,6 +62,16 @@ class Breaker(Protocol):
     def failures(self) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class DirectorySample:
+    """One Directory Service: how many servers its list in use has (None: there is none) and how old that is; why it fails."""
+
+    url: str
+    servers: int | None
+    age_seconds: float
+    reason: str
+
+
 class KeptCounts:
     """The newest counts, renewed in a thread; `elapsed` is a clock that never goes back."""
 
@@ -106,15 +116,20 @@ def _no_breakers() -> Iterable[Breaker]:
     return ()
 
 
+def _no_directories() -> Iterable[DirectorySample]:
+    return ()
+
+
 @dataclass(slots=True, eq=False)
 class Samples:
-    """A prometheus-client collector; the two functions are set where the parts they look at are wired."""
+    """A prometheus-client collector; the functions are set where the parts they look at are wired."""
 
     kept: KeptCounts
     folder: Path
     version: str
     breakers: Callable[[], Iterable[Breaker]] = field(default=_no_breakers)
     exchanges_dropped: Callable[[], float] = field(default=_nothing)
+    directories: Callable[[], Iterable[DirectorySample]] = field(default=_no_directories)
 
     def collect(self) -> Iterator[Family]:
         yield from self._now()
@@ -135,6 +150,11 @@ class Samples:
         failing = sorted((b for b in breakers if b.state != "closed"), key=lambda breaker: (-breaker.failures, breaker.peer))
         yield _by(names.BREAKER_OPEN, {breaker.peer: 1 for breaker in failing[:MAX_PEERS]})
         yield _one(names.EXCHANGES_DROPPED, self.exchanges_dropped())
+        directories = list(self.directories())
+        used = [one for one in directories if one.servers is not None]
+        yield _by(names.DIRECTORY_SERVERS, {one.url: one.servers or 0 for one in used})
+        yield _by(names.DIRECTORY_AGE, {one.url: one.age_seconds for one in used})
+        yield _labelled(names.DIRECTORY_FAILING, {(one.url, plain_reason(one.reason)): 1 for one in directories if one.reason})
         try:
             disk = os.statvfs(self.folder)
         except OSError:
