@@ -15,6 +15,7 @@ from opencloudmesh.adapters.database.measured import MeasuredDatabase
 from opencloudmesh.adapters.metrics import METRICS, ServerMetrics, watch_event_loop
 from opencloudmesh.adapters.metrics.counting import BoundedWords, plain_reason
 from opencloudmesh.adapters.metrics.names import MAX_PEERS, MAX_REASONS
+from opencloudmesh.adapters.metrics.sampling import DirectorySample
 from opencloudmesh.protocol.errors import TemporarilyUnavailable
 from opencloudmesh.services.delivery.peer_queue import Breaker
 from opencloudmesh.services.measures import ROUTES, NoMeasures
@@ -106,6 +107,7 @@ def fill(metrics: ServerMetrics) -> None:
     metrics.measures.database_asked("read")
     metrics.measures.database_answered("read", 0.001)
     metrics.measures.loop_lagged(0.001)
+    metrics.samples.directories = lambda: [DirectorySample("https://d.example/list", 1, 1.0, "dns")]
     metrics.samples.breakers = lambda: [Breaker("a.example", "open", 3)]
 
 

@@ -1,4 +1,4 @@
-"""`ocm directory list` on a real server's folder."""
+"""`ocm directory list` on a real server's folder, and a directory of one's own."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey
+
+from opencloudmesh.adapters.keys.directory_keys import load_directory_keys
+from opencloudmesh.protocol.directory_service import parse_directory
 
 KEY = ECKey.generate_key("P-256")
 ROUTE = """
@@ -72,3 +75,28 @@ def test_a_key_file_that_is_missing_is_named(ocm: Any, tmp_path: Path) -> None:
         file.write('[[directories]]\nurl = "https://directory.example.org/list"\nkeys_file = "none.json"\n')
     result = ocm("directory", "list", "--dir", "cloud", "--json")
     assert (result.status, result.document["error"]["code"]) == (1, "key-missing")
+
+
+def test_a_directory_of_ones_own(ocm: Any, tmp_path: Path) -> None:
+    assert ocm("directory", "sign", "--dir", "d", "--json").document["error"]["code"] == "federation-missing"
+    refused = ocm("directory", "add", "https://one.example.org", "--dir", "d", "--json")
+    assert refused.document["error"]["code"] == "federation-missing"
+    shown = ocm("directory", "key", "--dir", "d")
+    assert "-----BEGIN PUBLIC KEY-----\n" in shown.out
+    assert '{"keys": [{"kty": "EC"' in shown.out
+    assert "PRIVATE" not in shown.out
+    (again,) = ocm("directory", "key", "--dir", "d", "--json").document["items"]
+    assert again["signs"]
+    assert again["kid"] in shown.out
+    ocm("directory", "add", "https://one.example.org", "--name", "One", "--federation", "Campus", "--dir", "d")
+    ocm("directory", "add", "https://two.example.org:8443", "--dir", "d")
+    for url in ("https://one.example.org/ocm", "http:one.example.org", "https://a@b.example.org"):
+        assert ocm("directory", "add", url, "--dir", "d", "--json").document["error"]["code"] == "server-invalid"
+    assert ocm("directory", "remove", "one.example.org", "--dir", "d").status == 0
+    signed = ocm("directory", "sign", "--to", "site/list.json", "--dir", "d", "--json").document
+    assert signed == {"file": "site/list.json", "federation": "Campus", "servers": 1, "signed_by": again["kid"]}
+    found = parse_directory(Path("site/list.json").read_bytes(), load_directory_keys(Path("d/public-keys.json")))
+    assert [server.display_name for server in found.servers] == ["two.example.org:8443"]
+    assert ocm("directory", "serve", "--dir", "d", "--json").document["error"]["code"] == "directory-not-signed"
+    assert ocm("directory", "serve", "--listen", "nowhere", "--dir", "d", "--json").document["error"]["code"] == "listen-invalid"
+    assert ocm("directory", "key", "--retire", again["kid"], "--dir", "d", "--json").document["error"]["code"] == "key-in-use"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from demo.servers import OCM
+from opencloudmesh.bootstrap import directory_folder
 from tests.federation.secrets_told import told
 from tests.federation.site import Site, User
 from tests.federation.wire import Answer, ask, free_port, wait_until
@@ -32,7 +33,7 @@ class Served:
         return json.loads(done.stdout)
 
     def sign(self) -> None:
-        self.ocm("sign")
+        directory_folder(self.folder).sign()
 
     def start(self) -> None:
         command = [OCM, "directory", "serve", "--listen", f"127.0.0.1:{self.port}", "--dir", str(self.folder)]
@@ -85,7 +86,7 @@ def members(tmp_path_factory: pytest.TempPathFactory, directory: Served) -> Iter
     for one in found:
         one.set_up()
         directory.ocm("add", one.origin, "--name", f"Member {one.name}", "--federation", "Campus")
-    directory.sign()
+    assert directory.ocm("sign")["servers"] == 2
     directory.start()
     for one in found:
         one.follow(directory)
@@ -128,15 +129,14 @@ def test_who_is_removed_from_the_directory_is_a_member_no_more(
     assert offers(ann, ben)["state"] == "sent"
 
     # The key changes, without a gap.
-    [old] = directory.ocm("key")["items"]
+    [old] = json.loads((directory.folder / "public-keys.json").read_bytes())["keys"]
     new = next(key for key in directory.ocm("key", "--new", "--kind", "EdDSA")["items"] if not key["signs"])
     for one in members:
         (one.folder / "directory-keys.json").write_bytes((directory.folder / "public-keys.json").read_bytes())
     assert standing(ben, "/refresh")["signed_by"] == old["kid"]
-    directory.ocm("key", "--use", new["kid"])
+    directory_folder(directory.folder).use_key(new["kid"])
     directory.sign()
-    directory.ocm("key", "--retire", old["kid"])
-    directory.sign()
+    directory_folder(directory.folder).retire_key(old["kid"])
     found = standing(ben, "/refresh")
     assert (found["signed_by"], found["reason"], found["servers"]) == (new["kid"], "", 2)
 
