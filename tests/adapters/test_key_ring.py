@@ -223,6 +223,40 @@ def test_a_kill_between_any_two_writes_leaves_a_ring_of_use(tmp_path: Path, act:
 
 
 # ---------------------------------------------------------------- files that are lost or wrong
+def test_a_key_file_that_the_ring_does_not_name_is_never_removed(folder: KeyFolder) -> None:
+    stray = folder.folder / "signing-AAAAAAAAAAAAAAAA.pem"
+    rotate(folder)
+    stray.write_bytes(b"somebody's")
+    rotate(folder, NOW + 2 * HOUR, lead=0)
+    folder.retire(folder.read(NOW + 2 * HOUR).signing.keyid, now=NOW + 2 * HOUR)
+    folder.sweep(NOW + 9 * DAY)
+    assert stray.read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize("signs", ["signing.pem", "another"])
+def test_where_the_ring_is_lost_nothing_is_made_and_nothing_removed(folder: KeyFolder, signs: str) -> None:
+    rotate(folder, lead=0)
+    folder.ring_file.rename(folder.folder / "elsewhere")
+    if signs == "another":
+        (folder.folder / "signing.pem").unlink()
+        assert code(lambda: folder.make_first(ED25519, NOW)) == "key-ring-missing"
+    before = files(folder)
+    assert code(lambda: rotate(folder, NOW + 1, lead=0)) == code(lambda: folder.read(NOW)) == "key-ring-missing"
+    assert files(folder) - before <= {".lock"}
+    (folder.folder / "elsewhere").rename(folder.ring_file)
+    assert folder.read(NOW).signing
+
+
+@pytest.mark.parametrize("named", ["../secrets.key", "secrets.key", 5])
+def test_what_is_no_key_of_ours_is_not_removed(folder: KeyFolder, named: object) -> None:
+    rotate(folder)
+    secrets = folder.folder / "secrets.key"
+    secrets.write_bytes(b"x")
+    folder.ring_file.write_text(json.dumps(json.loads(folder.ring_file.read_text()) | {"making": named}))
+    rotate(folder, NOW + 2 * HOUR, lead=0)
+    assert secrets.exists()
+
+
 def test_a_lost_key_that_is_only_published_is_left_out(folder: KeyFolder) -> None:
     new = rotate(folder, lead=0)
     (folder.folder / "signing.pem").unlink()

@@ -58,6 +58,12 @@ def test_one_document_for_programs(ocm: Any, server: Path, tmp_path: Path) -> No
     assert (restored["origin"], restored["files"]) == (ORIGIN, 1)
 
 
+def test_a_folder_that_is_made_is_named(ocm: Any, server: Path, tmp_path: Path) -> None:
+    said = f"Making the folder {tmp_path / 'backups'}."
+    assert said in ocm("backup", server, tmp_path / "backups").err
+    assert said not in ocm("backup", server, tmp_path / "backups").err
+
+
 def test_another_place_by_the_environment(ocm: Any, server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A configuration with absolute paths would lead to where the old server is."""
     config = server / "opencloudmesh.toml"

@@ -54,7 +54,7 @@ def make_backup(parts: Parts, place: Path, *, made_at: str, with_keys: bool, wit
     if place.suffix != ".tar":
         place = place / f"{NAME}{made_at}"
     _check_outside(place, parts)
-    _check_folder(place)
+    _check_folder(place, say)
     with writing_to(place), _begun(place) as target:
         say("Copying the database.")
         copy = target.work / databases.file_name(parts.database_url)
@@ -99,12 +99,15 @@ def _check_outside(place: Path, parts: Parts) -> None:
             )
 
 
-def _check_folder(place: Path) -> None:
-    """The folder of backups is made at the first one; the one that it lies in is not: it may be mistyped, or not mounted."""
+def _check_folder(place: Path, say: Say) -> None:
+    """The folder of backups is made at the first one, and that is said. The one that it lies in is not made: it may be mistyped,
+    or not mounted."""
     around = place.parent.parent
     if not around.is_dir():
         hint = f"Check the spelling, and whether its disk is mounted; else make it: mkdir -p {around}"
         raise BackupFault(f"There is no folder {around}.", code="backup-no-folder", hint=hint)
+    if not place.parent.exists():
+        say(f"Making the folder {place.parent}.")
 
 
 def _small_files(parts: Parts, with_keys: bool) -> Iterator[tuple[str, Path]]:

@@ -11,9 +11,11 @@ How it works
   has to be written when a time comes, and nobody has to be running then.
 - The keys that are not at their end are published side by side. Of those whose time has come the one with the latest signs; where
   that is none (a clock that was set back, a key that was taken away) the earliest does.
-- A new key is written to its file first, then to the ring: a kill in between leaves a file that nobody has heard of, and the next
-  rotation removes it. A key ends in the ring first, then its file is removed, then its entry: a kill in between leaves an ended
-  key, and the next sweep goes on. The ring is replaced as a whole, by `rename`.
+- The ring names the file of a new key that is being made, then that is written, then the ring has it as a key: a kill in between
+  leaves a file that the next change removes. A file that the ring does not name is never removed; where there is no ring, but
+  there are keys of earlier rotations, it was lost, and nothing is done until an operator has brought it back. A key ends in the
+  ring first, then its file is removed, then its entry: a kill in between leaves an ended key, and the next sweep goes on. The
+  ring is replaced as a whole, by `rename`.
 - Whoever changes something holds a lock on the folder.
 """
 
@@ -130,6 +132,7 @@ class KeyFolder:
         except KeyUnusable as error:
             if error.code != "key-missing":
                 raise
+            self._check_no_ring_was_lost()
             return [Entry(FIRST, "", self._made_at(), 0.0, None)]
         return sorted(_parse(self.ring_file, content, self._host), key=lambda entry: (entry.signs_from, entry.made_at))
 
@@ -139,9 +142,30 @@ class KeyFolder:
         except OSError:
             return 0.0
 
-    def _write(self, entries: Sequence[Entry]) -> None:
+    def _check_no_ring_was_lost(self) -> None:
+        if made := sorted(path.name for path in self.folder.glob("signing-*.pem")):
+            raise KeyUnusable(
+                f"{self.ring_file} is missing, and it named which of these keys signs: {', '.join(made)}.",
+                code="key-ring-missing",
+                hint="Bring it back from a backup. Where there is none: move these files away, and run ocm init if signing.pem "
+                "is missing, too; other servers will fetch the key that signs then.",
+            )
+
+    def _write(self, entries: Sequence[Entry], *, making: str = "") -> None:
+        """Replace the ring; the file of a key that was begun, and is not among the keys, is removed."""
+        begun = self._making()
         document = {"version": _VERSION, "host": self._host, "keys": [asdict(entry) for entry in entries]}
+        document |= {"making": making} if making else {}
         replace_key_file(self.ring_file, json.dumps(document, indent=2).encode() + b"\n")
+        if begun and begun not in (making, *(entry.file for entry in entries)):
+            remove_key_file(self.folder / begun)
+
+    def _making(self) -> str:
+        """The file of a key that is being made, or was when somebody was killed; empty where there is none."""
+        if not self.ring_file.exists():
+            return ""
+        named = json.loads(read_key_file(self.ring_file)).get("making", "")
+        return named if isinstance(named, str) and _MADE_BY_US.fullmatch(named) else ""
 
     # ------------------------------------------------------------ changing
     def make_first(self, algorithm: str, now: float) -> str:
@@ -153,6 +177,7 @@ class KeyFolder:
         if not self.ring_file.exists():
             if first.exists():
                 return f"kept {first}"
+            self._check_no_ring_was_lost()
             if algorithm == ED25519:
                 create_signing_key(first, algorithm)
                 return f"made {first}"
@@ -162,7 +187,7 @@ class KeyFolder:
             there = [one for one in entries if not one.has_ended(now) and (self.folder / one.file).exists()]
             if any(entry.ends_at is None for entry in there):
                 return f"kept {self.ring_file}"
-            made = self._made(algorithm, now, signs_from=now)
+            made = self._made(algorithm, now, signs_from=now, beside=there)
             self._write([*there, made])
         return f"made {self.folder / made.file}"
 
@@ -176,7 +201,6 @@ class KeyFolder:
             hint = f"Choose one of: {', '.join(sorted(ALGORITHMS))}."
             raise InvalidInput(f"There are no keys of the kind {algorithm!r}.", code="key-kind-unknown", hint=hint)
         with locked(self.folder):
-            self._remove_unheard_of()
             self._sweep(now)
             living = self._entries()
             announced = [entry for entry in living if entry.signs_from > now and len(living) > 1]
@@ -186,7 +210,7 @@ class KeyFolder:
                     code="key-rotation-pending",
                     hint="Wait until it signs (ocm keys list), or retire it, or sign with another new one at once: --now",
                 )
-            made = self._made(algorithm, now, signs_from=now + lead)
+            made = self._made(algorithm, now, signs_from=now + lead, beside=living)
             self._write([*(_superseded(entry, made, overlap, announced) for entry in living), made])
             self._sweep(now)
             return self._of(made, now)
@@ -223,16 +247,10 @@ class KeyFolder:
         if ended:
             self._write([entry for entry in entries if not entry.has_ended(now)])
 
-    def _remove_unheard_of(self) -> None:
-        """What a killed rotation left: made, and never announced."""
-        known = {entry.file for entry in self._entries()}
-        for path in self.folder.glob("signing-*.pem"):
-            if path.name not in known and _MADE_BY_US.fullmatch(path.name):
-                remove_key_file(path)
-
-    def _made(self, algorithm: str, now: float, *, signs_from: float) -> Entry:
+    def _made(self, algorithm: str, now: float, *, signs_from: float, beside: Sequence[Entry]) -> Entry:
         private_key = generate(algorithm)
         name = f"signing-{thumbprint(private_key.public_key())[:16]}.pem"
+        self._write(beside, making=name)
         write_signing_key(self.folder / name, private_key)
         return Entry(name, algorithm, now, signs_from, None)
 
