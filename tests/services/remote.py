@@ -68,9 +68,10 @@ class _Authorized:
         size: int | None,
         modified_at: float | None = None,
         expected: str | None = None,
+        checksum: str = "",
     ) -> tuple[Entry, bool]:
         return await (await self._remote.ask(self._share)).write(
-            path, chunks, size=size, modified_at=modified_at, expected=expected
+            path, chunks, size=size, modified_at=modified_at, expected=expected, checksum=checksum
         )
 
     async def make_folder(self, path: str) -> None:

@@ -331,6 +331,7 @@ class MemoryStorage:
         size: int | None,
         modified_at: float | None = None,
         expected: str | None = None,
+        checksum: str = "",
     ) -> tuple[Entry, bool]:
         if self.fault is not None:
             raise self.fault

@@ -64,7 +64,7 @@ async def test_a_file_is_its_own_name(site: Any, tmp_path: Path) -> None:
         return dataclasses.replace(tree, storage=Subtree(tree.storage, "report.txt"), name="report.txt", is_file=True)
 
     site.dav._resolve = resolve
-    for below in ("", "report.txt"):
+    for below in ("", "report.txt", "report.txt/"):
         answer = await site.ask("GET", below)
         assert (answer.status, answer.body) == (200, b"content")
     assert "<d:href>/dav/ocm/t/report.txt</d:href>" in (await site.ask("PROPFIND", "report.txt")).text

@@ -703,7 +703,7 @@ async def test_no_trick_leads_to_another_tree(site: Any, root: Path, target: byt
 async def test_harmless_spellings_of_a_path(site: Any, root: Path) -> None:
     (root / "d").mkdir()
     (root / "d/f").write_text("x")
-    for target in (b"/dav/ocm/t/d/f", b"/dav/ocm/t//d//f/", b"/d%61v/ocm/%74/d/%66", b"/dav/ocm/t/d/f?x=y"):
+    for target in (b"/dav/ocm/t/d/f", b"/dav/ocm/t//d//f", b"/d%61v/ocm/%74/d/%66", b"/dav/ocm/t/d/f?x=y"):
         assert (await site.ask("GET", raw=target)).body == b"x"
 
 
@@ -780,3 +780,40 @@ async def test_over_a_real_connection(site: Any, root: Path, serve: Callable[[An
         async with http.delete(f"{url}/moved") as answer:
             assert answer.status == 204
     assert (root / "known").read_bytes() == BIG
+
+
+# ---------------------------------------------------------------- a slash at the end (RFC 4918 5.2)
+SLASHES = {"GET": {}, "HEAD": {}, "DELETE": {}, "PROPPATCH": {}, "LOCK": {}}
+
+
+@pytest.mark.parametrize("method", [*SLASHES, "MOVE", "COPY"])
+async def test_a_file_is_not_found_with_a_slash_after_its_name(site: Any, root: Path, method: str) -> None:
+    (root / "f").write_text("content")
+    (root / "d").mkdir()
+    body = {
+        "PROPPATCH": b'<propertyupdate xmlns="DAV:"><set><prop><x xmlns="u"/></prop></set></propertyupdate>',
+        "LOCK": b'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>',
+    }.get(method, b"")
+    headers = SLASHES.get(method, {"destination": "/dav/ocm/t/g"})
+    for target in (b"/dav/ocm/t/f/", b"/dav/ocm/t/f//", b"/dav/ocm/t/f/?x"):
+        answer = await site.ask(method, raw=target, headers=headers, body=body)
+        assert answer.status == 404, target
+    assert (root / "f").read_text() == "content"
+    assert (await site.ask(method, raw=b"/dav/ocm/t/d", headers=headers, body=body)).status in (200, 201, 204, 207, 405)
+
+
+@pytest.mark.parametrize("method", ["PUT", "LOCK"])
+async def test_no_file_is_made_with_a_slash_after_its_name(site: Any, root: Path, method: str) -> None:
+    body = b'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>'
+    answer = await site.ask(method, raw=b"/dav/ocm/t/new/", body=body)
+    assert (answer.status, ">slash-after-file<" in answer.text) == (409, True)
+    assert not (root / "new").exists()
+    (root / "f").write_text("content")
+    assert (await site.ask("PUT", raw=b"/dav/ocm/t/f/", body=b"new")).status == 409
+    assert (root / "f").read_text() == "content"
+
+
+async def test_a_destination_may_have_a_slash(site: Any, root: Path) -> None:
+    (root / "f").write_text("content")
+    assert (await site.ask("COPY", "f", {"destination": "/dav/ocm/t/g/"})).status == 201
+    assert (root / "g").read_text() == "content"

@@ -108,11 +108,14 @@ class RemoteStorage:
         size: int | None,
         modified_at: float | None = None,
         expected: str | None = None,
+        checksum: str = "",
     ) -> tuple[Entry, bool]:
         """PUT; a small file in one piece, any other as it comes."""
         headers = {"content-type": "application/octet-stream"}
         if modified_at is not None:
             headers["x-oc-mtime"] = str(int(modified_at))
+        if checksum:
+            headers["oc-checksum"] = checksum
         headers |= await self._expecting(path, expected)
         headers |= self._requests.submitted(path)
         first = bytearray()

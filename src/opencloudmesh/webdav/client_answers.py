@@ -21,6 +21,7 @@ from opencloudmesh.protocol.errors import (
     StorageFull,
 )
 from opencloudmesh.services.ports import Entry, HttpStream, Quota
+from opencloudmesh.webdav.checksums import CHECKSUMS, known_checksum
 from opencloudmesh.webdav.conditions import parse_http_date
 from opencloudmesh.webdav.elements import DAV, OC, DavResponse, Element, Name, parse_error
 
@@ -31,6 +32,7 @@ PROPERTIES: Final = (
     Name(DAV, "getetag"),
     Name(DAV, "getcontenttype"),
     Name(OC, "size"),
+    CHECKSUMS,
 )
 QUOTA: Final = (Name(DAV, "quota-used-bytes"), Name(DAV, "quota-available-bytes"))
 _SHORT: Final = re.compile(r"[\x20-\x7e]{1,256}")
@@ -58,6 +60,7 @@ def entry_of(response: DavResponse, path: str) -> Entry:
         modified_at=parse_http_date(_text(response, DAV, "getlastmodified")) or 0.0,
         etag=_short(_text(response, DAV, "getetag")),
         content_type="" if is_folder else _short(_text(response, DAV, "getcontenttype")),
+        checksum="" if is_folder else _checksum_of(response),
     )
 
 
@@ -82,7 +85,14 @@ def file_entry_of(stream: HttpStream, path: str) -> Entry | None:
         modified_at=parse_http_date(stream.headers.get("last-modified", "")) or 0.0,
         etag=_short(stream.headers.get("etag", "")),
         content_type=_short(stream.headers.get("content-type", "")),
+        checksum=known_checksum(stream.headers.get("oc-checksum", "")),
     )
+
+
+def _checksum_of(response: DavResponse) -> str:
+    """The first of oc:checksums that we know; Nextcloud and ownCloud write all of them into one element, or one into each."""
+    found = response.properties.get(CHECKSUMS)
+    return known_checksum(" ".join(child.text for child in found.children)) if found is not None else ""
 
 
 def _text(response: DavResponse, namespace: str, local: str) -> str:

@@ -11,7 +11,7 @@ from opencloudmesh.protocol.errors import Changed, Conflict, Locked, NotFound
 from opencloudmesh.services.ports import ABSENT, DavTree, Entry, Lock, WantedLock
 from opencloudmesh.webdav.answers import XML, Answer, DavRefusal, send_answer
 from opencloudmesh.webdav.elements import build_prop, escape, parse_lockinfo
-from opencloudmesh.webdav.preconditions import check, find
+from opencloudmesh.webdav.preconditions import as_named, check, find, may_be_made, there
 from opencloudmesh.webdav.request import DavRequest, small_body
 
 DEFAULT_SECONDS: Final = 3600.0
@@ -30,8 +30,11 @@ async def lock(request: DavRequest, tree: DavTree, send: Send) -> None:
         return
     info, infinite, seconds = parse_lockinfo(body), _is_infinite(request), parse_timeout(request.headers.get("timeout"))
     entry = await find(tree, request.path)
+    if entry is not None:
+        as_named(request, entry)
     await check(request, tree, entry)
     if entry is None:
+        may_be_made(request)
         await _check_new(request, tree)
     wanted = WantedLock(request.path, info.exclusive, infinite, info.owner, seconds)
     try:
@@ -73,7 +76,7 @@ async def _refresh(request: DavRequest, tree: DavTree, send: Send) -> None:
     if len(request.tokens) != 1:
         raise DavRefusal(400, "A lock is refreshed by the If header with its token alone.", code="lock-token-missing")
     (token,) = request.tokens
-    entry = await tree.storage.entry(request.path)
+    entry = await there(request, tree)
     await check(request, tree, entry)
     try:
         found = await tree.locks.refresh(request.path, token, parse_timeout(request.headers.get("timeout")))

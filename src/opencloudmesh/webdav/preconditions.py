@@ -1,6 +1,6 @@
 """What a request says must be so before it is carried out: RFC 9110 section 13, and the If header of RFC 4918."""
 
-from opencloudmesh.protocol.errors import NotFound, OCMError
+from opencloudmesh.protocol.errors import Conflict, NotFound, OCMError
 from opencloudmesh.services.ports import ABSENT, DavTree, Entry
 from opencloudmesh.webdav.answers import DavRefusal
 from opencloudmesh.webdav.conditions import Verdict, has_conditions, judge
@@ -14,6 +14,24 @@ async def find(tree: DavTree, path: str) -> Entry | None:
         return await tree.storage.entry(path)
     except NotFound:
         return None
+
+
+async def there(request: DavRequest, tree: DavTree) -> Entry:
+    """What the request points to; raises `NotFound`, also for a file with a slash after its name."""
+    return as_named(request, await tree.storage.entry(request.path))
+
+
+def as_named(request: DavRequest, entry: Entry) -> Entry:
+    """The entry, if it may be called so; raises `NotFound` for a file with a slash after its name."""
+    if request.names_folder and not entry.is_folder:
+        raise NotFound("There is no such folder, but a file of this name: no slash stands after it.")
+    return entry
+
+
+def may_be_made(request: DavRequest) -> None:
+    """Raise `Conflict` where a file would be made with a slash after its name."""
+    if request.names_folder:
+        raise Conflict("The name of a file does not end with a slash.", code="slash-after-file")
 
 
 def precondition_failed() -> DavRefusal:

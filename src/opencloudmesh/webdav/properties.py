@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.services.ports import DavTree, Entry, Lock, Properties, PropertyChange, Quota
+from opencloudmesh.webdav.checksums import CHECKSUMS
 from opencloudmesh.webdav.conditions import build_http_date, parse_http_date
 from opencloudmesh.webdav.elements import (
     DAV,
@@ -116,6 +117,7 @@ _ON_DEMAND: Final[dict[Name, Value]] = {
     Name(OC, "permissions"): _oc_permissions,
     Name(OC, "fileid"): lambda it: str(it.number),
     Name(OC, "id"): lambda it: f"{it.number}ocm",
+    CHECKSUMS: lambda it: f"<oc:checksum>{escape(it.entry.checksum)}</oc:checksum>" if it.entry.checksum else None,
     Name(OCS, "share-permissions"): _ocs_permissions,
     Name(OCM, "share-permissions"): lambda it: escape(_ocm_permissions(it)),
 }

@@ -20,7 +20,7 @@ from opencloudmesh.webdav.conditions import (
     parse_range,
     range_wanted,
 )
-from opencloudmesh.webdav.preconditions import precondition_failed
+from opencloudmesh.webdav.preconditions import precondition_failed, there
 from opencloudmesh.webdav.request import DavRequest
 from opencloudmesh.webdav.streams import closed_at_end
 
@@ -32,7 +32,7 @@ Ranges = tuple[ByteRange, ...] | None
 
 async def head(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Answer as GET would, without looking into the file."""
-    entry = await tree.storage.entry(request.path)
+    entry = await there(request, tree)
     if not entry.is_folder and await _answered(request, entry, send):
         return
     size = [] if entry.is_folder else [("content-length", str(entry.size))]
@@ -44,8 +44,8 @@ async def get(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Send a file, or the ranges that are asked for."""
     ranges: Ranges = None
     entry: Entry | None = None
-    if "range" in request.headers or has_conditions(request.headers):
-        entry = await tree.storage.entry(request.path)
+    if request.names_folder or "range" in request.headers or has_conditions(request.headers):
+        entry = await there(request, tree)
         _refuse_folder(entry)
         if await _answered(request, entry, send):
             return
@@ -110,6 +110,8 @@ def _describe(entry: Entry) -> list[tuple[str, str]]:
         headers.append(("etag", entry.etag))
     if not entry.is_folder:
         headers.append(("accept-ranges", "bytes"))
+    if entry.checksum:
+        headers.append(("oc-checksum", entry.checksum))
     return headers
 
 

@@ -36,7 +36,8 @@ class DavRequest:
     """One request; `root` is the percent-encoded path of its tree, without a slash at the end.
 
     `tree` is "" where the tree is the mount itself; `alias` is the name by which the root, a file, was asked for. `lists` is the
-    If header; `origin` our public origin, by which URLs in other headers may name us.
+    If header; `origin` our public origin, by which URLs in other headers may name us. `names_folder`: a slash stands at the end,
+    so that no file below the root is meant (RFC 4918 section 5.2).
     """
 
     method: str
@@ -49,6 +50,7 @@ class DavRequest:
     alias: str = ""
     lists: tuple[ConditionList, ...] = ()
     origin: str = ""
+    names_folder: bool = False
 
     @property
     def tokens(self) -> frozenset[str]:
@@ -124,6 +126,12 @@ def read_path(scope: Scope) -> tuple[str, str, tuple[bytes, ...]]:
     if raw is None:
         raw = quote(scope["path"].encode("utf-8", "surrogateescape"), safe="/%").encode()
     return (mount, *split_path(raw, mount))
+
+
+def ends_in_slash(scope: Scope) -> bool:
+    """Whether the request target has a slash at its end."""
+    raw: bytes | None = scope.get("raw_path")
+    return scope["path"].endswith("/") if raw is None else raw.partition(b"?")[0].endswith(b"/")
 
 
 def read_destination(request: DavRequest) -> str:

@@ -23,7 +23,7 @@ from opencloudmesh.webdav.if_header import parse_if
 from opencloudmesh.webdav.listing import Seen, response_maker
 from opencloudmesh.webdav.preconditions import check_if, find
 from opencloudmesh.webdav.properties import Needed, needed
-from opencloudmesh.webdav.request import ClientGone, DavRequest, join_path, read_headers, read_path, small_body
+from opencloudmesh.webdav.request import ClientGone, DavRequest, ends_in_slash, join_path, read_headers, read_path, small_body
 from opencloudmesh.webdav.streams import closed_at_end
 
 Resolve = Callable[[str, str | None], Awaitable[DavTree]]
@@ -101,6 +101,7 @@ class WebDavServer:
             receive=receive,
             lists=parse_if(headers.get("if")),
             origin=self._origin,
+            names_folder=bool(names) and not alias and ends_in_slash(scope),
         )
         tree.may(method, request.path)
         if request.lists:
@@ -135,7 +136,7 @@ async def _propfind(request: DavRequest, tree: DavTree, send: Send) -> None:
         raise DavRefusal(400, "Depth is 0, 1 or infinity.", code="depth-invalid")
     wanted = parse_propfind(await small_body(request.receive))
     with may_be_remembered() if not has_conditions(request.headers) and not request.lists else nullcontext():
-        entry = await tree.storage.entry(request.path)
+        entry = await tree.storage.entry(request.path)  # a file asked for with a slash answers with its own href
         children = depth == "1" and entry.is_folder
         seen = await _look(tree, entry, needed(wanted), children=children)
     blocks = _blocks(request, tree, entry, response_maker(request, tree, wanted, seen), children=children)

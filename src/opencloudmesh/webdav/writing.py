@@ -8,6 +8,7 @@ from starlette.types import Send
 from opencloudmesh.protocol.errors import AccessDenied, Conflict, OCMError, StorageFull
 from opencloudmesh.services.ports import DavTree, Entry, Lock, PropertyChange
 from opencloudmesh.webdav.answers import XML, Answer, DavRefusal, send_answer
+from opencloudmesh.webdav.checksums import Checksum
 from opencloudmesh.webdav.elements import (
     MULTISTATUS_END,
     MULTISTATUS_START,
@@ -17,7 +18,7 @@ from opencloudmesh.webdav.elements import (
     parse_propertyupdate,
 )
 from opencloudmesh.webdav.locks import check_locks, folder_of
-from opencloudmesh.webdav.preconditions import check, expected, find
+from opencloudmesh.webdav.preconditions import check, expected, find, may_be_made, there
 from opencloudmesh.webdav.properties import Changes, change_results, sort_changes
 from opencloudmesh.webdav.reading import ALLOW_FILE, ALLOW_FOLDER
 from opencloudmesh.webdav.request import DavRequest, body_chunks, read_destination, small_body
@@ -29,18 +30,21 @@ async def put(request: DavRequest, tree: DavTree, send: Send) -> None:
     if "content-range" in request.headers:
         raise DavRefusal(400, "A part of a file cannot be put.", code="content-range-refused")
     size, modified_at = _content_length(request), _modification_time(request)
+    checksum = Checksum.announced(request.headers.get("oc-checksum", ""))
     entry = await find(tree, request.path)
     if entry is not None and entry.is_folder:
         raise DavRefusal(405, "This is a folder.", code="is-a-folder", headers=[("allow", ALLOW_FOLDER)])
+    may_be_made(request)
     await check(request, tree, entry)
     changed = [request.path] if entry is not None else [request.path, *folder_of(request.path)]
     await check_locks(request, tree, changed)
     written, created = await tree.storage.write(
         request.path,
-        _checked_again(request, tree, changed),
+        _checked_again(request, tree, changed, checksum),
         size=size,
         modified_at=modified_at,
         expected=expected(request, entry),
+        checksum=checksum.text if checksum is not None else "",
     )
     if created:
         await tree.properties.forget(request.path)
@@ -50,12 +54,18 @@ async def put(request: DavRequest, tree: DavTree, send: Send) -> None:
     await send_answer(send, Answer(201 if created else 204, tuple(headers)))
 
 
-async def _checked_again(request: DavRequest, tree: DavTree, changed: Sequence[str]) -> AsyncIterator[bytes]:
+async def _checked_again(
+    request: DavRequest, tree: DavTree, changed: Sequence[str], checksum: Checksum | None
+) -> AsyncIterator[bytes]:
     """The body; where it took a while, gate and locks are asked once more before its file is put in place."""
     pieces = 0
     async for chunk in body_chunks(request.receive):
         pieces += 1
+        if checksum is not None:
+            checksum.update(chunk)
         yield chunk
+    if checksum is not None:
+        checksum.verify()
     if pieces > 1:
         if tree.may_still is not None:
             await tree.may_still(request.method, request.path)
@@ -114,7 +124,7 @@ async def delete(request: DavRequest, tree: DavTree, send: Send) -> None:
     _refuse_root(request.path)
     if request.depth not in ("", "infinity"):
         raise DavRefusal(400, "A folder is removed with all it holds.", code="depth-invalid")
-    entry = await tree.storage.entry(request.path)
+    entry = await there(request, tree)
     await check(request, tree, entry)
     await check_locks(request, tree, [request.path, *folder_of(request.path)], whole=[request.path])
     await tree.storage.remove(request.path, expected=expected(request, entry))
@@ -132,7 +142,7 @@ def _refuse_root(path: str) -> None:
 async def proppatch(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Set and remove properties, all or none (9.2)."""
     updates = parse_propertyupdate(await small_body(request.receive))
-    entry = await tree.storage.entry(request.path)
+    entry = await there(request, tree)
     await check(request, tree, entry)
     await check_locks(request, tree, [request.path])
     changes = sort_changes(updates)
@@ -173,7 +183,7 @@ async def relocate(request: DavRequest, tree: DavTree, send: Send) -> None:
     target = read_destination(request)
     tree.may("PUT", target)
     overwrite = _overwrite(request)
-    entry = await tree.storage.entry(request.path)
+    entry = await there(request, tree)
     _check_depth(request, entry)
     await check(request, tree, entry)
     _check_places(request.path, target)

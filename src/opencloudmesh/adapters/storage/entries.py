@@ -6,7 +6,7 @@ import stat
 from functools import lru_cache
 from typing import Final
 
-from opencloudmesh.adapters.storage.etags import Attribute, file_etag, folder_etag
+from opencloudmesh.adapters.storage.etags import Attribute, file_checksum, file_etag, folder_etag
 from opencloudmesh.adapters.storage.faults import path_refused
 from opencloudmesh.services.ports import Entry
 
@@ -20,7 +20,9 @@ def entry_of(path: str, found: os.stat_result, attribute: Attribute) -> Entry:
         return Entry(path, True, 0, found.st_mtime, folder_etag(found, attribute))
     if not stat.S_ISREG(found.st_mode):
         raise path_refused("it is neither a file nor a folder")
-    return Entry(path, False, found.st_size, found.st_mtime, file_etag(found, attribute), content_type_of(path))
+    etag, kind = file_etag(found, attribute), content_type_of(path)
+    checksum = file_checksum(found, attribute) if attribute is not None else ""
+    return Entry(path, False, found.st_size, found.st_mtime, etag, kind, checksum=checksum)
 
 
 def content_type_of(path: str) -> str:

@@ -6,6 +6,8 @@ and attributes (`cp -a`, `rsync -aX`). A file that another program changed is kn
 file system's clock ticks so slowly that those may still stand for two contents (Linux before 6.13), its ETag is weak for that
 tick, so that no `If-Match` holds.
 
+The checksum that a client sent with a content stands behind the tag, and holds as long as the tag does.
+
 A folder's tag is replaced with every change below it, however deep, up to the root; a change made there by others changes the
 folder's own time of modification, and so the ETag of that folder only. Where there are no extended attributes, files are known
 by inode, size and times, and changes below a folder are shown by its time of modification.
@@ -87,12 +89,20 @@ def attribute_of(file: int) -> Attribute:
 
 def file_etag(found: os.stat_result, attribute: Attribute) -> str:
     """That of a file."""
-    if attribute is not None and len(attribute) == 24:
-        tag, size, modified = _LAYOUT.unpack(attribute)
+    if attribute is not None and len(attribute) >= 24:
+        tag, size, modified = _LAYOUT.unpack_from(attribute)
         if size == found.st_size and modified == found.st_mtime_ns:
             return f'"{tag:016x}"'
     known = f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"'
     return known if is_settled(found) else f"W/{known}"
+
+
+def file_checksum(found: os.stat_result, attribute: Attribute) -> str:
+    """The checksum of a file's content, or "" where none is known."""
+    if attribute is None or len(attribute) <= 24:
+        return ""
+    _, size, modified = _LAYOUT.unpack_from(attribute)
+    return attribute[24:].decode("ascii", "replace") if size == found.st_size and modified == found.st_mtime_ns else ""
 
 
 def folder_etag(found: os.stat_result, attribute: Attribute) -> str:
@@ -116,11 +126,11 @@ def is_settled(found: os.stat_result) -> bool:
     return not -tick < time.time_ns() - found.st_ctime_ns < tick
 
 
-def tag_file(file: int, *, modified_ns: int | None = None) -> None:
+def tag_file(file: int, *, modified_ns: int | None = None, checksum: str = "") -> None:
     """Give a new content its time of modification (or the present, to the nanosecond) and its tag."""
     at = time.time_ns() if modified_ns is None else modified_ns
     os.utime(file, ns=(at, at))
-    _tag(file, secrets.randbits(64))
+    _tag(file, secrets.randbits(64), checksum.encode("ascii"))
 
 
 def tag_folder(folder: int) -> None:
@@ -132,19 +142,19 @@ def tag_folder(folder: int) -> None:
 
 def keep_tag(file: int, attribute: Attribute, before: os.stat_result) -> None:
     """Bind a tag that held anew: only the time of modification was changed."""
-    if attribute is not None and len(attribute) == 24:
-        tag, size, modified = _LAYOUT.unpack(attribute)
+    if attribute is not None and len(attribute) >= 24:
+        tag, size, modified = _LAYOUT.unpack_from(attribute)
         if size == before.st_size and modified == before.st_mtime_ns:
-            _tag(file, tag)
+            _tag(file, tag, attribute[24:])
 
 
-def _tag(file: int, tag: int) -> bool:
+def _tag(file: int, tag: int, checksum: bytes = b"") -> bool:
     if not _HAS_ATTRIBUTES:
         return False
     found = os.fstat(file)
     size = 0 if stat.S_ISDIR(found.st_mode) else found.st_size
     try:
-        os.setxattr(file, _NAME, _LAYOUT.pack(tag, size, found.st_mtime_ns))
+        os.setxattr(file, _NAME, _LAYOUT.pack(tag, size, found.st_mtime_ns) + checksum)
     except (OSError, struct.error):  # a time after 2262 does not fit
         return False
     return True

@@ -109,13 +109,15 @@ class LocalStorage:
         size: int | None,
         modified_at: float | None = None,
         expected: str | None = None,
+        checksum: str = "",
     ) -> tuple[Entry, bool]:
         """Replace or create atomically; raises `InvalidInput` (size-mismatch) and changes nothing if the size is another."""
         if size is not None and size <= BLOCK:
             pieces = await _whole(chunks, size)
-            return await in_thread(self._write_whole, path, pieces, modified_at, expected)
+            return await in_thread(self._write_whole, path, pieces, modified_at, expected, checksum)
         staged = await in_thread_or(self._give_up, self._begin, path, expected, size)
         try:
+            staged.checksum = checksum
             await _fill(staged, chunks, size, self._more if size is None else None)
             return await in_thread(self._tree.commit, staged, path, modified_at, expected)
         finally:
@@ -148,9 +150,10 @@ class LocalStorage:
         staged.close()
 
     def _write_whole(
-        self, path: str, pieces: Sequence[bytes], modified_at: float | None, expected: str | None
+        self, path: str, pieces: Sequence[bytes], modified_at: float | None, expected: str | None, checksum: str
     ) -> tuple[Entry, bool]:
         staged = self._begin(path, expected, sum(map(len, pieces)))
+        staged.checksum = checksum
         try:
             _write(staged, pieces)
             return self._tree.commit(staged, path, modified_at, expected)

@@ -50,11 +50,12 @@ def begin_writing(file: int, offset: int, length: int) -> None:
 
 @dataclass(slots=True)
 class StagedFile:
-    """A file that has no place yet; `folder` is the staging folder's descriptor."""
+    """A file that has no place yet; `folder` is the staging folder's descriptor, `checksum` that of its content, if known."""
 
     folder: int
     name: bytes
     file: int
+    checksum: str = ""
     size: int = 0
     reserved: int = 0
     spare: int = 0

@@ -160,7 +160,11 @@ class LocalTree:
     def commit(self, staged: StagedFile, path: str, modified_at: float | None, expected: str | None = None) -> tuple[Entry, bool]:
         """Put a staged file in its place; the flag says that nothing was there."""
         with local_faults(), self._changing(_not_root(path)[:-1]), self._target(path) as (folder, name):
-            tag_file(staged.file, modified_ns=None if modified_at is None else _nanoseconds(modified_at))
+            tag_file(
+                staged.file,
+                modified_ns=None if modified_at is None else _nanoseconds(modified_at),
+                checksum=staged.checksum,
+            )
             if self._is_home:
                 _give_rights(staged.file, folder, name)
             if self._durable:

@@ -20,6 +20,8 @@ class Entry:
     etag: str
     content_type: str = ""
     unavailable: bool = False
+    checksum: str = ""
+    """Of the content, where one is known: an algorithm, a colon and hexadecimal digits."""
 
     @property
     def name(self) -> str:
@@ -73,8 +75,13 @@ class Storage(Protocol):
         size: int | None,
         modified_at: float | None = None,
         expected: str | None = None,
+        checksum: str = "",
     ) -> tuple[Entry, bool]:
-        """Replace or create atomically; the flag says "created". Fewer or more bytes than `size`: nothing is changed."""
+        """Replace or create atomically; the flag says "created". Fewer or more bytes than `size`: nothing is changed.
+
+        `checksum` is that of the content, which who gives the chunks has made sure of; it is kept with the file where there is
+        a place for it.
+        """
 
     async def make_folder(self, path: str) -> None: ...
     async def remove(self, path: str, *, expected: str | None = None) -> None:

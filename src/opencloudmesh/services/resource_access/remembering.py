@@ -205,9 +205,12 @@ class RememberingTree:
         size: int | None,
         modified_at: float | None = None,
         expected: str | None = None,
+        checksum: str = "",
     ) -> tuple[Entry, bool]:
         with self._memory.changing(path):
-            return await self._storage.write(path, chunks, size=size, modified_at=modified_at, expected=expected)
+            return await self._storage.write(
+                path, chunks, size=size, modified_at=modified_at, expected=expected, checksum=checksum
+            )
 
     async def remove(self, path: str, *, expected: str | None = None) -> None:
         with self._memory.changing(path):

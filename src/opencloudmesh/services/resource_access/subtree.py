@@ -44,9 +44,10 @@ class Subtree:
         size: int | None,
         modified_at: float | None = None,
         expected: str | None = None,
+        checksum: str = "",
     ) -> tuple[Entry, bool]:
         entry, created = await self._storage.write(
-            self._down(path), chunks, size=size, modified_at=modified_at, expected=expected
+            self._down(path), chunks, size=size, modified_at=modified_at, expected=expected, checksum=checksum
         )
         return self._up(entry), created
 

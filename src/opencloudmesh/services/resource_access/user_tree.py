@@ -198,9 +198,12 @@ class _UserTree:
         size: int | None,
         modified_at: float | None = None,
         expected: str | None = None,
+        checksum: str = "",
     ) -> tuple[Entry, bool]:
         storage, prefix, inside = await self._place(_not_the_folder(path))
-        entry, created = await storage.write(inside, chunks, size=size, modified_at=modified_at, expected=expected)
+        entry, created = await storage.write(
+            inside, chunks, size=size, modified_at=modified_at, expected=expected, checksum=checksum
+        )
         return _below(prefix, entry), created
 
     async def make_folder(self, path: str) -> None:

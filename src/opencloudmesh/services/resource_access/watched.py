@@ -170,10 +170,13 @@ class WatchedTree:
         size: int | None,
         modified_at: float | None = None,
         expected: str | None = None,
+        checksum: str = "",
     ) -> tuple[Entry, bool]:
         source = _Source(chunks)
         try:
-            written = await self._storage.write(path, source.chunks(), size=size, modified_at=modified_at, expected=expected)
+            written = await self._storage.write(
+                path, source.chunks(), size=size, modified_at=modified_at, expected=expected, checksum=checksum
+            )
         except OCMError as error:
             if error is not source.fault:
                 await self._watch.fault(error)
