@@ -8,7 +8,7 @@ import pytest
 from opencloudmesh.protocol.contacts import LARGEST_FILE
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.web.pages.multipart import boundary_of, parts_of
-from tests.web.test_pages import Visitor, alice, visitor  # noqa: F401  fixtures
+from tests.web.visitor import Visitor
 
 BOOK = b"BEGIN:VCARD\r\nFN:Dora\r\nCLOUD:dora@peer.example.org\r\nEND:VCARD\r\n"
 
@@ -59,13 +59,13 @@ def form_of(csrf: str, file: bytes, boundary: str = "X-Y") -> tuple[bytes, dict[
     return head + name + file + f"\r\n--{boundary}--\r\n".encode(), {"content-type": f"multipart/form-data; boundary={boundary}"}
 
 
-async def upload(visitor: Visitor, csrf: str, file: bytes) -> Any:  # noqa: F811
+async def upload(visitor: Visitor, csrf: str, file: bytes) -> Any:
     body, headers = form_of(csrf, file)
     headers["cookie"] = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
     return await visitor.server.ask("POST", "/contacts/import", body=body, headers=headers)
 
 
-async def test_a_file_is_uploaded_without_a_script_and_its_faults_are_shown_inert(server: Any, alice: Visitor) -> None:  # noqa: F811
+async def test_a_file_is_uploaded_without_a_script_and_its_faults_are_shown_inert(server: Any, alice: Visitor) -> None:
     assert 'enctype="multipart/form-data"' in alice.page
     answer = await upload(alice, alice.csrf, BOOK + b"\r\n" * 100_000)
     assert (answer.status, server.contact_cards.files) == (200, [BOOK + b"\r\n" * 100_000])
@@ -78,7 +78,7 @@ async def test_a_file_is_uploaded_without_a_script_and_its_faults_are_shown_iner
     assert len(server.contact_cards.files) == 2
 
 
-async def test_a_foreign_form_uploads_nothing(server: Any, alice: Visitor) -> None:  # noqa: F811
+async def test_a_foreign_form_uploads_nothing(server: Any, alice: Visitor) -> None:
     assert (await upload(alice, "0" * 64, BOOK)).status == 403
     alice.cookies.pop("__Host-ocm-session")
     assert (await upload(alice, alice.csrf, BOOK)).status == 403
@@ -86,7 +86,7 @@ async def test_a_foreign_form_uploads_nothing(server: Any, alice: Visitor) -> No
     assert server.contact_cards.files == []
 
 
-async def test_a_file_is_downloaded(alice: Visitor) -> None:  # noqa: F811
+async def test_a_file_is_downloaded(alice: Visitor) -> None:
     links = re.findall(r'href="(/contacts/export\?format=\w+)" download', alice.page)
     for link, kind in zip(links, ("application/jscontact+json", "text/vcard; charset=utf-8"), strict=True):
         answer = await alice.ask("GET", link)
