@@ -97,6 +97,7 @@ TEXTS: Final[dict[str, str]] = {
     "shares.choose": "Choose from my files",
     "shares.with": "Name or OCM Address of the person",
     "shares.until": "Until the end of this day (may be left empty)",
+    "shares.rights": "They may: {rights}",
     "shares.write": "The person may change it",
     "shares.submit": "Share",
     "shares.unshare": "Take back",
