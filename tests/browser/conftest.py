@@ -1,4 +1,4 @@
-"""Two servers as `ocm serve` runs them and one browser for all files of this folder; people of their own for each test."""
+"""Two servers as `ocm serve` runs them for all files of this folder, a browser for each; people of their own for each test."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,8 +27,9 @@ def away(start_site: Callable[..., Site]) -> Site:
     return start_site("away", [])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Ends with the file: while it is driven this thread has an event loop, and no test of coroutines can run."""
     with chromium() as running:
         yield running
 
