@@ -66,6 +66,10 @@ class RudeServer:
             task.cancel()
         await asyncio.gather(*self._busy, return_exceptions=True)
 
+    def answers_in_time(self, path: str) -> bool:
+        """Whether a request for it is answered at all."""
+        return self.manners.get(path) not in _NEVER_ENDING
+
     @property
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
@@ -167,6 +171,14 @@ def writing(*pieces: bytes) -> Manner:
     return manner
 
 
+_NEVER_ENDING: set[Manner] = set()
+
+
+def _never_ending(manner: Manner) -> Manner:
+    _NEVER_ENDING.add(manner)
+    return manner
+
+
 def hanging(*pieces: bytes) -> Manner:
     """These bytes, and then nothing for ever."""
 
@@ -174,7 +186,7 @@ def hanging(*pieces: bytes) -> Manner:
         await writing(*pieces)(server, heard, writer)
         await asyncio.Event().wait()
 
-    return manner
+    return _never_ending(manner)
 
 
 def dripping(seconds: float) -> Manner:
@@ -187,7 +199,7 @@ def dripping(seconds: float) -> Manner:
             await writer.drain()
             await asyncio.sleep(seconds)
 
-    return manner
+    return _never_ending(manner)
 
 
 def huge(*, sized: bool) -> Manner:
