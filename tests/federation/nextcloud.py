@@ -18,11 +18,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from tests.federation.peer import Seen, SimulatedPeer, json_answer
+from tests.federation.peer import DISCOVERY, KEYS, Seen, SimulatedPeer, json_answer
 from tests.federation.wire import Answer, ask
 
-KEYS = "/.well-known/jwks.json"
-DISCOVERY = "/.well-known/ocm"
 _COVERED = ("(request-target)", "content-length", "date", "digest", "host")
 _LONGEST = 50_000
 _HASHES = {"rsa-sha512": hashes.SHA512(), "rsa-sha256": hashes.SHA256()}
@@ -84,12 +82,11 @@ class SimulatedNextcloud(SimulatedPeer):
 
     # ------------------------------------------------------------ verifying
     def _usual(self, seen: Seen) -> Answer:
-        if seen.method != "POST":
-            return super()._usual(seen)
-        if fault := self.fault_of(seen):
-            return json_answer(400, {"message": fault, "validationErrors": []})
-        self.taken.append(seen.json)
-        return json_answer(201, {"recipientDisplayName": "Carol"})
+        if seen.method == "POST":
+            if fault := self.fault_of(seen):
+                return json_answer(400, {"message": fault, "validationErrors": []})
+            self.taken.append(seen.json)
+        return super()._usual(seen)
 
     def fault_of(self, seen: Seen) -> str:
         """Why a message is refused, or empty."""

@@ -27,8 +27,8 @@ from tests.federation.wire import Answer, Headers, ask, free_port
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 _SECRET = re.compile(rb'"sharedSecret":"([^"]+)"')
-_DISCOVERY = "/.well-known/ocm"
-_KEYS = "/.well-known/jwks.json"
+DISCOVERY = "/.well-known/ocm"
+KEYS = "/.well-known/jwks.json"
 _CAPABILITIES = ("http-sig", "exchange-token", "notifications", "protocol-object")
 
 
@@ -78,7 +78,7 @@ class SimulatedPeer:
         if not key.exists():
             create_signing_key(key)
         self.signer = load_signing_key(key, self.host)
-        self.documents: dict[str, Any] = {_DISCOVERY: self.discovery(), _KEYS: self.signer.public_jwks()}
+        self.documents: dict[str, Any] = {DISCOVERY: self.discovery(), KEYS: self.signer.public_jwks()}
 
     # ------------------------------------------------------------ serving
     @contextmanager
@@ -158,7 +158,7 @@ class SimulatedPeer:
 
     def introduce(self, **changes: Any) -> None:
         """Publish another discovery document."""
-        self.documents[_DISCOVERY] = self.discovery(**changes)
+        self.documents[DISCOVERY] = self.discovery(**changes)
 
     def share(self, recipient: str, *, provider_id: str | None = None, **changes: Any) -> dict[str, Any]:
         """A Share Creation Notification; a change to None leaves the field out."""
