@@ -7,13 +7,14 @@ import stat
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
 
 from opencloudmesh import bootstrap
 from opencloudmesh.adapters.storage import usage
-from opencloudmesh.adapters.storage.homes import Homes, prepare_home
+from opencloudmesh.adapters.storage.homes import Homes, fault_of_home, prepare_home
 from opencloudmesh.adapters.storage.local import LocalStorage
 from opencloudmesh.adapters.storage.sandbox import STAGING
 from opencloudmesh.config import load_settings
@@ -226,6 +227,32 @@ def test_what_can_be_no_home(lab: Path, tmp_path: Path, place: str) -> None:
     assert caught.value.code == "home-invalid"
 
 
+def test_homes_are_the_same_or_apart(lab: Path, tmp_path: Path) -> None:
+    (lab / "sub").mkdir()
+    (tmp_path / "laboratory").mkdir()
+    own = (tmp_path / "data", tmp_path / "keys")
+    for place, taken in ((lab / "sub", lab), (lab, lab / "sub")):
+        with pytest.raises(InvalidInput) as caught:
+            prepare_home(place, apart_from=own, homes=[("bob", str(taken))])
+        assert "the files of bob" in caught.value.sentence
+    for place in (lab, tmp_path / "laboratory"):
+        assert prepare_home(place, apart_from=own, homes=[("bob", str(lab))]) == str(place)
+
+
+def test_what_keeps_from_using_a_home(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fault_of_home(lab).startswith("It has no .ocm-staging")
+    prepared(lab)
+    assert fault_of_home(lab) == ""
+    assert fault_of_home(lab / "missing").startswith("It is not there")
+    access, statvfs = os.access, os.statvfs
+    for name, said in (("lab", "The server may not write to it"), (".ocm-staging", "The server may not write to .ocm-staging")):
+        monkeypatch.setattr(os, "access", lambda path, mode, name=name: Path(path).name != name and access(path, mode))
+        assert fault_of_home(lab).startswith(said)
+    monkeypatch.setattr(os, "access", access)
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=statvfs(path).f_flag | os.ST_RDONLY))
+    assert "mounted read-only" in fault_of_home(lab)
+
+
 def test_a_staging_folder_that_is_none(lab: Path, tmp_path: Path) -> None:
     (lab / os.fsdecode(STAGING)).symlink_to(tmp_path / "keys")
     with pytest.raises(InvalidInput):
@@ -239,7 +266,7 @@ async def test_a_server_says_at_its_start_which_homes_it_cannot_use(tmp_path: Pa
     async with bootstrap.beside(folder) as wiring:
         for name, place in places.items():
             place.mkdir()
-            home = wiring.prepare_home(place)
+            home = wiring.prepare_home(place, ())
             await wiring.accounts.add_user(name, Secret("correct horse battery"), "", home=home)
     shutil.rmtree(places["gone"])
     access = os.access

@@ -22,7 +22,7 @@ from opencloudmesh.services.doctor import (
 )
 from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.ports import CavageSigner, Database, HttpAnswer
-from opencloudmesh.services.records import PeerRecord, WaitingDeliveries
+from opencloudmesh.services.records import PeerRecord, User, WaitingDeliveries
 from tests.services.world import HOST, NOW, Asked, SimulatedNetwork, SimulatedServer, SimulatedTime, answer, new_token
 
 DAY = 86400.0
@@ -94,6 +94,7 @@ class MemoryDatabase:
     """Implements as much of `Database` as the doctor reads: nothing is known of anybody."""
 
     peers: dict[str, PeerRecord] = field(default_factory=dict)
+    accounts: list[User] = field(default_factory=list)
 
     async def read(self, work: Callable[[Any], Any]) -> Any:
         return work(_MemoryTransaction(self))
@@ -108,8 +109,20 @@ class MemoryDatabase:
 
 
 @dataclass
+class _MemoryUsers:
+    accounts: list[User]
+
+    def all(self) -> list[User]:
+        return self.accounts
+
+
+@dataclass
 class _MemoryTransaction:
     database: MemoryDatabase
+
+    @property
+    def users(self) -> "_MemoryUsers":
+        return _MemoryUsers(self.database.accounts)
 
     @property
     def peers(self) -> "_MemoryTransaction":

@@ -1,6 +1,7 @@
 """`ocm doctor` without a peer: what a reverse proxy, a full disk or a wrong file does to our server is seen and named."""
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,12 +15,13 @@ from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
 from opencloudmesh.protocol.errors import LocalFault
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.jwks import parse_key_set
-from opencloudmesh.services.doctor import Instruments, Outcome, OwnDoctor, Report
+from opencloudmesh.services.doctor import Instruments, Outcome, OwnDoctor, Report, own_homes
 from opencloudmesh.services.doctor.own import OwnServer
 from opencloudmesh.services.doctor.own_side import Space
 from opencloudmesh.services.doctor.self_check import SelfCheck, credential
 from opencloudmesh.services.doctor.through_proxy import DAV_BYTES, DAV_ROOTS, METHODS, ODD_TARGET, look_at_message_body
 from opencloudmesh.services.ports import Database, HttpAnswer, Signer
+from opencloudmesh.services.records import User
 from tests.services.doctor_world import PAGE, TO_LOGIN, MemoryDatabase, SimulatedProbe, codes, document, finding, outcomes
 from tests.services.world import HOST, ORIGIN, Asked, SimulatedNetwork, SimulatedTime, answer, new_token
 
@@ -38,6 +40,7 @@ class SimulatedFolder:
     odd: list[tuple[str, str]] = field(default_factory=list)
     disks: list[Space] = field(default_factory=lambda: [ROOMY])
     kept: bool | None = True
+    homes: dict[str, str] = field(default_factory=dict)
     opened: Any = field(default_factory=MemoryDatabase)
 
     def _check(self, what: str) -> None:
@@ -60,6 +63,11 @@ class SimulatedFolder:
 
     def spaces(self) -> Sequence[Space]:
         return self.disks
+
+    def fault_of_home(self, home: str) -> str:
+        if home == "/away":
+            threading.Event().wait(0.3)
+        return self.homes.get(home, "")
 
     def clock_is_kept(self) -> bool | None:
         return self.kept
@@ -162,8 +170,8 @@ async def test_a_healthy_server_is_all_ok(own: SimulatedHome) -> None:
     assert report.outcome is Outcome.OK, [result for result in report.results if result.seen.findings]
     assert {result.outcome for result in report.results} == {Outcome.OK}
     assert list(outcomes(report)) == [
-        "settings", "key-files", "database", "disk", "running", "dns", "tcp", "tls", "discovery", "legacy", "keys", "identity",
-        "clock", "messages", "webdav", "methods", "arrival", "signature", "message-body", "dav-body",
+        "settings", "key-files", "database", "disk", "homes", "running", "dns", "tcp", "tls", "discovery", "legacy", "keys",
+        "identity", "clock", "messages", "webdav", "methods", "arrival", "signature", "message-body", "dav-body",
     ]  # fmt: skip
 
 
@@ -207,6 +215,42 @@ async def test_settings_that_contradict_each_other(own: SimulatedHome) -> None:
 async def test_no_room(own: SimulatedHome, space: Space, code: str) -> None:
     own.folder.disks = [space]
     finding(await own.examine(), "disk", code)
+
+
+@pytest.fixture
+def lab(own: SimulatedHome) -> SimulatedHome:
+    homes = {"ada": "", "bob": "/srv/lab", "eve": "/srv/lab", "zoe": "/srv/zoe"}
+    own.folder.opened = MemoryDatabase(accounts=[user(name, home) for name, home in homes.items()])
+    return own
+
+
+def user(name: str, home: str = "", *, disabled: bool = False) -> User:
+    return User(1, name, name, "", disabled, 0.0, home=home)
+
+
+async def test_homes_that_are_well(lab: SimulatedHome) -> None:
+    report = await lab.examine()
+    assert outcomes(report)["homes"] == "ok"
+    (homes,) = (result.seen.facts["homes"] for result in report.results if result.step == "homes")
+    assert homes == [{"path": "/srv/lab", "users": ["bob", "eve"]}, {"path": "/srv/zoe", "users": ["zoe"]}]
+
+
+async def test_a_home_that_cannot_be_used(lab: SimulatedHome) -> None:
+    lab.folder.homes["/srv/lab"] = "It is not there."
+    assert finding(await lab.examine(), "homes", "home-unusable").sentence == (
+        "The files of bob, eve in /srv/lab cannot be used. It is not there."
+    )
+
+
+async def test_a_home_that_does_not_answer(lab: SimulatedHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_homes, "_SECONDS", 0.05)
+    lab.folder.opened.accounts = [user("bob", "/away"), user("left", "/gone", disabled=True)]
+    assert "did not answer" in finding(await lab.examine(), "homes", "home-unusable").sentence
+
+
+async def test_homes_that_lie_one_in_the_other(lab: SimulatedHome) -> None:
+    lab.folder.opened.accounts = [user("bob", "/srv/lab"), user("eve", "/srv/lab/eve"), user("zoe", "/srv/laboratory")]
+    assert "bob in /srv/lab and those of eve in /srv/lab/eve" in finding(await lab.examine(), "homes", "homes-nested").sentence
 
 
 async def test_a_server_that_does_not_run(own: SimulatedHome) -> None:

@@ -1,6 +1,7 @@
 """Locks and dead properties of a tree, seen from its root and through a share of one of its folders."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ from opencloudmesh.adapters.keys.secret_box import SecretBox
 from opencloudmesh.protocol.errors import AccessDenied, Locked, NotFound
 from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.ports import Database, Lock, Name, PropertyChange, WantedLock
+from opencloudmesh.services.records import User
 from opencloudmesh.services.tree_state import Known, Place, TreeLocks, TreeProperties, TreeStates, tree_of
 from opencloudmesh.webdav.memory import MemoryTreeStates
 from tests.services.world import NOW, SimulatedTime, new_token
 
 A = Name("urn:x", "a")
+ADA = User(7, "ada", "Ada", "", disabled=False, created_at=NOW)
 SET = [PropertyChange(A, "<a/>")]
 See = Callable[..., tuple[TreeLocks, TreeProperties]]
 
@@ -116,11 +119,23 @@ async def test_properties_through_a_share(see: See) -> None:
     assert await owner.of("docs/s/c") == {}
 
 
+async def test_users_with_one_home_see_each_others_locks_in_it(database: Database, time: SimulatedTime) -> None:
+    bob, eve, zoe = (replace(ADA, id=number, home=home) for number, home in ((8, "/srv/lab"), (9, "/srv/lab"), (10, "/srv/zoe")))
+    states = TreeStates(database, time, new_token)
+    of_bob, of_eve, of_zoe = (states.of(Place(tree_of(user)), f"user:{user.id}", is_owner=True) for user in (bob, eve, zoe))
+    await of_bob[0].take(wanted("a"))
+    assert seen(await of_eve[0].covering(["a"])) == [("a", False)]
+    assert seen(await of_zoe[0].covering(["a"])) == []
+    await of_bob[1].change("a", SET)
+    assert await of_eve[1].of("a") == {A: "<a/>"}
+    assert len({tree_of(user) for user in (ADA, replace(ADA, id=8), replace(bob, home=""), bob, zoe)}) == 4
+
+
 async def test_what_is_known_to_be_empty_is_not_read_for_a_moment(database: Database, time: SimulatedTime) -> None:
     states = TreeStates(database, time, new_token)
-    assert await database.read(lambda tx: states.known(tx, tree_of(7))) == Known(locks=False, properties=False)
-    locks, properties = states.of(Place(tree_of(7)), "p", known=Known(locks=False, properties=False))
-    others, theirs = states.of(Place(tree_of(7)), "q")
+    assert await database.read(lambda tx: states.known(tx, tree_of(ADA))) == Known(locks=False, properties=False)
+    locks, properties = states.of(Place(tree_of(ADA)), "p", known=Known(locks=False, properties=False))
+    others, theirs = states.of(Place(tree_of(ADA)), "q")
     await others.take(wanted("a"))
     await theirs.change("a", SET)
     assert (await locks.around(""), await locks.covering(["a"]), await locks.within("")) == ([], [], [])
@@ -136,7 +151,7 @@ async def test_what_is_known_to_be_empty_is_not_read_for_a_moment(database: Data
 
 async def test_what_one_has_done_oneself_is_seen_at_once(database: Database, time: SimulatedTime) -> None:
     nothing = Known(locks=False, properties=False)
-    locks, properties = TreeStates(database, time, new_token).of(Place(tree_of(7)), "p", known=nothing)
+    locks, properties = TreeStates(database, time, new_token).of(Place(tree_of(ADA)), "p", known=nothing)
     await locks.take(wanted("a"))
     await properties.change("a", SET)
     assert seen(await locks.covering(["a"])) == [("a", True)]

@@ -15,6 +15,7 @@ from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
 from opencloudmesh.adapters.keys import KeyRing, load_secret_box
 from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.routes import RoutePolicy
+from opencloudmesh.adapters.storage.homes import fault_of_home
 from opencloudmesh.adapters.tokens import JwtIssuer
 from opencloudmesh.bootstrap.limiting import trusted_proxies
 from opencloudmesh.bootstrap.outside import new_token
@@ -135,6 +136,9 @@ class _Folder:
         place = next(path for path in (data, *data.parents) if path.exists())
         usage = shutil.disk_usage(place)
         return [Space("users' files and database", usage.free, usage.total, os.access(place, os.W_OK | os.X_OK))]
+
+    def fault_of_home(self, home: str) -> str:
+        return fault_of_home(Path(home))
 
     def clock_is_kept(self) -> bool | None:
         try:

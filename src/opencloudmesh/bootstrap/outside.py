@@ -3,7 +3,7 @@
 import secrets
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import cached_property
 from pathlib import Path
@@ -120,9 +120,13 @@ class Outside:
         storage = self.settings.storage
         return Homes(self.settings.data_dir / "files", quota=storage.quota, durable=storage.fsync)
 
-    def prepare_home(self, home: Path) -> str:
-        """Make a folder outside of the data directory fit to hold a user's files; raises `InvalidInput` (home-invalid)."""
-        return prepare_home(home, apart_from=(self.settings.data_dir, self.settings.keys_dir))
+    def prepare_home(self, home: Path, users: Iterable[User]) -> str:
+        """Make a folder outside of the data directory fit to hold a user's files, beside those of the others.
+
+        Raises `InvalidInput` (home-invalid).
+        """
+        homes = [(user.name, user.home) for user in users if user.home]
+        return prepare_home(home, apart_from=(self.settings.data_dir, self.settings.keys_dir), homes=homes)
 
     def _remote_tree_for(self, root_url: str, authorize: Authorize) -> RemoteTree:
         return remote_tree(self.http, root_url, authorize)

@@ -101,16 +101,20 @@ async def add(
     quota
         How much the files may take, such as 500MB or 20GB; none for no limit. Else that of the configuration.
     home
-        A folder outside of the server's, that holds the user's files. What others change there is seen.
+        A folder outside of the server's, that holds the user's files. What others change there is seen. Several users may have
+        the same one, but none a folder in another's.
     """
     from opencloudmesh.cli.passwords import read_password
 
     limit = None if quota is None else parse_size(quota)
     secret = read_password(f"Password for {name}", file=password_file, repeat=True)
     async with parts_of(folder) as wiring:
-        place = wiring.prepare_home(home) if home is not None else ""
+        users = await wiring.accounts.users() if home is not None else ()
+        place = wiring.prepare_home(home, users) if home is not None else ""
         user = await wiring.accounts.add_user(name, secret, display_name, admin=admin, email=email, quota=limit, home=place)
-    output.terminal().show(_describe(user), f"Added the user {user.name}.")
+    others = ", ".join(other.name for other in users if other.home == place)
+    shared = f" It has the same files, locks and properties as {others}." if others else ""
+    output.terminal().show(_describe(user), f"Added the user {user.name}.{shared}")
 
 
 async def list_users(*, folder: Folder = HERE, output: Output = Output()) -> None:

@@ -7,7 +7,7 @@ mounted, and the tree is unavailable: an empty one would have every sync client 
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -42,10 +42,11 @@ class Homes:
         return LocalStorage.over(tree, limit=limit or None)
 
 
-def prepare_home(home: Path, *, apart_from: Sequence[Path]) -> str:
+def prepare_home(home: Path, *, apart_from: Sequence[Path], homes: Iterable[tuple[str, str]] = ()) -> str:
     """Make a folder fit to be a user's home; raises `InvalidInput` (home-invalid).
 
-    Neither it nor one of `apart_from` may lie in the other.
+    Neither it nor one of `apart_from` may lie in the other; nor one of the `homes` (users and their folders), though it may be
+    the same: those users have one tree then, with one set of locks.
     """
     try:
         place = home.resolve(strict=True)
@@ -56,16 +57,29 @@ def prepare_home(home: Path, *, apart_from: Sequence[Path]) -> str:
     for other in (path.resolve() for path in apart_from):
         if place == other or place in other.parents or other in place.parents:
             raise _invalid(home, f"and the server's own folder {other} lie one in the other")
+    for user, taken in homes:
+        if nested(place, Path(taken)):
+            raise _invalid(home, f"and the files of {user} in {taken} lie one in the other: neither sees the other's locks")
     _make_staging(place, apart_from[0])
     return str(place)
+
+
+def nested(home: Path, other: Path) -> bool:
+    """Whether one of two folders lies in the other; a folder does not lie in itself."""
+    return home in other.parents or other in home.parents
 
 
 def fault_of_home(home: Path) -> str:
     """What keeps this process from using a user's home: empty where nothing does."""
     if not home.is_dir():
         return "It is not there, or not to be seen by the server."
-    if not os.access(home, os.W_OK | os.X_OK):
+    if os.statvfs(home).f_flag & os.ST_RDONLY or not os.access(home, os.W_OK | os.X_OK):
         return "The server may not write to it, or it is mounted read-only."
+    staging = home / os.fsdecode(STAGING)
+    if not staging.is_dir():
+        return f"It has no {staging.name}: its file system is not mounted, or another folder stands in its place."
+    if not os.access(staging, os.W_OK | os.X_OK):
+        return f"The server may not write to {staging.name} in it."
     return ""
 
 

@@ -13,6 +13,7 @@ from opencloudmesh.services.doctor.discovery import WELL_KNOWN, look_at_clock, l
 from opencloudmesh.services.doctor.findings import Finding, Seen, fail, note, warn
 from opencloudmesh.services.doctor.key_set import PATH, look_at_keys
 from opencloudmesh.services.doctor.looks import Look, look
+from opencloudmesh.services.doctor.own_homes import look_at_homes
 from opencloudmesh.services.doctor.own_side import (
     OwnFolder,
     look_at_database,
@@ -89,6 +90,9 @@ class OwnDoctor:
         async def disk(_: OwnVisit) -> Seen:
             return look_at_disks(self._folder)
 
+        async def homes(_: OwnVisit) -> Seen:
+            return await look_at_homes(self._folder)
+
         async def message_body(visit: OwnVisit) -> Seen:
             return await look_at_message_body(visit, self._server.message_bytes)
 
@@ -97,6 +101,7 @@ class OwnDoctor:
             Step("key-files", self._key_files),
             Step("database", database, needs=("key-files",)),
             Step("disk", disk),
+            Step("homes", homes, needs=("database",)),
             Step("running", self._running, after=("key-files",), seconds=5.0),
             Step("dns", look_at_dns, seconds=4.0),
             Step("tcp", look_at_tcp, needs=("dns",), seconds=4.5),

@@ -44,6 +44,9 @@ class OwnFolder(Protocol):
     def spaces(self) -> Sequence[Space]:
         """The disks that the server writes to."""
 
+    def fault_of_home(self, home: str) -> str:
+        """What keeps this process from using a user's home, a sentence; empty where nothing does."""
+
     def clock_is_kept(self) -> bool | None:
         """Whether a time service keeps this machine's clock; None where that cannot be told."""
 

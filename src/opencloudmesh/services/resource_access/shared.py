@@ -65,7 +65,7 @@ class SharedTrees:
         if not self._peers.is_allowed(share.peer):  # 401, for it may be allowed again: 403 would say that the share is gone
             because(self._peers.trust.explain(share.peer).sentence)
             raise _unauthorized()
-        place = Place(tree_of(owner.id), share.path)
+        place = Place(tree_of(owner), share.path)
         locks, properties = self._states.of(place, f"share:{share.provider_id}", known=known)
         return DavTree(
             Subtree(self._storage_for(owner), share.path),
@@ -137,7 +137,8 @@ def _by_secret(tx: Transaction, secrets: Iterable[str]) -> _Found | None:
 
 
 def _and_owner(tx: Transaction, share: OutgoingShare) -> _Found:
-    return share, tx.users.by_id(share.user_id), TreeStates.known(tx, tree_of(share.user_id))
+    owner = tx.users.by_id(share.user_id)
+    return share, owner, TreeStates.known(tx, tree_of(owner)) if owner is not None else Known()
 
 
 def _unauthorized() -> Unauthorized:

@@ -70,7 +70,7 @@ class UserTrees:
         user, (shares, known) = await self._user_of(authorization)
         if user.name != name:
             raise AccessDenied("These are another user's files.", code="access-denied")
-        locks, properties = self._states.of(StatePlace(tree_of(user.id)), f"user:{user.id}", is_owner=True, known=known)
+        locks, properties = self._states.of(StatePlace(tree_of(user)), f"user:{user.id}", is_owner=True, known=known)
         own = RemoteTree(self._storage_for(user), locks, properties)
         places = Places(own, shares, self._received)
         return DavTree(
@@ -129,7 +129,7 @@ class UserTrees:
 
 def _accepted(tx: Transaction, user: User) -> tuple[dict[str, IncomingShare], Known]:
     shares = {row.mount_name: row for row in tx.incoming_shares.accepted(user.id)}
-    return shares, TreeStates.known(tx, tree_of(user.id))
+    return shares, TreeStates.known(tx, tree_of(user))
 
 
 class _UserTree:

@@ -1,10 +1,12 @@
 """Makes the locks and the dead properties of a request's tree."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from opencloudmesh.services.ports import Clock, DeadPropertyStore, LockStore
+from opencloudmesh.services.records import User
 from opencloudmesh.services.tree_state.dead_properties import TreeProperties
 from opencloudmesh.services.tree_state.locks import TreeLocks
 from opencloudmesh.services.tree_state.places import Place
@@ -36,9 +38,11 @@ class Known:
     properties: bool = True
 
 
-def tree_of(user_id: int) -> str:
-    """The name under which the state of a user's own tree is kept."""
-    return f"user:{user_id}"
+def tree_of(user: User) -> str:
+    """The name under which the state of a user's own tree is kept: users with one home see each other's locks in it."""
+    if not user.home:
+        return f"user:{user.id}"
+    return f"home:{hashlib.sha256(user.home.encode('utf-8', 'surrogateescape')).hexdigest()}"
 
 
 class TreeStates:
