@@ -132,7 +132,7 @@ def test_without_an_exchange_on_offer_none_is_tried(bob: User, peer: SimulatedPe
     assert peer.asked("POST", "/ocm/token") == []
 
 
-@pytest.mark.spec("ACC-4", "RECV-6")
+@pytest.mark.spec("ACC-4", "MFA-1", "RECV-6")
 def test_a_share_that_asks_for_a_second_factor_is_not_taken(site: Site, bob: User, peer: SimulatedPeer) -> None:
     """No session of ours can have one yet: so there is no access, by any protocol."""
     assert "enforce-mfa" not in site.ask("GET", "/.well-known/ocm").json["capabilities"]

@@ -219,6 +219,14 @@ def test_files_of_a_folder_answer_below_its_uri(
     assert read(uri, f"Bearer {token}", "PROPFIND").status == 207
 
 
+@pytest.mark.spec("SHARE-13", "SHARE-15", "SHARE-16")
+def test_only_webdav_is_offered_whatever_the_receiver_could_take(alice: User, peer: SimulatedPeer, file: str) -> None:
+    for resource_type in peer.documents["/.well-known/ocm"]["resourceTypes"]:
+        resource_type["protocols"] |= {"webapp-receive": {"targets": ["blank", "iframe"]}, "ssh-receive": {}}
+    alice.share(file, f"carol@{peer.host}")
+    assert set(peer.shares[0]["protocol"]) - {"name", "options"} == {"webdav"}
+
+
 @pytest.mark.spec("SHARE-12")
 @pytest.mark.parametrize("capabilities", [["http-sig"], ["http-sig", "exchange-token", "enforce-mfa"]])
 def test_a_second_factor_is_not_demanded(alice: User, peer: SimulatedPeer, file: str, capabilities: list[str]) -> None:

@@ -257,7 +257,7 @@ def test_building_webdav() -> None:
     assert "requirements" not in build_protocols(webdav=WebdavProtocol(uri=URI, shared_secret=SECRET))["webdav"]
 
 
-@pytest.mark.spec("SHARE-8", "SHARE-14")
+@pytest.mark.spec("SHARE-8", "SHARE-14", "SHARE-16")
 def test_building_several_protocols() -> None:
     requirements = ("must-exchange-token",)
     webapp = WebappProtocol(

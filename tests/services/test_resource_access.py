@@ -372,7 +372,7 @@ async def test_without_an_exchange_on_offer_the_secret_goes(
     assert remote.sent == ["Bearer s3cr3t", basic("0ld")]
 
 
-@pytest.mark.spec("ACC-4")
+@pytest.mark.spec("ACC-4", "MFA-1")
 async def test_a_second_factor_is_not_ours_to_give(
     home: Home, away: SimulatedServer, alice: User, received: ReceivedShares, remote: SimulatedRemote
 ) -> None:

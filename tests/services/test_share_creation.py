@@ -173,6 +173,7 @@ async def test_what_cannot_be_shared(
     assert away.network.asked == []
 
 
+@pytest.mark.spec("NOTIF-7")
 @pytest.mark.parametrize("path", ["Shared with me", "/Shared with me/photos/1.jpg"])
 async def test_what_was_received_is_not_shared_again(home: Home, alice: User, path: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
