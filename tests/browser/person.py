@@ -12,6 +12,7 @@ from tests.federation.site import PASSWORD
 # Nothing is looked up and nothing is loaded but from this machine.
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 _MILLISECONDS = 10_000
+_MOST_TABS = 60
 
 
 @contextmanager
@@ -69,6 +70,18 @@ class Person:
         self.fill("User name", name)
         self.fill("Password", PASSWORD)
         self.click("button", "Log in")
+
+    def tab_to(self, role: Any, name: str) -> None:
+        """Press Tab until that is focused, visibly; `summary` is the role of a question that opens."""
+        found = self.page.locator("summary", has_text=name) if role == "summary" else None
+        wanted = (found or self.page.get_by_role(role, name=name, exact=True)).first
+        wanted.wait_for()
+        for _ in range(_MOST_TABS):
+            self.page.keyboard.press("Tab")
+            if wanted.evaluate("node => node === document.activeElement"):
+                assert wanted.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+                return
+        raise AssertionError(f"{role} {name} cannot be reached by the keyboard")
 
     @property
     def text(self) -> str:

@@ -31,6 +31,7 @@ def set_the_stage(alice: User, bob: User, peer: SimulatedPeer) -> None:
     for user, names in ((alice, ("Summer school", "Lecture notes.pdf")), (bob, ("Measurements 2026", "Field diary"))):
         for name in names:
             user.put(name) if "." in name else user.make_folder(name)
+    bob.put("Field diary/June.txt", b"It rained. " * 300)
     bob.share("Measurements 2026", address_of["Alice"], ["read", "write"])
     accepted = bob.share("Field diary", address_of["Alice"])
     alice.answer("accept", accepted["provider_id"])

@@ -14,7 +14,7 @@ from tests.federation.site import User
 _AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
 _RUN = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
     .map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" ")}`)"""
-_WIDE, _NARROW = 1280, 360
+_WIDE, _NARROW = 1280, 320
 
 
 @pytest.fixture(scope="module")

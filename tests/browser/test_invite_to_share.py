@@ -96,34 +96,22 @@ def test_the_server_chosen_last_is_remembered_in_the_browser_only(person: NewPer
     assert all(away.host not in cookie["value"] for cookie in visitor.context.cookies())
 
 
-def tab_to(page: Person, role: str, name: str) -> None:
-    """Press Tab until that is focused, visibly."""
-    wanted = page.page.get_by_role(role, name=name, exact=True).first  # type: ignore[arg-type]
-    wanted.wait_for()
-    for _ in range(40):
-        page.page.keyboard.press("Tab")
-        if wanted.evaluate("node => node === document.activeElement"):
-            assert wanted.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
-            return
-    raise AssertionError(f"{role} {name} cannot be reached by the keyboard")
-
-
 def test_the_whole_way_with_the_keyboard_alone(person: NewPerson, alice: User, bob: User) -> None:
     inviter, invitee = person(), person()
     link, _ = invites(inviter, alice)
     keys = invitee.page.keyboard
     invitee.visit(link)
-    tab_to(invitee, "textbox", "Your server, or your OCM Address")
+    invitee.tab_to("textbox", "Your server, or your OCM Address")
     keys.type(bob.site.host)
     keys.press("Enter")
-    tab_to(invitee, "link", f"Continue at {bob.site.host}")
+    invitee.tab_to("link", f"Continue at {bob.site.host}")
     keys.press("Enter")
-    tab_to(invitee, "textbox", "User name")
+    invitee.tab_to("textbox", "User name")
     keys.type(bob.name)
-    tab_to(invitee, "textbox", "Password")
+    invitee.tab_to("textbox", "Password")
     keys.type(PASSWORD)
     keys.press("Enter")
-    tab_to(invitee, "button", "Accept the invitation")
+    invitee.tab_to("button", "Accept the invitation")
     keys.press("Enter")
     invitee.page.get_by_role("heading", name="Contacts").wait_for()
     assert "Alice" in invitee.text

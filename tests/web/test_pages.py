@@ -11,7 +11,7 @@ import pytest
 
 from opencloudmesh.protocol.errors import RateLimited
 from opencloudmesh.services.callers import current_caller
-from opencloudmesh.web.pages.page import local_path
+from opencloudmesh.web.pages.page import HERE, local_path
 from opencloudmesh.web.pages.texts import TEXTS
 from tests.web.conftest import ORIGIN
 from tests.web.visitor import Visitor
@@ -386,6 +386,12 @@ async def test_what_is_demanded_of_strangers_is_chosen(alice: Visitor, server: A
 
 
 # ---------------------------------------------------------------- files of ours
+def test_nothing_moves() -> None:
+    """Whoever asked for reduced motion has it: there is none at all."""
+    style = (HERE / "static" / "style.css").read_text()
+    assert not re.search(r"\b(transition|animation|@keyframes|scroll-behavior)", style)
+
+
 async def test_static_files(visitor: Visitor) -> None:
     for path, kind in (("/static/style.css", "text/css; charset=utf-8"), ("/static/pages.js", "text/javascript; charset=utf-8")):
         answer = await visitor.ask("GET", path)
