@@ -22,8 +22,10 @@ def start_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     """Start a server; at the end its log must hold no error, and nothing that it leaves behind a secret of any test."""
     running: list[Site] = []
 
-    def start(name: str, users: Sequence[str], settings: Mapping[str, str] | None = None) -> Site:
-        site = Site(tmp_path_factory.mktemp("federation") / name, users, settings)
+    def start(
+        name: str, users: Sequence[str], settings: Mapping[str, str] | None = None, kind: Callable[..., Site] = Site
+    ) -> Site:
+        site = kind(tmp_path_factory.mktemp("federation") / name, users, settings)
         site.set_up()
         site.start()
         running.append(site)
