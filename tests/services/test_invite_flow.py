@@ -176,6 +176,22 @@ async def test_no_server_makes_its_users_those_of_another_one(
     assert await home.contacts.of_user(alice) == []
 
 
+async def test_guessing_is_held_back_and_what_is_right_does_not_count(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
+) -> None:
+    home = make_home(database, network, time, peer_limits=PeerLimits(clock=time, guesses_an_hour=3))
+    made = await home.invite_flow.create(alice)
+    await home.invite_flow.receive(acceptance(away, made.invite, at=time.now))
+    for _ in range(9):
+        assert (await said(home, acceptance(away, made.invite, at=time.now))).code == "invite-used"
+    codes = [(await said(home, acceptance(away, Invite("guessed", HOST), at=time.now))).code for _ in range(5)]
+    assert codes == ["invite-unknown"] * 3 + ["rate-limited"] * 2
+    other = SimulatedServer(network, "third.example")
+    assert (await said(home, acceptance(other, Invite("guessed", HOST), at=time.now))).code == "invite-unknown"
+    time.advance(1300)
+    assert (await said(home, acceptance(away, Invite("guessed", HOST), at=time.now))).code == "invite-unknown"
+
+
 async def test_only_the_own_open_invites_are_revoked_and_renewed(
     home: Home, away: SimulatedServer, alice: User, bob: User, time: SimulatedTime
 ) -> None:

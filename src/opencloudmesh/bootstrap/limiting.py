@@ -51,6 +51,7 @@ class Limits:
                 clock=_clock,
                 messages_a_minute=settings.messages_per_peer,
                 at_once=settings.at_once_per_peer,
+                guesses_an_hour=settings.invite_guesses_per_peer,
                 measures=measures,
             ),
             InboxLimits(

@@ -8,7 +8,6 @@ the two servers' writes heals by itself); both sides have each other as contact 
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.errors import (
@@ -53,6 +52,7 @@ MOST_OPEN = 1000
 """Open invites of one user."""
 _SWEPT_AFTER = 365 * DAY
 _SWEPT = 200
+_NOBODY = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +181,17 @@ class InviteFlow:
         verified = await self._is_signed(request, host)
         if host == self._own_host:
             raise Forbidden("An invite is accepted by somebody at another server.", code="own-server")
-        with self._limits.message(host) if verified else nullcontext():
+        if not verified:  # anybody could use up what that server has; `limits.failures_per_address` holds for the source
             return await self._db.write(lambda tx: self._accepted(tx, message, verified))
+        with self._limits.message(host):
+            self._limits.guess(host)
+            try:
+                answer = await self._db.write(lambda tx: self._accepted(tx, message, verified))
+            except InviteUsed:
+                self._limits.guessed_right(host)
+                raise
+            self._limits.guessed_right(host)
+            return answer
 
     async def _is_signed(self, request: Request, host: str) -> bool:
         """Whether `host` signed; unsigned is taken only where the operator allows it, of servers that publish no keys."""
@@ -198,7 +207,7 @@ class InviteFlow:
         now = self._clock()
         invite = tx.invites.by_token_hash(_hash(message.token))
         address, person = message.acceptor
-        inviter = tx.users.by_id(invite.user_id) if invite else None
+        inviter = tx.users.by_id(invite.user_id if invite else _NOBODY)  # an unknown token takes as long
         if invite is None or inviter is None or inviter.disabled:
             raise _unknown_invite()
         identity = build_identity(Identity(invite.identifier, inviter.email, inviter.display_name))

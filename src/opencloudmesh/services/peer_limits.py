@@ -2,7 +2,7 @@
 
 Rules kept here: nothing is counted for a server before its signature is verified, or strangers could use up what is its own; over
 the rate it is told 429, over the number at once 503, both with Retry-After, so that a server with thousands of messages waiting
-gets rid of all of them in time.
+gets rid of all of them in time; who names tokens of invites that are none is told 429 too, long before chance helps.
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,19 @@ class PeerLimits:
     """Messages of verified servers."""
 
     def __init__(
-        self, *, clock: Clock, messages_a_minute: int = 6000, at_once: int = 64, measures: Measures = NO_MEASURES
+        self,
+        *,
+        clock: Clock,
+        messages_a_minute: int = 6000,
+        at_once: int = 64,
+        guesses_an_hour: int = 100,
+        measures: Measures = NO_MEASURES,
     ) -> None:
         self._clock = clock
         self._measures = measures
         self._messages = RateLimiter(messages_a_minute / 60.0, messages_a_minute)
         self._at_once = AtOnce(at_once)
+        self._guesses = RateLimiter(guesses_an_hour / 3600.0, guesses_an_hour)
 
     @contextmanager
     def message(self, host: str) -> Iterator[None]:
@@ -42,3 +49,13 @@ class PeerLimits:
             yield
         finally:
             self._at_once.leave(host)
+
+    def guess(self, host: str) -> None:
+        """`host` is about to name a token that may be none of ours; raises `RateLimited` (rate-limited)."""
+        if wait := self._guesses.take(host, self._clock()):
+            self._measures.rate_limited("invite-guesses")
+            raise RateLimited("Too many invites from your server that are none.", retry_after=retry_after(wait))
+
+    def guessed_right(self, host: str) -> None:
+        """It was one: that does not count."""
+        self._guesses.give_back(host, self._clock())
