@@ -21,6 +21,7 @@ from opencloudmesh.cli import (
     operator,
     peers,
     session,
+    share_requests,
     sharing,
 )
 from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_INTERRUPTED, UsageFault, exit_status, own_server_hint
@@ -53,6 +54,7 @@ def build_app() -> App:
     sharing.register(app, groups[2])
     invites.register(app, groups[2])
     contacts.register(app, groups[2])
+    share_requests.register(app, groups[2])
     deliveries.register(app, groups[2])
     operator.register(app, groups[3])
     peers.register(app, groups[3])
