@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.federation.peer import SimulatedPeer, json_answer
+from tests.federation.secrets_told import told
 from tests.federation.site import Site, User
 from tests.federation.wire import Answer, free_port, wait_until
 
@@ -178,3 +179,15 @@ def test_a_kill_in_the_middle_of_granting_neither_loses_nor_doubles(alice: User,
     assert [share["id"] for share in given] == [granted["share_id"]]
     wait_until(lambda: alice.state_of(given[0]) == "sent")
     assert len({share["providerId"] for share in peer.shares}) == 1
+
+
+def test_a_link_of_a_real_server(rita: User, other: Site, peer: SimulatedPeer) -> None:
+    rita.make_folder("talk")
+    made = rita.api("POST", "/request-links", {"path": "talk"})
+    told.add(made["token"])
+    page = other.ask("GET", f"/request-access?token={made['token']}")
+    assert (page.status, b"talk" in page.body, b"Rita" in page.body) == (200, True, True)
+    assert other.ask("GET", "/request-access?token=guessed").status == 404
+    rita.api("POST", f"/request-links/{made['link']['id']}/revoke")
+    gone = other.ask("GET", f"/request-access?token={made['token']}")
+    assert (gone.status, b"talk" in gone.body) == (404, False)

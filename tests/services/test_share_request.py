@@ -318,6 +318,20 @@ async def test_a_flood_is_stopped_the_same_for_owners_who_are_there_and_who_are_
         assert isinstance(await refusal(home, asked(away, "r9", owner=f"{owner}@{HOST}", at=time.now)), RateLimited)
 
 
+async def test_strangers_are_limited_by_their_server_and_address_whomever_they_ask(
+    database: Database, network: SimulatedNetwork, away: SimulatedServer, alice: User, time: SimulatedTime
+) -> None:
+    caller = Caller("192.0.2.1", "192.0.2.0/24")
+    limits = RequestLimits(clock=time, bounds=RequestBounds(per_owner=1000), caller=lambda: caller)
+    for _ in range(300):
+        limits.stranger("other.example")
+    home = make_home(database, network, time, request_limits=limits)
+    for owner in ("alice", "nobody"):
+        assert isinstance(await refusal(home, asked(away, owner=f"{owner}@{HOST}", at=time.now)), RateLimited)
+    await know_dora(home, alice)
+    assert await home.request_reception.receive(asked(away, at=time.now)) == {}
+
+
 async def test_strangers_fill_their_part_only_and_are_not_told(
     database: Database, network: SimulatedNetwork, away: SimulatedServer, alice: User, time: SimulatedTime
 ) -> None:

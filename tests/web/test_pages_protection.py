@@ -21,9 +21,9 @@ from tests.web.conftest import ORIGIN, Answered
 from tests.web.visitor import Visitor
 
 ROUTES = page_routes(None, None)  # type: ignore[arg-type]
-PUBLIC = {("GET", "/login"), ("POST", "/login"), ("GET", "/wayf")}
+PUBLIC = {("GET", "/login"), ("POST", "/login"), ("GET", "/wayf"), ("GET", "/request-access"), ("POST", "/request-access")}
 """What is for anybody, which is to be thought of before a page is added here."""
-_ACTS = ("accept", "decline", "unshare", "retry", "trust", "revoke", "remove", "renew")
+_ACTS = ("accept", "decline", "unshare", "retry", "trust", "revoke", "remove", "renew", "grant", "refuse", "withdraw")
 
 
 def fields_of_the_pages(kind: str) -> list[str]:
@@ -106,6 +106,7 @@ def check(answer: Answered, page: str) -> None:
             None,
             "application/octet-stream",
             "application/json",
+            "application/jscontact+json",
             "text/css; charset=utf-8",
             "text/javascript; charset=utf-8",
         )
@@ -120,6 +121,7 @@ def check(answer: Answered, page: str) -> None:
 def state_of(server: Any) -> str:
     """All that a request could change."""
     parts = (server.share_creation, server.share_reception, server.contacts, server.invite_flow, server.deliveries)
+    parts += (server.request_sending, server.request_reception, server.request_links)
     return repr([part.kept for part in parts]) + repr(sorted(server.accounts.sessions))
 
 
@@ -130,6 +132,8 @@ async def furnished(server: Any, alice: Visitor) -> Any:
     await server.share_creation.create(user, path="Reports", share_with="b@peer.example.org", permissions=(), expires_at=None)
     await server.contacts.add(user, "dora@peer.example.org", name="Dora", email="")
     await server.invite_flow.create(user, note="for a friend")
+    await server.request_sending.create(user, owner="dora@peer.example.org", resource="Photos")
+    await server.request_links.create(user, path="Reports", permissions=("read",), at_once=False, expires_at=None)
     return server
 
 
@@ -290,6 +294,12 @@ async def test_nothing_that_others_wrote_comes_to_life(furnished: Any, alice: Vi
     furnished.share_creation.kept[2] = dataclasses.replace(given, id=2, share_with=evil, path=evil, reason=evil, state="failed")
     furnished.deliveries.kept[1] = dataclasses.replace(furnished.deliveries.kept[1], peer=evil, reason=evil, detail=evil)
     await furnished.contacts.add(furnished.accounts.user, "eve@peer.example.org", name=evil, email=evil)
+    request = furnished.request_reception.kept[1]
+    furnished.request_reception.kept[2] = dataclasses.replace(request, id=2, requester=evil, resource=evil, path=evil)
+    sent = furnished.request_sending.kept[1]
+    furnished.request_sending.kept[2] = dataclasses.replace(sent, id=2, owner=evil, resource=evil, reason=evil, state="failed")
+    link = furnished.request_links.kept[1]
+    furnished.request_links.kept[1] = dataclasses.replace(link, path=evil.replace("/", "|"))
     furnished.user_trees.sizes |= {evil.replace("/", "|"): 1, "a\udcffb": None}
     document = furnished.peers.documents["peer.example.org"]
     furnished.peers.documents["peer.example.org"] = dataclasses.replace(document, provider=evil)
@@ -297,7 +307,11 @@ async def test_nothing_that_others_wrote_comes_to_life(furnished: Any, alice: Vi
     furnished.accounts.user = dataclasses.replace(furnished.accounts.user, display_name=evil)
     for path in [path for route in ROUTES if route.method == "GET" for path in paths(route)]:
         check(await alice.ask("GET", path), alice.page)
-    for path in ("/wayf?token=t&server=peer.example.org", "/invite/accept?token=t&providerDomain=peer.example.org"):
+    for path in (
+        "/wayf?token=t&server=peer.example.org",
+        "/invite/accept?token=t&providerDomain=peer.example.org",
+        "/request-access?token=token-1",
+    ):
         check(await alice.ask("GET", path), alice.page)
     furnished.share_creation.error = Conflict(evil, code="exists", hint=evil)
     await alice.ask("GET", "/shares")

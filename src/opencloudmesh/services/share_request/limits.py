@@ -15,6 +15,7 @@ from opencloudmesh.services.ports import Clock, Transaction
 _HOUR = 3600.0
 _PART_OF_ONE_SERVER = 4
 _AT_ONCE_AN_HOUR = 60
+_OF_STRANGERS_AN_HOUR = 300
 _TRY_AGAIN_WHEN_FULL = 3600
 
 
@@ -44,11 +45,17 @@ class RequestLimits:
         self._measures = measures
         self._for_owner = RateLimiter(bounds.per_owner / _HOUR, bounds.per_owner)
         self._of_address = RateLimiter(bounds.per_address / _HOUR, bounds.per_address)
+        self._of_strangers = RateLimiter(_OF_STRANGERS_AN_HOUR / _HOUR, _OF_STRANGERS_AN_HOUR)
         self._at_once = RateLimiter(_AT_ONCE_AN_HOUR / _HOUR, _AT_ONCE_AN_HOUR)
 
     def offer(self, peer: str, owner: str) -> None:
         """A server asks an owner, who may not exist, for something; raises `RateLimited` (rate-limited)."""
         self._take(self._for_owner, (peer, owner), "requests-for-owner")
+
+    def stranger(self, peer: str) -> None:
+        """Somebody whom the owner, if there is one, does not know asks; raises `RateLimited` (rate-limited)."""
+        for key in (("server", peer), ("address", self._caller().address)):
+            self._take(self._of_strangers, key, "requests-of-unknown")
 
     def visit(self) -> None:
         """A visitor asks through a link, which may not exist; raises `RateLimited` (rate-limited)."""

@@ -147,6 +147,8 @@ class RequestReception:
         decision = decide_request(arrival)
         if isinstance(decision, Discard):
             raise decision.error
+        if not asked.known:
+            self._limits.stranger(message.recipient.host)
         if isinstance(decision, Ignore):
             because("There is no such owner; the peer is not told.")
         try:

@@ -15,7 +15,7 @@ from opencloudmesh.services.records import Secret
 from opencloudmesh.services.tracing import current_trace
 from opencloudmesh.web.answers import ASGIApp, Receive, Scope, Send
 from opencloudmesh.web.bodies import ClientGone, read_body
-from opencloudmesh.web.pages import contacts, files, inbox, invites, login, shares, wayf
+from opencloudmesh.web.pages import contacts, files, inbox, invites, login, share_requests, shares, wayf
 from opencloudmesh.web.pages.multipart import boundary_of, parts_of
 from opencloudmesh.web.pages.page import (
     FORM_BYTES,
@@ -86,6 +86,14 @@ def page_routes(known_servers: KnownServers, files_app: ASGIApp) -> tuple[Route,
         _route("GET", "/invite/accept", invites.dialog),
         _route("POST", "/invite/accept", invites.accept),
         _route("GET", "/wayf", look.show, public=True),
+        _route("GET", "/requests", share_requests.show),
+        _route("POST", "/requests", share_requests.create),
+        _route("POST", "/requests/{id}/{act}", share_requests.act),
+        _route("POST", "/received-requests/{id}/{act}", share_requests.answer),
+        _route("POST", "/request-links", share_requests.create_link),
+        _route("POST", "/request-links/{id}/{act}", share_requests.act_on_link),
+        _route("GET", "/request-access", share_requests.visit, public=True),
+        _route("POST", "/request-access", share_requests.ask, public=True),
     )
 
 
@@ -232,7 +240,8 @@ class _Pages:
 def redirect_target(request: PageRequest) -> str:
     """The list that a request belongs to."""
     first = request.path.split("/")[1] if request.path.count("/") > 1 else ""
-    lists = {"deliveries": "/shares"} | {name: f"/{name}" for name in ("inbox", "files", "shares", "contacts", "invites")}
+    lists = {"deliveries": "/shares", "received-requests": "/requests", "request-links": "/requests"}
+    lists |= {name: f"/{name}" for name in ("inbox", "files", "shares", "requests", "contacts", "invites")}
     return lists.get(first, "/")
 
 

@@ -17,9 +17,11 @@ async def show(request: PageRequest) -> PageAnswer:
     offered = [*await reception.inbox(request.me, limit=_MOST), *await reception.inbox(request.me, unknown=True, limit=_MOST)]
     waiting = [share for share in offered if share.state == PENDING]
     known = (await reception.senders(request.me, waiting)).known
+    requests = await request.services.request_reception.requests(request.me, open_only=True, limit=_MOST)
     return render(
         request,
         "inbox.html",
+        requests=len(requests),
         known=[share for share in reversed(waiting) if share.sender in known and not share.quarantined],
         unknown=[share for share in reversed(waiting) if share.sender not in known or share.quarantined],
     )

@@ -1,0 +1,135 @@
+"""Requests for shares: those that wait for the user's answer, those that the user made, and public links for visitors.
+
+The page behind a link is for anybody (section Public Invite Flow): it shows whose link it is and what the resource is called,
+takes an OCM Address, and says the same whatever becomes of it.
+"""
+
+from opencloudmesh.protocol.errors import InvalidInput, NotFound, OCMError
+from opencloudmesh.protocol.lifecycle import OPEN
+from opencloudmesh.protocol.registries import READ, WRITE
+from opencloudmesh.services.callers import as_visitor
+from opencloudmesh.services.share_request import MadeLink
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render, retry_after
+from opencloudmesh.web.pages.shares import end_of_day
+
+_MOST = 500
+
+
+async def show(request: PageRequest, made: MadeLink | None = None) -> PageAnswer:
+    """All of it, and what to pass on of a link that was just made."""
+    services = request.services
+    waiting = await services.request_reception.requests(request.me, open_only=True, limit=_MOST)
+    people = await services.contacts.of_user(request.me, limit=_MOST)
+    links = await services.request_links.links(request.me, limit=_MOST)
+    return render(
+        request,
+        "requests.html",
+        waiting=list(reversed(waiting)),
+        known=await services.request_reception.known(request.me, waiting),
+        sent=list(reversed(await services.request_sending.requests(request.me, limit=_MOST))),
+        people=people,
+        links=[link for link in reversed(links) if link.state == OPEN],
+        may_link=services.request_links.enabled,
+        made=made,
+        address_of_link=f"{request.origin}/request-access?token={made.token}" if made else "",
+    )
+
+
+async def create(request: PageRequest) -> PageAnswer:
+    """Ask somebody for something."""
+    form = request.form
+    await request.services.request_sending.create(
+        request.me, owner=form.get("owner", "").strip(), resource=form.get("resource", "").strip()
+    )
+    return redirect("/requests")
+
+
+async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
+    """Wait no longer."""
+    if act != "withdraw":
+        raise nothing_here()
+    await request.services.request_sending.withdraw(request.me, item)
+    return redirect("/requests")
+
+
+async def answer(request: PageRequest, item: int, act: str) -> PageAnswer:
+    """Share what is asked for, or refuse."""
+    form = request.form
+    if act == "refuse":
+        await request.services.request_reception.refuse(request.me, item)
+    elif act == "grant":
+        await request.services.request_reception.grant(
+            request.me,
+            item,
+            path=form.get("path", "").strip(),
+            permissions=_rights(request),
+            expires_at=end_of_day(form.get("until", ""), form.get("zone", "0")),
+        )
+    else:
+        raise nothing_here()
+    return redirect("/requests")
+
+
+def _rights(request: PageRequest) -> tuple[str, ...]:
+    return (READ, WRITE) if request.form.get("write") else (READ,)
+
+
+# ---------------------------------------------------------------- public links
+async def create_link(request: PageRequest) -> PageAnswer:
+    """Make one. It is shown in this very answer, because it is not kept."""
+    form = request.form
+    made = await request.services.request_links.create(
+        request.me,
+        path=form.get("path", "").strip(),
+        permissions=_rights(request),
+        at_once=bool(form.get("at_once")),
+        expires_at=end_of_day(form.get("until", ""), form.get("zone", "0")),
+    )
+    return await show(request, made)
+
+
+async def act_on_link(request: PageRequest, item: int, act: str) -> PageAnswer:
+    """End one."""
+    if act != "revoke":
+        raise nothing_here()
+    await request.services.request_links.revoke(request.me, item)
+    return redirect("/requests")
+
+
+async def visit(request: PageRequest) -> PageAnswer:
+    """The page behind a link."""
+    return await _page_of_link(request, request.query.get("token", ""))
+
+
+async def ask(request: PageRequest) -> PageAnswer:
+    """A visitor has entered an OCM Address."""
+    token, typed = request.form.get("token", ""), request.form.get("address", "")
+    try:
+        with as_visitor():
+            await request.services.request_links.ask(token, typed)
+    except NotFound:
+        return await _page_of_link(request, token)
+    except OCMError as fault:
+        return await _page_of_link(request, token, typed=typed, fault=fault)
+    return await _page_of_link(request, token, done=True)
+
+
+async def _page_of_link(
+    request: PageRequest, token: str, *, typed: str = "", fault: OCMError | None = None, done: bool = False
+) -> PageAnswer:
+    try:
+        link = await request.services.request_links.look(token)
+    except NotFound:
+        return render(request, "request_access.html", status=404, link=None)
+    status = 200 if fault is None else getattr(fault, "status", InvalidInput.status)
+    return render(
+        request,
+        "request_access.html",
+        status=status,
+        headers=() if fault is None else retry_after(fault),
+        link=link,
+        token=token,
+        typed=typed[:1024],
+        fault=fault,
+        done=done,
+    )
