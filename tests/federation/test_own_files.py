@@ -321,3 +321,21 @@ def test_who_may_no_more_is_refused_at_once_whoever_says_so(site: Site, files: P
     site.ocm("user", "enable", "bob", "--dir", str(site.folder))
     assert ask(bob, "GET", "note").status == 401
     assert get(User(site, "bob"), "note") == b"note"
+
+
+def test_a_file_that_is_cut_while_it_is_sent(alice: User, files: Path) -> None:
+    """Its answer is broken off, and the log says why; that is no fault of ours."""
+    with (files / "cut").open("wb") as file:
+        file.truncate(64 * MIB)
+    site = alice.site
+    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as connection:
+        head = f"GET /dav/files/{alice.name}/cut HTTP/1.1\r\nHost: {site.host}\r\nAuthorization: Bearer {alice.token}\r\n\r\n"
+        connection.sendall(head.encode())
+        received = len(connection.recv(1000))
+        os.truncate(files / "cut", 32 * MIB)
+        while block := connection.recv(MIB):
+            received += len(block)
+    assert received < 33 * MIB
+    assert wait_until(
+        lambda: any("answer broken off" in line and "changed-while-read" in line for line in site.log_text().splitlines())
+    )

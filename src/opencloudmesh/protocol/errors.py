@@ -19,7 +19,8 @@
     └── LocalFault                we, or our user, were about to break the rules
         ├── InvalidInput          a value the user typed
         ├── NotFound, Conflict, AccessDenied, Unauthorized, StorageFull
-        │   └── Changed: a Conflict, 412, for what is not in the expected state
+        │   ├── Changed: a Conflict, 412, for what is not in the expected state
+        │   └── ChangedWhileRead: a Conflict, for a file that somebody cut in the middle of its being sent
         ├── Locked            a WebDAV lock stands against it
         └── MissingAtPeer, ForbiddenByPeer: NotFound and AccessDenied that a peer's WebDAV answered with
 
@@ -283,6 +284,15 @@ class Changed(Conflict):
 
     status = 412
     code = "precondition-failed"
+
+
+class ChangedWhileRead(Conflict):
+    """Somebody cut the file that is being read; its answer is broken off."""
+
+    code = "changed-while-read"
+
+    def __init__(self) -> None:
+        super().__init__("The file was changed while it was read.")
 
 
 class StorageFull(LocalFault):

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import structlog
 
-from opencloudmesh.protocol.errors import PeerRefused, PeerUnreachable
+from opencloudmesh.protocol.errors import ChangedWhileRead, PeerRefused, PeerUnreachable
 from opencloudmesh.services.measures import DAV_FILES, NO_MEASURES, OCM_OTHER, OTHER, Measures
 from opencloudmesh.web.answers import (
     NO_STORE,
@@ -209,7 +209,7 @@ def _starts_plainly(scope: Scope, prefix: str) -> bool:
 async def guarded(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Run an app; an exception is logged, and answered 500 where no answer was begun.
 
-    An answer that another server's fault broke off is not ours to trace: its reason is logged.
+    An answer that another server broke off is not ours to trace, nor one whose file somebody has cut: the reason is logged.
     """
     begun = False
 
@@ -221,7 +221,7 @@ async def guarded(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> N
     try:
         await app(scope, receive, sending)
     except Exception as error:
-        if begun and isinstance(error, PeerUnreachable | PeerRefused):
+        if begun and isinstance(error, PeerUnreachable | PeerRefused | ChangedWhileRead):
             log.warning("answer broken off", path=scope["path"], method=scope["method"], reason=error.code)
             if BREAK_OFF in scope.get("extensions", {}):
                 await send({"type": BREAK_OFF})

@@ -11,6 +11,8 @@ import sys
 import termios
 from typing import Literal
 
+from opencloudmesh.protocol.errors import ChangedWhileRead
+
 _AT_ONCE = 1 << 20
 
 Outcome = Literal["sent", "idle", "stopped"]
@@ -39,7 +41,7 @@ class FileTransfer:
         self._outcome: asyncio.Future[Outcome] = self._loop.create_future()
 
     async def run(self) -> Outcome:
-        """Send all; raises EOFError when the file is shorter than promised."""
+        """Send all; raises `ChangedWhileRead` when the file is shorter than promised."""
         if self._outcome.done() or not self._left:
             return "stopped" if self._outcome.done() else "sent"
         duplicate = os.dup(self._socket_fd)
@@ -75,7 +77,7 @@ class FileTransfer:
             self._outcome.set_exception(error)
             return
         if sent == 0:
-            self._outcome.set_exception(EOFError("the file is shorter than what was promised"))
+            self._outcome.set_exception(ChangedWhileRead())
             return
         self._offset += sent
         self._left -= sent

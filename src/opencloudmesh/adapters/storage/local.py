@@ -12,7 +12,7 @@ from opencloudmesh.adapters.storage.faults import local_faults
 from opencloudmesh.adapters.storage.staging import StagedFile
 from opencloudmesh.adapters.storage.threads import in_thread, in_thread_or
 from opencloudmesh.adapters.storage.tree import LocalTree
-from opencloudmesh.protocol.errors import Conflict, InvalidInput
+from opencloudmesh.protocol.errors import ChangedWhileRead, InvalidInput
 from opencloudmesh.services.ports import Entry, Quota
 
 
@@ -25,12 +25,12 @@ class LocalFile:
         self._content = content
 
     async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
-        """The bytes from `start` on, in blocks of at most 1 MiB; raises `Conflict` when somebody cut the file."""
+        """The bytes from `start` on, in blocks of at most 1 MiB; raises `ChangedWhileRead` when somebody cut the file."""
         end = start + length
         while start < end:
             block = await self._block(start, min(BLOCK, end - start))
             if not block:
-                raise Conflict("The file was changed while it was read.", code="changed-while-read")
+                raise ChangedWhileRead()
             start += len(block)
             yield block
 
