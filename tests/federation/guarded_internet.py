@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -194,6 +195,10 @@ class Home:
         """alice at the user API."""
         content = b"" if body is None else json.dumps(body).encode()
         return await self._ask(method, f"/api/v1{path}", content, query, {"content-type": "application/json"})
+
+    async def visit(self, path: str, query: dict[str, str]) -> Answered:
+        """A page, as somebody without a login sees it."""
+        return await self._ask("GET", path, b"", urlencode(query, errors="surrogatepass"), {})
 
     async def dav(self, method: str, path: str, **headers: str) -> Answered:
         """alice at WebDAV."""

@@ -45,6 +45,10 @@ async def discover_what_a_user_types(home: Home, peer: SimulatedServer, place: P
     await home.api("GET", "/discover", query=f"host={quote(place.host)}")
 
 
+async def discover_what_a_visitor_types(home: Home, peer: SimulatedServer, place: Place) -> None:
+    assert (await home.visit("/wayf", {"token": "t", "server": place.host})).status in (200, 400)
+
+
 async def share_with(home: Home, peer: SimulatedServer, place: Place) -> None:
     await home.api("POST", "/shares", {"path": "data", "share_with": f"bob@{place.host}"})
 
@@ -139,6 +143,7 @@ FEATURES: tuple[tuple[Feature, str], ...] = (
     # what leads, and the path at which a good place of that kind is asked; empty where none is followed on purpose
     (led_beside.reconciliation, "/elsewhere"),
     (discover_what_a_user_types, "/.well-known/ocm"),
+    (discover_what_a_visitor_types, "/.well-known/ocm"),
     (share_with, "/ocm/shares"),
     (sender_of_a_share, "/.well-known/jwks.json"),
     (keyid, "/.well-known/jwks.json"),
@@ -169,7 +174,16 @@ FEATURES: tuple[tuple[Feature, str], ...] = (
 
 
 NAMING_HOSTS = frozenset(
-    {discover_what_a_user_types, share_with, sender_of_a_share, keyid, keyid_that_is_a_url, client_id, led_beside.reconciliation}
+    {
+        discover_what_a_user_types,
+        discover_what_a_visitor_types,
+        share_with,
+        sender_of_a_share,
+        keyid,
+        keyid_that_is_a_url,
+        client_id,
+        led_beside.reconciliation,
+    }
 )
 TAKING_LONG = frozenset(
     {

@@ -20,6 +20,7 @@ from opencloudmesh.services.delivery import NextTry
 from opencloudmesh.services.directories import DirectoryStatus
 from opencloudmesh.services.reconciliation import Line, Place
 from opencloudmesh.services.records import AppPassword, Delivery, DeliveryAttempt, IncomingShare, OutgoingShare, Secret, User
+from opencloudmesh.services.servers_to_choose import Choice, SearchableServers
 from opencloudmesh.services.share_reception import Senders
 from opencloudmesh.web.app import build_app
 from opencloudmesh.web.ocm_api import CachedDocument, DiscoveryDocument
@@ -470,8 +471,8 @@ class MemoryServer:
             **options,
         )
 
-    async def _known_servers(self) -> list[ListedServer]:
-        return self.known_servers
+    async def _known_servers(self, sought: str, /, *, limit: int) -> Choice:
+        return SearchableServers(self.known_servers).find(sought, limit=limit)
 
     async def _ready(self) -> bool:
         if isinstance(self.is_ready, Exception):

@@ -20,7 +20,6 @@ from opencloudmesh.adapters.tokens import JwtIssuer
 from opencloudmesh.bootstrap.limiting import trusted_proxies
 from opencloudmesh.bootstrap.outside import new_token
 from opencloudmesh.bootstrap.use_cases import UseCases
-from opencloudmesh.protocol.directory_service import ListedServer
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
 from opencloudmesh.protocol.jwks import KeySet, parse_key_set
 from opencloudmesh.protocol.legacy.cavage import build_public_key
@@ -37,7 +36,6 @@ from opencloudmesh.protocol.registries import (
     SHARE_DECLINED,
     SHARE_UNSHARED,
 )
-from opencloudmesh.protocol.trust import is_pattern
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.code_flow import CodeFlow
@@ -56,6 +54,7 @@ from opencloudmesh.services.peers import PeerRegistry, Peers, TrustBook, TrustDe
 from opencloudmesh.services.ports import Processes
 from opencloudmesh.services.reconciliation import Repair
 from opencloudmesh.services.resource_access import UserTrees
+from opencloudmesh.services.servers_to_choose import ServersToChoose
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
 from opencloudmesh.services.share_request import SHARE_REQUEST, RequestLinks, RequestReception, RequestSending
@@ -171,9 +170,7 @@ class Wiring(UseCases):
                 ("/dav/files", files),
                 *self._self_checks(),
             ],
-            pages=partial(
-                build_pages, origin=origin, new_token=new_token, known_servers=self._servers_to_choose, files_app=files
-            ),
+            pages=partial(build_pages, origin=origin, new_token=new_token, known_servers=self.servers_to_choose, files_app=files),
             above=Above(ABOVE, ABOVE_METHODS, FoldersAbove(self.user_trees.name_of)),
             origin=origin,
             discovery=self.discovery,
@@ -186,14 +183,9 @@ class Wiring(UseCases):
             recorder=Recorder(self.exchanges, origin, self.limits.addresses.addresses, self.clock),
         )
 
-    async def _servers_to_choose(self) -> Sequence[ListedServer]:
-        """What the WAYF page lists: the servers of all directories, and those that the operator allowed by name."""
-        listed = {server.host: server for server in self.directories.members()}
-        for host in self.peers.trust.allows:
-            if not is_pattern(host):
-                listed.setdefault(host, ListedServer(host, f"https://{host}", host))
-        allowed = [server for server in listed.values() if self.peers.is_allowed(server.host) and server.host != self.own_host]
-        return sorted(allowed, key=lambda server: (server.display_name.casefold(), server.host))
+    @cached_property
+    def servers_to_choose(self) -> ServersToChoose:
+        return ServersToChoose(self.directories, lambda: self.peers.trust, self.own_host)
 
     def _metrics_endpoint(self) -> MetricsEndpoint | None:
         """What answers /metrics; nothing does where its token cannot be used, which is no reason not to serve."""

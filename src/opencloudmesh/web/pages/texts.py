@@ -268,6 +268,8 @@ TEXTS: Final[dict[str, str]] = {
     "wayf.own": "You have an account at this very server: the invitation is for people at others.",
     "wayf.not_found": "{host} cannot be found: {sentence}",
     "wayf.no_token": "This link holds no invitation. Ask for it again.",
+    "wayf.cut": "These are the first {most}; search to see others.",
+    "wayf.none_found": "No server has this in its name or address. Type yours above.",
     "wayf.none": "No servers are listed here. Type yours.",
     # errors
     "error.title": "That did not work",

@@ -1,38 +1,47 @@
 """The WAYF page, "where are you from": an invited person chooses the own server (section Invite Flow; INV-9, INV-10).
 
-Rules kept here: the page never sends anybody anywhere by itself; a visitor follows a link that shows the host, made of the
-discovery document of a server that was found; the token stands in the link only, and is sent nowhere by us. Strangers see this
-page: looks at servers that they name are limited as all looks that strangers cause are.
+Rules kept here: a link to this page never leads anywhere else; a visitor is sent on by a form of ours alone (POST, with its
+token) and only to the very host that was chosen there, in ASCII; else by a link that shows the host. Both are made of the
+discovery document of a server that was found; the token stands in that address only, and is sent nowhere by us. Strangers see
+this page: looks at servers that they name are limited as all looks that strangers cause are; of a long list the first ones are
+shown.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from opencloudmesh.protocol.address import host_of_url, parse_host
-from opencloudmesh.protocol.directory_service import ListedServer
 from opencloudmesh.protocol.errors import InvalidInput, OCMError
 from opencloudmesh.protocol.invite_flow import Invite, build_invite_link, build_invite_string, parse_invite
 from opencloudmesh.services.callers import as_visitor
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, render
+from opencloudmesh.services.servers_to_choose import Choice
+from opencloudmesh.web.pages.page import POLICY, PageAnswer, PageRequest, redirect, render
 
-_MOST = 1000
+_MOST: Final = 200
+_LONGEST: Final = 200
+_ADDRESS: Final = re.compile(r"https?://[\x21-\x7e]+", re.ASCII)
 
 
 class KnownServers(Protocol):
-    """Servers to choose from: of all Directory Services, and those that we deal with."""
+    """Servers to choose from: the first `limit` that hold `sought` in name or host."""
 
-    async def __call__(self) -> Sequence[ListedServer]: ...
+    async def __call__(self, sought: str, /, *, limit: int) -> Choice: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What can be said of a server: the `link` to its accept dialog, or the `string` to paste there, or the `fault`."""
+    """What can be said of a server: the `link` to its accept dialog, or the `string` to paste there, or the `fault`.
+
+    `is_as_typed`: the dialog is at the very host that was chosen, which looks to the visitor as it is.
+    """
 
     host: str
     link: str = ""
     string: str = ""
+    is_as_typed: bool = False
     is_own: bool = False
     fault: str = ""
 
@@ -45,23 +54,36 @@ class Wayf:
 
     async def show(self, request: PageRequest) -> PageAnswer:
         """The list; with `server` what was found of that one."""
-        try:
-            invite = parse_invite(request.query.get("token", ""), provider=request.host)
-        except InvalidInput:
-            invite = None
-        if invite is None or invite.provider != request.host:  # a link to another server's invite, passed off as ours
+        invite = _invite(request, request.query)
+        if invite is None:
             return render(request, "wayf.html", status=400, invite=None)
         typed = request.query.get("server", "").strip()
-        found = await self._found(request, invite, typed) if typed else None
-        sought = request.query.get("search", "").strip().casefold()
-        listed = [one for one in await self._known_servers() if sought in f"{one.display_name} {one.host}".casefold()]
+        return await self._page(request, invite, typed, await self._found(request, invite, typed) if typed else None)
+
+    async def choose(self, request: PageRequest) -> PageAnswer:
+        """Send the visitor on to the server that was chosen, or say why not."""
+        invite = _invite(request, request.form)
+        if invite is None:
+            return render(request, "wayf.html", status=400, invite=None)
+        typed = request.form.get("server", "").strip()
+        found = await self._found(request, invite, typed)
+        if found.link and found.is_as_typed and _ADDRESS.fullmatch(found.link):
+            return redirect(found.link)
+        return await self._page(request, invite, typed, found)
+
+    async def _page(self, request: PageRequest, invite: Invite, typed: str, found: Found | None) -> PageAnswer:
+        sought = request.query.get("search", "").strip()[:_LONGEST]
+        choice = await self._known_servers(sought, limit=_MOST)
         return render(
             request,
             "wayf.html",
+            headers=((b"content-security-policy", _policy(request).encode()),),
             invite=invite,
-            servers=listed[:_MOST],
-            sought=request.query.get("search", "").strip()[:200],
-            typed=typed[:200],
+            servers=choice.servers,
+            is_cut=choice.is_cut,
+            most=_MOST,
+            sought=sought,
+            typed=typed[:_LONGEST],
             found=found,
         )
 
@@ -76,7 +98,24 @@ class Wayf:
             return Found(typed[:200], fault=error.sentence)
         if dialog is None:
             return Found(host, string=build_invite_string(invite))
-        return Found(host_of_url(dialog), link=build_invite_link(dialog, invite))
+        there = host_of_url(dialog)
+        return Found(there, link=build_invite_link(dialog, invite), is_as_typed=there == host and typed.isascii())
+
+
+def _invite(request: PageRequest, given: Mapping[str, str]) -> Invite | None:
+    """The invite of ours that a link or a form holds; None for another server's, passed off as ours."""
+    try:
+        invite = parse_invite(given.get("token", ""), provider=request.host)
+    except InvalidInput:
+        return None
+    return invite if invite.provider == request.host else None
+
+
+def _policy(request: PageRequest) -> str:
+    """Browsers ask `form-action` about where a form is sent on to as well."""
+    return POLICY.replace(
+        "form-action 'self'", f"form-action 'self' https:{'' if request.origin.startswith('https:') else ' http:'}"
+    )
 
 
 def _host(typed: str) -> str:

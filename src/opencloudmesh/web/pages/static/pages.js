@@ -31,7 +31,7 @@ for (const field of document.querySelectorAll("input[data-searches]")) {
     waiting = setTimeout(() => search(field.value), 150);
   });
   const search = async (sought) => {
-    const answer = await fetch(`${location.pathname}?${new URLSearchParams({ search: sought })}`).catch(() => null);
+    const answer = await fetch(`${location.pathname}?${new URLSearchParams(new FormData(field.form))}`).catch(() => null);
     if (!answer?.ok || sought !== field.value) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const found = page.querySelector(field.dataset.searches);
@@ -51,14 +51,25 @@ const LAST = "ocm-last-server";
 const token = document.querySelector("main input[name=token]")?.value;
 const place = document.getElementById("last");
 document.addEventListener("click", (event) => {
-  const host = event.target.closest?.("a[data-remember]")?.dataset.remember;
+  const host = event.target.closest?.("[data-remember]")?.dataset.remember;
   try {
     if (host) localStorage.setItem(LAST, host);
   } catch {
     // no storage in this browser: nothing is remembered
   }
 });
+// A name that was typed and sent is remembered until the answer says that there is no such server.
+document.addEventListener("submit", (event) => {
+  const typed = event.submitter?.name ? "" : event.target.querySelector("input[data-finds]")?.value.trim();
+  try {
+    if (typed) localStorage.setItem(LAST, typed.slice(typed.lastIndexOf("@") + 1));
+  } catch {
+    // as above
+  }
+});
 try {
+  const sent = document.querySelector("input[data-finds]")?.value.trim();
+  if (sent && document.querySelector("#found .fault")) localStorage.removeItem(LAST);
   const last = localStorage.getItem(LAST);
   if (place && token && last) {
     const link = place.querySelector("a");

@@ -1,0 +1,89 @@
+"""What a visitor can choose from: the lists as they are now, without those that are denied; made once, however long."""
+
+import time as clock
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from opencloudmesh.protocol.directory_service import ListedServer
+from opencloudmesh.services.peers import TrustBook
+from opencloudmesh.services.servers_to_choose import SearchableServers, ServersToChoose
+
+
+def server(host: str, name: str = "") -> ListedServer:
+    return ListedServer(host, f"https://{host}", name or host)
+
+
+class MemoryMembers:
+    """Directories that list what a test says; `asked` counts how often they were read."""
+
+    def __init__(self, *servers: ListedServer) -> None:
+        self.revision = 1
+        self.servers = servers
+        self.asked = 0
+
+    def members(self) -> Sequence[ListedServer]:
+        self.asked += 1
+        return self.servers
+
+    def change(self, *servers: ListedServer) -> None:
+        self.servers = servers
+        self.revision += 1
+
+
+@pytest.mark.spec("INV-10")
+async def test_the_list_is_that_of_the_directories_and_of_the_operator() -> None:
+    members = MemoryMembers(server("b.example", "beta"), server("a.example", "Alpha"), server("own.example"), server("d.example"))
+    book = TrustBook.configured(denylist=["d.example"])
+    allowed = TrustBook.configured(mode="open", allowlist=["c.example", ".below.example", "a.example"])
+    books = [replace(book, allows=allowed.allows)]
+    choose = ServersToChoose(members, lambda: books[0], "own.example")
+    found = await choose("", limit=9)
+    assert [(one.host, one.display_name) for one in found.servers] == [
+        ("a.example", "Alpha"),
+        ("b.example", "beta"),
+        ("c.example", "c.example"),
+    ]
+    assert not found.is_cut
+    for _ in range(3):
+        await choose("a", limit=1)
+    assert members.asked == 1
+    members.change(server("e.example"))
+    assert "e.example" in [one.host for one in (await choose("", limit=9)).servers]
+    books[0] = TrustBook.configured(denylist=["e.example"])
+    assert (await choose("", limit=9)).servers == []
+    assert members.asked == 3
+
+
+@pytest.mark.parametrize(
+    ("sought", "hosts", "is_cut"),
+    [
+        ("", ["a.example", "b.example"], True),
+        ("EXAMPLE", ["a.example", "b.example"], True),
+        ("stra\u00dfe", ["c.example"], False),
+        ("STRASSE", ["c.example"], False),
+        ("c.ex", ["c.example"], False),
+        ("example\nb", [], False),
+        ("nobody", [], False),
+        ("one a", ["a.example"], False),
+    ],
+)
+def test_what_is_searched_for(sought: str, hosts: list[str], is_cut: bool) -> None:
+    servers = SearchableServers([server("c.example", "Stra\u00dfe"), server("b.example", "B two"), server("a.example", "A one")])
+    found = servers.find(sought, limit=2)
+    assert ([one.host for one in found.servers], found.is_cut) == (hosts, is_cut)
+
+
+def test_a_hundred_thousand_servers_are_made_once_and_searched_in_no_time() -> None:
+    begun = clock.perf_counter()
+    servers = SearchableServers(server(f"s{n}.example.org", f"University {n}") for n in range(100_000))
+    made = clock.perf_counter() - begun
+    worst = 0.0
+    for sought in ("", "university", "university 99999", "nobody", "s5", "e"):
+        begun = clock.perf_counter()
+        servers.find(sought, limit=200)
+        worst = max(worst, clock.perf_counter() - begun)
+    print(f"made in {made * 1000:.0f} ms, found in {worst * 1000:.1f} ms")
+    assert made < 5
+    assert worst < 0.1
