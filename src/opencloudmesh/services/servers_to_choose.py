@@ -13,9 +13,8 @@ from itertools import accumulate
 from typing import Protocol
 
 from opencloudmesh.protocol.directory_service import ListedServer
-from opencloudmesh.protocol.trust import is_pattern
+from opencloudmesh.protocol.trust import Allowed, is_pattern
 from opencloudmesh.services.peers import TrustBook
-from opencloudmesh.services.peers.trust import Allowed
 
 _BETWEEN = "\n"
 
