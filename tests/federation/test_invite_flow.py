@@ -50,10 +50,12 @@ def test_two_people_become_contacts_and_share_in_both_directions(alice: User, id
     assert again["id"] == contact["id"], "a repeat is no error"
 
 
+@pytest.mark.spec("INV-11")
 def test_a_share_of_somebody_unknown_is_refused_there(alice: User, ida: User, other: Site) -> None:
     alice.make_folder("unasked")
     given = alice.share("unasked", f"nobody-invited@{other.host}")
     assert alice.state_of(given) == "failed"
+    assert "must-invite" in other.ask("GET", "/.well-known/ocm").json["criteria"]
 
 
 @pytest.mark.spec("INV-5")

@@ -331,6 +331,26 @@ def test_texts_of_a_stranger_are_shown_inert(stage: Stage) -> None:
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", said)
 
 
+# ---------------------------------------------------------------- must-invite, of one user
+@pytest.mark.spec("INV-11")
+def test_who_demands_an_invite_hears_of_nobody_else(stage: Stage) -> None:
+    ann, ida = stage.users["ann"], stage.users["ida"]
+    try:
+        assert "are refused" in stage.ocm("ida", "invite", "only", "refuse")[1]
+        ann.make_folder("unasked")
+        given = ann.share("unasked", ida.address)
+        assert (ann.state_of(given), ida.received(given["provider_id"])) == ("failed", None)
+        assert "sender-unknown" in stage.ocm("ann", "deliveries")[1]
+        criteria = json.loads(stage.invited.ask("GET", "/.well-known/ocm").body).get("criteria", [])
+        assert "must-invite" not in criteria, "others take shares of everybody"
+        assert stage.accepts(str(stage.made()["invite"]))[0] == 0
+        is_given = ann.share("unasked", stage.contacts("ann")[0])
+        assert ida.received(is_given["provider_id"])["sender_known"] is True
+    finally:
+        stage.ocm("ida", "invite", "only", "off")
+    assert stage.ocm("ida", "invite", "only") == (0, "Everybody may offer you shares.\n")
+
+
 # ---------------------------------------------------------------- twice, and at the same instant
 @pytest.mark.spec("INV-4", "INV-6")
 def test_twice_is_the_same_and_changes_nothing(stage: Stage) -> None:

@@ -1,6 +1,6 @@
 """Invites: made, sent again and revoked by our users, accepted by them and by people at other servers.
 
-Section "Invite Flow". Rules kept here: a token has 190 bits, is stored as a hash, ends, and names its sender (INV-1); the
+Section "Invite Flow". Rules kept here: a token has 128 bits, is stored as a hash, ends, and names its sender (INV-1); the
 signature and the trust in the other server come before anything is looked up (INV-5), and before we ask (INV-3); an invite
 unknown, revoked and expired are answered alike; who accepted an invite may accept it again, and hears the same (a crash between
 the two servers' writes heals by itself); both sides have each other as contact afterwards, in the transaction of the state.
