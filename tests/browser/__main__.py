@@ -11,7 +11,6 @@ from tests.browser.stage import go_to, pages, set_the_stage
 from tests.federation.peer import SimulatedPeer
 from tests.federation.site import Site, User
 
-_SHOWN = ("login", "inbox", "shares", "contacts", "invitations", "invitation made", "accept", "wayf", "wayf found")
 _SIZE = {"width": 760, "height": 420}
 
 
@@ -41,16 +40,16 @@ def _take(browser: Browser, home: Site, away: Site, peer: SimulatedPeer, target:
     user.visit(home.origin)
     user.log_in("alice")
     for page in pages(home, away, peer):
-        if not everything and page.name not in _SHOWN:
+        if not everything and not page.in_docs:
             continue
         who = visitor if page.is_public else user
         go_to(who, home.origin, page)
         for scheme in ("light", "dark"):
             who.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            _picture(who, target / f"{page.name.replace(' ', '-')}-{scheme}.png")
+            _picture(who, target / f"{page.picture}-{scheme}.png")
             if everything:
                 who.page.set_viewport_size({"width": 360, "height": 640})
-                _picture(who, target / f"{page.name.replace(' ', '-')}-{scheme}-narrow.png")
+                _picture(who, target / f"{page.picture}-{scheme}-narrow.png")
                 who.page.set_viewport_size(_SIZE)  # type: ignore[arg-type]
 
 

@@ -21,6 +21,13 @@ class PageToSee:
     button: str = ""
     opened: str = ""
     is_public: bool = False
+    in_docs: str = ""
+    """The heading of its picture in docs/pages.md; empty for what only `--all` takes a picture of."""
+
+    @property
+    def picture(self) -> str:
+        """The name of its files, without the scheme."""
+        return self.name.replace(" ", "-")
 
 
 def set_the_stage(alice: User, bob: User, peer: SimulatedPeer) -> None:
@@ -61,28 +68,28 @@ def pages(home: Site, away: Site, peer: SimulatedPeer) -> Sequence[PageToSee]:
     wayf = "/wayf?token=an-invitation-of-a-test"
     dialog = "/invite/accept?token=an-invitation-of-a-test&providerDomain="
     return (
-        PageToSee("login", "/login", is_public=True),
+        PageToSee("login", "/login", is_public=True, in_docs="Logging in there"),
         PageToSee("login refused", "/login", "Log in", is_public=True),
-        PageToSee("inbox", "/inbox"),
-        PageToSee("files", "/files"),
+        PageToSee("inbox", "/inbox", in_docs="Inbox"),
+        PageToSee("files", "/files", in_docs="Files"),
         PageToSee("files of a share", "/files?path=Shared with me/Field diary"),
         PageToSee("files missing", "/files?path=nothing"),
-        PageToSee("shares", "/shares"),
-        PageToSee("share to confirm", "/shares", opened="Take back"),
-        PageToSee("contacts", "/contacts"),
+        PageToSee("shares", "/shares", in_docs="Shares"),
+        PageToSee("share to confirm", "/shares", opened="Take back", in_docs="Taking a share back"),
+        PageToSee("contacts", "/contacts", in_docs="Contacts"),
         PageToSee("contacts not found", "/contacts?search=nobody"),
-        PageToSee("invitations", "/invites"),
-        PageToSee("invitation made", "/invites", "Make an invitation"),
-        PageToSee("accept", f"{dialog}{away.host}"),
+        PageToSee("invitations", "/invites", in_docs="Invitations"),
+        PageToSee("invitation made", "/invites", "Make an invitation", in_docs="An invitation, just made"),
+        PageToSee("accept", f"{dialog}{away.host}", in_docs="The dialog that accepts"),
         PageToSee("accept unreachable", f"{dialog}127.0.0.1:1"),
         PageToSee("accept invalid", "/invite/accept"),
-        PageToSee("wayf", wayf, is_public=True),
-        PageToSee("wayf found", f"{wayf}&server={quote(away.host)}", is_public=True),
+        PageToSee("wayf", wayf, is_public=True, in_docs="Where the invited person chooses the own server"),
+        PageToSee("wayf found", f"{wayf}&server={quote(away.host)}", is_public=True, in_docs="The server is found"),
         PageToSee("wayf string", f"{wayf}&server={quote(peer.host)}", is_public=True),
         PageToSee("wayf own server", f"{wayf}&server={quote(home.host)}", is_public=True),
         PageToSee("wayf not found", f"{wayf}&server=nowhere.invalid", is_public=True),
         PageToSee("wayf no invitation", "/wayf", is_public=True),
-        PageToSee("error", "/contacts?" + "&".join(f"a{n}=" for n in range(200))),
+        PageToSee("error", "/contacts?" + "&".join(f"a{n}=" for n in range(200)), in_docs="Something went wrong"),
     )
 
 

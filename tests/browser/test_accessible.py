@@ -42,7 +42,7 @@ def test_every_page_is_accessible(
     peer, home, away = make_peer(), alice.site, bob.site
     user, visitor = person(alice), person()
     faults = []
-    for name in ("inbox", "shares", "contacts", "invites"):
+    for name in ("inbox", "files", "shares", "contacts", "invites"):
         user.visit(f"{home.origin}/{name}")
         faults += [f"empty {name}: {fault}" for fault in faults_of(user, axe)]
     set_the_stage(alice, bob, peer)

@@ -16,6 +16,7 @@ from tests.federation.site import Site, User
 _MARKUP = "\"'><img src=x onerror=alert(1)><script>alert(2)</script><a href=javascript:alert(3)>{{7*7}}"
 _TURNED = "\u202efdp.exe\u2066\u200f"
 _SCRIPTS_OF_OURS = 1
+_TOO_MANY = 429
 _INJECTED = "img, iframe, object, embed, base, [onerror], [onclick], a[href^='javascript:'], script:not([src='/static/pages.js'])"
 
 
@@ -166,7 +167,10 @@ def test_guessing_passwords_ends_at_a_page_that_says_when_to_come_back(person: N
         with guesser.page.expect_response(lambda answer: answer.request.method == "POST") as answered:
             guesser.click("button", "Log in")
         statuses.append(answered.value.status)
+        if statuses[-1] == _TOO_MANY:
+            break
     assert statuses[0] == 401
-    assert statuses[-1] == 429
+    assert statuses[-1] == _TOO_MANY
+    assert int(answered.value.headers["retry-after"]) > 0
     assert guesser.heading == "Log in"
     assert guesser.page.locator("[role=alert]").inner_text()
