@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser
 
@@ -12,6 +13,8 @@ from tests.federation.peer import SimulatedPeer
 from tests.federation.site import Site, User
 
 _SIZE = {"width": 760, "height": 420}
+_HIGHEST = 900
+"""Of a picture in the docs: whoever clones the project loads them all."""
 
 
 def main(arguments: list[str]) -> int:
@@ -46,15 +49,18 @@ def _take(browser: Browser, home: Site, away: Site, peer: SimulatedPeer, target:
         go_to(who, home.origin, page)
         for scheme in ("light", "dark"):
             who.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            _picture(who, target / f"{page.picture}-{scheme}.png")
+            _picture(who, target / f"{page.picture}-{scheme}.png", highest=None if everything else _HIGHEST)
             if everything:
                 who.page.set_viewport_size({"width": 360, "height": 640})
                 _picture(who, target / f"{page.picture}-{scheme}-narrow.png")
                 who.page.set_viewport_size(_SIZE)  # type: ignore[arg-type]
 
 
-def _picture(person: Person, path: Path) -> None:
-    person.page.screenshot(path=path, full_page=True, animations="disabled")
+def _picture(person: Person, path: Path, *, highest: int | None = None) -> None:
+    height = int(person.page.evaluate("document.documentElement.scrollHeight"))
+    width = int(person.page.evaluate("document.documentElement.clientWidth"))
+    clip: Any = {"x": 0, "y": 0, "width": width, "height": min(height, highest or height)}
+    person.page.screenshot(path=path, full_page=True, clip=clip, animations="disabled")
 
 
 if __name__ == "__main__":

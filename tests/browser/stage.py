@@ -75,7 +75,7 @@ def pages(home: Site, away: Site, peer: SimulatedPeer) -> Sequence[PageToSee]:
         PageToSee("files of a share", "/files?path=Shared with me/Field diary"),
         PageToSee("files missing", "/files?path=nothing"),
         PageToSee("shares", "/shares", in_docs="Shares"),
-        PageToSee("share to confirm", "/shares", opened="Take back", in_docs="Taking a share back"),
+        PageToSee("share to confirm", "/shares", opened="Take back"),
         PageToSee("contacts", "/contacts", in_docs="Contacts"),
         PageToSee("contacts not found", "/contacts?search=nobody"),
         PageToSee("invitations", "/invites", in_docs="Invitations"),
