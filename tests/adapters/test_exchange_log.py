@@ -9,9 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from opencloudmesh.adapters.exchange_log import LoggedHttpClient
-from opencloudmesh.protocol.errors import PeerUnreachable
+from opencloudmesh.protocol.errors import PeerRefused, PeerUnreachable
 from opencloudmesh.protocol.trace_context import parse_traceparent
 from opencloudmesh.services.exchanges import Seen
+from opencloudmesh.services.exchanges.seen import row_of
 from opencloudmesh.services.ports import HttpAnswer
 from opencloudmesh.services.tracing import begin_trace, leave_trace
 
@@ -98,6 +99,18 @@ async def test_an_answer(notes: MemoryNotes) -> None:
     (line,) = lines
     assert (line["url"], line["authorization"]) == ("https://peer.example.org/ocm/shares?token=***", "Bearer")
     assert client(http, notes).origin_of("a.example") == "https://a.example"
+
+
+async def test_what_is_made_of_an_answer_is_seen_too(notes: MemoryNotes) -> None:
+    def parse(body: bytes) -> None:
+        raise PeerRefused("It says nothing.", code="discovery-invalid")
+
+    answer = await client(SimulatedHttp(), notes).fetch("GET", URL)
+    assert answer.read(len) == len(b'{"b": 2}')
+    with pytest.raises(PeerRefused):
+        answer.read(parse)
+    row = row_of(notes.seen[0], 4096)
+    assert (row.status, row.reason, row.detail) == (201, "discovery-invalid", "It says nothing.")
 
 
 @pytest.mark.parametrize(

@@ -316,6 +316,12 @@ async def test_a_garbled_discovery_document_is_told(home: Home, rude: RudeServer
     given = await share(home, rude)
     found = await delivery_of(home, given)
     assert (found["state"], found["reason"] in ("discovery-not-json", "discovery-invalid")) == ("queued", True)
+
+    async def is_in_the_log() -> bool:
+        query = f"peer={rude.host}&direction=out&reason={found['reason']}"
+        return bool((await home.api("GET", "/admin/exchanges", query=query)).json["items"])
+
+    await until(is_in_the_log)
     rude.manners.clear()
     await push(home, found)
     await becomes(home, given, "done")

@@ -11,9 +11,10 @@ from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.http_signatures.signature_base import fields_of, signature_base
 from opencloudmesh.services.peers import Act, PeerRegistry, Peers, TrustBook, TrustDecisions, TrustWatch
 from opencloudmesh.services.peers.taken_signatures import PROFILE_NAMES
-from opencloudmesh.services.ports import Database
+from opencloudmesh.services.ports import Database, Transaction
 from opencloudmesh.services.records import AuditEntry, User
 from tests.services.home import make_home, make_peers
+from tests.services.queue import new_share
 from tests.services.world import NOW, SimulatedNetwork, SimulatedServer, SimulatedTime, new_token
 
 ACT = Act("operator root", "because")
@@ -174,6 +175,26 @@ async def test_a_database_that_cannot_be_read_changes_nothing(office: Office, mo
 
 
 # ---------------------------------------------------------------- the registry
+async def test_a_server_that_messages_wait_for_is_known_though_it_was_never_met(
+    office: Office, away: SimulatedServer, alice: User
+) -> None:
+    def give(tx: Transaction) -> None:
+        share = tx.outgoing_shares.add(new_share(alice, "dead.example"))
+        tx.deliveries.add(
+            peer="dead.example", kind="K", user_id=alice.id, outgoing_share_id=share.id, due_at=NOW, expires_at=NOW + 9, at=NOW
+        )
+
+    await meet(office)
+    await office.database.write(give)
+    assert [peer.record.host for peer in await office.registry.page()] == [AWAY, "dead.example"]
+    assert [peer.record.host for peer in await office.registry.page(limit=1)] == [AWAY]
+    assert [peer.record.host for peer in await office.registry.page(limit=2)] == [AWAY], "only where the page is the last"
+    peer = await office.registry.peer("dead.example")
+    assert (peer.counts.waiting, peer.counts.given, peer.record.first_contact) == (1, {"pending": 1}, 0.0)
+    with pytest.raises(NotFound):
+        await office.registry.peer("unheard-of.example")
+
+
 async def test_what_is_known_of_a_server(office: Office, away: SimulatedServer) -> None:
     await meet(office)
     await office.decisions.deny(AWAY, ACT)

@@ -18,6 +18,7 @@ from opencloudmesh.protocol.trace_context import TRACEPARENT, parse_traceparent
 from opencloudmesh.services.exchanges import NO_EXCHANGES, NotesExchanges, Seen
 from opencloudmesh.services.exchanges.seen import peer_of
 from opencloudmesh.services.ports import HttpAnswer, HttpClient, HttpStream
+from opencloudmesh.services.ports.http import Verdict
 from opencloudmesh.services.tracing import outgoing_traceparent
 
 _log = structlog.get_logger("exchange")
@@ -57,6 +58,7 @@ class LoggedHttpClient:
             noting.broken_off()
             raise
         noting.status, noting.answer_headers, noting.answer_body = answer.status, answer.headers, Body.of(answer.body)
+        noting.verdict = answer.verdict
         noting.done()
         return answer
 
@@ -138,6 +140,7 @@ class _Noting:
         self.status = 0
         self.answer_headers: Mapping[str, str] = {}
         self.answer_body = NO_BODY
+        self.verdict: Verdict | None = None
 
     def done(self) -> None:
         """The answer is there."""
@@ -178,6 +181,7 @@ class _Noting:
                 trace_id=trace_id,
                 verified=self.status > 0,
                 is_webdav=self._is_stream,
+                verdict=self.verdict,
                 size=len(self._body.content or b"") + len(self.answer_body.content or b""),
             )
         )

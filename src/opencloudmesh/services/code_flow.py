@@ -164,7 +164,7 @@ class CodeFlow:
         if answer.status != 200:
             refusal = GrantRefused if is_invalid_grant(answer.status, answer.body) else PeerRefused
             raise refusal(f"{host} gives no access token (HTTP {answer.status}).", code="token-refused", status=answer.status)
-        granted = parse_token_answer(answer.body)
+        granted = answer.read(parse_token_answer)
         now = self._clock()
         life = granted.expires_in
         held = _Held(Secret(granted.access_token), now + life * _RENEW_AT, now + life * _SPENT_AT, now + life)

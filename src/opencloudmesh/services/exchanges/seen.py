@@ -10,11 +10,13 @@ from opencloudmesh.protocol.http_signatures import host_of_keyid
 from opencloudmesh.protocol.redaction import Wire, redact
 from opencloudmesh.protocol.redaction.bodies import read_body
 from opencloudmesh.services.exchanges.explaining import Diagnose, kept
+from opencloudmesh.services.ports.http import Verdict
 from opencloudmesh.services.records import Exchange
 
 _KEYIDS = (("signature-input", 'keyid="'), ("signature", 'keyId="'))
 """Where RFC 9421 and draft-cavage name the key."""
 _BODY_OF_STRANGER = 1024
+_NONE = Verdict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Seen:
     is_webdav: bool = False
     size: int = 0
     diagnose: Diagnose | None = field(default=None, repr=False)
+    verdict: Verdict | None = field(default=None, repr=False)
 
     @property
     def is_refused_stranger(self) -> bool:
@@ -49,7 +52,8 @@ def row_of(seen: Seen, body_bytes: int) -> Exchange:
     """The row of the log."""
     wire = seen.wire()
     most = min(body_bytes, _BODY_OF_STRANGER) if seen.is_refused_stranger else body_bytes
-    shown = redact(wire, body_bytes=most, detail=seen.detail)
+    verdict = seen.verdict or _NONE
+    shown = redact(wire, body_bytes=most, detail=seen.detail or verdict.detail)
     return Exchange(
         at=seen.at,
         direction=seen.direction,
@@ -58,7 +62,7 @@ def row_of(seen: Seen, body_bytes: int) -> Exchange:
         url=shown.url,
         status=seen.status,
         duration=seen.duration,
-        reason=seen.reason or _reason_of(seen, shown.said),
+        reason=seen.reason or verdict.reason or _reason_of(seen, shown.said),
         detail=shown.detail or (shown.said if seen.status >= 400 else ""),
         trace_id=seen.trace_id,
         request_headers=shown.request_headers,

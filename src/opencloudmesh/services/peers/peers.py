@@ -138,7 +138,7 @@ class Peers:
         for url in well_known_urls(self._http.origin_of(host)):
             try:
                 answer = await self._fetch_json(host, url)
-                found = parse_discovery(answer.body)
+                found = answer.read(parse_discovery)
             except PeerRefused as error:
                 first = first or error
                 continue
@@ -257,7 +257,7 @@ class Peers:
 
     async def _fetch_key_set(self, host: str, url: str) -> Got[KeySet]:
         answer = await self._fetch_json(host, url)
-        keys = parse_key_set(answer.body)
+        keys = answer.read(parse_key_set)
 
         def keep(tx: Transaction, text: str, now: float) -> KeyChange | None:
             tx.peers.set_key_set(host, text, now)

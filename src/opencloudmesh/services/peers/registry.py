@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from opencloudmesh.protocol.address import parse_host
@@ -42,20 +43,27 @@ class PeerRegistry:
         return self._peers.trust
 
     async def page(self, *, after: str = "", limit: int = 1000) -> Sequence[Peer]:
-        """Servers whose host comes after `after`, by host, without patterns."""
+        """Servers whose host comes after `after`, by host, without patterns; on the last page, those that were never met, and
+        that messages wait for."""
 
         def work(tx: Transaction) -> list[Peer]:
-            return [self._peer(tx, record) for record in tx.peers.page(after=after, limit=limit)]
+            records = tx.peers.page(after=after, limit=limit)
+            unmet = _waited_for(tx, most=limit - len(records) - 1)
+            return [self._peer(tx, record) for record in (*records, *unmet)]
 
         return await self._db.read(work)
 
     async def peer(self, host: str) -> Peer:
-        """One server with its keys. A host that only the trust book names is shown too. Raises `NotFound` (peer-unknown)."""
+        """One server with its keys; also one that only the trust book names, or that was given something and never met.
+
+        Raises `NotFound` (peer-unknown).
+        """
         canonical = parse_host(host)
 
         def work(tx: Transaction) -> Peer:
             record = tx.peers.get(canonical)
-            if record is None and self.trust.explain(canonical).entry is None:
+            is_named = record is not None or self.trust.explain(canonical).entry is not None
+            if not is_named and tx.peer_counts.of(canonical).is_nothing:
                 decision = self.trust.decide(canonical)
                 raise NotFound(
                     f"Nothing is known of {canonical}. By the mode: {decision.sentence}",
@@ -75,6 +83,13 @@ class PeerRegistry:
     ) -> Sequence[AuditEntry]:
         """What was done, newest first."""
         return await self._db.read(lambda tx: tx.audit.find(subject=subject, since=since, before_id=before_id, limit=limit))
+
+
+def _waited_for(tx: Transaction, *, most: int) -> list[PeerRecord]:
+    if most <= 0:
+        return []
+    hosts = (host for host, _ in tx.deliveries.peers_with_work() if tx.peers.get(host) is None)
+    return [_unmet(host) for host in islice(hosts, most)]
 
 
 def _unmet(host: str) -> PeerRecord:

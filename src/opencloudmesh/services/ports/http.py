@@ -1,11 +1,23 @@
 """The one way to other servers."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from opencloudmesh.protocol.errors import PeerRefused
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Verdict:
+    """Why an answer was of no use, though it came: known a moment after the exchange, and shown with it."""
+
+    reason: str = ""
+    detail: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +27,15 @@ class HttpAnswer:
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    verdict: Verdict = field(default_factory=Verdict, repr=False, compare=False)
+
+    def read(self, parse: Callable[[bytes], T]) -> T:
+        """What the body says; where it cannot be read, that is the verdict, and what `parse` raised is raised."""
+        try:
+            return parse(self.body)
+        except PeerRefused as error:
+            self.verdict.reason, self.verdict.detail = error.code, error.sentence
+            raise
 
     def retry_after(self, now: float) -> float | None:
         """The seconds that `Retry-After` asks to wait, be they given as a number or as a date (RFC 9110, section 10.2.3)."""

@@ -50,6 +50,10 @@ class PeerCounts:
     waiting: int
     dead: int
 
+    @property
+    def is_nothing(self) -> bool:
+        return not (self.given or self.received or self.waiting or self.dead)
+
 
 @dataclass(frozen=True, slots=True)
 class PeerKey:
