@@ -43,6 +43,8 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
 async def export(request: PageRequest) -> PageAnswer:
     """All as a file to be kept."""
     form = request.query.get("format", "jscontact")
+    if form not in KINDS:
+        raise nothing_here()
     content = await request.services.contact_cards.export(request.me, form)
     kind, name = KINDS[form]
     disposition = f'attachment; filename="{name}"'.encode()
