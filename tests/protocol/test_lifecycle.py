@@ -116,15 +116,15 @@ def test_what_is_not_in_the_table_is_a_conflict(table: Table, state: str, event:
 
 @pytest.mark.spec("REQ-2")
 def test_a_request_is_granted_once_and_a_refusal_holds() -> None:
-    assert run(RECEIVED_REQUEST, "open", "refuse", "ask again", "expire") == "refused"
-    assert run(RECEIVED_REQUEST, "open", "refuse", "grant", "ask again", "expire") == "granted"
+    assert run(RECEIVED_REQUEST, "open", "be refused", "ask again", "expire") == "refused"
+    assert run(RECEIVED_REQUEST, "open", "be refused", "be granted", "ask again", "expire") == "granted"
     assert run(RECEIVED_REQUEST, "open", "expire", "ask again") == "open"
     with pytest.raises(InvalidTransition):
-        run(RECEIVED_REQUEST, "open", "grant", "grant")
+        run(RECEIVED_REQUEST, "open", "be granted", "be granted")
 
 
 @pytest.mark.spec("REQ-1")
 def test_the_share_may_overtake_the_answer_to_the_request() -> None:
-    assert run(SENT_REQUEST, "pending", "grant", "deliver", "fail", "expire") == "granted"
-    assert run(SENT_REQUEST, "pending", "withdraw", "deliver") == "withdrawn"
+    assert run(SENT_REQUEST, "pending", "be granted", "deliver", "fail", "expire") == "granted"
+    assert run(SENT_REQUEST, "pending", "be withdrawn", "deliver") == "withdrawn"
     assert run(SENT_REQUEST, "pending", "fail", "retry", "deliver") == "sent"

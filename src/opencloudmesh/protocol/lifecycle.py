@@ -42,10 +42,10 @@ RENEW: Final = "renew"  # an invite is sent again
 LEAVE: Final = "leave"  # the Receiving Party gives the share back, or forgets it
 
 # events of requests for shares
-GRANT: Final = "grant"  # the owner shares what was asked for; for who asked: that share came
-REFUSE: Final = "refuse"
+GRANT: Final = "be granted"  # the owner shares what was asked for; for who asked: that share came
+REFUSE: Final = "be refused"
 ASK_AGAIN: Final = "ask again"  # the same request once more
-WITHDRAW: Final = "withdraw"
+WITHDRAW: Final = "be withdrawn"
 
 # events of deliveries
 LEASE: Final = "lease"

@@ -3,7 +3,7 @@
 The draft lets a visitor's entry be the Sending Gesture itself. Here it is that where the owner made the link so (`at_once`), else
 it is a request that the owner grants or refuses.
 
-Rules kept here: off unless the operator turned it on; a token has 190 bits, is stored as a hash, and ends; unknown, revoked and
+Rules kept here: off unless the operator turned it on; a token has 128 bits, is stored as a hash, and ends; unknown, revoked and
 expired links, and those of users who are gone, are answered alike, and so is every entry through a good one; nobody proves the
 address that he enters, so it is never taken for that of somebody known.
 """
