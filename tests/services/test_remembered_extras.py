@@ -144,7 +144,7 @@ async def test_a_distrusted_share_is_asked_each_time(mount: Mount) -> None:
 async def test_old_ones_are_shown_and_asked_for_behind_and_very_old_ones_in_front(mount: Mount) -> None:
     await mount.colour()
     mount.owner.colour = "green"
-    mount.time.advance(10)
+    mount.time.advance(61)
     assert await mount.colour() == "red"
     await mount.look_behind()
     assert await mount.colour() == "green"
@@ -153,7 +153,7 @@ async def test_old_ones_are_shown_and_asked_for_behind_and_very_old_ones_in_fron
     mount.time.advance(SHOWN_SECONDS + 1)
     assert await mount.colour() == "black"
     mount.owner.is_away = True
-    mount.time.advance(10)
+    mount.time.advance(61)
     assert await mount.colour() == "black"
     await mount.look_behind()
     assert await mount.colour() == "black"

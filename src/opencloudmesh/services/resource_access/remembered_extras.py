@@ -1,8 +1,8 @@
 """Locks and dead properties of a received share's listings, remembered: for clients that ask for all that there is.
 
 Rules kept here: they are shown only beside a listing that may be remembered, of a folder with the ETag that it had when they were
-asked for; no server says by an ETag that a lock or a property has changed, so they are asked for again behind after a few
-seconds, and in front after a few minutes; a change of ours of either forgets all of the share's.
+asked for; no server says by an ETag that a lock or a property has changed, so they are asked for again behind after a minute,
+and in front after a few; a change of ours of either forgets all of the share's.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
@@ -15,7 +15,7 @@ from opencloudmesh.services.resource_access.remembering import Behind, remembere
 from opencloudmesh.services.resource_access.tree_memory import ShareMemory
 
 SHOWN_SECONDS: Final = 300.0
-_REFRESH_SECONDS: Final = 5.0
+_REFRESH_SECONDS: Final = 60.0
 _BYTES_OF_ONE: Final = 200
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class RememberedExtras:
                 except OCMError:  # whoever asks next hears of it
                     return
 
-            self._behind.look(self._share_id, f"{path}\0{hash(key)}", again)
+            self._behind.look(self._share_id, f"{path}\0", again)  # one of them at a time
         return cast("T", known.value), age
 
     async def _ask(self, path: str, key: Hashable, ask: Callable[[], Awaitable[T]], size_of: Callable[[T], int]) -> T:
