@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from opencloudmesh.protocol.errors import AccessDenied, NotFound, OCMError, PeerDown, PeerRefused, PeerUnreachable, StorageFull
 from opencloudmesh.services.ports import Entry
+from opencloudmesh.webdav import preconditions
 from opencloudmesh.webdav.elements import DAV, OC, OCM, OCS, DavResponse, MultistatusReader, Name
 
 BIG = bytes(range(256)) * 4096 * 3  # 3 MiB
@@ -817,3 +818,24 @@ async def test_a_destination_may_have_a_slash(site: Any, root: Path) -> None:
     (root / "f").write_text("content")
     assert (await site.ask("COPY", "f", {"destination": "/dav/ocm/t/g/"})).status == 201
     assert (root / "g").read_text() == "content"
+
+
+# ---------------------------------------------------------------- between the head of a request and its body
+@pytest.mark.parametrize("method", ["PUT", "PROPPATCH", "LOCK"])
+async def test_who_lost_the_right_before_the_body_came_changes_nothing(
+    site: Any, root: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "f").write_text("old")
+    body = {
+        "PUT": b"new",
+        "PROPPATCH": b'<propertyupdate xmlns="DAV:"><set><prop><x xmlns="u"/></prop></set></propertyupdate>',
+        "LOCK": b'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>',
+    }[method]
+    site.denied = {f"{method} still"}
+    assert (await site.ask(method, "f", body=body)).status in (200, 204, 207), "all of it came at once"
+    (root / "f").write_text("old")
+    monkeypatch.setattr(preconditions, "AT_ONCE_SECONDS", -1.0)
+    for path in ("f", "new"):
+        assert (await site.ask(method, path, body=body)).status == 403
+    assert (root / "f").read_text() == "old"
+    assert not (root / "new").exists()

@@ -11,7 +11,7 @@ from opencloudmesh.protocol.errors import Changed, Conflict, Locked, NotFound
 from opencloudmesh.services.ports import ABSENT, DavTree, Entry, Lock, WantedLock
 from opencloudmesh.webdav.answers import XML, Answer, DavRefusal, send_answer
 from opencloudmesh.webdav.elements import build_prop, escape, parse_lockinfo
-from opencloudmesh.webdav.preconditions import as_named, check, find, may_be_made, there
+from opencloudmesh.webdav.preconditions import as_named, check, check_gate_again, find, may_be_made, there
 from opencloudmesh.webdav.request import DavRequest, small_body
 
 DEFAULT_SECONDS: Final = 3600.0
@@ -25,6 +25,7 @@ SUPPORTED_LOCKS: Final = _ENTRY.format("exclusive") + _ENTRY.format("shared")
 async def lock(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Take a lock, on a new empty file where nothing is (7.3); without a body: let one live longer (9.10.2)."""
     body = await small_body(request.receive)
+    await check_gate_again(request, tree)
     if not body.strip():
         await _refresh(request, tree, send)
         return

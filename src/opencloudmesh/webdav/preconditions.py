@@ -1,11 +1,17 @@
 """What a request says must be so before it is carried out: RFC 9110 section 13, and the If header of RFC 4918."""
 
+import asyncio
+from typing import Final
+
 from opencloudmesh.protocol.errors import Conflict, NotFound, OCMError
 from opencloudmesh.services.ports import ABSENT, DavTree, Entry
 from opencloudmesh.webdav.answers import DavRefusal
 from opencloudmesh.webdav.conditions import Verdict, has_conditions, judge
 from opencloudmesh.webdav.if_header import State, holds
 from opencloudmesh.webdav.request import DavRequest, read_url
+
+AT_ONCE_SECONDS: Final = 0.05
+"""A request whose body is complete so soon is one moment."""
 
 
 async def find(tree: DavTree, path: str) -> Entry | None:
@@ -32,6 +38,14 @@ def may_be_made(request: DavRequest) -> None:
     """Raise `Conflict` where a file would be made with a slash after its name."""
     if request.names_folder:
         raise Conflict("The name of a file does not end with a slash.", code="slash-after-file")
+
+
+async def check_gate_again(request: DavRequest, tree: DavTree, *, in_pieces: bool = False) -> bool:
+    """After a body that took a while to come in: whether it did, and then the gate lets the request pass still, or raises."""
+    took_a_while = in_pieces or asyncio.get_running_loop().time() - request.began > AT_ONCE_SECONDS
+    if took_a_while and tree.may_still is not None:
+        await tree.may_still(request.method, request.path)
+    return took_a_while
 
 
 def precondition_failed() -> DavRefusal:

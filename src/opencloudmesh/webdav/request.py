@@ -37,7 +37,7 @@ class DavRequest:
 
     `tree` is "" where the tree is the mount itself; `alias` is the name by which the root, a file, was asked for. `lists` is the
     If header; `origin` our public origin, by which URLs in other headers may name us. `names_folder`: a slash stands at the end,
-    so that no file below the root is meant (RFC 4918 section 5.2).
+    so that no file below the root is meant (RFC 4918 section 5.2). `began`: when the gate let it pass, by the event loop's clock.
     """
 
     method: str
@@ -51,6 +51,7 @@ class DavRequest:
     lists: tuple[ConditionList, ...] = ()
     origin: str = ""
     names_folder: bool = False
+    began: float = 0.0
 
     @property
     def tokens(self) -> frozenset[str]:

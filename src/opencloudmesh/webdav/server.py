@@ -4,6 +4,7 @@ The gate of the tree runs before anything else, for every method, at every reque
 `request`, and go through the storage's own sandbox after that (ACC-8).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Final
@@ -102,6 +103,7 @@ class WebDavServer:
             lists=parse_if(headers.get("if")),
             origin=self._origin,
             names_folder=bool(names) and not alias and ends_in_slash(scope),
+            began=asyncio.get_running_loop().time(),
         )
         tree.may(method, request.path)
         if request.lists:

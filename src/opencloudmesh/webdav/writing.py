@@ -18,7 +18,7 @@ from opencloudmesh.webdav.elements import (
     parse_propertyupdate,
 )
 from opencloudmesh.webdav.locks import check_locks, folder_of
-from opencloudmesh.webdav.preconditions import check, expected, find, may_be_made, there
+from opencloudmesh.webdav.preconditions import check, check_gate_again, expected, find, may_be_made, there
 from opencloudmesh.webdav.properties import Changes, change_results, sort_changes
 from opencloudmesh.webdav.reading import ALLOW_FILE, ALLOW_FOLDER
 from opencloudmesh.webdav.request import DavRequest, body_chunks, read_destination, small_body
@@ -66,9 +66,7 @@ async def _checked_again(
         yield chunk
     if checksum is not None:
         checksum.verify()
-    if pieces > 1:
-        if tree.may_still is not None:
-            await tree.may_still(request.method, request.path)
+    if await check_gate_again(request, tree, in_pieces=pieces > 1):
         await check_locks(request, tree, changed)
 
 
@@ -142,6 +140,7 @@ def _refuse_root(path: str) -> None:
 async def proppatch(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Set and remove properties, all or none (9.2)."""
     updates = parse_propertyupdate(await small_body(request.receive))
+    await check_gate_again(request, tree)
     entry = await there(request, tree)
     await check(request, tree, entry)
     await check_locks(request, tree, [request.path])
