@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -592,3 +592,33 @@ def test_faults_of_the_system_are_ours(number: int, fault: type[OCMError], code:
         raise OSError(number, "simulated", "/secret/path")
     assert caught.value.code == code
     assert "secret" not in caught.value.sentence
+
+
+async def test_blocks_are_written_in_the_order_in_which_they_come(storage: LocalStorage) -> None:
+    """However fast they come: while one is written, others wait."""
+    pieces = [bytes([number]) * (700_000 + number) for number in range(24)]
+    content = b"".join(pieces)
+    await storage.write("long", chunks_of(*pieces), size=len(content))
+    assert await read(storage, "long") == content
+    await storage.write("of unknown length", chunks_of(*pieces), size=None)
+    assert await read(storage, "of unknown length") == content
+
+
+async def test_what_goes_wrong_with_a_block_ends_the_upload(
+    storage: LocalStorage, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    real = os.writev
+
+    def second_fails(file: int, pieces: Sequence[bytes]) -> int:
+        written.append(file)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "full")
+        return real(file, pieces)
+
+    monkeypatch.setattr(os, "writev", second_fails)
+    with pytest.raises(StorageFull):
+        await storage.write("long", chunks_of(*[b"x" * (1 << 20)] * 8), size=8 << 20)
+    assert len(written) == 2
+    assert os.listdir(root) == [".ocm-staging"]
+    assert os.listdir(root / ".ocm-staging") == []

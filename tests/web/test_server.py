@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import itertools
 import logging
 import os
 import signal
@@ -410,6 +411,41 @@ async def test_a_client_that_takes_nothing_of_a_body() -> None:
     async with serving(much, QUICK) as (app, port), connected(port, limit=1) as (_reader, writer):
         writer.write(GET)
         await app.ended.wait()
+
+
+@on_both_loops
+async def test_a_long_body_in_pieces_is_whole_and_in_order() -> None:
+    """Pieces that pass the parser by, and the ends, which do not; read as it comes, and when all that fits waits."""
+    bodies = [os.urandom(3_000_001), os.urandom(700_000), b"short"]
+    begun, lateness = asyncio.Event(), [0.0]
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
+        await asyncio.sleep(lateness[0])
+        await echo(scope, receive, send)
+
+    async with serving(late) as (_app, port), connected(port, limit=1 << 22) as (reader, writer):
+        for lateness[0], body in itertools.product((0.0, 0.05), bodies):
+            begun.clear()
+            writer.write(b"PUT / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:1])
+            await begun.wait()  # the first byte goes through the parser, by itself
+            for start in range(1, len(body), 123_457):
+                writer.write(body[start : start + 123_457])
+                await writer.drain()
+            assert (await read_answer(reader))[2] == body
+
+
+@on_both_loops
+async def test_a_long_body_that_nobody_reads_is_not_taken_for_that_of_the_next_request() -> None:
+    async def first_unread(scope: Any, receive: Any, send: Any) -> None:
+        await (hello if scope["path"] == "/unread" else echo)(scope, receive, send)
+
+    async with serving(first_unread) as (_app, port), connected(port) as (reader, writer):
+        for _turn in range(2):
+            writer.write(b"PUT /unread HTTP/1.1\r\nContent-Length: 900000\r\n\r\n" + b"x" * 900_000)
+            assert (await read_answer(reader))[2] == b"hello"
+            writer.write(b"PUT / HTTP/1.1\r\nContent-Length: 300000\r\n\r\n" + b"y" * 300_000)
+            assert (await read_answer(reader))[2] == b"y" * 300_000
 
 
 # ---------------------------------------------------------------- zero copy

@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -24,6 +25,7 @@ from opencloudmesh.web.zero_copy import FileTransfer, left_in_system
 ZERO_COPY = "http.response.zerocopysend"
 BREAK_OFF = "opencloudmesh.break_off"
 """What the app sends, where the scope has this extension, to end an answer in the middle; the app has said why in its log."""
+_PIECES = "opencloudmesh.pieces"
 _LINGER = 1.0
 _MOST_WAITING = 1 << 20
 """Bytes of a body that are received before the app asks for them."""
@@ -132,8 +134,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._body_left -= len(data)
         cycle = self.cycle
         if not cycle.response_complete:
-            cycle.body += data
-            if len(cycle.body) > _MOST_WAITING:
+            pieces = _pieces_of(cycle)
+            if cycle.body:  # came through the parser, and before
+                pieces.add(bytes(cycle.body))
+                cycle.body = bytearray()
+            pieces.add(data)
+            if pieces.size > _MOST_WAITING:
                 self.flow.pause_reading()
             cycle.message_event.set()
 
@@ -198,6 +204,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self.scope["extensions"] = self._extensions
+        cast("dict[str, Any]", self.scope)[_PIECES] = _Pieces()
         self._body_left = _announced(self.headers)
 
     def on_body(self, body: bytes) -> None:
@@ -231,7 +238,25 @@ class GuardedProtocol(HttpToolsProtocol):
             else:
                 await cycle.send(message)
 
-        await app(scope, receive, send_or_copy)
+        await app(scope, partial(self._receive, cycle, _pieces_of(cycle), receive), send_or_copy)
+
+    async def _receive(self, cycle: RequestResponseCycle, pieces: "_Pieces", receive: Any) -> Any:
+        """The next piece of a body as it came: uvicorn would join what waits, and copy it twice."""
+        if not pieces.size:
+            if (last := pieces.last) is not None:
+                pieces.last = None
+                return last
+            message = await receive()
+            if not pieces.size or message["type"] != "http.request":
+                return message
+            if not message["more_body"]:
+                pieces.last = message
+        if cycle.disconnected or cycle.response_complete:
+            return {"type": "http.disconnect"}
+        piece = pieces.take()
+        if pieces.size <= _MOST_WAITING // 2:
+            self.flow.resume_reading()
+        return {"type": "http.request", "body": piece, "more_body": True}
 
     async def _send_file(self, cycle: RequestResponseCycle, message: dict[str, Any]) -> None:
         file, offset, count = _part_of(message)
@@ -383,6 +408,29 @@ def _announced(headers: Sequence[tuple[bytes, bytes]]) -> int:
         if name == b"content-length":
             length = int(value)
     return length
+
+
+class _Pieces:
+    """What has come of a body and did not go through the parser: before all that waits in its cycle, and before `last`."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.last: Any = None
+        self._pieces: deque[bytes] = deque()
+
+    def add(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self.size += len(piece)
+
+    def take(self) -> bytes:
+        piece = self._pieces.popleft()
+        self.size -= len(piece)
+        return piece
+
+
+def _pieces_of(cycle: RequestResponseCycle) -> _Pieces:
+    pieces: _Pieces = cast("dict[str, Any]", cycle.scope)[_PIECES]
+    return pieces
 
 
 class _WithoutHead:
