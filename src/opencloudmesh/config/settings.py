@@ -244,7 +244,8 @@ class DirectorySettings:
     url: str = _setting("", "Where the signed list is.", example='"https://directory.example.org/servers.json"')
     keys_file: Path | None = _setting(
         None,
-        "JSON file with the JWK Set that it is signed with, as its operator gave it to you.",
+        "File with the public keys that may sign it, as its operator gave it to you: a JWK Set, one JWK, or a key in PEM. It is "
+        "read again at every look.",
         example='"directory-keys.json"',
     )
 
