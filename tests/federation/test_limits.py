@@ -150,3 +150,12 @@ def test_a_flood_leaves_few_lines_in_the_log(start: Callable[..., Site], peer: S
     lines = [line for line in site.log_text().splitlines() if "refused" in line]
     assert len(lines) < 30
     assert site.ask("GET", "/healthz").status == 200
+
+
+def test_servers_that_a_visitor_types(start: Callable[..., Site], make_peer: Callable[..., SimulatedPeer]) -> None:
+    """`/wayf` looks for what is typed there: what one address has us ask is limited, and a user of ours is not held up by it."""
+    site = start("by visitor", fetches_per_address="3")
+    peers = [make_peer() for _ in range(5)]
+    pages = [site.ask("GET", f"/wayf?token=t&server={peer.host}").body.decode() for peer in peers]
+    assert ["name too many servers" in page for page in pages] == [False] * 3 + [True] * 2
+    assert User(site, "alice").ask_api("GET", f"/discover?host={peers[4].host}").status == 200
