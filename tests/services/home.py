@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from opencloudmesh.adapters.keys.signing_key import SigningKey
 from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.contact_removal import ContactRemoval
 from opencloudmesh.services.contacts import Contacts
 from opencloudmesh.services.delivery import Deliveries, OnlyProcess, RetryPolicy
 from opencloudmesh.services.inbox_limits import InboxLimits
@@ -67,6 +68,7 @@ class Home:
     invite_flow: InviteFlow
     request_sending: RequestSending
     request_reception: RequestReception
+    removal: ContactRemoval
 
     async def start(self) -> None:
         """Begin to deliver."""
@@ -76,6 +78,7 @@ class Home:
             "SHARE_ACCEPTED": self.reception,
             "SHARE_DECLINED": self.reception,
             SHARE_REQUEST: self.request_sending,
+            "USER_REMOVED": self.removal,
         }
         await self.deliveries.start(handlers, OnlyProcess())
 
@@ -175,7 +178,6 @@ def make_home(
         origin=ORIGIN,
         own_host=HOST,
     )
-    notifications = Notifications(database=database, peers=peers, clock=time)
     request_sending = RequestSending(
         database=database, peers=peers, deliveries=deliveries, clock=time, own_host=HOST, wait_for_first_try=wait
     )
@@ -191,6 +193,17 @@ def make_home(
         peer_limits=peer_limits,
         limits=request_limits,
     )
+    removal = ContactRemoval(
+        database=database,
+        peers=peers,
+        deliveries=deliveries,
+        contacts=contacts,
+        share_creation=creation,
+        share_reception=reception,
+        clock=time,
+        own_host=HOST,
+    )
+    notifications = Notifications(database=database, peers=peers, clock=time, user_removed=removal.told)
     return Home(
         database,
         time,
@@ -206,4 +219,5 @@ def make_home(
         invite_flow,
         request_sending,
         request_reception,
+        removal,
     )

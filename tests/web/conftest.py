@@ -27,7 +27,7 @@ from opencloudmesh.web.ocm_api import CachedDocument, DiscoveryDocument
 from opencloudmesh.web.pages import build_pages
 from tests.web.memory_exchanges import MemoryExchanges
 from tests.web.memory_files import MemoryTrees
-from tests.web.memory_invites import MemoryContactCards, MemoryContacts, MemoryInvites
+from tests.web.memory_invites import MemoryContactCards, MemoryContactRemoval, MemoryContacts, MemoryInvites
 from tests.web.memory_own_keys import MemoryOwnKeys
 from tests.web.memory_requests import MemoryRequestLinks, MemoryRequestReception, MemorySending
 from tests.web.memory_trust import MemoryTrust
@@ -444,6 +444,7 @@ class MemoryServer:
         self.request_sending = MemorySending()
         self.request_reception = MemoryRequestReception()
         self.request_links = MemoryRequestLinks()
+        self.contact_removal = MemoryContactRemoval(self.contacts)
         self.repair = MemoryRepair()
         self.exchanges = MemoryExchanges()
         self.own_keys = MemoryOwnKeys()

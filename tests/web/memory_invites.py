@@ -10,7 +10,7 @@ from opencloudmesh.protocol.invite_flow import Invite
 from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services.contact_cards import Imported
 from opencloudmesh.services.invite_flow import MadeInvite
-from opencloudmesh.services.records import Contact, SentInvite, User
+from opencloudmesh.services.records import Contact, Notice, SentInvite, User
 
 NOW = 1_800_000_000.0
 
@@ -90,10 +90,6 @@ class MemoryContacts:
         self.kept[contact_id] = replace(old, **given)  # type: ignore[arg-type]
         return self.kept[contact_id]
 
-    async def remove(self, user: User, contact_id: int) -> Contact:
-        await self.contact(user, contact_id)
-        return self.kept.pop(contact_id)
-
 
 class MemoryContactCards:
     """Implements the user API's `ContactCards`: takes everybody of a file, and tells of one fault."""
@@ -108,3 +104,24 @@ class MemoryContactCards:
         self.files.append(data)
         file = parse_cards(data)
         return Imported(len(file.cards), 0, 0, 0, 1, [CardFault(7, "<b>Eve</b>\u202e", "own-server", "That address is here.")])
+
+
+class MemoryContactRemoval:
+    """Implements the user API's `ContactRemoval` over `MemoryContacts`."""
+
+    def __init__(self, contacts: MemoryContacts) -> None:
+        self.contacts = contacts
+        self.told: list[str] = []
+        self.kept = {1: Notice(1, 1, "user-removed", "mallory@peer.example.org", '"><script>alert(1)</script>\u202e', 3, NOW)}
+
+    async def remove(self, user: User, contact_id: int, *, notify: bool = False) -> Contact:
+        contact = await self.contacts.contact(user, contact_id)
+        self.told += [contact.address] if notify else []
+        return self.contacts.kept.pop(contact_id)
+
+    async def notices(self, user: User) -> Sequence[Notice]:
+        return list(self.kept.values())
+
+    async def dismiss(self, user: User, notice_id: int) -> None:
+        _found(self.kept, notice_id)  # type: ignore[arg-type]
+        del self.kept[notice_id]

@@ -15,6 +15,7 @@ from opencloudmesh.services.availability import Marks, Prober, SeenRoots
 from opencloudmesh.services.caused_fetches import CausedFetches
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.contact_cards import ContactCards
+from opencloudmesh.services.contact_removal import ContactRemoval
 from opencloudmesh.services.contacts import Contacts
 from opencloudmesh.services.delivery import Deliveries, RetryPolicy
 from opencloudmesh.services.delivery.worker import wait_for
@@ -249,7 +250,26 @@ class UseCases(Outside):
 
     @cached_property
     def notifications(self) -> Notifications:
-        return Notifications(database=self.database, peers=self.peers, clock=self.clock, limits=self.limits.peers)
+        return Notifications(
+            database=self.database,
+            peers=self.peers,
+            clock=self.clock,
+            user_removed=self.contact_removal.told,
+            limits=self.limits.peers,
+        )
+
+    @cached_property
+    def contact_removal(self) -> ContactRemoval:
+        return ContactRemoval(
+            database=self.database,
+            peers=self.peers,
+            deliveries=self.deliveries,
+            contacts=self.contacts,
+            share_creation=self.share_creation,
+            share_reception=self.share_reception,
+            clock=self.clock,
+            own_host=self.own_host,
+        )
 
     @cached_property
     def code_flow(self) -> CodeFlow:
@@ -361,5 +381,6 @@ class UseCases(Outside):
             "received-requests-ended": self.request_reception.sweep_ended,
             "request-links-expired": self.request_links.sweep_expired,
             "request-links-ended": self.request_links.sweep_ended,
+            "contact-removals": self.contact_removal.sweep,
         }
         return Sweeper(database=self.database, clock=self.clock, also=also)

@@ -35,11 +35,13 @@ from opencloudmesh.protocol.registries import (
     SHARE_ACCEPTED,
     SHARE_DECLINED,
     SHARE_UNSHARED,
+    USER_REMOVED,
 )
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.contact_cards import ContactCards
+from opencloudmesh.services.contact_removal import ContactRemoval
 from opencloudmesh.services.contacts import Contacts
 from opencloudmesh.services.delivery import Deliveries, OnlyProcess
 from opencloudmesh.services.directories import Directories
@@ -102,6 +104,7 @@ class _UserServices:
     request_sending: RequestSending
     request_reception: RequestReception
     request_links: RequestLinks
+    contact_removal: ContactRemoval
 
 
 class Wiring(UseCases):
@@ -164,6 +167,7 @@ class Wiring(UseCases):
                 self.request_sending,
                 self.request_reception,
                 self.request_links,
+                self.contact_removal,
             ),
             mounts=[
                 ("/dav/ocm", WebDavServer(self.shared_trees.resolve, origin=origin)),
@@ -235,6 +239,7 @@ class Wiring(UseCases):
                 SHARE_ACCEPTED: self.share_reception,
                 SHARE_DECLINED: self.share_reception,
                 SHARE_REQUEST: self.request_sending,
+                USER_REMOVED: self.contact_removal,
             },
             await self._processes(),
         )

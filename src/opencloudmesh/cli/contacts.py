@@ -17,7 +17,7 @@ def register(app: App, group: Group) -> None:
     """Add the commands of this module."""
     commands = App(name="contacts", help="People at other servers whom you know.", group=group, default_parameter=PARAMETERS)
     commands.command(list_contacts, name="list")
-    for command in (add, show, trust, distrust, remove, export):
+    for command in (add, show, trust, distrust, remove, notices, export):
         commands.command(command)
     commands.command(import_cards, name="import")
     app.command(commands)
@@ -110,14 +110,46 @@ async def distrust(contact: Who, /, *, output: Output = Output()) -> None:
     output.terminal().show(item, f"Shares of {text_of(item, 'address')} wait in the inbox for you.")
 
 
-async def remove(contact: Who, /, *, output: Output = Output()) -> None:
-    """Remove a contact; shares given and received stay, and nobody else is told."""
+async def remove(contact: Who, /, *, notify: bool = False, output: Output = Output()) -> None:
+    """Remove a contact; shares given and received stay, and nobody else is told, unless you want it.
+
+    Parameters
+    ----------
+    notify
+        Tell the contact's server, which removes you there, and end all shares with this contact.
+    """
     from opencloudmesh.cli.client import item_path, signed_in
 
     async with signed_in() as (api, _):
         item = await _found(api, contact)
-        await api.call("DELETE", item_path("contacts", text_of(item, "id")))
-    output.terminal().show(item, f"Removed {_shown(item)}.")
+        query = {"notify": "true"} if notify else None
+        await api.call("DELETE", item_path("contacts", text_of(item, "id")), query=query)
+    told = " Its server is told, and the shares with this contact end (see: ocm deliveries)." if notify else ""
+    output.terminal().show(item, f"Removed {_shown(item)}.{told}")
+
+
+async def notices(*, dismiss: bool = False, output: Output = Output()) -> None:
+    """List what happened to your contacts: who removed you, and how many shares ended with that.
+
+    Parameters
+    ----------
+    dismiss
+        Put away what is shown.
+    """
+    from opencloudmesh.cli.client import item_path, signed_in
+
+    async with signed_in() as (api, _):
+        answer = await api.call("GET", "/notices")
+        items = [item for item in answer.get("items", []) if isinstance(item, dict)]
+        for item in items if dismiss else ():
+            await api.call("DELETE", item_path("notices", text_of(item, "id")))
+    output.terminal().show(answer, *(map(notice_line, items)), *([] if items else ["Nothing happened to your contacts."]))
+
+
+def notice_line(item: dict[str, Any]) -> str:
+    """A notice as one line."""
+    ended = text_of(item, "shares")
+    return f"{format_time(item.get('at'))}: {_shown(item)} removed you, and is no contact now; shares that ended: {ended}."
 
 
 async def export(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
+from opencloudmesh.cli.contacts import notice_line
 from opencloudmesh.cli.deliveries import held_back
 from opencloudmesh.cli.formats import format_time, parse_expiry, remote_path, text_of, unavailability_of, words_of
 from opencloudmesh.cli.repair import repair
@@ -180,6 +181,7 @@ async def inbox(
 
     async with signed_in() as (api, _):
         found = await api.items("/inbox", query={"unknown": "true"} if unknown else None)
+        notices = (await api.call("GET", "/notices")).get("items")
         apart = 0 if unknown else (await api.call("GET", "/inbox", query={"limit": "1"})).get("unknown", 0)
     items = [item for item in found if every or item.get("state") in INCOMING.listed]
     rows = (
@@ -191,6 +193,10 @@ async def inbox(
     terminal = output.terminal()
     empty = "No shares of unknown senders." if unknown else "Nobody shares anything with you."
     terminal.table({"items": items, "unknown": len(items) if unknown else apart}, columns, rows, empty=empty)
+    for notice in notices if isinstance(notices, list) else ():
+        terminal.note(notice_line(notice))
+    if notices:
+        terminal.note("Put this away: ocm contacts notices --dismiss")
     if apart and not terminal.json:
         terminal.show({}, f"{apart} {'share' if apart == 1 else 'shares'} of unknown senders: ocm inbox --unknown")
 

@@ -100,12 +100,7 @@ class Contacts:
     async def remove(self, user: User, contact_id: int) -> Contact:
         """Delete one, and return what it was; raises `NotFound` (contact-unknown)."""
 
-        def work(tx: Transaction) -> Contact:
-            contact = _owned(tx, user, contact_id)
-            tx.contacts.remove(contact_id)
-            return contact
-
-        return await self._db.write(work)
+        return await self._db.write(lambda tx: self.removed(tx, user, contact_id))
 
     # ------------------------------------------------------------ for other use cases
     def met(
@@ -136,6 +131,12 @@ class Contacts:
         tx.contacts.update(known)
         tx.contacts.set_seen(found.id, at)
         return known
+
+    def removed(self, tx: Transaction, user: User, contact_id: int) -> Contact:
+        """Delete one, and return what it was; raises `NotFound` (contact-unknown)."""
+        contact = _owned(tx, user, contact_id)
+        tx.contacts.remove(contact_id)
+        return contact
 
     def seen(self, tx: Transaction, contact: Contact, at: float) -> None:
         """Something came from this contact."""

@@ -1,4 +1,4 @@
-"""What other servers tell us about shares we know: accepted, declined, unshared.
+"""What other servers tell us about shares we know, and about people: accepted, declined, unshared, removed.
 
 Sections "Share Acceptance Notification" and "Share Deletion". Rules kept here: the signer is verified before anything is looked
 up; only the other party of a share changes it (NOTIF-3), and a server that is no party learns nothing, not even that the share
@@ -12,7 +12,7 @@ from opencloudmesh.protocol.errors import Conflict, Forbidden, LocalFault, Signa
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid
 from opencloudmesh.protocol.lifecycle import ACCEPT, DECLINE, INCOMING_SHARE, OUTGOING_SHARE, REVOKE, next_state
 from opencloudmesh.protocol.notifications import Notification, parse_notification
-from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED
+from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED, USER_REMOVED
 from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
@@ -28,7 +28,17 @@ _EVENTS = {SHARE_ACCEPTED: ACCEPT, SHARE_DECLINED: DECLINE}
 class Notifications:
     """Take notifications in."""
 
-    def __init__(self, *, database: Database, peers: Peers, clock: Clock, limits: PeerLimits | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        peers: Peers,
+        clock: Clock,
+        user_removed: Callable[[Transaction, Notification, str], None],
+        limits: PeerLimits | None = None,
+    ) -> None:
+        """`user_removed` applies a USER_REMOVED of a server."""
+        self._user_removed = user_removed
         self._limits = limits or PeerLimits(clock=clock)
         self._db = database
         self._peers = peers
@@ -72,6 +82,8 @@ class Notifications:
             return lambda tx: self._answered(tx, message, host, event)
         if message.notification_type == SHARE_UNSHARED:
             return lambda tx: self._unshared(tx, message, host)
+        if message.notification_type == USER_REMOVED:
+            return lambda tx: self._user_removed(tx, message, host)
         raise Unsupported(
             f"Notifications of type {message.notification_type} are not supported.", code="notification-unsupported"
         )

@@ -156,19 +156,22 @@ class ShareCreation:
         now = self._clock()
 
         def work(tx: Transaction) -> OutgoingShare:
-            share = _owned(tx, user, share_id)
-            state = next_state(OUTGOING_SHARE, share.state, REVOKE)
-            if state == share.state:
-                return share
-            tx.outgoing_shares.set_state(share_id, state, "", now)
-            may_be_known = _withdraw_creation(tx, share_id, now)
-            if may_be_known or share.state in _TAKEN:
-                self._deliveries.queue(tx, peer=share.peer, kind=SHARE_UNSHARED, user_id=user.id, outgoing=share_id)
+            self.taken_back(tx, _owned(tx, user, share_id), now)
             return _owned(tx, user, share_id)
 
         share = await self._db.write(work)
         self._deliveries.wake(share.peer)
         return share
+
+    def taken_back(self, tx: Transaction, share: OutgoingShare, now: float) -> None:
+        """Take a share back in a transaction of the caller, who calls `Deliveries.wake` after COMMIT."""
+        state = next_state(OUTGOING_SHARE, share.state, REVOKE)
+        if state == share.state:
+            return
+        tx.outgoing_shares.set_state(share.id, state, "", now)
+        may_be_known = _withdraw_creation(tx, share.id, now)
+        if may_be_known or share.state in _TAKEN:
+            self._deliveries.queue(tx, peer=share.peer, kind=SHARE_UNSHARED, user_id=share.user_id, outgoing=share.id)
 
     # ------------------------------------------------------------ delivery handler
     async def send(self, delivery: Delivery) -> HttpAnswer:

@@ -280,6 +280,12 @@ class ShareReception:
         self._deliveries.wake(share.peer)
         return share
 
+    def left(self, tx: Transaction, share: IncomingShare, now: float) -> None:
+        """Give up a share in a transaction of the caller, who calls `Deliveries.wake` after COMMIT."""
+        tx.incoming_shares.set_state(share.id, next_state(INCOMING_SHARE, share.state, LEAVE), "", now)
+        _withdraw_acceptance(tx, share.id, now)
+        self._deliveries.queue(tx, peer=share.peer, kind=SHARE_DECLINED, user_id=share.user_id, incoming=share.id)
+
     # ------------------------------------------------------------ delivery handler
     async def send(self, delivery: Delivery) -> HttpAnswer:
         """One try to tell the Sending Server the recipient's answer (see `delivery.Handler`)."""

@@ -6,8 +6,8 @@ from sqlalchemy import Integer, Text, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from opencloudmesh.adapters.database.connection import Connection, Row, Statement
-from opencloudmesh.adapters.database.schema import contacts, identifiers
-from opencloudmesh.services.records import Contact
+from opencloudmesh.adapters.database.schema import contact_removals, contacts, identifiers, notices
+from opencloudmesh.services.records import Contact, ContactRemoval, Notice
 
 _TABLE = contacts.c
 _FIELDS = (
@@ -29,11 +29,31 @@ _SEARCH = Statement(
     .limit(_MOST)
 )
 _COUNT = Statement(select(func.count()).select_from(contacts).where(_OF_USER))
+_USERS_WITH = Statement(select(_TABLE.user_id).where(_ADDRESS).order_by(_TABLE.user_id).limit(_MOST))
 _UPDATE = Statement(
     update(contacts).where(_WHICH), columns=["name", "email", "source", "trusted", "verified", "own_identifier", "folded"]
 )
 _SET_SEEN = Statement(update(contacts).where(_WHICH), columns=["last_seen_at"])
 _REMOVE = Statement(delete(contacts).where(_WHICH))
+
+_REMOVALS, _NOTICES = contact_removals.c, notices.c
+_ADD_REMOVAL = Statement(
+    insert(contact_removals).returning(*_REMOVALS), columns=[column.name for column in _REMOVALS if column.name != "id"]
+)
+_REMOVAL = Statement(select(*_REMOVALS).where(_REMOVALS.id == bindparam("which")))
+_OLDER = select(_REMOVALS.id).where(_REMOVALS.at < bindparam("before")).order_by(_REMOVALS.at).limit(_MOST)
+_REMOVE_OLDER = Statement(delete(contact_removals).where(_REMOVALS.id.in_(_OLDER)))
+
+_ADD_NOTICE = Statement(insert(notices), columns=[column.name for column in _NOTICES if column.name != "id"])
+_NOTICES_OF = select(*_NOTICES).where(_NOTICES.user_id == bindparam("whose")).order_by(_NOTICES.id.desc())
+_LIST_NOTICES = Statement(_NOTICES_OF)
+_KEEP_NOTICES = Statement(
+    delete(notices).where(
+        _NOTICES.user_id == bindparam("whose"),
+        _NOTICES.id <= _NOTICES_OF.with_only_columns(_NOTICES.id).limit(1).offset(_MOST).scalar_subquery(),
+    )
+)
+_REMOVE_NOTICE = Statement(delete(notices).where(_NOTICES.user_id == bindparam("whose"), _NOTICES.id == bindparam("which")))
 
 _NEW_IDENTIFIER = Statement(insert(identifiers).on_conflict_do_nothing(), columns=["identifier", "user_id", "purpose"])
 _IDENTIFIER_FOR = Statement(
@@ -88,6 +108,10 @@ class Contacts:
         row = self._connection.row(_COUNT, user_id=user_id)
         return int(row[0]) if row else 0
 
+    def users_with(self, address: str, *, limit: int) -> Sequence[int]:
+        """Users, at most so many, who have this OCM Address (canonical) as contact."""
+        return [int(row[0]) for row in self._connection.rows(_USERS_WITH, whose=address, most=limit)]
+
     def update(self, contact: Contact) -> None:
         """Write name, e-mail address, source, both marks and the own identifier."""
         self._connection.change(
@@ -109,6 +133,56 @@ class Contacts:
     def remove(self, contact_id: int) -> None:
         """Delete one."""
         self._connection.change(_REMOVE, which=contact_id)
+
+
+class ContactRemovals:
+    """Implements `ports.ContactRemovalStore`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, user_id: int, address: str, known_as: str, at: float) -> ContactRemoval:
+        """Note that a user removed a contact."""
+        row = self._connection.row(_ADD_REMOVAL, user_id=user_id, address=address, known_as=known_as, at=at)
+        assert row is not None  # noqa: S101  RETURNING of an INSERT that did not raise
+        return ContactRemoval(*row)
+
+    def by_id(self, removal_id: int) -> ContactRemoval | None:
+        """The removal with this id."""
+        row = self._connection.row(_REMOVAL, which=removal_id)
+        return ContactRemoval(*row) if row else None
+
+    def remove_older(self, before: float, limit: int) -> int:
+        """Forget up to `limit` removals from before that, with their deliveries; returns how many."""
+        return self._connection.change(_REMOVE_OLDER, before=before, most=limit)
+
+
+class Notices:
+    """Implements `ports.NoticeStore`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, notice: Notice, *, kept: int) -> None:
+        """Insert; of a user's notices the newest `kept` stay."""
+        self._connection.change(
+            _ADD_NOTICE,
+            user_id=notice.user_id,
+            kind=notice.kind,
+            address=notice.address,
+            name=notice.name,
+            shares=notice.shares,
+            at=notice.at,
+        )
+        self._connection.change(_KEEP_NOTICES, whose=notice.user_id, most=kept)
+
+    def of_user(self, user_id: int) -> Sequence[Notice]:
+        """Newest first."""
+        return [Notice(*row) for row in self._connection.rows(_LIST_NOTICES, whose=user_id)]
+
+    def remove(self, user_id: int, notice_id: int) -> bool:
+        """Delete one of the user's; False where there is none."""
+        return self._connection.change(_REMOVE_NOTICE, whose=user_id, which=notice_id) == 1
 
 
 class Identifiers:

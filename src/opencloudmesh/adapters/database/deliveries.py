@@ -43,7 +43,7 @@ from opencloudmesh.adapters.database.schema import (
 from opencloudmesh.services.records import BROKEN_OFF, Delivery, DeliveryAttempt, WaitingDeliveries
 
 _BROKEN_OFF_DETAIL = "This server ended in the middle of the try; the message may have arrived."
-_BELOW_SHARES = -(2**62)
+_BELOW_SHARES, _BELOW_REQUESTS = -(2**62), -(2**62) - 2**61
 _TABLE = deliveries.c
 _COLUMNS = (
     _TABLE.id,
@@ -65,6 +65,7 @@ _COLUMNS = (
     _TABLE.changed_at,
     _TABLE.trace_id,
     _TABLE.sent_request_id,
+    _TABLE.contact_removal_id,
 )
 _SELECT = select(*_COLUMNS)
 _MOST = bindparam("most", type_=Integer)
@@ -253,13 +254,14 @@ class Deliveries:
         outgoing_share_id: int | None = None,
         incoming_share_id: int | None = None,
         sent_request_id: int | None = None,
+        contact_removal_id: int | None = None,
         due_at: float,
         expires_at: float,
         at: float,
         trace_id: str = "",
     ) -> Delivery:
         """Queue one (state queued)."""
-        share_key = _share_key(outgoing_share_id, incoming_share_id, sent_request_id)
+        share_key = _share_key(outgoing_share_id, incoming_share_id, sent_request_id, contact_removal_id)
         row = self._connection.row(
             _ADD,
             peer=peer,
@@ -268,6 +270,7 @@ class Deliveries:
             outgoing_share_id=outgoing_share_id,
             incoming_share_id=incoming_share_id,
             sent_request_id=sent_request_id,
+            contact_removal_id=contact_removal_id,
             state="queued",
             attempts=0,
             due_at=due_at,
@@ -305,7 +308,7 @@ class Deliveries:
 
     def of_outgoing_share(self, share_id: int) -> Sequence[Delivery]:
         """All of this share, oldest first."""
-        return [Delivery(*row) for row in self._connection.rows(_OF_SHARE, share=_share_key(share_id, None, None))]
+        return [Delivery(*row) for row in self._connection.rows(_OF_SHARE, share=_share_key(share_id))]
 
     def of_incoming_share(self, share_id: int) -> Sequence[Delivery]:
         """All of this share, oldest first."""
@@ -446,11 +449,13 @@ class Deliveries:
         return [row[0] for row in self._connection.rows(_PEERS_GIVEN_UP)]
 
 
-def _share_key(outgoing_share_id: int | None, incoming_share_id: int | None, sent_request_id: int | None) -> int:
-    """One number for what a delivery tells of: shares given, minus shares received, and far below these the requests."""
-    if outgoing_share_id is not None:
-        return outgoing_share_id
-    if incoming_share_id is not None:
-        return -incoming_share_id
-    assert sent_request_id is not None, "a delivery tells of one share, or of one request"  # noqa: S101
-    return _BELOW_SHARES - sent_request_id
+def _share_key(outgoing: int | None, incoming: int | None = None, request: int | None = None, removal: int | None = None) -> int:
+    """One number for what a delivery tells of: shares given, minus shares received, and far below these requests and removals."""
+    if outgoing is not None:
+        return outgoing
+    if incoming is not None:
+        return -incoming
+    if request is not None:
+        return _BELOW_SHARES - request
+    assert removal is not None, "a delivery tells of one thing"  # noqa: S101
+    return _BELOW_REQUESTS - removal

@@ -125,6 +125,11 @@ _RELEASE = Statement(
 _ACCEPTED = Statement(
     _SELECT.where(_TABLE.user_id == bindparam("user_id"), incoming_accepted).order_by(_TABLE.mount_name, _TABLE.id)
 )
+_LIVING_FROM = Statement(
+    _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.sender == bindparam("sender"), incoming_living).order_by(
+        _TABLE.id
+    )
+)
 _PEERS_OF_ACCEPTED = Statement(select(_TABLE.peer).where(incoming_accepted).distinct().order_by(_TABLE.peer))
 _ACCEPTED_OF_PEER = Statement(
     _SELECT.where(_TABLE.peer == bindparam("peer"), incoming_accepted, _TABLE.id > bindparam("after"))
@@ -328,6 +333,10 @@ class IncomingShares:
     def release(self, user_id: int, sender: str) -> None:
         """Let all shares of this sender out of quarantine."""
         self._connection.change(_RELEASE, which_user=user_id, which_sender=sender, quarantined=False)
+
+    def living_from(self, user_id: int, sender: str) -> Sequence[IncomingShare]:
+        """The shares of this sender that the user has, or may accept."""
+        return [self._share(row) for row in self._connection.rows(_LIVING_FROM, user_id=user_id, sender=sender)]
 
     def accepted(self, user_id: int) -> Sequence[IncomingShare]:
         """All that the user has accepted and not lost since, by mount name."""

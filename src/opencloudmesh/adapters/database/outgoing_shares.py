@@ -46,6 +46,13 @@ _OF_USER = Statement(
 _GIVEN_TO = Statement(
     select(_TABLE.id).where(_TABLE.user_id == bindparam("user_id"), _TABLE.share_with == bindparam("share_with")).limit(1)
 )
+_LIVING_WITH = Statement(
+    _SELECT.where(
+        _TABLE.user_id == bindparam("user_id"),
+        _TABLE.share_with == bindparam("share_with"),
+        _TABLE.state.not_in([word("revoked"), word("expired")]),
+    ).order_by(_TABLE.id)
+)
 _LAST = Statement(_SELECT.order_by(_TABLE.id.desc()).limit(_MOST))
 _UPDATE = update(outgoing_shares).where(_TABLE.id == bindparam("which"))
 _SET_STATE = Statement(_UPDATE, columns=["state", "reason", "changed_at"])
@@ -136,6 +143,11 @@ class OutgoingShares:
         """The share with this shared secret (found by keyed hash)."""
         row = self._connection.row(_BY_SECRET, secret_hash=self._box.keyed_hash(secret))
         return self._share(row) if row else None
+
+    def given_to(self, user_id: int, share_with: str) -> Sequence[OutgoingShare]:
+        """The user's shares with this address that have not ended."""
+        rows = self._connection.rows(_LIVING_WITH, user_id=user_id, share_with=share_with)
+        return [self._share(row) for row in rows]
 
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[OutgoingShare]:
         """Ascending ids greater than `after_id`."""

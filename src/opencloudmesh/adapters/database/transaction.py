@@ -8,7 +8,7 @@ from opencloudmesh.adapters.database.app_passwords import AppPasswords
 from opencloudmesh.adapters.database.audit import Audit
 from opencloudmesh.adapters.database.availability import AvailabilityMarks
 from opencloudmesh.adapters.database.connection import Connection
-from opencloudmesh.adapters.database.contacts import Contacts, Identifiers
+from opencloudmesh.adapters.database.contacts import ContactRemovals, Contacts, Identifiers, Notices
 from opencloudmesh.adapters.database.dead_properties import DeadProperties
 from opencloudmesh.adapters.database.deliveries import Deliveries
 from opencloudmesh.adapters.database.directories import Directories
@@ -48,6 +48,7 @@ class StoreTransaction:
         "app_passwords",
         "audit",
         "availability",
+        "contact_removals",
         "contacts",
         "dead_properties",
         "deliveries",
@@ -57,6 +58,7 @@ class StoreTransaction:
         "incoming_shares",
         "invites",
         "locks",
+        "notices",
         "outgoing_shares",
         "peer_counts",
         "peer_keys",
@@ -90,6 +92,8 @@ class StoreTransaction:
         self.sent_requests = SentRequests(connection)
         self.received_requests = ReceivedRequests(connection)
         self.request_links = RequestLinks(connection)
+        self.contact_removals = ContactRemovals(connection)
+        self.notices = Notices(connection)
         self.locks = Locks(connection)
         self.dead_properties = DeadProperties(connection)
         self.runtime_settings = RuntimeSettings(connection)

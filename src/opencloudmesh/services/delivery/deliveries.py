@@ -52,6 +52,7 @@ class Deliveries:
         outgoing: int | None = None,
         incoming: int | None = None,
         request: int | None = None,
+        removal: int | None = None,
     ) -> Delivery:
         """Write a delivery in the transaction of the state that it tells of; call `wake` after COMMIT."""
         now = self._clock()
@@ -62,6 +63,7 @@ class Deliveries:
             outgoing_share_id=outgoing,
             incoming_share_id=incoming,
             sent_request_id=request,
+            contact_removal_id=removal,
             due_at=now,
             expires_at=now + self._policy.time_to_live,
             at=now,

@@ -5,7 +5,13 @@ Stores are plain synchronous functions; they run inside `Database.read` and `Dat
 
 from collections.abc import Callable
 
-from opencloudmesh.services.ports.contact_stores import ContactStore, IdentifierStore, InviteStore
+from opencloudmesh.services.ports.contact_stores import (
+    ContactRemovalStore,
+    ContactStore,
+    IdentifierStore,
+    InviteStore,
+    NoticeStore,
+)
 from opencloudmesh.services.ports.database import Database, Processes, Transaction
 from opencloudmesh.services.ports.dead_properties import (
     DeadProperties,
@@ -51,6 +57,7 @@ __all__ = [
     "AvailabilityStore",
     "CavageSigner",
     "Clock",
+    "ContactRemovalStore",
     "ContactStore",
     "Database",
     "DavTree",
@@ -71,6 +78,7 @@ __all__ = [
     "Locks",
     "Name",
     "NewToken",
+    "NoticeStore",
     "OpenFile",
     "OutgoingShareStore",
     "OwnKeyRing",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from opencloudmesh.services.records import Contact, SentInvite
+from opencloudmesh.services.records import Contact, ContactRemoval, Notice, SentInvite
 
 
 class InviteStore(Protocol):
@@ -45,6 +45,9 @@ class ContactStore(Protocol):
     def update(self, contact: Contact) -> None:
         """Write name, e-mail address, source, both marks and the own identifier."""
 
+    def users_with(self, address: str, *, limit: int) -> Sequence[int]:
+        """Users, at most so many, who have this OCM Address (canonical) as contact."""
+
     def set_seen(self, contact_id: int, at: float) -> None: ...
     def remove(self, contact_id: int) -> None: ...
 
@@ -54,3 +57,20 @@ class IdentifierStore(Protocol):
         """The user's identifier for this purpose, which is `proposed` if there was none."""
 
     def user_of(self, identifier: str) -> int | None: ...
+
+
+class ContactRemovalStore(Protocol):
+    def add(self, user_id: int, address: str, known_as: str, at: float) -> ContactRemoval: ...
+    def by_id(self, removal_id: int) -> ContactRemoval | None: ...
+    def remove_older(self, before: float, limit: int) -> int:
+        """Forget up to `limit` removals from before that, with their deliveries; returns how many."""
+
+
+class NoticeStore(Protocol):
+    def add(self, notice: Notice, *, kept: int) -> None:
+        """Insert; of a user's notices the newest `kept` stay."""
+
+    def of_user(self, user_id: int) -> Sequence[Notice]:
+        """Newest first."""
+
+    def remove(self, user_id: int, notice_id: int) -> bool: ...

@@ -3,7 +3,13 @@
 from collections.abc import Callable, Collection, Hashable
 from typing import Protocol, TypeVar
 
-from opencloudmesh.services.ports.contact_stores import ContactStore, IdentifierStore, InviteStore
+from opencloudmesh.services.ports.contact_stores import (
+    ContactRemovalStore,
+    ContactStore,
+    IdentifierStore,
+    InviteStore,
+    NoticeStore,
+)
 from opencloudmesh.services.ports.dead_properties import DeadPropertyStore
 from opencloudmesh.services.ports.locks import LockStore
 from opencloudmesh.services.ports.peer_stores import (
@@ -73,6 +79,10 @@ class Transaction(Protocol):
     def received_requests(self) -> ReceivedRequestStore: ...
     @property
     def request_links(self) -> RequestLinkStore: ...
+    @property
+    def contact_removals(self) -> ContactRemovalStore: ...
+    @property
+    def notices(self) -> NoticeStore: ...
     @property
     def locks(self) -> LockStore: ...
     @property

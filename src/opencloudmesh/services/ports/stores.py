@@ -67,6 +67,9 @@ class OutgoingShareStore(Protocol):
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[OutgoingShare]:
         """Newest first is not promised: ascending ids greater than `after_id`."""
 
+    def given_to(self, user_id: int, share_with: str) -> Sequence[OutgoingShare]:
+        """The user's shares with this address that have not ended."""
+
     def has_given_to(self, user_id: int, share_with: str) -> bool:
         """Whether the user ever gave a share to this address."""
 
@@ -96,6 +99,9 @@ class IncomingShareStore(Protocol):
 
     def release(self, user_id: int, sender: str) -> None:
         """Let all shares of this sender out of quarantine."""
+
+    def living_from(self, user_id: int, sender: str) -> Sequence[IncomingShare]:
+        """The shares of this sender that the user has, or may accept."""
 
     def accepted(self, user_id: int) -> Sequence[IncomingShare]:
         """All that the user has accepted and not lost since, by mount name."""
@@ -154,6 +160,7 @@ class DeliveryStore(Protocol):
         outgoing_share_id: int | None = None,
         incoming_share_id: int | None = None,
         sent_request_id: int | None = None,
+        contact_removal_id: int | None = None,
         due_at: float,
         expires_at: float,
         at: float,

@@ -5,7 +5,7 @@ All times are seconds since the epoch (UTC) as float; `expires_at` too, whatever
 """
 
 from opencloudmesh.services.records.audit import AuditEntry
-from opencloudmesh.services.records.contacts import Contact, SentInvite
+from opencloudmesh.services.records.contacts import Contact, ContactRemoval, Notice, SentInvite
 from opencloudmesh.services.records.deliveries import BROKEN_OFF, Delivery, DeliveryAttempt, WaitingDeliveries
 from opencloudmesh.services.records.exchanges import Exchange, ExchangeFilter
 from opencloudmesh.services.records.locks import LockRow
@@ -24,6 +24,7 @@ __all__ = [
     "AppPassword",
     "AuditEntry",
     "Contact",
+    "ContactRemoval",
     "Delivery",
     "DeliveryAttempt",
     "DirectoryRecord",
@@ -33,6 +34,7 @@ __all__ = [
     "LockRow",
     "NewIncomingShare",
     "NewOutgoingShare",
+    "Notice",
     "OutgoingShare",
     "OwnKey",
     "PeerCounts",

@@ -41,3 +41,31 @@ class Contact:
     own_identifier: str
     added_at: float
     last_seen_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRemoval:
+    """That a user removed a contact, of which the other server is told: `address` is the contact's, `known_as` what the contact
+    knew the user by."""
+
+    id: int
+    user_id: int
+    address: str
+    known_as: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that happened to a user, who is told of it until it is put away.
+
+    `kind`: user-removed. `address` and `name` are those of the contact, `shares` how many ended with it.
+    """
+
+    id: int
+    user_id: int
+    kind: str
+    address: str
+    name: str
+    shares: int
+    at: float

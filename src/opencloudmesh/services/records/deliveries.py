@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Delivery:
     """One message that a peer must get. `kind` is "SHARE_CREATION" or a notification type of `protocol.registries`.
 
-    Exactly one of `outgoing_share_id`, `incoming_share_id`, `sent_request_id` is set; the message is built from that share, or
-    that request for one, at each try.
+    Exactly one of `outgoing_share_id`, `incoming_share_id`, `sent_request_id`, `contact_removal_id` is set; the message is built
+    from that share, that request for one, or that removal of a contact, at each try.
     `lease` is the holder's word while state is "leased". `trace_id` goes with every try, and to the peer. `reason` and
     `http_status` tell of the last try.
     """
@@ -32,6 +32,7 @@ class Delivery:
     changed_at: float
     trace_id: str = ""
     sent_request_id: int | None = None
+    contact_removal_id: int | None = None
 
 
 BROKEN_OFF = "broken-off"

@@ -68,6 +68,7 @@ def page_routes(known_servers: KnownServers, files_app: ASGIApp) -> tuple[Route,
         _route("POST", "/logout", login.logout),
         _route("GET", "/inbox", inbox.show),
         _route("POST", "/inbox/{id}/{act}", inbox.act),
+        _route("POST", "/notices/{id}/{act}", inbox.act_on_notice),
         _route("GET", "/shares", shares.show),
         _route("POST", "/shares", shares.create),
         _route("POST", "/shares/{id}/{act}", shares.act),
@@ -241,7 +242,7 @@ class _Pages:
 def redirect_target(request: PageRequest) -> str:
     """The list that a request belongs to."""
     first = request.path.split("/")[1] if request.path.count("/") > 1 else ""
-    lists = {"deliveries": "/shares", "received-requests": "/requests", "request-links": "/requests"}
+    lists = {"deliveries": "/shares", "notices": "/inbox", "received-requests": "/requests", "request-links": "/requests"}
     lists |= {name: f"/{name}" for name in ("inbox", "files", "shares", "requests", "contacts", "invites")}
     return lists.get(first, "/")
 

@@ -32,7 +32,7 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     """Trust, ask again, or remove."""
     contacts = request.services.contacts
     if act == "remove":
-        await contacts.remove(request.me, item)
+        await request.services.contact_removal.remove(request.me, item, notify=bool(request.form.get("notify")))
     elif act in ("trust", "distrust"):
         await contacts.change(request.me, item, name=None, email=None, trusted=act == "trust")
     else:

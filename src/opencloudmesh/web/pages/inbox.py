@@ -22,9 +22,18 @@ async def show(request: PageRequest) -> PageAnswer:
         request,
         "inbox.html",
         requests=len(requests),
+        notices=await request.services.contact_removal.notices(request.me),
         known=[share for share in reversed(waiting) if share.sender in known and not share.quarantined],
         unknown=[share for share in reversed(waiting) if share.sender not in known or share.quarantined],
     )
+
+
+async def act_on_notice(request: PageRequest, item: int, act: str) -> PageAnswer:
+    """Put one away."""
+    if act != "dismiss":
+        raise nothing_here()
+    await request.services.contact_removal.dismiss(request.me, item)
+    return redirect("/inbox")
 
 
 async def act(request: PageRequest, item: int, act: str) -> PageAnswer:

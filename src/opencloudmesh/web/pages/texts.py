@@ -84,6 +84,9 @@ TEXTS: Final[dict[str, str]] = {
     "files.share_this": "Share this",
     "files.unavailable": "not available now",
     "files.more": "There is more in this folder than is shown here. A WebDAV client shows all of it.",
+    "inbox.notices": "What happened",
+    "inbox.notice.user-removed": "{name} removed you, and is no contact of yours now. Shares that ended: {shares}.",
+    "inbox.dismiss": "Put away",
     # shares
     "shares.title": "Shares",
     "shares.first": "What you share, with whom, and whether it arrived; below that, what you accepted from others.",
@@ -193,6 +196,7 @@ TEXTS: Final[dict[str, str]] = {
     "contacts.distrust": "Ask me again before accepting",
     "contacts.remove": "Remove",
     "contacts.remove.sure": "{name} goes from your contacts. What you share with each other stays.",
+    "contacts.remove.notify": "Tell the other server, and end all shares with this person",
     "contacts.remove.yes": "Yes, remove",
     "contacts.add": "Add an address",
     "contacts.add.submit": "Add",

@@ -8,7 +8,18 @@ from pydantic import BaseModel, Field
 from opencloudmesh.protocol.invite_flow import LONGEST_EMAIL, LONGEST_NAME
 from opencloudmesh.services import records
 from opencloudmesh.web.user_api.access import BODY, ONE, READ, CurrentUser, Services, errors
-from opencloudmesh.web.user_api.values import MAX_PAGE, AddressText, After, Id, Limit, Taken, Time, next_after, text
+from opencloudmesh.web.user_api.values import (
+    MAX_PAGE,
+    TRUE_OR_FALSE,
+    AddressText,
+    After,
+    Id,
+    Limit,
+    Taken,
+    Time,
+    next_after,
+    text,
+)
 
 router = APIRouter(tags=["contacts"])
 
@@ -103,7 +114,45 @@ async def change_contact(user: CurrentUser, services: Services, contact_id: Id, 
     return ContactAnswer.of(changed)
 
 
+Notify = Annotated[
+    bool, TRUE_OR_FALSE, Query(description="Tell the contact's server (USER_REMOVED), and end all shares with the contact.")
+]
+
+
 @router.delete("/contacts/{contact_id}", responses=ONE, summary="Remove a contact")
-async def remove_contact(user: CurrentUser, services: Services, contact_id: Id) -> ContactAnswer:
-    """Nobody else is told; shares given and received stay as they are."""
-    return ContactAnswer.of(await services.contacts.remove(user, contact_id))
+async def remove_contact(user: CurrentUser, services: Services, contact_id: Id, notify: Notify = False) -> ContactAnswer:
+    """Without `notify` nobody else is told, and shares given and received stay as they are."""
+    return ContactAnswer.of(await services.contact_removal.remove(user, contact_id, notify=notify))
+
+
+class NoticeAnswer(BaseModel):
+    """Something that happened, of which the user is told until it is put away."""
+
+    id: int
+    kind: str = Field(
+        description="user-removed: the contact removed the user, and was removed here, with the shares between both."
+    )
+    address: str
+    name: str
+    shares: int = Field(description="How many shares ended.")
+    at: Time
+
+    @classmethod
+    def of(cls, one: records.Notice) -> Self:
+        return cls(id=one.id, kind=one.kind, address=one.address, name=one.name, shares=one.shares, at=one.at)
+
+
+class NoticeList(BaseModel):
+    """All notices, newest first."""
+
+    items: list[NoticeAnswer]
+
+
+@router.get("/notices", responses=READ, summary="What happened to my contacts")
+async def notices(user: CurrentUser, services: Services) -> NoticeList:
+    return NoticeList(items=[NoticeAnswer.of(one) for one in await services.contact_removal.notices(user)])
+
+
+@router.delete("/notices/{notice_id}", status_code=204, responses=ONE, summary="Put a notice away")
+async def dismiss_notice(user: CurrentUser, services: Services, notice_id: Id) -> None:
+    await services.contact_removal.dismiss(user, notice_id)

@@ -50,6 +50,7 @@ class _DeliveryFields(BaseModel):
     outgoing_share_id: int | None
     incoming_share_id: int | None
     sent_request_id: int | None
+    contact_removal_id: int | None
     next_try: NextTryAnswer | None = Field(description="null where it is under way or has ended.")
     trace_id: str = Field(description="Under which the operators of both servers find every try in their logs.")
 

@@ -23,6 +23,7 @@ from opencloudmesh.services.records import (
     Exchange,
     ExchangeFilter,
     IncomingShare,
+    Notice,
     OutgoingShare,
     OwnKey,
     PeerKey,
@@ -97,7 +98,12 @@ class Contacts(Protocol):
     async def change(
         self, user: User, contact_id: int, /, *, name: str | None, email: str | None, trusted: bool | None
     ) -> Contact: ...
-    async def remove(self, user: User, contact_id: int, /) -> Contact: ...
+
+
+class ContactRemoval(Protocol):
+    async def remove(self, user: User, contact_id: int, /, *, notify: bool = False) -> Contact: ...
+    async def notices(self, user: User, /) -> Sequence[Notice]: ...
+    async def dismiss(self, user: User, notice_id: int, /) -> None: ...
 
 
 class ContactCards(Protocol):
@@ -231,3 +237,5 @@ class UserServices(Protocol):
     def request_reception(self) -> RequestReception: ...
     @property
     def request_links(self) -> RequestLinks: ...
+    @property
+    def contact_removal(self) -> ContactRemoval: ...

@@ -6,7 +6,7 @@ A change here needs a revision under `migrations/versions`; a test compares the 
 """
 
 from opencloudmesh.adapters.database.schema.columns import metadata, word
-from opencloudmesh.adapters.database.schema.contacts import contacts, identifiers, invites
+from opencloudmesh.adapters.database.schema.contacts import contact_removals, contacts, identifiers, invites, notices
 from opencloudmesh.adapters.database.schema.deliveries import (
     deliveries,
     delivery_attempts,
@@ -15,6 +15,7 @@ from opencloudmesh.adapters.database.schema.deliveries import (
     delivery_failed,
     delivery_leased,
     delivery_of_incoming,
+    delivery_of_removal,
     delivery_of_request,
     delivery_open,
     delivery_queued,
@@ -48,6 +49,7 @@ from opencloudmesh.adapters.database.schema.trees import dead_properties, dead_p
 __all__ = [
     "app_passwords",
     "audit",
+    "contact_removals",
     "contacts",
     "dead_properties",
     "dead_property_bytes",
@@ -58,6 +60,7 @@ __all__ = [
     "delivery_failed",
     "delivery_leased",
     "delivery_of_incoming",
+    "delivery_of_removal",
     "delivery_of_request",
     "delivery_open",
     "delivery_queued",
@@ -77,6 +80,7 @@ __all__ = [
     "invites",
     "locks",
     "metadata",
+    "notices",
     "outgoing_expirable",
     "outgoing_shares",
     "peer_keys",

@@ -1,6 +1,6 @@
 """People at other servers: identifiers they know users by, invites, contacts."""
 
-from sqlalchemy import Boolean, Column, Double, ForeignKey, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
 
 from opencloudmesh.adapters.database.schema.columns import Identifier, metadata, text, time
 
@@ -45,4 +45,28 @@ contacts = Table(
     time("last_seen_at", nullable=True),
     text("folded"),  # what a search looks into: no database folds the case of all letters
     UniqueConstraint("user_id", "address"),
+    Index(None, "address"),
+)
+
+contact_removals = Table(
+    "contact_removals",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("user_id", Identifier, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    text("address"),
+    text("known_as"),
+    Column("at", Double, nullable=False, index=True),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("user_id", Identifier, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    text("kind"),
+    text("address"),
+    text("name"),
+    Column("shares", Integer, nullable=False),
+    time("at"),
+    Index(None, "user_id", "id"),
 )

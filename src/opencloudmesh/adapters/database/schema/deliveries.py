@@ -25,12 +25,13 @@ deliveries = Table(
     time("created_at"),
     time("changed_at"),
     Column("trace_id", Text, nullable=False, server_default=""),
-    Column("share_key", Identifier, nullable=False),  # which share or request it tells of, as one number
+    Column("share_key", Identifier, nullable=False),  # what it tells of, as one number
     Column("first", Boolean, nullable=False),  # no older delivery of the same share is open
     Column("sent_request_id", Identifier, ForeignKey("sent_requests.id", ondelete="CASCADE")),
+    Column("contact_removal_id", Identifier, ForeignKey("contact_removals.id", ondelete="CASCADE")),
     CheckConstraint(
         "CASE WHEN outgoing_share_id IS NULL THEN 0 ELSE 1 END + CASE WHEN incoming_share_id IS NULL THEN 0 ELSE 1 END + "
-        "CASE WHEN sent_request_id IS NULL THEN 0 ELSE 1 END = 1",
+        "CASE WHEN sent_request_id IS NULL THEN 0 ELSE 1 END + CASE WHEN contact_removal_id IS NULL THEN 0 ELSE 1 END = 1",
         name="one_subject",
     ),
     Index(None, "share_key", "id"),
@@ -74,6 +75,13 @@ Index(
     deliveries.c.sent_request_id,
     sqlite_where=delivery_of_request,
     postgresql_where=delivery_of_request,
+)
+delivery_of_removal = deliveries.c.contact_removal_id.is_not(None)
+Index(
+    "ix_deliveries_of_removal",
+    deliveries.c.contact_removal_id,
+    sqlite_where=delivery_of_removal,
+    postgresql_where=delivery_of_removal,
 )
 Index("ix_deliveries_done", deliveries.c.changed_at, sqlite_where=delivery_done, postgresql_where=delivery_done)
 Index("ix_deliveries_dead", deliveries.c.changed_at, sqlite_where=delivery_dead, postgresql_where=delivery_dead)

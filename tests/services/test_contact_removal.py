@@ -1,0 +1,216 @@
+"""Removing a contact and telling the other side, and being told of it."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from opencloudmesh.protocol.address import parse_address
+from opencloudmesh.protocol.errors import InvalidMessage, NotFound, SignatureRefused
+from opencloudmesh.protocol.http_signatures import Request
+from opencloudmesh.protocol.invite_flow import Identity
+from opencloudmesh.services import contact_removal as module
+from opencloudmesh.services.records import Contact, User
+from tests.services.home import Home
+from tests.services.world import HOST, NOW, SimulatedNetwork, SimulatedServer, answer
+
+
+async def meet(home: Home, user: User, address: str = "dora@away.example", own: str = "i1") -> Contact:
+    return await home.database.write(
+        lambda tx: home.contacts.met(
+            tx, user, parse_address(address), Identity("", "", "Dora"),
+            verified=True, own_identifier=own, source="invite", at=NOW,
+        )
+    )  # fmt: skip
+
+
+def removed(server: SimulatedServer, remover: str = "dora", user: Any = None, *, at: float = NOW, kind: str = "user") -> Request:
+    message: dict[str, Any] = {"notificationType": "USER_REMOVED", "resourceType": kind, "providerId": remover}
+    if user is not None:
+        message["notification"] = {"user": user}
+    return server.signed("/ocm/notifications", json.dumps(message).encode(), at=at)
+
+
+async def states(home: Home, user: User) -> tuple[list[str], list[str]]:
+    given, received = await home.creation.shares(user), await home.reception.inbox(user)
+    return [share.state for share in given], [share.state for share in received]
+
+
+# ---------------------------------------------------------------- we tell
+@pytest.mark.spec("NOTIF-6")
+async def test_the_other_side_is_told_and_the_shares_end(home: Home, away: SimulatedServer, alice: User, bob: User) -> None:
+    dora = await meet(home, alice)
+    await meet(home, bob)
+    await home.creation.create(alice, path="notes", share_with="dora@away.example")
+    await home.creation.create(alice, path="notes", share_with="eve@away.example")
+    await home.reception.receive(away.share(sender="dora@away.example", owner="dora@away.example"))
+    await home.settle()
+    assert await home.removal.remove(alice, dora.id, notify=True) == dora
+    assert await states(home, alice) == (["revoked", "sent"], ["left"])
+    await home.settle()
+    told = {one["notificationType"]: one for one in (asked.json for asked in away.got("/ocm/notifications"))}
+    assert set(told) == {"USER_REMOVED", "SHARE_UNSHARED", "SHARE_DECLINED"}
+    assert told["USER_REMOVED"] == {
+        "notificationType": "USER_REMOVED",
+        "resourceType": "user",
+        "providerId": "i1",
+        "notification": {"user": "dora@away.example", "message": "The user removed this contact."},
+    }
+    assert len(await home.contacts.of_user(bob)) == 1, "another user's contact stays"
+    with pytest.raises(NotFound):
+        await home.removal.remove(alice, dora.id, notify=True)
+
+
+async def test_without_that_nobody_is_told_and_shares_stay(home: Home, away: SimulatedServer, alice: User) -> None:
+    dora = await meet(home, alice)
+    await home.creation.create(alice, path="notes", share_with="dora@away.example")
+    await home.settle()
+    await home.removal.remove(alice, dora.id)
+    await home.settle()
+    assert (away.got("/ocm/notifications"), await states(home, alice)) == ([], (["sent"], []))
+
+
+async def test_a_server_that_is_down_is_told_later_and_one_who_is_met_again_is_not(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    tries: list[int] = []
+
+    def busy(asked: object) -> Any:
+        tries.append(1)
+        return answer(503)
+
+    away.route("POST", "/ocm/notifications", busy)
+    first = await meet(home, alice)
+    await home.removal.remove(alice, first.id, notify=True)
+    await home.settle()
+    assert len(tries) == 1
+    await home.contacts.add(alice, "dora@away.example")
+    away.route("POST", "/ocm/notifications", lambda asked: answer(201, {}))
+    before = len(away.got("/ocm/notifications"))
+    await home.advance(3600)
+    assert len(away.got("/ocm/notifications")) == before
+    (delivery,) = await home.deliveries.of_user(alice)
+    assert (delivery.kind, delivery.state, delivery.reason) == ("USER_REMOVED", "dead", "overtaken")
+
+
+async def test_a_retry_tells_the_same_and_the_login_name_stands_for_a_contact_that_was_entered(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    away.route("POST", "/ocm/notifications", lambda asked: answer(500 if len(away.got("/ocm/notifications")) < 2 else 201, {}))
+    dora = await home.contacts.add(alice, "dora@away.example")
+    await home.removal.remove(alice, dora.id, notify=True)
+    await home.settle()
+    await home.advance(3600)
+    bodies = [asked.body for asked in away.got("/ocm/notifications")]
+    assert len(bodies) == 2
+    assert bodies[0] == bodies[1]
+    assert json.loads(bodies[0])["providerId"] == "alice"
+    assert [one.state for one in await home.deliveries.of_user(alice)] == ["done"]
+    await home.database.write(lambda tx: home.removal.sweep(tx, NOW + 100 * 86400))
+    assert await home.deliveries.of_user(alice) == []
+
+
+# ---------------------------------------------------------------- we are told
+@pytest.mark.spec("NOTIF-6")
+@pytest.mark.parametrize("user", [None, f"alice@{HOST}", "identifier"])
+async def test_the_contact_and_the_shares_go_and_the_user_is_told(
+    home: Home, away: SimulatedServer, alice: User, bob: User, user: str | None
+) -> None:
+    if user == "identifier":
+        user = f"{await home.database.write(lambda tx: tx.identifiers.get_or_add(alice.id, '', 'i' * 32))}@{HOST}"
+    await meet(home, alice)
+    await meet(home, alice, "eve@away.example")
+    if user is not None:
+        await meet(home, bob)
+    for whom in ("dora", "eve"):
+        await home.creation.create(alice, path="notes", share_with=f"{whom}@away.example")
+        await home.reception.receive(
+            away.share(sender=f"{whom}@away.example", owner=f"{whom}@away.example", providerId=f"p-{whom}")
+        )
+    await home.settle()
+    assert await home.notifications.receive(removed(away, user=user)) == {}
+    assert [one.address for one in await home.contacts.of_user(alice)] == ["eve@away.example"]
+    assert await states(home, alice) == (["revoked", "sent"], ["revoked", "pending"])
+    assert {share.reason for share in await home.reception.inbox(alice)} == {"user-removed", ""}
+    (notice,) = await home.removal.notices(alice)
+    assert (notice.kind, notice.address, notice.name, notice.shares, notice.at) == (
+        "user-removed", "dora@away.example", "Dora", 2, home.time.now,
+    )  # fmt: skip
+    assert (len(await home.contacts.of_user(bob)), await home.removal.notices(bob)) == (int(user is not None), [])
+    await home.settle()
+    assert away.got("/ocm/notifications") == [], "nothing is told back"
+    assert await home.notifications.receive(removed(away, user=user, at=NOW + 1)) == {}
+    assert len(await home.removal.notices(alice)) == 1, "a repeat changes nothing"
+    with pytest.raises(NotFound):
+        await home.removal.dismiss(bob, notice.id)
+    await home.removal.dismiss(alice, notice.id)
+    assert await home.removal.notices(alice) == []
+
+
+async def test_a_replay_changes_nothing(home: Home, away: SimulatedServer, alice: User) -> None:
+    await meet(home, alice)
+    request = removed(away)
+    await home.notifications.receive(request)
+    again = await meet(home, alice)
+    with pytest.raises(SignatureRefused):
+        await home.notifications.receive(request)
+    assert await home.contacts.contact(alice, again.id) == again
+
+
+@pytest.mark.spec("NOTIF-3", "NOTIF-6")
+async def test_who_is_not_that_server_changes_and_learns_nothing(
+    home: Home, network: SimulatedNetwork, away: SimulatedServer, alice: User, bob: User
+) -> None:
+    mallory = SimulatedServer(network, "mallory.example")
+    kept = await meet(home, alice)
+    await meet(home, alice, "eve@away.example")
+    requests = [
+        removed(mallory),  # the same user name at another server
+        removed(mallory, "dora@away.example"),
+        removed(mallory, "dora@away.example", f"alice@{HOST}"),
+        removed(mallory, user=f"alice@{HOST}"),
+        removed(away, "nobody", f"alice@{HOST}"),
+        removed(away, user=f"nobody@{HOST}"),
+        removed(away, user=f"bob@{HOST}"),
+        removed(away, "x" * 1000),
+        removed(away, "a/b@c"),
+        removed(away, "@"),
+    ]
+    for request in requests:
+        assert await home.notifications.receive(request) == {}, "answered alike"
+    await meet(home, bob)
+    assert await home.notifications.receive(removed(away, at=NOW + 1)) == {}, "two have dora as contact, and none is named"
+    assert kept in await home.contacts.of_user(alice)
+    assert (await home.removal.notices(alice), len(await home.contacts.of_user(bob))) == ([], 1)
+
+
+@pytest.mark.spec("NOTIF-2", "NOTIF-4")
+async def test_hostile_forms_are_refused(home: Home, away: SimulatedServer, alice: User) -> None:
+    kept = await meet(home, alice)
+    for request, field in (
+        (removed(away, kind="file"), "resourceType"),
+        (removed(away, user=7), "notification.user"),
+        (removed(away, user="alice"), "notification.user"),
+        (removed(away, user="alice@elsewhere.example"), "notification.user"),
+        (removed(away, "do\x00ra"), "providerId"),
+    ):
+        with pytest.raises(InvalidMessage) as refusal:
+            await home.notifications.receive(request)
+        assert [fault.name for fault in refusal.value.faults] == [field]
+    signed = removed(away)
+    forged = dataclasses.replace(signed, body=signed.body.replace(b"dora", b"eve1"))
+    for request in (dataclasses.replace(signed, headers=signed.headers[:1]), forged):
+        with pytest.raises(SignatureRefused):
+            await home.notifications.receive(request)
+    assert await home.contacts.of_user(alice) == [kept]
+
+
+async def test_notices_are_not_endlessly_many(
+    home: Home, away: SimulatedServer, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEPT_NOTICES", 2)
+    for n in range(4):
+        await meet(home, alice, f"d{n}@away.example")
+        await home.notifications.receive(removed(away, f"d{n}"))
+    assert [one.address for one in await home.removal.notices(alice)] == ["d3@away.example", "d2@away.example"]
