@@ -103,7 +103,7 @@ def test_invalid_parameters_are_400(site: Site, peer: SimulatedPeer, body: bytes
 
 @pytest.mark.spec("NOTIF-2")
 def test_an_unknown_type_is_501(site: Site, alice: User, peer: SimulatedPeer, given: dict) -> None:
-    for kind in ("SHARE_EATEN", "share_accepted", "REQUEST_RESHARE", "USER_REMOVED"):
+    for kind in ("SHARE_EATEN", "share_accepted", "REQUEST_RESHARE", "user_removed"):
         assert peer.notify(site.origin, kind, given["provider_id"]).status == 501
     assert alice.state_of(given) == "sent"
 

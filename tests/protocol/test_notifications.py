@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opencloudmesh.protocol.address import OCMAddress
 from opencloudmesh.protocol.errors import InvalidMessage
-from opencloudmesh.protocol.notifications import Notification, build_notification, parse_notification
+from opencloudmesh.protocol.notifications import (
+    Notification,
+    Removal,
+    build_notification,
+    build_removal,
+    parse_notification,
+)
 
 MESSAGE = {"notificationType": "SHARE_ACCEPTED", "providerId": "12", "resourceType": "file", "notification": {"message": "x"}}
 
@@ -102,3 +109,42 @@ def test_any_bytes_are_a_notification_or_refused(body: bytes) -> None:
         return
     assert notification.notification_type
     assert notification.provider_id
+
+
+# ---------------------------------------------------------------- USER_REMOVED
+BOB = OCMAddress("bob", "home.example")
+
+
+@pytest.mark.spec("NOTIF-6")
+def test_a_removal_says_who_removed_whom() -> None:
+    message = parse_notification(build_removal("51dc", BOB))
+    assert (message.notification_type, message.resource_type, message.provider_id) == ("USER_REMOVED", "user", "51dc")
+    assert message.removal("away.example") == Removal(OCMAddress("51dc", "away.example"), BOB)
+
+
+@pytest.mark.spec("NOTIF-6")
+@pytest.mark.parametrize(
+    ("provider_id", "remover"),
+    [
+        ("51dc", "51dc"),
+        ("51dc@away.example", "51dc"),
+        ("51dc@other.example", "51dc@other.example"),
+        ("x" * 1000, "x" * 1000),
+        ("x@other.example/", None),
+        ("://", None),
+    ],
+)
+def test_the_remover_is_always_one_of_the_server_that_says_so(provider_id: str, remover: str | None) -> None:
+    removal = read(providerId=provider_id, resourceType="", notification={}).removal("away.example")
+    assert removal == (None if remover is None else Removal(OCMAddress(remover, "away.example"), None))
+
+
+@pytest.mark.spec("NOTIF-2")
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"resourceType": "file"}, "resourceType"), ({"notification": {"user": 7}}, "notification.user")],
+)
+def test_a_removal_that_is_none(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidMessage) as refusal:
+        read(**{"resourceType": "user", **changes}).removal("away.example")
+    assert [fault.name for fault in refusal.value.validation_errors] == [field]

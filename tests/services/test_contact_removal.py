@@ -32,6 +32,11 @@ def removed(server: SimulatedServer, remover: str = "dora", user: Any = None, *,
     return server.signed("/ocm/notifications", json.dumps(message).encode(), at=at)
 
 
+def by(whom: str) -> dict[str, Any]:
+    """The parts of a share by this user of away.example."""
+    return {"owner": f"{whom}@away.example", "provider_id": f"p-{whom}"}
+
+
 async def states(home: Home, user: User) -> tuple[list[str], list[str]]:
     given, received = await home.creation.shares(user), await home.reception.inbox(user)
     return [share.state for share in given], [share.state for share in received]
@@ -44,7 +49,7 @@ async def test_the_other_side_is_told_and_the_shares_end(home: Home, away: Simul
     await meet(home, bob)
     await home.creation.create(alice, path="notes", share_with="dora@away.example")
     await home.creation.create(alice, path="notes", share_with="eve@away.example")
-    await home.reception.receive(away.share(sender="dora@away.example", owner="dora@away.example"))
+    await home.reception.receive(away.share(**by("dora")))
     await home.settle()
     assert await home.removal.remove(alice, dora.id, notify=True) == dora
     assert await states(home, alice) == (["revoked", "sent"], ["left"])
@@ -125,9 +130,7 @@ async def test_the_contact_and_the_shares_go_and_the_user_is_told(
         await meet(home, bob)
     for whom in ("dora", "eve"):
         await home.creation.create(alice, path="notes", share_with=f"{whom}@away.example")
-        await home.reception.receive(
-            away.share(sender=f"{whom}@away.example", owner=f"{whom}@away.example", providerId=f"p-{whom}")
-        )
+        await home.reception.receive(away.share(**by(whom)))
     await home.settle()
     assert await home.notifications.receive(removed(away, user=user)) == {}
     assert [one.address for one in await home.contacts.of_user(alice)] == ["eve@away.example"]
@@ -197,7 +200,7 @@ async def test_hostile_forms_are_refused(home: Home, away: SimulatedServer, alic
     ):
         with pytest.raises(InvalidMessage) as refusal:
             await home.notifications.receive(request)
-        assert [fault.name for fault in refusal.value.faults] == [field]
+        assert [fault.name for fault in refusal.value.validation_errors] == [field]
     signed = removed(away)
     forged = dataclasses.replace(signed, body=signed.body.replace(b"dora", b"eve1"))
     for request in (dataclasses.replace(signed, headers=signed.headers[:1]), forged):

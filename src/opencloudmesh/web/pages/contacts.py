@@ -45,8 +45,8 @@ async def export(request: PageRequest) -> PageAnswer:
     form = request.query.get("format", "jscontact")
     if form not in KINDS:
         raise nothing_here()
-    content = await request.services.contact_cards.export(request.me, form)
     kind, name = KINDS[form]
+    content = await request.services.contact_cards.export(request.me, form)
     disposition = f'attachment; filename="{name}"'.encode()
     return PageAnswer(200, content, ((b"content-type", kind.encode()), (b"content-disposition", disposition)))
 

@@ -85,7 +85,7 @@ TEXTS: Final[dict[str, str]] = {
     "files.unavailable": "not available now",
     "files.more": "There is more in this folder than is shown here. A WebDAV client shows all of it.",
     "inbox.notices": "What happened",
-    "inbox.notice.user-removed": "{name} removed you, and is no contact of yours now. Shares that ended: {shares}.",
+    "inbox.removed": "{name} removed you, and is no contact of yours now. Shares that ended: {shares}.",
     "inbox.dismiss": "Put away",
     # shares
     "shares.title": "Shares",
