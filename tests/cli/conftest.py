@@ -44,6 +44,7 @@ class SimulatedServer:
     shares: list[dict[str, Any]] = field(default_factory=list)
     inbox: list[dict[str, Any]] = field(default_factory=list)
     deliveries: list[dict[str, Any]] = field(default_factory=list)
+    notices: list[dict[str, Any]] = field(default_factory=list)
     discovery: dict[str, Any] = field(default_factory=dict)
     next_answer: Response | None = None
     page: int = 1000
@@ -150,7 +151,8 @@ class SimulatedServer:
         return self._refused(request) or JSONResponse({"items": [*silent, line], "next": "received:0" if given else None})
 
     def _items(self, request: Request) -> list[dict[str, Any]]:
-        return {"shares": self.shares, "inbox": self.inbox, "deliveries": self.deliveries}[request.path_params["kind"]]
+        lists = {"shares": self.shares, "inbox": self.inbox, "deliveries": self.deliveries, "notices": self.notices}
+        return lists[request.path_params["kind"]]
 
     async def _list(self, request: Request) -> Response:
         after = int(request.query_params.get("after", 0))

@@ -323,3 +323,11 @@ def test_deliveries_retry_cancel_and_show(logged_in: Any, server: Any, make_deli
     assert logged_in("deliveries", "cancel", "1", "--json").document["state"] == "dead"
     assert "dns: no such name" in logged_in("deliveries", "show", "2").out
     assert logged_in("deliveries", "retry", "9", "--json").status == 1
+
+
+def test_the_inbox_tells_who_removed_the_user(logged_in: Any, server: Any) -> None:
+    server.notices = [{"id": 1, "name": "Dora\x1b", "address": "dora@away.example", "shares": 2, "at": 1.0}]
+    result = logged_in("inbox")
+    assert "Dora\\x1b <dora@away.example> removed you, and is no contact now; shares that ended: 2." in result.err
+    assert "removed" not in logged_in("inbox", "--json").err
+    assert "removed you" in logged_in("contacts", "notices").out
