@@ -9,7 +9,7 @@ from opencloudmesh.services import contacts as module
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import User
 from tests.services.home import Home
-from tests.services.world import HOST, SimulatedTime
+from tests.services.world import HOST, SimulatedServer, SimulatedTime
 
 
 async def test_contacts_are_added_found_changed_and_removed(home: Home, alice: User, bob: User) -> None:
@@ -91,3 +91,14 @@ async def test_what_a_server_says_changes_nothing_that_the_user_wrote(
     assert (after.name, after.email, after.source, after.own_identifier) == ("My Dora", "d@away.example", "invite", "i1")
     assert (after.verified, after.trusted, after.last_seen_at) == (True, False, time.now)
     assert met.id == before.id
+
+
+async def test_whoever_gave_a_share_that_was_accepted_is_a_contact(home: Home, away: SimulatedServer, alice: User) -> None:
+    for provider_id in ("p1", "p2"):
+        await home.reception.receive(away.share(provider_id=provider_id, sender_display_name="Dora\u202e M."))
+    assert await home.contacts.of_user(alice) == []
+    for share in await home.reception.inbox(alice):
+        await home.reception.accept(alice, share.id)
+    (dora,) = await home.contacts.of_user(alice)
+    assert (dora.address, dora.name, dora.source, dora.own_identifier) == ("dora@away.example", "Dora  M.", "share", "")
+    assert (dora.trusted, dora.verified, dora.last_seen_at) == (False, True, home.time.now)

@@ -13,7 +13,7 @@ from opencloudmesh.protocol.contacts import visible
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
 from opencloudmesh.protocol.invite_flow import LONGEST_EMAIL, LONGEST_NAME, Identity
 from opencloudmesh.services.ports import Clock, Database, Transaction
-from opencloudmesh.services.records import Contact, User
+from opencloudmesh.services.records import Contact, IncomingShare, User
 
 INVITED = "invite"
 SHARED = "share"
@@ -131,6 +131,15 @@ class Contacts:
         tx.contacts.update(known)
         tx.contacts.set_seen(found.id, at)
         return known
+
+    def accepted_from(self, tx: Transaction, user: User, share: IncomingShare, *, signed: bool, at: float) -> None:
+        """The user accepted a share: its sender is a contact from now on, known by what the sender says; not trusted for that."""
+        if tx.contacts.by_address(user.id, share.sender) is not None or tx.contacts.count_of(user.id) >= MOST:
+            return
+        name = "".join(c if c.isprintable() else " " for c in share.sender_display_name).strip()[:LONGEST_NAME]
+        known_as = "" if share.recipient == user.name else share.recipient
+        new = _new(user, parse_address(share.sender), Identity("", "", name), source=SHARED, at=at)
+        _added(tx, replace(new, verified=signed, own_identifier=known_as, last_seen_at=share.created_at), bounded=False)
 
     def removed(self, tx: Transaction, user: User, contact_id: int) -> Contact:
         """Delete one, and return what it was; raises `NotFound` (contact-unknown)."""

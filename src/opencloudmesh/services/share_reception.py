@@ -270,6 +270,7 @@ class ShareReception:
             tx.incoming_shares.set_state(share_id, state, "", now)
             if event == ACCEPT:
                 tx.incoming_shares.release(user.id, share.sender)
+                self._contacts.accepted_from(tx, user, share, signed=self._require_signature, at=now)
             if event != ACCEPT:
                 _withdraw_acceptance(tx, share_id, now)
             if share.state in (PENDING, ACCEPTED):  # of others the sender has heard, or told us
