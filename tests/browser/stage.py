@@ -53,6 +53,8 @@ def set_the_stage(alice: User, bob: User, peer: SimulatedPeer) -> None:
     alice.api("POST", "/contacts", {"address": f"dora@{away.host}", "name": "Dora", "trusted": True})
     bob.api("POST", "/contacts", {"address": f"carol@{peer.host}"})
     told.add(alice.api("POST", "/invites", {"note": "for Frank, who joins in May"})["invite"])
+    bob.api("POST", "/requests", {"owner": address_of["Alice"], "resource": "Lecture notes.pdf"})
+    alice.api("POST", "/requests", {"owner": address_of["Bob"], "resource": "Slides of the last day"})
     home.ocm("peer", "allow", away.host, "--dir", str(home.folder))
 
 
@@ -89,6 +91,9 @@ def pages(home: Site, away: Site, peer: SimulatedPeer) -> Sequence[PageToSee]:
         PageToSee("wayf own server", f"{wayf}&server={quote(home.host)}", is_public=True),
         PageToSee("wayf not found", f"{wayf}&server=nowhere.invalid", is_public=True),
         PageToSee("wayf no invitation", "/wayf", is_public=True),
+        PageToSee("requests", "/requests", in_docs="Requests"),
+        PageToSee("request to grant", "/requests", opened="Share it"),
+        PageToSee("request link unknown", "/request-access?token=nothing", is_public=True),
         PageToSee("error", "/contacts?" + "&".join(f"a{n}=" for n in range(200)), in_docs="Something went wrong"),
     )
 

@@ -5,9 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from opencloudmesh.web.pages.app import page_routes
 from tests.browser.stage import pages
 
 _ANY: Any = SimpleNamespace(host="", origin="")
+_NO_PAGES = {"/", "/files/save", "/contacts/export"}
+"""Ways to a page, and files that are saved."""
 
 
 def test_the_docs_show_the_pages(project_root: Path) -> None:
@@ -16,3 +19,8 @@ def test_the_docs_show_the_pages(project_root: Path) -> None:
         r'^\*\*(.+)\*\*$\n\n<picture>.*?srcset="screenshots/([a-z-]+)-dark\.png".*?src="screenshots/\2-light\.png"', text, re.M
     )
     assert sorted(shown) == sorted((page.in_docs, page.picture) for page in pages(_ANY, _ANY, _ANY) if page.in_docs)
+
+
+def test_every_page_of_the_app_is_looked_at() -> None:
+    there = {route.path for route in page_routes(_ANY, _ANY) if route.method == "GET"} - _NO_PAGES
+    assert there - {page.path.partition("?")[0] for page in pages(_ANY, _ANY, _ANY)} == set()

@@ -4,6 +4,7 @@ So a page that is added is attacked here, too. What only a real browser can tell
 """
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -23,7 +24,7 @@ from tests.web.visitor import Visitor
 ROUTES = page_routes(None, None)  # type: ignore[arg-type]
 PUBLIC = {(method, path) for method in ("GET", "POST") for path in ("/login", "/wayf", "/request-access")}
 """What is for anybody, which is to be thought of before a page is added here."""
-_ACTS = ("accept", "decline", "unshare", "retry", "trust", "revoke", "remove", "renew", "grant", "refuse", "withdraw")
+_TEMPLATES = "".join(path.read_text() for path in (HERE / "templates").glob("*.html"))
 
 
 def fields_of_the_pages(kind: str) -> list[str]:
@@ -45,13 +46,26 @@ def _name(route: Route) -> str:
     return f"{route.method} {route.path}"
 
 
+def acts_of(prefix: str) -> list[str]:
+    """What the templates' buttons do with a thing of such a path."""
+    chunks = re.findall(rf'(?<=["/]){re.escape(prefix[1:])}(?:" ~ |{{{{ )[^,>]*', _TEMPLATES)
+    found = {act for chunk in chunks for act in re.findall(r'/([a-z]+)(?=")', chunk)}
+    assert found, f"no button leads to {prefix}"
+    return sorted(found)
+
+
 def paths(route: Route) -> Iterator[str]:
     """Paths that lead to a route; with every act where it has one."""
     with_id = route.path.replace("{id}", "1")
-    for act in _ACTS if "{act}" in with_id else ("",):
+    for act in acts_of(route.path.partition("{")[0]) if "{act}" in with_id else ("",):
         path = with_id.replace("{act}", act)
         assert route.pattern.fullmatch(path), "a new kind of parameter: say here what stands for it"
         yield path
+
+
+def test_the_acts_of_the_buttons_are_found() -> None:
+    assert acts_of("/contacts/") == ["distrust", "remove", "trust"]
+    assert "grant" in acts_of("/received-requests/")
 
 
 getting = pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=_name)
@@ -218,6 +232,21 @@ async def test_a_form_of_others_is_refused(furnished: Any, alice: Visitor, route
 
 
 @posting
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=b", "application/json"])
+async def test_a_form_of_another_kind_is_refused_without_a_token(furnished: Any, alice: Visitor, route: Route, kind: str) -> None:
+    before = state_of(furnished)
+    fields = {"address": "eve@peer.example.org", "path": "Reports", "share_with": "eve@peer.example.org"}
+    parts = "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items())
+    body = {"text/plain": "&".join(f"{name}={value}" for name, value in fields.items()), "application/json": json.dumps(fields)}
+    for path in paths(route):
+        sent = {"cookie": alice.cookie, "content-type": kind}
+        answer = await furnished.ask("POST", path, headers=sent, body=body.get(kind, f"{parts}--b--\r\n").encode())
+        check(answer, answer.body.decode())
+        assert answer.status == 403
+    assert state_of(furnished) == before
+
+
+@posting
 async def test_a_form_of_ours_is_taken(furnished: Any, alice: Visitor, route: Route) -> None:
     csrf = alice.csrf
     for path in paths(route):
@@ -261,12 +290,12 @@ async def test_no_field_comes_to_life_or_leads_away(furnished: Any, alice: Visit
     csrf = alice.csrf
     if route.path == "/logout":
         return
-    given = given.encode("utf-8", "replace").decode()
+    given = given if given.isprintable() else given.encode("utf-8", "replace").decode()
     for path in paths(route):
         everything = dict.fromkeys(FORM, given) | {"csrf": csrf}
         check(await alice.ask("POST", path, everything), alice.page)
         usual = {"address": "e@peer.example.org", "share_with": "e@peer.example.org", "path": "Reports", "csrf": csrf}
-        for name in FORM:
+        for name in FORM if given is MARKUP else ():
             check(await alice.ask("POST", path, usual | {name: given}), alice.page)
     for seen in ROUTES:
         if seen.method == "GET":

@@ -15,7 +15,7 @@ class Visitor:
 
     async def ask(self, method: str, path: str, form: dict[str, str] | None = None, **headers: str) -> Any:
         path, _, query = path.partition("?")
-        sent = {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())} | headers
+        sent = {"cookie": self.cookie} | headers
         answer = await self.server.ask(
             method, path, query=query, headers=sent, body=urlencode(form).encode() if form is not None else b""
         )
@@ -25,6 +25,11 @@ class Visitor:
                 self.cookies[key] = rest.partition(";")[0]
         self.page = answer.body.decode()
         return answer
+
+    @property
+    def cookie(self) -> str:
+        """The header with all cookies."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
     @property
     def csrf(self) -> str:
