@@ -23,6 +23,7 @@ from opencloudmesh.protocol.legacy.cavage import outgoing_scheme, parse_public_k
 from opencloudmesh.protocol.notifications import parse_notification
 from opencloudmesh.protocol.redaction import Body, Wire, redact
 from opencloudmesh.protocol.share_creation import parse_share_creation, parse_share_creation_answer
+from opencloudmesh.protocol.share_request import parse_share_request, path_of
 from opencloudmesh.protocol.trace_context import is_trace_id, parse_traceparent
 from opencloudmesh.services.ports import Entry
 from opencloudmesh.services.resource_access.credentials import parse_authorization
@@ -196,6 +197,16 @@ def _notification(data: bytes) -> None:
     parse_notification(data)
 
 
+def _share_request(data: bytes) -> None:
+    message = parse_share_request(data)
+    for address in (message.owner_address, message.recipient):
+        assert parse_address(str(address)) == address
+    path = path_of(message.share, names=("alice",), own_host="a.example")
+    if path is not None:
+        assert not {"", ".", ".."} & set(path.split("/"))
+        assert path.split("/")[0] != "Shared with me"
+
+
 def _token_request(data: bytes) -> None:
     kind, _, body = data.partition(b"\n")
     parse_token_request(body, kind.decode("latin-1"))
@@ -341,6 +352,9 @@ _NOTIFICATION: Final = (
     '{"notificationType":"SHARE_ACCEPTED","resourceType":"file","providerId":"1",'
     '"notification":{"sharedSecret":"abc","message":"x"}}'
 )
+_REQUEST: Final = (
+    '{"owner":"alice@a.example","shareWith":"bob@b.example","share":"https://a.example/dav/files/alice/a%20b/c.txt"}'
+)
 _DISCOVERY: Final = json.dumps(
     {
         "enabled": True,
@@ -416,6 +430,7 @@ TARGETS: Final[Mapping[str, Target]] = {
         Target("discovery", _discovery, _texts(_DISCOVERY, "{}")),
         Target("share_creation", _share_creation, _texts(_SHARE)),
         Target("notification", _notification, _texts(_NOTIFICATION)),
+        Target("share_request", _share_request, _texts(_REQUEST)),
         Target(
             "token_request",
             _token_request,

@@ -231,6 +231,18 @@ async def test_in_invite_only_mode_strangers_are_refused_whatever_they_name(
     assert await home.request_reception.receive(asked(away, at=time.now)) == {}
 
 
+@pytest.mark.spec("REQ-2")
+async def test_an_owner_who_takes_nothing_of_strangers_is_not_shown_theirs_and_they_are_not_told(
+    home: Home, away: SimulatedServer, alice: User, database: Database, time: SimulatedTime
+) -> None:
+    await database.write(lambda tx: tx.users.set_invite_only(alice.id, "refuse"))
+    assert await home.request_reception.receive(asked(away, at=time.now)) == {}
+    assert await home.request_reception.requests(alice) == []
+    await know_dora(home, alice)
+    assert await home.request_reception.receive(asked(away, at=time.now)) == {}
+    await only(home, alice)
+
+
 # ---------------------------------------------------------------- hostile
 @pytest.mark.spec("REQ-3")
 async def test_the_server_of_share_with_must_have_signed(

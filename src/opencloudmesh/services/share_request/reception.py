@@ -7,7 +7,7 @@ grant is the share, its notification and the end of the request in one transacti
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.address import OCMAddress
 from opencloudmesh.protocol.admission import Discard
@@ -45,7 +45,7 @@ from opencloudmesh.protocol.share_request import (
     path_of,
     requests_off,
 )
-from opencloudmesh.protocol.trust import Denied
+from opencloudmesh.protocol.trust import Allowed, Denied
 from opencloudmesh.services.exchanges.inbound import because
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
@@ -140,7 +140,7 @@ class RequestReception:
         asked = await self._db.read(lambda tx: self._look(tx, message, signed=verified is not None))
         arrival = RequestArrival(
             trust=self._peers.trust.decide(message.recipient.host),
-            owner_exists=asked.owner is not None,
+            owner_exists=asked.owner is not None and self._takes_strangers(asked.owner, message.recipient.host),
             known=asked.known,
             found=asked.known and asked.owner is not None and await self._is_there(asked.owner, asked.path),
         )
@@ -150,13 +150,19 @@ class RequestReception:
         if not asked.known:
             self._limits.stranger(message.recipient.host)
         if isinstance(decision, Ignore):
-            because("There is no such owner; the peer is not told.")
+            because("There is no such owner, or one who takes nothing of strangers; the peer is not told.")
+            asked = replace(asked, owner=None)
         try:
             await self._db.write(lambda tx: self._store(tx, message, asked, verified))
         except TemporarilyUnavailable as full:
             if asked.known or full.code != "inbox-full":
                 raise
             because("The owner has too many unanswered requests; a stranger is not told.")
+
+    def _takes_strangers(self, owner: User, host: str) -> bool:
+        """Whether the owner wants to hear of unknown people; a request that is dropped for that is answered 201, too."""
+        trust = self._peers.trust.decide(host)
+        return isinstance(trust, Allowed) and not trust.with_demand(owner.invite_only).only_known
 
     def _look(self, tx: Transaction, message: ShareRequest, *, signed: bool) -> _Asked:
         """The same look-ups for everybody, whether or not there is such an owner."""
