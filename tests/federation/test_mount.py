@@ -55,6 +55,20 @@ def _accepted(bob: User, erin: User, path: str) -> Mount:
     return Mount(bob, erin, share, at, erin.site.files_of("erin") / path)
 
 
+@pytest.fixture(scope="module")
+def quiet(start_site: Callable[..., Site]) -> tuple[User, User]:
+    """Users of two servers that no other test asks: of many requests of one minute the exchange log keeps some only."""
+    return User(start_site("quiet", ["bob"]), "bob"), User(start_site("quiet owner", ["erin"]), "erin")
+
+
+@pytest.fixture
+def counted(quiet: tuple[User, User], place: str) -> Mount:
+    """A share whose requests are counted."""
+    bob, erin = quiet
+    erin.make_folder(place)
+    return _accepted(bob, erin, place)
+
+
 # ---------------------------------------------------------------- lost updates
 def test_the_owners_etags_are_shown_and_two_writers_cannot_both_win(mount: Mount) -> None:
     name = "ä #?%25 ..."
@@ -141,16 +155,16 @@ def test_between_ones_own_files_and_two_shares_all_goes_along(mount: Mount, bob:
     assert list(mount.root.iterdir()) == list(other.root.iterdir()) == []
 
 
-def test_inside_a_share_its_own_server_copies_and_moves(mount: Mount) -> None:
-    (mount.root / "f").write_bytes(BIG)
-    assert mount.dav("COPY", "f", [("destination", mount.url("g"))]).status == 201
-    assert mount.dav("MOVE", "g", [("destination", mount.url("f")), ("overwrite", "F")]).status == 412
-    assert mount.dav("MOVE", "g", [("destination", mount.url("f"))]).status == 204
-    assert [one.name for one in mount.root.iterdir()] == ["f"]
+def test_inside_a_share_its_own_server_copies_and_moves(counted: Mount) -> None:
+    (counted.root / "f").write_bytes(BIG)
+    assert counted.dav("COPY", "f", [("destination", counted.url("g"))]).status == 201
+    assert counted.dav("MOVE", "g", [("destination", counted.url("f")), ("overwrite", "F")]).status == 412
+    assert counted.dav("MOVE", "g", [("destination", counted.url("f"))]).status == 204
+    assert [one.name for one in counted.root.iterdir()] == ["f"]
     sql = "select group_concat(method) from exchanges where direction = 'out' and url like ?"
 
     def noted() -> set[str]:
-        return set((mount.bob.site._query(sql, f"%/dav/ocm/{mount.share['provider_id'][:6]}%") or "").split(","))
+        return set((counted.bob.site._query(sql, f"%/dav/ocm/{counted.share['provider_id'][:6]}%") or "").split(","))
 
     wait_until(lambda: noted() >= {"COPY", "MOVE"})
     assert not noted() & {"GET", "PUT"}
@@ -268,41 +282,41 @@ def test_listings_that_are_none(bob: User, peer: SimulatedPeer, body: bytes) -> 
 
 
 # ---------------------------------------------------------------- what is remembered
-def test_a_listing_is_shown_again_after_one_question(mount: Mount) -> None:
+def test_a_listing_is_shown_again_after_one_question(counted: Mount) -> None:
     for number in range(20):
-        (mount.root / f"f{number}").write_bytes(b"x")
-    first = mount.dav("PROPFIND", "", [("depth", "1")], ASK_SIZES)
+        (counted.root / f"f{number}").write_bytes(b"x")
+    first = counted.dav("PROPFIND", "", [("depth", "1")], ASK_SIZES)
     conditional = [("depth", "1"), ("if-none-match", '"never"')]  # so that nothing that is a moment old is shown
     for _ in range(3):
-        assert mount.dav("PROPFIND", "", conditional, ASK_SIZES).body == first.body
-    wait_until(lambda: _asked(mount) >= 5)
-    assert _asked(mount) == 5, "two for the first one, and one for each other"
-    (mount.root / "late").write_bytes(b"x")
-    assert b"late" in mount.dav("PROPFIND", "", conditional, ASK_SIZES).body
-    assert mount.dav("PUT", "own", body=b"x").status == 201
-    assert b"own" in mount.dav("PROPFIND", "", [("depth", "1")], ASK_SIZES).body, "never old after a change of ours"
+        assert counted.dav("PROPFIND", "", conditional, ASK_SIZES).body == first.body
+    wait_until(lambda: _asked(counted) >= 5)
+    assert _asked(counted) == 5, "two for the first one, and one for each other"
+    (counted.root / "late").write_bytes(b"x")
+    assert b"late" in counted.dav("PROPFIND", "", conditional, ASK_SIZES).body
+    assert counted.dav("PUT", "own", body=b"x").status == 201
+    assert b"own" in counted.dav("PROPFIND", "", [("depth", "1")], ASK_SIZES).body, "never old after a change of ours"
 
 
-def test_a_client_that_asks_for_all_is_shown_the_remembered_listing(mount: Mount) -> None:
+def test_a_client_that_asks_for_all_is_shown_the_remembered_listing(counted: Mount) -> None:
     for number in range(20):
-        (mount.root / f"f{number}").write_bytes(b"x")
-    assert mount.erin.dav("PROPPATCH", f"{mount.root.name}/f3", body=COLOUR).status == 207
-    assert mount.erin.dav("LOCK", f"{mount.root.name}/f4", body=LOCK_INFO).status == 200
-    first = mount.dav("PROPFIND", "", [("depth", "1")])
+        (counted.root / f"f{number}").write_bytes(b"x")
+    assert counted.erin.dav("PROPPATCH", f"{counted.root.name}/f3", body=COLOUR).status == 207
+    assert counted.erin.dav("LOCK", f"{counted.root.name}/f4", body=LOCK_INFO).status == 200
+    first = counted.dav("PROPFIND", "", [("depth", "1")])
     assert b">red<" in first.body
     assert first.body.count(b"<d:activelock>") == 1
-    wait_until(lambda: _asked(mount) >= 3)
-    assert _asked(mount) == 3, "the folder, all properties with the locks, the entries"
+    wait_until(lambda: _asked(counted) >= 3)
+    assert _asked(counted) == 3, "the folder, all properties with the locks, the entries"
     for body in (b"", b'<propfind xmlns="DAV:"><allprop/></propfind>', b"<propfind xmlns='DAV:'><allprop xmlns=''/></propfind>"):
-        again = mount.dav("PROPFIND", "", [("depth", "1")], body)
+        again = counted.dav("PROPFIND", "", [("depth", "1")], body)
         assert b">red<" in again.body
         assert _without_seconds(again.body) == _without_seconds(first.body)
-    assert _asked(mount) <= 4, "at most the folder is looked at behind"
-    assert b"200 OK" in mount.dav("PROPPATCH", "f3", body=COLOUR.replace(b"red", b"blue")).body
-    assert b">blue<" in mount.dav("PROPFIND", "", [("depth", "1")]).body, "never old after a change of ours"
-    (mount.root / "late").write_bytes(b"x")
-    mount.dav("PROPFIND", "", [("depth", "1"), ("if-none-match", '"never"')], ASK_SIZES)
-    assert b"late" in mount.dav("PROPFIND", "", [("depth", "1")]).body
+    assert _asked(counted) <= 4, "at most the folder is looked at behind"
+    assert b"200 OK" in counted.dav("PROPPATCH", "f3", body=COLOUR.replace(b"red", b"blue")).body
+    assert b">blue<" in counted.dav("PROPFIND", "", [("depth", "1")]).body, "never old after a change of ours"
+    (counted.root / "late").write_bytes(b"x")
+    counted.dav("PROPFIND", "", [("depth", "1"), ("if-none-match", '"never"')], ASK_SIZES)
+    assert b"late" in counted.dav("PROPFIND", "", [("depth", "1")]).body
 
 
 def _without_seconds(listing: bytes) -> bytes:
