@@ -32,9 +32,9 @@ def meet(one: User, another: User) -> tuple[dict[str, Any], dict[str, Any]]:
 @pytest.mark.spec("NOTIF-6")
 def test_a_contact_goes_on_both_sides(alice: User, ida: User) -> None:
     back, contact = meet(alice, ida)
-    alice.make_folder("for ida")
-    ida.make_folder("for alice")
-    given, returned = alice.share("for ida", back["address"]), ida.share("for alice", contact["address"])
+    alice.make_folder("until removed")
+    ida.make_folder("until she removes me")
+    given, returned = alice.share("until removed", back["address"]), ida.share("until she removes me", contact["address"])
     ida.answer("accept", given["provider_id"])
     alice.answer("accept", returned["provider_id"])
     alice.api("DELETE", f"/contacts/{back['id']}?notify=true")
