@@ -186,9 +186,10 @@ async def test_a_server_that_messages_wait_for_is_known_though_it_was_never_met(
 
     await meet(office)
     await office.database.write(give)
-    assert [peer.record.host for peer in await office.registry.page()] == [AWAY, "dead.example"]
+    assert [peer.record.host for peer in await office.registry.page()] == ["dead.example", AWAY]
     assert [peer.record.host for peer in await office.registry.page(limit=1)] == [AWAY]
-    assert [peer.record.host for peer in await office.registry.page(limit=2)] == [AWAY], "only where the page is the last"
+    assert [peer.record.host for peer in await office.registry.page(after="dead.example")] == [], "once"
+    assert await office.registry.page(after=AWAY) == []
     peer = await office.registry.peer("dead.example")
     assert (peer.counts.waiting, peer.counts.given, peer.record.first_contact) == (1, {"pending": 1}, 0.0)
     with pytest.raises(NotFound):

@@ -13,6 +13,8 @@ from opencloudmesh.services.peers.trust import Explanation, TrustBook
 from opencloudmesh.services.ports import Database, Transaction
 from opencloudmesh.services.records import AuditEntry, PeerCounts, PeerKey, PeerRecord
 
+_MOST_UNMET = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -43,13 +45,15 @@ class PeerRegistry:
         return self._peers.trust
 
     async def page(self, *, after: str = "", limit: int = 1000) -> Sequence[Peer]:
-        """Servers whose host comes after `after`, by host, without patterns; on the last page, those that were never met, and
-        that messages wait for."""
+        """Servers whose host comes after `after`, by host, without patterns.
+
+        The first page begins with some that were never met, and that messages wait for.
+        """
 
         def work(tx: Transaction) -> list[Peer]:
-            records = tx.peers.page(after=after, limit=limit)
-            unmet = _waited_for(tx, most=limit - len(records) - 1)
-            return [self._peer(tx, record) for record in (*records, *unmet)]
+            unmet = [] if after else _waited_for(tx, most=min(limit // 2, _MOST_UNMET))
+            records = tx.peers.page(after=after, limit=limit - len(unmet))
+            return [self._peer(tx, record) for record in (*unmet, *records)]
 
         return await self._db.read(work)
 
@@ -86,8 +90,6 @@ class PeerRegistry:
 
 
 def _waited_for(tx: Transaction, *, most: int) -> list[PeerRecord]:
-    if most <= 0:
-        return []
     hosts = (host for host, _ in tx.deliveries.peers_with_work() if tx.peers.get(host) is None)
     return [_unmet(host) for host in islice(hosts, most)]
 
