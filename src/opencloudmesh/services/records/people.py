@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from opencloudmesh.protocol.trust import OFF
-
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -21,7 +19,7 @@ class User:
     home: str = ""
     """The folder with the user's files, where that is none of the data directory."""
     email: str = ""
-    invite_only: str = OFF
+    invite_only: str = "off"
     """What becomes of shares of people whom the user does not know: one of `trust.DEMANDS`, if the server is not stricter."""
 
 
