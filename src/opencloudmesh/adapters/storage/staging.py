@@ -59,6 +59,7 @@ class StagedFile:
     size: int = 0
     reserved: int = 0
     spare: int = 0
+    is_placed: bool = False
     _begun: int = 0
 
     def write(self, pieces: Sequence[bytes]) -> None:
@@ -82,8 +83,9 @@ class StagedFile:
 
     def close(self) -> None:
         """Forget it; what has not been renamed is deleted."""
-        with suppress(FileNotFoundError):
-            os.unlink(self.name, dir_fd=self.folder)
+        if not self.is_placed:
+            with suppress(FileNotFoundError):
+                os.unlink(self.name, dir_fd=self.folder)
         os.close(self.file)
         os.close(self.folder)
 

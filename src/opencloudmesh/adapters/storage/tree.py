@@ -159,24 +159,28 @@ class LocalTree:
 
     def commit(self, staged: StagedFile, path: str, modified_at: float | None, expected: str | None = None) -> tuple[Entry, bool]:
         """Put a staged file in its place; the flag says that nothing was there."""
-        with local_faults(), self._changing(_not_root(path)[:-1]), self._target(path) as (folder, name):
-            tag_file(
-                staged.file,
-                modified_ns=None if modified_at is None else _nanoseconds(modified_at),
-                checksum=staged.checksum,
-            )
-            if self._is_home:
-                _give_rights(staged.file, folder, name)
-            if self._durable:
-                os.fsync(staged.file)
-            with locked(folder):
-                replaced = _file_or_nothing(folder, name)
-                _check_expected(folder, name, expected)
-                os.rename(staged.name, name, src_dir_fd=staged.folder, dst_dir_fd=folder)
+        with local_faults(), self._target(path) as (folder, name):
+            with self._changing(raw_parts(path)[:-1], nearest=folder):
+                replaced = self._place(staged, folder, name, modified_at, expected)
             entry = entry_of(path, os.fstat(staged.file), attribute_of(staged.file))
+            sync_folder(folder, durable=self._durable)
         self.usage.settle(0, entry.size - (replaced or 0))
-        self._sync(path)
         return entry, replaced is None
+
+    def _place(self, staged: StagedFile, folder: int, name: bytes, modified_at: float | None, expected: str | None) -> int | None:
+        """Make a staged file durable and give it its name; returns the size of what had that name."""
+        modified_ns = None if modified_at is None else _nanoseconds(modified_at)
+        tag_file(staged.file, modified_ns=modified_ns, checksum=staged.checksum)
+        if self._is_home:
+            _give_rights(staged.file, folder, name)
+        if self._durable:
+            os.fsync(staged.file)
+        with locked(folder):
+            replaced = _file_or_nothing(folder, name)
+            _check_expected(folder, name, expected)
+            os.rename(staged.name, name, src_dir_fd=staged.folder, dst_dir_fd=folder)
+        staged.is_placed = True
+        return replaced
 
     def make_folder(self, path: str) -> None:
         """Make one folder; its parent must be there."""
@@ -340,16 +344,22 @@ class LocalTree:
             os.close(folder)
 
     @contextmanager
-    def _changing(self, parents: Parts) -> Iterator[None]:
+    def _changing(self, parents: Parts, nearest: int | None = None) -> Iterator[None]:
         """Something below these folders changes: all of them have another ETag from then on, up to the root.
 
-        Those above the nearest are told before it, too: a crash in between leaves none of them as it was.
+        Those above the nearest are told before it, too: a crash in between leaves none of them as it was. `nearest` is a
+        descriptor of that one, where there is one already.
         """
         for count in range(len(parents)):
             self._tag(parents[:count])
         yield
-        for count in range(len(parents) + 1):
+        for count in range(len(parents)):
             self._tag(parents[:count])
+        if nearest is None:
+            self._tag(parents)
+        else:
+            with suppress(OSError):
+                tag_folder(nearest)
 
     def _tag(self, parts: Parts) -> None:
         with suppress(OSError), self._sandbox.folder(parts) as folder:
