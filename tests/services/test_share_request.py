@@ -26,6 +26,7 @@ from opencloudmesh.protocol.lifecycle import InvalidTransition
 from opencloudmesh.protocol.share_request import build_share_request
 from opencloudmesh.services.callers import Caller
 from opencloudmesh.services.peers import TrustBook
+from opencloudmesh.services.peers.known_senders import is_known
 from opencloudmesh.services.ports import Database, Transaction
 from opencloudmesh.services.records import OutgoingShare, ReceivedRequest, SentRequest, User
 from opencloudmesh.services.share_request import RequestLimits, RequestLinks
@@ -701,6 +702,39 @@ async def test_a_link_may_share_at_once(home: Home, away: SimulatedServer, alice
     shown = await links.ask(made.token, "eve@away.example")
     assert shown.name == "notes", "that it is gone is not told"
     assert [one.state for one in await home.request_reception.requests(alice)] == ["granted", "open"]
+
+
+async def test_a_link_makes_nobody_known_to_its_owner(
+    home: Home, away: SimulatedServer, alice: User, database: Database, time: SimulatedTime
+) -> None:
+    links = links_of(home)
+    made = await links.create(alice, path="notes", at_once=True)
+    for _ in range(2):
+        await links.ask(made.token, "dora@away.example")
+        share = (await home.creation.shares(alice))[-1]
+        assert not await database.read(lambda tx: is_known(tx, alice.id, "dora@away.example"))
+        await home.creation.unshare(alice, share.id)
+    for resource in ("b.txt", "there/is/none"):
+        assert await home.request_reception.receive(asked(away, resource, at=time.now)) == {}, "nothing can be found out"
+    await home.creation.create(alice, path="b.txt", share_with="dora@away.example")
+    assert await database.read(lambda tx: is_known(tx, alice.id, "dora@away.example"))
+
+
+async def test_what_a_visitor_typed_is_never_taken_for_what_a_server_signed(
+    home: Home, away: SimulatedServer, alice: User, time: SimulatedTime
+) -> None:
+    links = links_of(home)
+    made = await links.create(alice, path="notes")
+    await home.request_reception.receive(asked(away, "notes", at=time.now))
+    granted = await home.request_reception.grant(alice, (await only(home, alice)).id)
+    await home.creation.unshare(alice, granted.share_id or 0)
+    await links.ask(made.token, "dora@away.example")
+    (typed,) = await home.request_reception.requests(alice, open_only=True)
+    assert (typed.verified, typed.link_id) == (False, made.link.id)
+    await home.request_reception.refuse(alice, typed.id)
+    await home.request_reception.receive(asked(away, "notes", at=time.now))
+    (signed,) = await home.request_reception.requests(alice, open_only=True)
+    assert signed.verified, "a refusal of what anybody typed shuts nobody out"
 
 
 async def test_sharing_at_once_is_limited_and_goes_over_into_asking(home: Home, away: SimulatedServer, alice: User) -> None:

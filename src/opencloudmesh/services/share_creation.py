@@ -88,10 +88,12 @@ class ShareCreation:
         known_as: str = "",
         also: Callable[[Transaction, OutgoingShare], None] | None = None,
         wait: bool = True,
+        of_visitor: bool = False,
     ) -> OutgoingShare:
         """Share a file or folder of the user with an OCM Address, and wait a little for the first try of its notification.
 
-        `known_as`: what the recipient called the user, left of the last "@"; `also` is written in the transaction of the share.
+        `known_as`: what the recipient called the user, left of the last "@"; `also` is written in the transaction of the share;
+        `of_visitor`: a visitor took it by a link, and is not known to the user for that.
         Raises `InvalidInput` (address-invalid, own-server, permission-unknown, path-refused), `Conflict` (already-expired),
         `NotFound`, `Forbidden` (policy-denied).
         """
@@ -118,6 +120,7 @@ class ShareCreation:
             secret=Secret(self._new_token()),
             expires_at=expires_at,
             created_at=now,
+            of_visitor=of_visitor,
         )
 
         def work(tx: Transaction) -> tuple[OutgoingShare, Delivery]:

@@ -44,7 +44,9 @@ _OF_USER = Statement(
     _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST)
 )
 _GIVEN_TO = Statement(
-    select(_TABLE.id).where(_TABLE.user_id == bindparam("user_id"), _TABLE.share_with == bindparam("share_with")).limit(1)
+    select(_TABLE.id)
+    .where(_TABLE.user_id == bindparam("user_id"), _TABLE.share_with == bindparam("share_with"), ~_TABLE.of_visitor)
+    .limit(1)
 )
 _LIVING_WITH = Statement(
     _SELECT.where(
@@ -106,6 +108,7 @@ class OutgoingShares:
             reason="",
             created_at=share.created_at,
             changed_at=share.created_at,
+            of_visitor=share.of_visitor,
         )
         assert row is not None  # noqa: S101  RETURNING of an INSERT that did not raise
         return OutgoingShare(
@@ -154,7 +157,7 @@ class OutgoingShares:
         return [self._share(row) for row in self._connection.rows(_OF_USER, user_id=user_id, after=after_id, most=limit)]
 
     def has_given_to(self, user_id: int, share_with: str) -> bool:
-        """Whether the user ever gave a share to this address."""
+        """Whether the user ever gave a share to this address, one that a visitor took not counted."""
         return self._connection.row(_GIVEN_TO, user_id=user_id, share_with=share_with) is not None
 
     def last(self, limit: int) -> Sequence[OutgoingShare]:

@@ -157,7 +157,9 @@ def _received(row: Row) -> ReceivedRequest:
 
 
 def _digest(request: ReceivedRequest) -> bytes:
-    return hashlib.blake2b(f"{request.requester}\0{request.resource}".encode(), digest_size=16).digest()
+    """What somebody's server signed, and what anybody may have typed or sent under the same address, are two requests."""
+    whose = "" if request.verified else "\0unsigned" if request.link_id is None else "\0visitor"
+    return hashlib.blake2b(f"{request.requester}\0{request.resource}{whose}".encode(), digest_size=16).digest()
 
 
 class ReceivedRequests:
@@ -167,7 +169,7 @@ class ReceivedRequests:
         self._connection = connection
 
     def add(self, request: ReceivedRequest) -> tuple[ReceivedRequest, bool]:
-        """Insert, or return the row that is there already for (user, requester, resource); the flag says "new"."""
+        """Insert, or return the row that is there already for (user, requester, resource, how shown); the flag says "new"."""
         values = {name: getattr(request, name) for name in _RECEIVED_FIELDS}
         digest = _digest(request)
         row = self._connection.row(_ADD_RECEIVED, **values, digest=digest)

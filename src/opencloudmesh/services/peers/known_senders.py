@@ -1,8 +1,9 @@
 """Whom a user knows at other servers, and which user another server means (section Decision to Discard; criterion must-invite).
 
 Rules kept here: a user knows contacts, and an address after accepting a share of it, whatever became of that share, after giving
-a share to it, and when it was asked for one; nobody is known to a user who does not exist, and that takes as long to find out. A
-user is meant by the login name, or by an identifier that other servers were told in an invite.
+a share to it, and when it was asked for one; a share that a public link gave to whoever came makes nobody known. Nobody is known
+to a user who does not exist, and that takes as long to find out. A user is meant by the login name, or by an identifier that
+other servers were told in an invite.
 """
 
 from opencloudmesh.protocol.address import OCMAddress

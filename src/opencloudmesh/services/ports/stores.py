@@ -71,7 +71,7 @@ class OutgoingShareStore(Protocol):
         """The user's shares with this address that have not ended."""
 
     def has_given_to(self, user_id: int, share_with: str) -> bool:
-        """Whether the user ever gave a share to this address."""
+        """Whether the user ever gave a share to this address, one that a visitor took not counted."""
 
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None: ...
     def set_requirements(self, share_id: int, requirements: tuple[str, ...]) -> None: ...

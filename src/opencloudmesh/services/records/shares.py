@@ -38,7 +38,7 @@ class OutgoingShare:
 
 @dataclass(frozen=True, slots=True)
 class NewOutgoingShare:
-    """What a store needs to insert an `OutgoingShare` (state pending)."""
+    """What a store needs to insert an `OutgoingShare` (state pending); `of_visitor`: a link gave it to whom nobody chose."""
 
     provider_id: str
     user_id: int
@@ -53,6 +53,7 @@ class NewOutgoingShare:
     secret: Secret
     expires_at: float | None
     created_at: float
+    of_visitor: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,9 @@ class RequestLinks:
         """Share at once; where that cannot be, the request is the owner's to decide, and the visitor learns nothing of it."""
         try:
             self._limits.share_at_once(link.id, request.peer)
-            await self._reception.grant(owner, request.id, path=link.path, permissions=link.permissions, wait=False)
+            await self._reception.grant(
+                owner, request.id, path=link.path, permissions=link.permissions, wait=False, of_visitor=True
+            )
         except (LocalFault, RateLimited) as fault:
             _log.info("request-link-not-shared", link=link.id, reason=fault.code)
 

@@ -254,9 +254,11 @@ class RequestReception:
         permissions: Sequence[str] = (READ,),
         expires_at: float | None = None,
         wait: bool = True,
+        of_visitor: bool = False,
     ) -> ReceivedRequest:
         """Share a file or folder of the user, that which the request names where no `path` is given, with who asks.
 
+        `of_visitor`: nobody decided, a link does it.
         Raises what `ShareCreation.create` raises, `NotFound` (request-unknown), `InvalidInput` (path-needed), `Conflict`
         (invalid-transition) for what was granted before.
         """
@@ -284,6 +286,7 @@ class RequestReception:
             known_as=request.owner,
             also=granted,
             wait=wait,
+            of_visitor=of_visitor,
         )
         return await self.request(user, request_id)
 

@@ -1,6 +1,6 @@
 """Shares given."""
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text, UniqueConstraint, and_
+from sqlalchemy import Boolean, Column, ForeignKey, Index, LargeBinary, Table, Text, UniqueConstraint, and_, false
 
 from opencloudmesh.adapters.database.schema.columns import Identifier, metadata, text, time, word
 
@@ -26,6 +26,7 @@ outgoing_shares = Table(
     text("reason"),
     time("created_at"),
     time("changed_at"),
+    Column("of_visitor", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("provider_id"),
     UniqueConstraint("secret_hash"),
     Index(None, "user_id", "id"),
