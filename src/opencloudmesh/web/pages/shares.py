@@ -8,6 +8,7 @@ from typing import Final
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.protocol.lifecycle import ACCEPTED, FAILED, PENDING
 from opencloudmesh.protocol.registries import READ, WRITE
+from opencloudmesh.services.contacts import SHARED
 from opencloudmesh.services.records import Delivery, OutgoingShare
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
 from opencloudmesh.web.pages.texts import text
@@ -66,7 +67,8 @@ async def _recipient(request: PageRequest, typed: str) -> str:
     if not typed or "@" in typed:
         return typed
     found = await request.services.contacts.search(request.me, typed, limit=_MOST)
-    named = [one.address for one in found if one.name.strip().casefold() == typed.casefold()]
+    chosen = [one for one in found if one.trusted or one.source != SHARED]  # else who sent a share chose the name
+    named = [one.address for one in chosen if one.name.strip().casefold() == typed.casefold()]
     if len(named) > 1:
         raise InvalidInput(text("shares.ambiguous"), code="recipient-ambiguous", hint=text("shares.ambiguous.hint"))
     return named[0] if named else typed
