@@ -88,6 +88,16 @@ async def test_they_go_where_the_content_goes_and_not_where_it_is_another(site: 
     assert await told("h") is None
 
 
+@pytest.mark.parametrize("text", [b"SHA1:ab\r\nset-cookie: a=b", b"SHA1:\xff", b"x", b"SHA1:" + b"a" * 129])
+async def test_what_another_program_wrote_into_the_attribute_is_not_told(site: Any, root: Path, text: bytes) -> None:
+    await site.ask("PUT", "f", {"oc-checksum": SHA1}, CONTENT)
+    tag = os.getxattr(root / "f", "user.ocm.etag")[:24]
+    os.setxattr(root / "f", "user.ocm.etag", tag + text)
+    for method in ("GET", "HEAD"):
+        answer = await site.ask(method, "f")
+        assert (answer.status, "oc-checksum" in answer.headers) == (200, False)
+
+
 async def test_a_client_hands_them_on_and_reads_them(
     site: Any, root: Path, http: GuardedHttpClient, serve: Callable[[Any], str]
 ) -> None:

@@ -14,6 +14,7 @@ by inode, size and times, and changes below a folder are shown by its time of mo
 """
 
 import os
+import re
 import secrets
 import stat
 import struct
@@ -23,6 +24,8 @@ from typing import Final
 
 _NAME: Final = "user.ocm.etag"
 _LAYOUT: Final = struct.Struct("<QQq")
+_CHECKSUM: Final = re.compile(rb"[A-Z0-9-]{1,16}:[0-9a-f]{1,128}")
+"""Who owns a file may write the attribute as well; what is told of it goes into headers."""
 _TICK: Final = 50_000_000
 _COARSE_TICK: Final = 2_100_000_000
 _SECOND: Final = 1_000_000_000
@@ -102,7 +105,8 @@ def file_checksum(found: os.stat_result, attribute: Attribute) -> str:
     if attribute is None or len(attribute) <= 24:
         return ""
     _, size, modified = _LAYOUT.unpack_from(attribute)
-    return attribute[24:].decode("ascii", "replace") if size == found.st_size and modified == found.st_mtime_ns else ""
+    holds = size == found.st_size and modified == found.st_mtime_ns and _CHECKSUM.fullmatch(attribute, 24)
+    return attribute[24:].decode("ascii") if holds else ""
 
 
 def folder_etag(found: os.stat_result, attribute: Attribute) -> str:
