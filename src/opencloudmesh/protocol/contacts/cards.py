@@ -13,6 +13,10 @@ from opencloudmesh.protocol.legacy.addresses import repair_address
 LARGEST_FILE: Final = 16 * 1024 * 1024
 """Bytes: some 10,000 people with their pictures."""
 MOST_CARDS: Final = 20_000
+MOST_ENTRIES: Final = 100_000
+"""People in a file, those without an OCM Address too."""
+MOST_PARTS: Final = 1_000_000
+"""Lines of a vCard file, values of a JSON file: what small parts cost is not seen by the bytes."""
 KEPT_FAULTS: Final = 200
 _LONGEST_SHOWN: Final = 100
 
@@ -78,6 +82,8 @@ class CardFile:
                 self.blame(number, name or given, error)
             else:  # a vCard must have a name: without one it is the address
                 self.cards.append(Card(address, "" if name == str(address) else name, email, number=number))
+            if len(self.cards) + self.faulty > MOST_CARDS:
+                raise too_large(f"has more than {MOST_CARDS} OCM Addresses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +96,12 @@ class Person:
 
 
 def read_each(entries: Iterable[Entry], read: Callable[[Entry], Person]) -> CardFile:
-    """Read entry after entry; what `read` raises (`InvalidInput`) is a fault of that one."""
+    """Read entry after entry; what `read` raises (`InvalidInput`) is a fault of that one. Raises `InvalidInput` (cards-too-large)
+    as soon as there are too many."""
     file = CardFile()
     for number, entry in enumerate(entries, start=1):
+        if number > MOST_ENTRIES:
+            raise too_large(f"has more than {MOST_ENTRIES} entries")
         try:
             person = read(entry)
         except InvalidInput as error:
@@ -129,6 +138,11 @@ def one_line(text: str, most: int, what: str) -> str:
 def inert(text: str) -> str:
     """What is shown of a text that was refused."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text[:_LONGEST_SHOWN])
+
+
+def too_large(reason: str) -> InvalidInput:
+    """The whole file is not taken."""
+    return InvalidInput(f"The file {reason}.", code="cards-too-large", hint="Export without pictures, or in parts.")
 
 
 def card_invalid(reason: str) -> InvalidInput:

@@ -2,7 +2,7 @@
 
 import codecs
 
-from opencloudmesh.protocol.contacts.cards import LARGEST_FILE, MOST_CARDS, CardFile
+from opencloudmesh.protocol.contacts.cards import LARGEST_FILE, MOST_PARTS, CardFile, too_large
 from opencloudmesh.protocol.contacts.jscontact import parse_jscontact
 from opencloudmesh.protocol.contacts.vcard import parse_vcards
 from opencloudmesh.protocol.errors import InvalidInput
@@ -11,15 +11,15 @@ from opencloudmesh.protocol.errors import InvalidInput
 def parse_cards(data: bytes) -> CardFile:
     """Read JSContact or vCard, whichever it is; raises `InvalidInput` (cards-invalid, cards-too-large)."""
     if len(data) > LARGEST_FILE:
-        raise _too_large(f"has more than {LARGEST_FILE} bytes")
-    file = _parsed(_text(data).lstrip())
-    if len(file.cards) > MOST_CARDS:
-        raise _too_large(f"has more than {MOST_CARDS} OCM Addresses")
-    return file
+        raise too_large(f"has more than {LARGEST_FILE} bytes")
+    return _parsed(_text(data).lstrip())
 
 
 def _parsed(text: str) -> CardFile:
-    if text[:1] in ("{", "["):
+    is_json = text[:1] in ("{", "[")
+    if (sum(map(text.count, "{[,")) if is_json else max(map(text.count, "\r\n"))) > MOST_PARTS:
+        raise too_large(f"has more than {MOST_PARTS} parts")
+    if is_json:
         return parse_jscontact(text)
     if text[:11].upper() == "BEGIN:VCARD":
         return parse_vcards(text)
@@ -32,10 +32,6 @@ def _text(data: bytes) -> str:
         return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
         raise _invalid("is not written in UTF-8") from None
-
-
-def _too_large(reason: str) -> InvalidInput:
-    return InvalidInput(f"The file {reason}.", code="cards-too-large", hint="Export without pictures, or in parts.")
 
 
 def _invalid(reason: str) -> InvalidInput:

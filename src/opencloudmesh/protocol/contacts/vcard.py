@@ -13,15 +13,20 @@ from typing import Final
 from opencloudmesh.protocol.contacts.cards import Card, CardFile, Person, card_invalid, read_each
 from opencloudmesh.protocol.contacts.jscontact import uid_of
 
-_LINE: Final = re.compile(
-    r'(?:(?P<group>[a-z0-9-]+)\.)?(?P<name>[a-z0-9-]+)(?P<parameters>(?:;(?:"[^"]*"|[^":])*)?):(?P<value>.*)',
-    re.IGNORECASE | re.ASCII | re.DOTALL,
+_HEAD: Final = re.compile(
+    r'(?:(?P<group>[a-z0-9-]+)\.)?(?P<name>[a-z0-9-]+)(?P<parameters>(?:;(?:"[^"]*"|[^":])*)?):',
+    re.IGNORECASE | re.ASCII,
 )
 _OCM: Final = frozenset({"CLOUD", "X-CLOUD", "X-OCM", "X-OCM-ADDRESS", "X-FEDERATED-CLOUD-ID"})
 _MAYBE_OCM: Final = frozenset({"IMPP", "URL", "SOCIALPROFILE", "X-SOCIALPROFILE", *(f"X-CUSTOM{n}" for n in range(1, 5))})
 _LABELS: Final = frozenset({"ocm", "ocmaddress", "opencloudmesh", "federatedcloudid", "federatedcloud", "cloudid"})
 _SERVICE: Final = re.compile(r'(?:X-)?SERVICE-TYPE="?(?:OCM|OPENCLOUDMESH)"?(?:;|$)', re.IGNORECASE)
-_CHARSET: Final = re.compile(r"CHARSET=([\w-]+)", re.IGNORECASE | re.ASCII)
+_CHARSET: Final = re.compile(
+    r"CHARSET=\"?(US-ASCII|UTF-?(?:8|16)|ISO-8859-\d{1,2}|WINDOWS-125\d|KOI8-[RU]|SHIFT_JIS|EUC-(?:JP|KR)|GB(?:K|2312|18030)|BIG5)\b",
+    re.IGNORECASE | re.ASCII,
+)
+"""Those of old address books; some that Python knows take hours for a long text."""
+_LONGEST_HEAD: Final = 4096
 _FOLD: Final = 75  # octets in a line, its end not counted
 
 
@@ -85,10 +90,10 @@ def _person(entry: tuple[list[str], bool]) -> Person:
 
 
 def _property(line: str) -> _Property | None:
-    match = _LINE.fullmatch(line)
+    match = _HEAD.match(line[:_LONGEST_HEAD])
     if match is None:
         return None
-    group, name, parameters, value = match.groups()
+    (group, name, parameters), value = match.groups(), line[match.end() :]
     if "QUOTED-PRINTABLE" in parameters.upper():
         value = _decoded(value, parameters)
     return _Property((group or "").lower(), name.upper(), parameters, value)
