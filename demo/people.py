@@ -44,6 +44,13 @@ class Person:
         if done.returncode != 0:
             raise RuntimeError(f"ocm {' '.join(args)}: {done.stdout}{done.stderr}")
 
+    def told(self, stdin: str, *args: str) -> str:
+        """What a command says that reads standard input, and must succeed."""
+        done = self._ocm(*args, stdin=stdin)
+        if done.returncode != 0:
+            raise RuntimeError(f"ocm {' '.join(args)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
     def json(self, *args: str) -> Any:
         """A command that must succeed, and what it says in JSON."""
         done = self._ocm(*args, "--json")

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from opencloudmesh.protocol.address import host_of_url, parse_address, parse_host
 from opencloudmesh.protocol.code_flow import is_invalid_grant, parse_token_answer, parse_token_request
+from opencloudmesh.protocol.contacts import build_jscontact, build_vcards, parse_cards
 from opencloudmesh.protocol.directory_service import parse_directory
 from opencloudmesh.protocol.discovery import parse_discovery
 from opencloudmesh.protocol.errors import InvalidInput, OCMError, SignatureRefused
@@ -197,6 +198,14 @@ def _notification(data: bytes) -> None:
     parse_notification(data)
 
 
+def _contacts(data: bytes) -> None:
+    """What a file holds is there again in a file of ours, in each of its forms."""
+    for card in parse_cards(data).cards:
+        for written in (build_jscontact([card]), build_vcards([card]), build_vcards([card], version="4.0")):
+            (read,) = parse_cards(written).cards
+            assert (read.address, read.name, read.email) == (card.address, card.name, card.email), written
+
+
 def _share_request(data: bytes) -> None:
     message = parse_share_request(data)
     for address in (message.owner_address, message.recipient):
@@ -355,6 +364,14 @@ _NOTIFICATION: Final = (
 _REQUEST: Final = (
     '{"owner":"alice@a.example","shareWith":"bob@b.example","share":"https://a.example/dav/files/alice/a%20b/c.txt"}'
 )
+_CONTACTS: Final = (
+    '[{"@type":"Card","version":"1.0","uid":"u","name":{"full":"Bob, B."},"emails":{"e":{"address":"bob@b.example"}},'
+    '"ietf.org:ocmAddresses":{"o":{"address":"bob@cloud.b.example","label":"OCM"}}}]',
+    "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Bob\\, B.\r\nN:B.;Bob;;;\r\n"
+    "EMAIL;TYPE=work:bob@b.example\r\nCLOUD:bob@cloud.b.example\r\nEND:VCARD\r\n",
+    "BEGIN:VCARD\nVERSION:2.1\n"
+    "N;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:B=C3=B6b;=\n Rob\nitem1.X-OCM:b@b.example\nitem1.X-ABLabel:OCM\nEND:VCARD",
+)
 _DISCOVERY: Final = json.dumps(
     {
         "enabled": True,
@@ -431,6 +448,7 @@ TARGETS: Final[Mapping[str, Target]] = {
         Target("share_creation", _share_creation, _texts(_SHARE)),
         Target("notification", _notification, _texts(_NOTIFICATION)),
         Target("share_request", _share_request, _texts(_REQUEST)),
+        Target("contacts", _contacts, _texts(*_CONTACTS)),
         Target(
             "token_request",
             _token_request,

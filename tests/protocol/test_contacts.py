@@ -85,6 +85,14 @@ def test_every_name_that_may_be_kept_comes_back(name: str, identifier: str) -> N
         assert (read.address, read.name) == (card.address, card.name)
 
 
+@pytest.mark.parametrize("identifier", ["x" * 300, "two  spaces"])
+def test_an_address_that_stands_for_a_name_is_none(identifier: str) -> None:
+    card = Card(OCMAddress(identifier, "away.example"), "", "")
+    for version in ("3.0", "4.0"):
+        (read,) = parse_cards(build_vcards([card], version=version)).cards
+        assert (read.address, read.name) == (card.address, "")
+
+
 # ---------------------------------------------------------------- address books that people have
 NEXTCLOUD = """BEGIN:VCARD
 VERSION:4.0

@@ -81,7 +81,8 @@ class CardFile:
             except InvalidInput as error:
                 self.blame(number, name or given, error)
             else:  # a vCard must have a name: without one it is the address
-                self.cards.append(Card(address, "" if name == str(address) else name, email, number=number))
+                is_name = name != " ".join(str(address).split())
+                self.cards.append(Card(address, name if is_name else "", email, number=number))
             if len(self.cards) + self.faulty > MOST_CARDS:
                 raise too_large(f"has more than {MOST_CARDS} OCM Addresses")
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from opencloudmesh.protocol.contacts.cards import Card, CardFile, Person, card_invalid, read_each
 from opencloudmesh.protocol.contacts.jscontact import uid_of
+from opencloudmesh.protocol.invite_flow import LONGEST_NAME
 
 _HEAD: Final = re.compile(
     r'(?:(?P<group>[a-z0-9-]+)\.)?(?P<name>[a-z0-9-]+)(?P<parameters>(?:;(?:"[^"]*"|[^":])*)?):',
@@ -144,12 +145,17 @@ def _lines(card: Card, version: str) -> Iterator[str]:
     yield "BEGIN:VCARD"
     yield f"VERSION:{version}"
     yield f"UID:{uid_of(card)}"
-    yield f"FN:{_escaped(card.name or str(card.address))}"
+    yield f"FN:{_escaped(card.name or _short(str(card.address)))}"
     yield f"N:{_escaped(family)};{_escaped(given)};;;"
     if card.email:
         yield f"EMAIL{';TYPE=INTERNET' if version == '3.0' else ''}:{_escaped(card.email)}"
     yield f"CLOUD:{_escaped(str(card.address))}"
     yield "END:VCARD"
+
+
+def _short(address: str) -> str:
+    """Stands where a name is expected; no name may be longer."""
+    return address if len(address) <= LONGEST_NAME else ""
 
 
 def _escaped(text: str) -> str:
