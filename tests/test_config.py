@@ -2,12 +2,14 @@
 
 import dataclasses
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.config import CONFIG_FILE, ConfigError, RouteSettings, Settings, load_settings, parse_origin, render_default
+from opencloudmesh.config.reading import DriverMissing
 from opencloudmesh.config.settings import setting_names
 from opencloudmesh.protocol.errors import InvalidInput, LocalFault
 
@@ -84,6 +86,26 @@ def test_everything_in_the_file(tmp_path: Path) -> None:
     assert settings.routes[0].ca_file == tmp_path / "campus.pem"
     for route in settings.routes:
         RoutePolicy.parse(**dataclasses.asdict(route))
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg://ocm@localhost/ocm", "postgresql:///ocm", "postgres://localhost/ocm"])
+def test_postgresql_without_its_driver_is_named_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    assert load(tmp_path, ORIGIN).is_sqlite
+    with pytest.raises(DriverMissing, match=f"{CONFIG_FILE}:2: .* psycopg .* not installed") as caught:
+        load(tmp_path, f'{ORIGIN}database_url = "{url}"\n')
+    assert caught.value.code == "database-driver-missing"
+    assert caught.value.hint == f"Install it: {sys.executable} -m pip install 'psycopg[binary]>=3.2'"
+    with pytest.raises(DriverMissing, match="OCM_DATABASE_URL: "):
+        load(tmp_path, ORIGIN, OCM_DATABASE_URL=url)
+
+
+def test_the_command_that_installs_the_driver_is_that_of_the_extra(project_root: Path) -> None:
+    package = "'psycopg[binary]>=3.2'"
+    assert f"postgres = [{package.replace(chr(39), chr(34))}]" in (project_root / "pyproject.toml").read_text("utf-8")
+    assert f"pip install {package}" in (project_root / "docs/operate/install.md").read_text("utf-8")
 
 
 def test_the_environment_wins(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 import dataclasses
 import difflib
+import importlib
 import os
+import shlex
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -55,8 +58,21 @@ class ConfigError(LocalFault):
         self.faults = faults
 
 
+class DriverMissing(LocalFault):
+    """The database is PostgreSQL, and what speaks with it is not installed."""
+
+    code = "database-driver-missing"
+
+    def __init__(self, place: str) -> None:
+        command = f"{shlex.quote(sys.executable)} -m pip install 'psycopg[binary]>=3.2'"
+        super().__init__(
+            f"{place}: the database is PostgreSQL, and the package psycopg that speaks with it is not installed.",
+            hint=f"Install it: {command}",
+        )
+
+
 def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings of the server in `folder`. Raises `ConfigError` with all faults."""
+    """Read the settings of the server in `folder`. Raises `ConfigError` with all faults, `DriverMissing`."""
     file = folder / CONFIG_FILE
     try:
         text = file.read_text(encoding="utf-8")
@@ -69,7 +85,10 @@ def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Set
 
 
 def parse_settings(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the text of a file that stands, or will stand, in `folder`. Raises `ConfigError` with all faults."""
+    """Read the settings from the text of a file that stands, or will stand, in `folder`.
+
+    Raises `ConfigError` with all faults, `DriverMissing`.
+    """
     return _Reader(folder.absolute(), folder / CONFIG_FILE, text).read(os.environ if environ is None else environ)
 
 
@@ -99,6 +118,7 @@ class _Reader:
         self._check_words(settings)
         if self._faults:
             raise ConfigError(tuple(self._faults))
+        self._check_driver(settings)
         return settings
 
     def _parse(self) -> dict[str, Any]:
@@ -204,6 +224,13 @@ class _Reader:
         data_dir = self._folder / settings.data_dir
         url = settings.database_url or f"sqlite:///{data_dir / 'opencloudmesh.sqlite3'}"
         return dataclasses.replace(settings, data_dir=data_dir, keys_dir=self._folder / settings.keys_dir, database_url=url)
+
+    def _check_driver(self, settings: Settings) -> None:
+        if settings.database_url.startswith(("postgresql", "postgres:")):
+            try:
+                importlib.import_module("psycopg")
+            except ImportError:
+                raise DriverMissing(self._places["database_url"]) from None
 
     def _check_hosts(self, settings: Settings) -> None:
         for name in ("allowlist", "denylist"):
