@@ -244,6 +244,20 @@ def make_refusal() -> Callable[..., JSONResponse]:
     return refusal
 
 
+class CutOff(Response):
+    """The beginning of an answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
+        raise Broken
+
+
+@pytest.fixture
+def make_cut_off() -> Callable[[], Response]:
+    return CutOff
+
+
 @dataclass
 class Host:
     """Where simulated servers run, one after the other."""

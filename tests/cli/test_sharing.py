@@ -55,6 +55,29 @@ def test_share_says_that_it_was_taken(logged_in: Any, server: Any, make_outgoing
     assert "the other server has taken it" in logged_in("share", "Reports", "bob@b.example.org").out
 
 
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (("share", "Reports", "bob@b.example.org"), "It may have been done all the same: look first (ocm shares)"),
+        (("invite", "create"), "look first (ocm invite list)"),
+        (("logout",), "look first, and run"),
+    ],
+)
+def test_what_was_cut_off_is_not_to_be_repeated_blindly(
+    logged_in: Any, server: Any, make_cut_off: Any, command: tuple[str, ...], advice: str
+) -> None:
+    server.next_answer = make_cut_off()
+    result = logged_in(*command)
+    assert result.status == 4
+    assert advice in result.err
+    assert "transfer" not in result.err
+
+
+def test_a_list_that_was_cut_off_is_asked_for_again(logged_in: Any, server: Any, make_cut_off: Any) -> None:
+    server.next_answer = make_cut_off()
+    assert "What to do: Run the same command again" in logged_in("shares").err
+
+
 def test_a_share_that_was_refused_is_an_error(logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any) -> None:
     from starlette.responses import JSONResponse
 

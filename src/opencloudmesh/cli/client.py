@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from opencloudmesh.cli.faults import NotLoggedIn, ServerRefused
+from opencloudmesh.cli.faults import NotLoggedIn, ServerRefused, broken_off
 from opencloudmesh.cli.session_file import StoredSession, load_session
+from opencloudmesh.protocol.errors import PeerUnreachable
 from opencloudmesh.services.ports import HttpAnswer, HttpClient
 from opencloudmesh.services.records import Secret
 
@@ -73,7 +74,10 @@ class ApiClient:
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token.reveal()}"
         url = f"{self._server}/api/v1{path}" + (f"?{urlencode(query)}" if query else "")
-        return await self._http.fetch(method, url, headers=headers, body=body, max_bytes=_MAX_ANSWER, total_timeout=_TIMEOUT)
+        try:
+            return await self._http.fetch(method, url, headers=headers, body=body, max_bytes=_MAX_ANSWER, total_timeout=_TIMEOUT)
+        except PeerUnreachable as error:
+            raise broken_off(error, method, path) from None
 
     async def items(self, path: str, *, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """All items of a list, page after page."""

@@ -31,6 +31,10 @@ class NotLoggedIn(Unauthorized):
         super().__init__(sentence, code=code, hint=hint or "Log in with: ocm login SERVER_URL USER")
 
 
+class OutcomeUnknown(PeerUnreachable):
+    """The connection to the user's own server broke off after something was asked of it, which it may have done."""
+
+
 class ServerRefused(OCMError):
     """The user's own server answered, and the answer is no (`status` is its HTTP status) or not understandable.
 
@@ -67,12 +71,36 @@ _HINTS: Final = {
     "connection-lost": "Run the same command again: a transfer goes on where it stopped.",
     "idle-timeout": "Run the same command again: a transfer goes on where it stopped.",
 }
+_BROKEN_OFF: Final = frozenset({"connection-lost", "idle-timeout"})
+_LISTS: Final = {
+    "shares": "ocm shares",
+    "inbox": "ocm inbox",
+    "invites": "ocm invite list",
+    "contacts": "ocm contacts list",
+    "contact-cards": "ocm contacts list",
+    "requests": "ocm requests list --sent",
+    "received-requests": "ocm requests list",
+    "request-links": "ocm request-link list",
+    "deliveries": "ocm deliveries",
+    "app-passwords": "ocm password app list",
+}
+"""Where one sees what was done, by the first part of the path below /api/v1."""
 _ANY_HINT: Final = "Check that the server runs and that its address is right, then run the same command again."
 
 
 def own_server_hint(error: PeerUnreachable) -> str:
     """What to do when the user's own server cannot be reached; the error's own words are for an operator."""
-    return _HINTS.get(error.code, _ANY_HINT)
+    return error.hint if isinstance(error, OutcomeUnknown) else _HINTS.get(error.code, _ANY_HINT)
+
+
+def broken_off(error: PeerUnreachable, method: str, path: str) -> PeerUnreachable:
+    """What a call that got no answer ends with: what changes something is not to be asked again blindly."""
+    if method == "GET" or error.code not in _BROKEN_OFF:
+        return error
+    shown = _LISTS.get(path.split("/")[1])
+    look = f"look first ({shown})" if shown else "look first"
+    hint = f"It may have been done all the same: {look}, and run the same command again only if it was not."
+    return OutcomeUnknown(error.sentence, code=error.code, hint=hint)
 
 
 def exit_status(error: OCMError) -> int:
