@@ -65,6 +65,7 @@ DELIVERY = {
     "outgoing_share_id": 1,
     "incoming_share_id": None,
     "sent_request_id": None,
+    "contact_removal_id": None,
     "next_try": {"at": 1_800_000_060.0, "why": "breaker-open", "since": 1_800_000_000.0, "reason": "tcp-timeout"},
     "trace_id": "",
 }
@@ -115,6 +116,12 @@ OF_SESSIONS = [
     ("DELETE", "/app-passwords/1"),
     ("POST", "/invites/only"),
 ]
+OF_CONTACTS = [
+    ("GET", "/contact-cards"),
+    ("POST", "/contact-cards"),
+    ("GET", "/notices"),
+    ("DELETE", "/notices/1"),
+]
 OF_ADMINISTRATORS = [
     ("GET", "/admin/exchanges"),
     ("GET", "/admin/exchanges/1"),
@@ -126,6 +133,8 @@ OF_ADMINISTRATORS = [
         ("POST", f"/admin/peers/peer.example.org/{act}")
         for act in ("allow", "deny", "forget", "pin", "unpin", "acknowledge", "profiles")
     ),
+    ("GET", "/admin/directories"),
+    ("POST", "/admin/directories/refresh"),
     ("GET", "/admin/keys"),
     ("POST", "/admin/keys/rotate"),
     ("POST", "/admin/keys/1/retire"),
@@ -153,7 +162,7 @@ async def test_a_wrong_password_is_401(server):
     assert answer.header("www-authenticate") == "Bearer"
 
 
-@pytest.mark.parametrize(("method", "path"), [*OPERATIONS, *OF_SESSIONS, *OF_ADMINISTRATORS])
+@pytest.mark.parametrize(("method", "path"), [*OPERATIONS, *OF_CONTACTS, *OF_SESSIONS, *OF_ADMINISTRATORS])
 @pytest.mark.parametrize(
     "headers", [{}, {"authorization": "Bearer guessed"}, {"authorization": "Basic Yd"}, {"authorization": "Bearer"}]
 )
@@ -491,7 +500,7 @@ async def test_the_description_names_every_error(server):
     description = json.loads((await server.ask("GET", "/api/v1/openapi.json")).body)
     assert description["servers"] == [{"url": "/api/v1"}]
     operations = [operation for path in description["paths"].values() for operation in path.values()]
-    assert len(operations) == len(OPERATIONS) + len(OF_SESSIONS) + len(OF_ADMINISTRATORS) + 1
+    assert len(operations) == len(OPERATIONS) + len(OF_CONTACTS) + len(OF_SESSIONS) + len(OF_ADMINISTRATORS) + 1
     for operation in operations:
         assert {"422", "500", "503", "401"} <= set(operation["responses"])
         for status, response in operation["responses"].items():

@@ -158,7 +158,7 @@ def _end(expires: str | None) -> dict[str, Any]:
 
 def _show(made: dict[str, Any], output: Output, *, qr: bool) -> None:
     terminal, link = output.terminal(), text_of(made, "link")
-    code = [_qr_code(link)] if qr and link and not terminal.json and sys.stdout.isatty() else []
+    code = _qr_code(link) if qr and link and not terminal.json and sys.stdout.isatty() else []
     terminal.show(
         made,
         f"link:          {link}",
@@ -170,11 +170,12 @@ def _show(made: dict[str, Any], output: Output, *, qr: bool) -> None:
     )
 
 
-def _qr_code(text: str) -> str:
+def _qr_code(text: str) -> list[str]:
+    """Its lines, in characters."""
     import io
 
     import segno
 
     drawn = io.StringIO()
     segno.make(text, error="m", micro=False).terminal(out=drawn, compact=True)
-    return drawn.getvalue().rstrip("\n")
+    return drawn.getvalue().rstrip("\n").split("\n")
