@@ -244,6 +244,35 @@ async def test_who_is_throttled_elsewhere_throttles_nobody_here(
     assert here == carol
 
 
+@pytest.mark.parametrize(("guesser", "most"), [("203.0.113.9", 1000), ("192.0.2.1", 12)])
+async def test_what_is_remembered_is_no_way_around_the_limits(
+    database: Database,
+    hasher: MemoryHasher,
+    time: SimulatedTime,
+    carol: User,
+    guesser: str,
+    most: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From another address it is not held against anything; at the user's own, for a while only."""
+    monkeypatch.setattr("opencloudmesh.services.accounts._MOST_GUESSES", most)
+    limits = LoginLimits(clock=time, per_address=4, per_user=4)
+    accounts = Accounts(database=database, hasher=hasher, clock=time, new_token=new_token, limits=limits)
+
+    async def ask(address: str, password: Secret) -> User:
+        current_caller.set(Caller(address, address))
+        return await accounts.user_of_password("carol", password)
+
+    assert await asyncio.create_task(ask("192.0.2.1", RIGHT)) == carol
+    for _ in range(20):
+        with pytest.raises((Unauthorized, RateLimited)):
+            await asyncio.create_task(ask(guesser, OTHER))
+    with pytest.raises(RateLimited):
+        await asyncio.create_task(ask(guesser, RIGHT))
+    if guesser != "192.0.2.1":
+        assert await asyncio.create_task(ask("192.0.2.1", RIGHT)) == carol
+
+
 async def test_a_remembered_password_is_dropped_with_its_change(accounts: Accounts, carol: User) -> None:
     await accounts.user_of_password("carol", RIGHT)
     await accounts.set_password("carol", OTHER)

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, RateLimited, TemporarilyUnavailable, Unauthorized
 from opencloudmesh.services.app_passwords import AppPasswords
+from opencloudmesh.services.callers import current_caller
 from opencloudmesh.services.login_limits import LoginLimits
 from opencloudmesh.services.ports import Clock, Database, NewToken, PasswordHasher, Transaction
 from opencloudmesh.services.records import Secret, Session, User
@@ -27,15 +28,20 @@ _MIN_PASSWORD = 8
 _MAX_PASSWORD = 1024
 _REMEMBERED_LOGINS = 1024
 _REMEMBERED_SECONDS = 300.0
+_MOST_GUESSES = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Remembered:
-    """A password that was verified lately: WebDAV clients send it with every request, argon2 is too slow for that."""
+    """A password that was verified lately: WebDAV clients send it with every request, argon2 is too slow for that.
+
+    `guesses`: how many others were held against it. It passes the limits on logins, and must be no way around them.
+    """
 
     tag: bytes
     password_hash: str
     until: float
+    guesses: int = 0
 
 
 class Accounts:
@@ -59,7 +65,7 @@ class Accounts:
         self._new_token = new_token
         self._session_seconds = session_seconds
         self._remember_key = secrets.token_bytes(32)
-        self._remembered: dict[str, _Remembered] = {}
+        self._remembered: dict[tuple[str, str], _Remembered] = {}
         self._verifying: dict[tuple[str, bytes], asyncio.Task[User]] = {}
         self._decoy: str | None = None
 
@@ -149,7 +155,7 @@ class Accounts:
                 raise NotFound(f"There is no user named {name}.", code="user-unknown")
             work(tx, user)
 
-        self._remembered.pop(name, None)
+        self._remembered = {place: kept for place, kept in self._remembered.items() if place[0] != name}
         await self._db.write(found)
 
     # ------------------------------------------------------------ the user's side
@@ -203,21 +209,33 @@ class Accounts:
     async def user_of_password(self, name: str, password: Secret) -> User:
         """The user of Basic credentials, with an app password or the account's own.
 
-        The account's own, verified lately, is remembered for some minutes, keyed, in memory only.
+        The account's own, verified lately, is remembered for some minutes, for the address it came from, keyed, in memory only.
         """
         if user := await self.app_passwords.user_of(name, password):
             return user
         tag = hmac.digest(self._remember_key, password.reveal().encode("utf-8", "surrogatepass"), hashlib.sha256)
-        remembered = self._remembered.get(name)
-        if remembered and remembered.until > self._clock() and hmac.compare_digest(remembered.tag, tag):
+        place = (name, current_caller.get().address)
+        if (remembered := self._recalled(place, tag)) is not None:
             user = await self._db.read_again(("user name", name), lambda tx: tx.users.by_name(name))
             if user and not user.disabled and user.password_hash == remembered.password_hash:
                 return user
         user = await self._verified_once(name, password, tag)
         if len(self._remembered) >= _REMEMBERED_LOGINS:
             self._remembered.pop(next(iter(self._remembered)))
-        self._remembered[name] = _Remembered(tag, user.password_hash, self._clock() + _REMEMBERED_SECONDS)
+        self._remembered[place] = _Remembered(tag, user.password_hash, self._clock() + _REMEMBERED_SECONDS)
         return user
+
+    def _recalled(self, place: tuple[str, str], tag: bytes) -> _Remembered | None:
+        """What is remembered of this name at this address, if it is this password; forgotten after too many others."""
+        remembered = self._remembered.get(place)
+        if remembered is None or remembered.until <= self._clock():
+            return None
+        if hmac.compare_digest(remembered.tag, tag):
+            return remembered
+        remembered.guesses += 1
+        if remembered.guesses >= _MOST_GUESSES:
+            del self._remembered[place]
+        return None
 
     async def user_of_app_password(self, name: str, password: Secret) -> User:
         """The user of an app password; the account's own is refused, but guesses count all the same.
