@@ -9,23 +9,22 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from opencloudmesh.web.body_pieces import Pieces, wait_in, waiting_in
 from opencloudmesh.web.open_connections import OpenConnections
 from opencloudmesh.web.zero_copy import FileTransfer, left_in_system
 
 ZERO_COPY = "http.response.zerocopysend"
 BREAK_OFF = "opencloudmesh.break_off"
 """What the app sends, where the scope has this extension, to end an answer in the middle; the app has said why in its log."""
-_PIECES = "opencloudmesh.pieces"
 _LINGER = 1.0
 _MOST_WAITING = 1 << 20
 """Bytes of a body that are received before the app asks for them."""
@@ -134,7 +133,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._body_left -= len(data)
         cycle = self.cycle
         if not cycle.response_complete:
-            pieces = _pieces_of(cycle)
+            pieces = waiting_in(cycle.scope)
             if cycle.body:  # came through the parser, and before
                 pieces.add(bytes(cycle.body))
                 cycle.body = bytearray()
@@ -204,7 +203,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self.scope["extensions"] = self._extensions
-        cast("dict[str, Any]", self.scope)[_PIECES] = _Pieces()
+        wait_in(self.scope)
         self._body_left = _announced(self.headers)
 
     def on_body(self, body: bytes) -> None:
@@ -238,9 +237,9 @@ class GuardedProtocol(HttpToolsProtocol):
             else:
                 await cycle.send(message)
 
-        await app(scope, partial(self._receive, cycle, _pieces_of(cycle), receive), send_or_copy)
+        await app(scope, partial(self._receive, cycle, waiting_in(cycle.scope), receive), send_or_copy)
 
-    async def _receive(self, cycle: RequestResponseCycle, pieces: "_Pieces", receive: Any) -> Any:
+    async def _receive(self, cycle: RequestResponseCycle, pieces: Pieces, receive: Any) -> Any:
         """The next piece of a body as it came: uvicorn would join what waits, and copy it twice."""
         if not pieces.size:
             if (last := pieces.last) is not None:
@@ -408,29 +407,6 @@ def _announced(headers: Sequence[tuple[bytes, bytes]]) -> int:
         if name == b"content-length":
             length = int(value)
     return length
-
-
-class _Pieces:
-    """What has come of a body and did not go through the parser: before all that waits in its cycle, and before `last`."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self.last: Any = None
-        self._pieces: deque[bytes] = deque()
-
-    def add(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self.size += len(piece)
-
-    def take(self) -> bytes:
-        piece = self._pieces.popleft()
-        self.size -= len(piece)
-        return piece
-
-
-def _pieces_of(cycle: RequestResponseCycle) -> _Pieces:
-    pieces: _Pieces = cast("dict[str, Any]", cycle.scope)[_PIECES]
-    return pieces
 
 
 class _WithoutHead:

@@ -14,13 +14,12 @@ from typing import Final
 
 from opencloudmesh.adapters.storage.at_once import AtOnce
 from opencloudmesh.adapters.storage.copying import copy_bytes, copy_children
-from opencloudmesh.adapters.storage.entries import entry_of
+from opencloudmesh.adapters.storage.entries import check_expected, checked, entry_at, entry_of, file_or_nothing, size_at
 from opencloudmesh.adapters.storage.etags import (
     attribute_of,
     keep_tag,
     learn_clock,
     place_of,
-    read_attribute,
     tag_file,
     tag_folder,
 )
@@ -37,8 +36,8 @@ from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, raw_parts
 from opencloudmesh.adapters.storage.seen_entries import SeenEntries
 from opencloudmesh.adapters.storage.staging import StagedFile, Staging, new_name, remove_tree, sync_folder
 from opencloudmesh.adapters.storage.usage import Usage, size_of_folder
-from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput, TemporarilyUnavailable
-from opencloudmesh.services.ports import ABSENT, Entry
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, TemporarilyUnavailable
+from opencloudmesh.services.ports import Entry
 
 BATCH: Final = 256
 _STAGING_NAME: Final = os.fsdecode(STAGING)
@@ -110,13 +109,13 @@ class LocalTree:
             self.at_once.learn(folder)
             if not parts:
                 return entry_of(path, os.fstat(folder), attribute_of(folder))
-            return _entry_at(path, folder, parts[-1])
+            return entry_at(path, folder, parts[-1])
 
     def scan(self, path: str) -> Scan:
         """Begin to list a folder."""
         parts = raw_parts(path)
         with local_faults():
-            if not stat.S_ISDIR(_checked(self._stat(parts)).st_mode):
+            if not stat.S_ISDIR(checked(self._stat(parts)).st_mode):
                 raise Conflict("This is not a folder.", code="not-a-folder")
             return Scan(path, self._sandbox.open_folder(parts))
 
@@ -145,8 +144,8 @@ class LocalTree:
     def check_target(self, path: str, expected: str | None = None) -> int:
         """Refuse early, before a body is read, what `commit` would refuse; returns the size of what is there."""
         with local_faults(), self._target(path) as (folder, name):
-            size = _file_or_nothing(folder, name)
-            _check_expected(folder, name, expected)
+            size = file_or_nothing(folder, name)
+            check_expected(folder, name, expected)
             return size or 0
 
     def stage(self) -> StagedFile:
@@ -176,8 +175,8 @@ class LocalTree:
         if self._durable:
             os.fsync(staged.file)
         with locked(folder):
-            replaced = _file_or_nothing(folder, name)
-            _check_expected(folder, name, expected)
+            replaced = file_or_nothing(folder, name)
+            check_expected(folder, name, expected)
             os.rename(staged.name, name, src_dir_fd=staged.folder, dst_dir_fd=folder)
         staged.is_placed = True
         return replaced
@@ -194,12 +193,12 @@ class LocalTree:
         """Remove a file or a whole folder: it vanishes in one step, and is deleted after that."""
         parts = _not_root(path)
         with local_faults(), self._changing(parts[:-1]), self._sandbox.folder(parts[:-1]) as folder:
-            found = _checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
+            found = checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
             if stat.S_ISDIR(found.st_mode):
                 self._remove_folder(folder, parts[-1], expected)
             else:
                 with locked(folder):
-                    _check_expected(folder, parts[-1], expected)
+                    check_expected(folder, parts[-1], expected)
                     os.unlink(parts[-1], dir_fd=folder)
                 self.usage.settle(0, -found.st_size)
         self._sync(path)
@@ -209,7 +208,7 @@ class LocalTree:
         if is_folder_at(folder, name):
             self._remove_folder(folder, name)
         else:
-            size = _size_at(folder, name)
+            size = size_at(folder, name)
             os.unlink(name, dir_fd=folder)
             self.usage.settle(0, -size)
 
@@ -217,7 +216,7 @@ class LocalTree:
         staging, doomed = self._staging.open(), new_name()
         try:
             with locked(folder):
-                _check_expected(folder, name, expected)
+                check_expected(folder, name, expected)
                 os.rename(name, doomed, src_dir_fd=folder, dst_dir_fd=staging)
             sync_folder(folder, durable=self._durable)
             self.usage.settle(0, -remove_tree(staging, doomed))
@@ -231,7 +230,7 @@ class LocalTree:
             if not parts:
                 os.utime(folder, ns=(nanoseconds, nanoseconds))
                 return
-            _checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
+            checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
             file = os.open(parts[-1], _READ, dir_fd=folder)
             try:
                 before, attribute = os.fstat(file), attribute_of(file)
@@ -251,9 +250,9 @@ class LocalTree:
             self._changing(to_parts[:-1]),
             self._sandbox.folder(parts[:-1]) as folder,
         ):
-            _checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
+            checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
             with self._target(target) as (to_folder, name):
-                replaced = _size_at(to_folder, name) if replace else 0
+                replaced = size_at(to_folder, name) if replace else 0
                 is_folder_left = self._put(folder, parts[-1], to_folder, name, replace=replace)
                 sync_folder(to_folder, durable=self._durable)
                 if is_folder_left:
@@ -268,7 +267,7 @@ class LocalTree:
         parts, to_parts = raw_parts(source), _not_root(target)
         _not_into_itself(parts, to_parts)
         with local_faults(), self._changing(to_parts[:-1]):
-            found = _checked(self._stat(parts))
+            found = checked(self._stat(parts))
             is_folder = stat.S_ISDIR(found.st_mode)
             size = found.st_size if not is_folder else size_of_folder(self._sandbox, parts) if children else 0
             self.usage.reserve(size, limit)
@@ -288,7 +287,7 @@ class LocalTree:
         with self._staging.new_folder() as (staging, staged):
             if source is not None:
                 self._copy_folder(source, (STAGING, staged))
-            replaced = _size_at(folder, name)
+            replaced = size_at(folder, name)
             if self._put(staging, staged, folder, name, replace=replace):
                 return remove_tree(staging, staged)
             return replaced
@@ -315,7 +314,7 @@ class LocalTree:
                 tag_file(staged.file, modified_ns=os.fstat(staged.file).st_mtime_ns)
                 if self._durable:
                     os.fsync(staged.file)
-                replaced = _size_at(folder, name)
+                replaced = size_at(folder, name)
                 if self._put(staged.folder, staged.name, folder, name, replace=replace):
                     return remove_tree(staged.folder, staged.name)
                 return replaced
@@ -395,30 +394,6 @@ def _umask() -> int:
 _UMASK: Final = _umask()
 
 
-def _size_at(folder: int, name: bytes) -> int:
-    """The size of a file; 0 for what is none."""
-    try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return 0
-    return found.st_size if stat.S_ISREG(found.st_mode) else 0
-
-
-def _entry_at(path: str, folder: int, name: bytes) -> Entry:
-    return entry_of(path, os.stat(name, dir_fd=folder, follow_symlinks=False), read_attribute(folder, name))
-
-
-def _check_expected(folder: int, name: bytes, expected: str | None) -> None:
-    if expected is None:
-        return
-    try:
-        here = _entry_at("", folder, name).etag
-    except FileNotFoundError:
-        here = ABSENT
-    if here != expected:
-        raise Changed("The file is not in the state that was expected: somebody was faster.")
-
-
 def _not_root(path: str) -> tuple[bytes, ...]:
     parts = raw_parts(path)
     if not parts:
@@ -430,23 +405,6 @@ def _not_into_itself(source: tuple[bytes, ...], target: tuple[bytes, ...]) -> No
     shorter = min(len(source), len(target))
     if source[:shorter] == target[:shorter]:
         raise Conflict("A thing cannot be put into, or in the place of, a folder that holds it.", code="into-itself")
-
-
-def _checked(found: os.stat_result) -> os.stat_result:
-    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-        raise path_refused("it is neither a file nor a folder")
-    return found
-
-
-def _file_or_nothing(folder: int, name: bytes) -> int | None:
-    """The size of the file that is there, None when nothing is; raises when it is no file."""
-    try:
-        found = _checked(os.stat(name, dir_fd=folder, follow_symlinks=False))
-    except FileNotFoundError:
-        return None
-    if stat.S_ISDIR(found.st_mode):
-        raise is_a_folder()
-    return found.st_size
 
 
 def _nanoseconds(at: float) -> int:
