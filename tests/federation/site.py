@@ -15,7 +15,7 @@ from demo.servers import ServerProcess
 from opencloudmesh import bootstrap
 from opencloudmesh.services.records import Secret
 from tests.federation.secrets_told import told
-from tests.federation.wire import Answer, Headers, ask, free_port, quoted
+from tests.federation.wire import Answer, Headers, ask, free_port, quoted, wait_until
 
 PASSWORD = told.add("a password of everybody")
 _ROUTE = """
@@ -162,8 +162,9 @@ class User:
         return items
 
     def answer(self, act: str, provider_id: str) -> Any:
-        """accept, decline or leave a received share."""
-        return self.api("POST", f"/inbox/{self.received(provider_id)['id']}/{act}")
+        """accept, decline or leave a received share, as soon as it is there: a message may need a second try."""
+        share = wait_until(lambda: self.received(provider_id))
+        return self.api("POST", f"/inbox/{share['id']}/{act}")
 
     # ------------------------------------------------------------ files
     def dav(self, method: str, path: str, headers: Headers = (), body: bytes = b"") -> Answer:
