@@ -25,6 +25,7 @@ from opencloudmesh.services.records import User
 from tests.services.doctor_world import PAGE, TO_LOGIN, MemoryDatabase, SimulatedProbe, codes, document, finding, outcomes
 from tests.services.world import HOST, ORIGIN, Asked, SimulatedNetwork, SimulatedTime, answer, new_token
 
+DIALOG = f"{ORIGIN}/invite/accept"
 LISTENER = "http://127.0.0.1:8080"
 MESSAGE_BYTES = 65536
 ROOMY = Space("users' files and database", 50 << 30, 100 << 30, True)
@@ -81,7 +82,14 @@ class SimulatedHome:
         self.key = SigningKey(Ed25519PrivateKey.generate(), host=HOST)
         self.folder = SimulatedFolder(self.key)
         self.probe = SimulatedProbe()
-        self.discovery = build_discovery(OwnOffer(origin=ORIGIN, provider="home", capabilities=("http-sig", "exchange-token")))
+        self.discovery = build_discovery(
+            OwnOffer(
+                origin=ORIGIN,
+                provider="home",
+                capabilities=("http-sig", "exchange-token", "invites"),
+                invite_accept_dialog=DIALOG,
+            )
+        )
         self.published = self.discovery
         self.running_key = self.key
         self.limit = MESSAGE_BYTES
@@ -112,6 +120,8 @@ class SimulatedHome:
             return document(self.published)
         if path == "/.well-known/jwks.json":
             return document(self.running_key.public_jwks())
+        if path == "/invite/accept":
+            return answer(303, b"", location="/login?next=%2Finvite%2Faccept")
         if path == "/readyz":
             return document({"status": "ok"})
         if "/self-check" in path and not path.startswith(DAV_ROOTS):
@@ -171,7 +181,7 @@ async def test_a_healthy_server_is_all_ok(own: SimulatedHome) -> None:
     assert {result.outcome for result in report.results} == {Outcome.OK}
     assert list(outcomes(report)) == [
         "settings", "key-files", "database", "disk", "homes", "running", "dns", "tcp", "tls", "discovery", "legacy", "keys",
-        "identity", "clock", "messages", "webdav", "methods", "arrival", "signature", "message-body", "dav-body",
+        "identity", "clock", "messages", "webdav", "methods", "dialog", "arrival", "signature", "message-body", "dav-body",
     ]  # fmt: skip
 
 
@@ -327,6 +337,31 @@ async def test_methods_that_do_not_get_through(own: SimulatedHome) -> None:
     assert {"COPY", "DELETE", "PUT"} <= set(METHODS)
     own.proxy = lambda asked: answer(200) if asked.method == "OPTIONS" else asked
     assert "OPTIONS" in finding(await own.examine(), "methods", "http-200").sentence
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        PAGE,
+        TO_LOGIN,
+        answer(404),
+        answer(303, b"", location="/login"),
+        answer(200, b"", location="/login?next=%2Finvite%2Faccept"),
+    ],
+)
+async def test_the_page_for_invites_is_another_sites(own: SimulatedHome, instead: HttpAnswer) -> None:
+    own.proxy = refuse(instead, path="/invite/accept")
+    found = finding(await own.examine(), "dialog", "own-dialog-foreign")
+    assert found.outcome is Outcome.FAIL
+    assert DIALOG in found.sentence
+    assert "reverse-proxy.md" in found.us
+
+
+async def test_no_page_for_invites_is_published(own: SimulatedHome) -> None:
+    own.discovery = {name: value for name, value in own.discovery.items() if name != "inviteAcceptDialog"}
+    own.published = own.discovery
+    own.proxy = refuse(PAGE, path="/invite/accept")
+    assert outcomes(await own.examine())["dialog"] == "ok"
 
 
 async def test_another_door_keeper_before_webdav(own: SimulatedHome) -> None:

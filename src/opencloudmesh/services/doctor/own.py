@@ -26,6 +26,7 @@ from opencloudmesh.services.doctor.self_check import credential
 from opencloudmesh.services.doctor.through_proxy import (
     look_at_arrival,
     look_at_dav_body,
+    look_at_dialog,
     look_at_message_body,
     look_at_messages,
     look_at_methods,
@@ -114,6 +115,7 @@ class OwnDoctor:
             Step("messages", look_at_messages, needs=("tls",)),
             Step("webdav", look_at_webdav, needs=("discovery",)),
             Step("methods", look_at_methods, needs=("tls",), after=("messages",)),
+            Step("dialog", look_at_dialog, needs=("discovery",), after=("messages",)),
             Step("arrival", look_at_arrival, needs=("tls", "key-files")),
             Step("signature", look_at_signature, needs=("arrival",)),
             Step("message-body", message_body, needs=("signature",)),

@@ -8,10 +8,11 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import quote, urlsplit
 
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.services.doctor.findings import Finding, Seen, fail, listed, warn
-from opencloudmesh.services.doctor.looks import Look, in_the_way, look, unreached
+from opencloudmesh.services.doctor.looks import Look, in_the_way, look, shown, unreached
 from opencloudmesh.services.doctor.self_check import SELF_CHECK
 from opencloudmesh.services.doctor.signed_message import JSON, signed_headers
 from opencloudmesh.services.doctor.visit import OwnVisit
@@ -103,6 +104,25 @@ def _lost_methods(lost: Mapping[str, list[Look]]) -> Iterator[Finding]:
             continue
         us = "Let the reverse proxy pass every method below /dav/ on (nginx: no limit_except; Apache: no Limit; no WAF rule)."
         yield fail(code, f"{names} below /dav/ are answered {first.status or code}, and not by this server.", us=us)
+
+
+# ---------------------------------------------------------------- pages
+async def look_at_dialog(visit: OwnVisit) -> Seen:
+    """The page where people accept invites, as we publish it: our server sends whoever is not logged in to its login."""
+    url = visit.discovery.invite_accept_dialog if visit.discovery else None
+    if url is None:
+        return Seen("no page for invites is published")
+    tools = visit.instruments
+    seen = await look(tools.http, tools.clock, "GET", url, headers={"accept": "text/html"})
+    if fault := unreached(seen, ours=True):
+        return Seen(fault.sentence, {"asked": seen.facts()}, (fault,))
+    if seen.status == 303 and seen.headers.get("location") == f"/login?next={quote(urlsplit(url).path, safe='')}":
+        return Seen("the page where invites are accepted is ours", {"asked": seen.facts()})
+    sentence = (
+        f"GET {shown(url)}, where other servers send people to accept invites, is answered {seen.status}, and not by this server."
+    )
+    us = "Let the reverse proxy pass the paths of the web pages on, too: docs/operate/reverse-proxy.md lists them."
+    return Seen(sentence, {"asked": seen.facts()}, (fail("own-dialog-foreign", sentence, us=us),))
 
 
 # ---------------------------------------------------------------- the self-check
