@@ -153,6 +153,8 @@ def test_the_environment_may_give_all(tmp_path: Path) -> None:
         (ORIGIN + "x = [1,\n2\n]\ny = = 3\n", ":5: this line is not valid TOML"),
         (ORIGIN + "[delivery\n", ":2: this line is not valid TOML"),
         (ORIGIN + ORIGIN, ":2: this line is not valid TOML"),
+        (ORIGIN + "[trust]\n[limits]\n[trust]\n", ":4: this table stands already at line 2: write its settings there"),
+        (ORIGIN + "[trust]\n[limits]\n[trust] = 1\n", ":4: this line is not valid TOML"),
         ("", ":1: `origin` is missing: the public address, such as https://cloud.example.org"),
         ("origin = 1", ':1: `origin` is text: write it as "..."'),
         ("\norigin = 'https://a/b'", ":2: `https://a/b` must be scheme and host only, without user name, path and query"),

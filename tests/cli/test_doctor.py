@@ -2,10 +2,12 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from opencloudmesh.cli.doctor import describe, show
+from opencloudmesh.cli.operator import dir_option
 from opencloudmesh.cli.terminal import Terminal
 from opencloudmesh.services.doctor import Report, Seen, StepResult
 from opencloudmesh.services.doctor.findings import fail, note, warn
@@ -49,6 +51,12 @@ def test_one_line_for_each_step_and_what_to_do_below(capsys: pytest.CaptureFixtu
         "away.example: 1 failed, 1 with warnings, 2 ok",
         f"Every request of this, here and there: ocm log --trace {TRACE}",
     ]
+
+
+def test_the_command_that_shows_more_names_the_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    show(REPORT, Terminal(json=False), TRACE, dir_option(Path("my cloud")))
+    assert capsys.readouterr().out.endswith(f"ocm log --trace {TRACE} --dir 'my cloud'\n")
+    assert dir_option(Path(".")) == ""
 
 
 def test_colours_only_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,11 +123,11 @@ def test_what_no_command_takes(log: Any, arguments: list[str]) -> None:
     assert log(*arguments).status == 2
 
 
-def test_one_of_them_whole(log: Any) -> None:
+def test_one_of_them_whole(log: Any, folder: Path) -> None:
     shown = log("show", "1").out
     assert "POST https://peer.example.org/ocm/shares?a=1" in shown
     assert '    "sharedSecret": "***"' in shown
-    assert shown.endswith(f"All of this trace: ocm log --trace {TRACE}\n")
+    assert shown.endswith(f"All of this trace: ocm log --trace {TRACE} --dir {folder}\n")
     failed = log("show", "2").out
     assert "Answer: none" in failed
     assert "Reason: tls-expired: It ended\\x1b[31m." in failed

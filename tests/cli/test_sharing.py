@@ -90,6 +90,20 @@ def test_a_share_that_was_refused_is_an_error(logged_in: Any, server: Any, make_
     assert "What to do:" in result.err
 
 
+def test_a_refusal_of_the_whole_server_is_for_the_other_operator(
+    logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any
+) -> None:
+    from starlette.responses import JSONResponse
+
+    share = make_outgoing(state="failed", reason="http-403")
+    server.deliveries = [make_delivery(outgoing_share_id=share["id"], state="dead", detail="denylisted")]
+    server.next_answer = JSONResponse(share, 201)
+    result = logged_in("share", "Reports", "bob@b.example.org")
+    assert "denylisted (http-403)" in result.err
+    assert "for its operator to decide" in result.err
+    assert "Check the address" not in result.err
+
+
 def test_a_share_that_is_not_taken_yet_says_why(logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any) -> None:
     from starlette.responses import JSONResponse
 
@@ -208,7 +222,9 @@ def test_an_unknown_sender_is_marked_also_where_nothing_is_kept_apart(logged_in:
 def test_what_is_kept_apart_is_accepted_by_its_id_only(logged_in: Any, server: Any, make_incoming: Any) -> None:
     server.inbox = [make_incoming(id=7, name="Prizes", sender_known=False, quarantined=True)]
     assert logged_in("accept", "Prizes", "--json").document["error"]["code"] == "share-unknown"
-    assert logged_in("accept", "8", "--json").document["error"]["code"] == "share-unknown"
+    refused = logged_in("accept", "8", "--json").document["error"]
+    assert (refused["code"], "ocm inbox --unknown" in refused["hint"]) == ("share-unknown", True)
+    assert "--unknown" not in logged_in("unshare", "8").err
     assert logged_in("accept", "7").status == 0
     assert server.inbox[0]["state"] == "accepted"
 
@@ -345,6 +361,9 @@ def test_deliveries_retry_cancel_and_show(logged_in: Any, server: Any, make_deli
     assert server.deliveries[0]["state"] == "queued"
     assert logged_in("deliveries", "cancel", "1", "--json").document["state"] == "dead"
     assert "dns: no such name" in logged_in("deliveries", "show", "2").out
+    server.deliveries = [make_delivery(id=1, state="dead", reason="dns"), make_delivery(id=2, state="done", reason="dns")]
+    assert "What to do: Check the spelling of the address" in logged_in("deliveries", "show", "1").out
+    assert "What to do" not in logged_in("deliveries", "show", "2").out
     assert logged_in("deliveries", "retry", "9", "--json").status == 1
 
 

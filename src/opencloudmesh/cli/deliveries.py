@@ -56,6 +56,7 @@ async def show(delivery: DeliveryId, /, *, output: Output = Output()) -> None:
         f"{text_of(item, 'kind')} to {text_of(item, 'peer')}: {text_of(item, 'state')}",
         *(f"{format_time(attempt.get('at'))}  {_reason_of(attempt) or 'delivered'}" for attempt in tries),
         *waiting_for(item),
+        *_advice(item),
         *([f"Trace id, for the servers' operators: {item['trace_id']}"] if item.get("trace_id") else []),
     )
 
@@ -103,6 +104,15 @@ def held_back(item: Mapping[str, Any]) -> str:
         f"held back: {text_of(item, 'peer')} was not reached since {format_time(following.get('since'))}"
         f"{f' ({reason})' if reason else ''}, asked again at {format_time(following.get('at'))}"
     )
+
+
+def _advice(item: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the reason means that a delivery waits or was given up for, and what to do."""
+    from opencloudmesh.cli.advice import advice_for
+
+    why = text_of(item, "reason")
+    advice = advice_for(why) if item.get("state") != "done" else None
+    return (f"Meaning: {advice.means}", f"What to do: {advice.what_to_do}") if advice else ()
 
 
 def _following(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.beside import quiet_logs
 from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_WARNED
-from opencloudmesh.cli.operator import HERE, Folder
+from opencloudmesh.cli.operator import HERE, Folder, dir_option
 from opencloudmesh.cli.terminal import Output, Terminal
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ async def doctor(
     else:
         async with bootstrap.peer_doctor(folder) as other:
             report = await other.examine(peer)
-    show(report, output.terminal(), trace_id)
+    show(report, output.terminal(), trace_id, dir_option(folder))
     return _EXIT[report.outcome]
 
 
-def show(report: "Report", terminal: Terminal, trace_id: str) -> None:
-    """Print a report; under the trace id both servers have its requests in their exchange logs."""
+def show(report: "Report", terminal: Terminal, trace_id: str, there: str = "") -> None:
+    """Print a report; under the trace id both servers have its requests in their exchange logs (ours `there`: a `--dir`)."""
     if terminal.json:
         terminal.show(describe(report) | {"trace_id": trace_id})
         return
@@ -70,7 +70,7 @@ def show(report: "Report", terminal: Terminal, trace_id: str) -> None:
                 terminal.styled(style, " " * (_OUTCOME_WIDTH + _STEP_WIDTH + 1), line)
     terminal.styled(_STYLES[report.outcome], "", _conclusion(report))
     if not report.own:
-        terminal.styled("dim", "", f"Every request of this, here and there: ocm log --trace {trace_id}")
+        terminal.styled("dim", "", f"Every request of this, here and there: ocm log --trace {trace_id}{there}")
 
 
 def _summary(result: "StepResult") -> str:

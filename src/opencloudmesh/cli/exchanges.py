@@ -14,7 +14,7 @@ from cyclopts import App, Group, Parameter, validators
 from opencloudmesh.cli.beside import parts_of
 from opencloudmesh.cli.faults import UsageFault
 from opencloudmesh.cli.formats import parse_moment
-from opencloudmesh.cli.operator import HERE, Folder
+from opencloudmesh.cli.operator import HERE, Folder, dir_option
 from opencloudmesh.cli.terminal import PARAMETERS, Output, Terminal, clean
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ async def show(
     """Show one exchange: headers and bodies without secrets, why it failed, and what to do."""
     async with parts_of(folder) as wiring:
         found = await wiring.exchanges.of_id(exchange)
-    output.terminal().show(describe(found), *_lines(found))
+    output.terminal().show(describe(found), *_lines(found, dir_option(folder)))
 
 
 async def _follow(
@@ -199,7 +199,7 @@ def _why(exchange: "Exchange") -> str:
     return ": ".join(part for part in (exchange.reason, exchange.detail) if part)
 
 
-def _lines(exchange: "Exchange") -> list[str]:
+def _lines(exchange: "Exchange", there: str = "") -> list[str]:
     from opencloudmesh.cli.advice import advice_for
 
     arrow = "from" if exchange.direction == "in" else "to"
@@ -225,7 +225,7 @@ def _lines(exchange: "Exchange") -> list[str]:
     ):
         if text:
             lines += ["", f"{title}:", *(f"  {line}" for line in text.splitlines())]
-    return [*lines, "", f"All of this trace: ocm log --trace {exchange.trace_id}"] if exchange.trace_id else lines
+    return [*lines, "", f"All of this trace: ocm log --trace {exchange.trace_id}{there}"] if exchange.trace_id else lines
 
 
 def _diagnosis(exchange: "Exchange") -> list[str]:

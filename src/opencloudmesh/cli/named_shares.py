@@ -51,7 +51,8 @@ async def find_share(api: ApiClient, shares: ShareList, word: str, *, states: Se
         kept_apart = await api.items(shares.route, query=shares.apart)
         meant = [item for item in kept_apart if str(item.get("id")) == word]
     if not meant:
-        raise NotFound(f'There is no share "{word}".', code="share-unknown", hint=f"See: {shares.command}")
+        apart = f"; a share of an unknown sender is named by its id: {shares.command} --unknown" if shares.apart else ""
+        raise NotFound(f'There is no share "{word}".', code="share-unknown", hint=f"See: {shares.command}{apart}")
     if len(meant) > 1:
         ids = ", ".join(str(item.get("id")) for item in meant)
         sentence = f'"{word}" is the name of {len(meant)} shares: {ids}.'

@@ -1,5 +1,6 @@
 """What the operator of a server does: `ocm init`, `ocm serve`, `ocm user add|list|disable|enable|admin|quota|password`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path, Parameter(name="--dir", help="The server's folder, made by ocm init.")]
 HERE = Path(".")
+
+
+def dir_option(folder: Path) -> str:
+    """What repeats `--dir` in a command that is shown; nothing for the folder where one stands."""
+    return "" if folder == HERE else f" --dir {shlex.quote(str(folder))}"
 
 
 def register(app: App, group: Group) -> None:

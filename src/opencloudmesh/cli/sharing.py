@@ -3,8 +3,9 @@
 A share is named by its id, or by its name, path or place under "Shared with me" where that fits one share only.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import App, Group, Parameter
 
@@ -16,6 +17,11 @@ from opencloudmesh.cli.terminal import PARAMETERS, Output
 from opencloudmesh.protocol.errors import PeerRefused
 
 Item = Mapping[str, Any]
+
+_NOT_TAKEN: Final = "Check the address of the recipient; if it is right, ask the operators of both servers."
+_REFUSED_THERE: Final = (
+    "The other server does not deal with yours: that is for its operator to decide; ask them to allow your server."
+)
 
 
 def register(app: App, group: Group) -> None:
@@ -101,10 +107,11 @@ async def share(
 def _not_taken(created: Item, delivery: Item) -> PeerRefused:
     reason = text_of(created, "reason")
     why = text_of(delivery, "detail") or reason
+    refused = {"denylisted", "policy-denied", "not-allowlisted"}.intersection(re.findall(r"[a-z-]+", f"{reason} {why}".lower()))
     return PeerRefused(
         f"{text_of(created, 'share_with')} was not given {text_of(created, 'path')}: {why}",
         code=reason,
-        hint="Check the address of the recipient; if it is right, ask the operators of both servers.",
+        hint=_REFUSED_THERE if refused else _NOT_TAKEN,
     )
 
 

@@ -33,3 +33,17 @@ def line_that_breaks(text: str) -> int:
             continue
         return count + 1
     return 1
+
+
+def line_of_same_table(text: str, line: int) -> int | None:
+    """Where the table stands first that `line` begins again (`[limits]` twice); None where it begins none, or a new one."""
+    lines = text.splitlines()
+    names = [_table_of(each) for each in lines[:line]]
+    again = names[-1] if names else None
+    return names.index(again) + 1 if again and again in names[:-1] else None
+
+
+def _table_of(line: str) -> str | None:
+    found = _TABLE.match(line)
+    is_whole = found and found[1] == "[" and line[found.end() :].partition("#")[0].strip() == ""
+    return re.sub(r"[\"' ]", "", found[2]) if found and is_whole else None

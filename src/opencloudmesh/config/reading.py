@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from opencloudmesh.config.origin import holds, parse_origin
-from opencloudmesh.config.places import line_that_breaks, lines_of_keys
+from opencloudmesh.config.places import line_of_same_table, line_that_breaks, lines_of_keys
 from opencloudmesh.config.settings import (
     CONFIG_FILE,
     FORWARDED_HEADERS,
@@ -126,7 +126,13 @@ class _Reader:
             return tomllib.loads(self._text)
         except tomllib.TOMLDecodeError:
             line = line_that_breaks(self._text)
-            raise ConfigError((SettingFault(f"{self._file}:{line}", "this line is not valid TOML"),)) from None
+            earlier = line_of_same_table(self._text, line)
+            what = (
+                f"this table stands already at line {earlier}: write its settings there"
+                if earlier
+                else "this line is not valid TOML"
+            )
+            raise ConfigError((SettingFault(f"{self._file}:{line}", what),)) from None
 
     def _variables(self, environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
         """The OCM_* variables by the name of their setting."""
