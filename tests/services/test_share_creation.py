@@ -6,7 +6,7 @@ import json
 import pytest
 
 from opencloudmesh.protocol.discovery import parse_discovery
-from opencloudmesh.protocol.errors import Conflict, Forbidden, InvalidInput, NotFound
+from opencloudmesh.protocol.errors import Conflict, Forbidden, InvalidInput, NotFound, PeerUnreachable
 from opencloudmesh.services.delivery import Overtaken
 from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.records import OutgoingShare, User
@@ -274,6 +274,84 @@ async def test_unsharing_overtakes_a_notification_that_is_tried_again(home: Home
     assert len(away.got("/ocm/notifications")) == 1
     (creation, unshared) = await home.of_share(share)
     assert (creation.state, creation.reason, unshared.state) == ("dead", "overtaken", "done")
+
+
+class SlowDiscovery:
+    """The discovery of a server: it hangs until it is let go, then it fails, or succeeds."""
+
+    def __init__(self, away: SimulatedServer) -> None:
+        self._gate = asyncio.Event()
+        self._away = away
+        self._fails = False
+        self._right = away.network.routes["GET", f"{away.origin}/.well-known/ocm"]
+        away.route("GET", "/.well-known/ocm", self._answer)  # type: ignore[arg-type]
+
+    async def _answer(self, asked: Asked) -> object:
+        await self._gate.wait()
+        if self._fails:
+            raise PeerUnreachable("No answer in time.", code="idle-timeout")
+        return self._right(asked)
+
+    def end(self, *, fails: bool) -> None:
+        self._fails = fails
+        self._gate.set()
+
+    def mend(self) -> None:
+        self._away.route("GET", "/.well-known/ocm", self._right)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_came_no_further_than_discovery_is_not_taken_back_there(
+    home: Home, away: SimulatedServer, alice: User, is_cancelled: bool, fails: bool
+) -> None:
+    discovery = SlowDiscovery(away)
+    share = await give(home, alice)
+    if is_cancelled:
+        await home.deliveries.cancel(alice, (await home.of_share(share))[0].id)
+    await home.creation.unshare(alice, share.id)
+    await home.settle()
+    discovery.end(fails=fails)
+    await home.settle()
+    discovery.mend()
+    for _ in range(4):
+        await home.advance(3601)
+    assert (away.got("/ocm/shares"), away.got("/ocm/notifications")) == ([], [])
+    assert await kinds(home, share) == [("SHARE_CREATION", "dead")]
+    assert (await home.outgoing(share.id)).state == "revoked"
+
+
+async def test_a_hung_discovery_on_record_leaves_nothing_to_take_back(home: Home, away: SimulatedServer, alice: User) -> None:
+    discovery = SlowDiscovery(away)
+    share = await give(home, alice)
+    discovery.end(fails=True)
+    await home.settle()
+    await home.creation.unshare(alice, share.id)
+    assert await kinds(home, share) == [("SHARE_CREATION", "dead")]
+
+
+async def test_a_process_killed_in_discovery_leaves_nothing_to_take_back(home: Home, away: SimulatedServer, alice: User) -> None:
+    discovery = SlowDiscovery(away)
+    share = await give(home, alice)
+    await home.deliveries.stop()  # as killed
+    discovery.end(fails=False)
+    await home.database.write(lambda tx: [tx.deliveries.release(holder) for holder in tx.deliveries.holders()])
+    await home.creation.unshare(alice, share.id)
+    await home.start()
+    await home.advance(31)
+    assert (away.got("/ocm/shares"), away.got("/ocm/notifications")) == ([], [])
+
+
+async def test_a_hung_discovery_of_a_later_try_hides_no_earlier_one(home: Home, away: SimulatedServer, alice: User) -> None:
+    away.route("POST", "/ocm/shares", lambda _: answer(503))
+    share = await give(home, alice)
+    home.time.advance(86400)
+    discovery = SlowDiscovery(away)
+    await home.advance(1)
+    await home.creation.unshare(alice, share.id)
+    discovery.end(fails=False)
+    await home.advance(3601)
+    assert [len(away.got(path)) for path in ("/ocm/shares", "/ocm/notifications")] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Shares that our users give: Share Creation, its notification to the Receiving Server, and its end.
 
 Sections "Share Creation Notification" and "Share Deletion". Rules kept here: the share and its delivery are one transaction;
-requirements are decided from the Receiving Server's discovery document before the first try and never weaken afterwards; a
-received resource is not re-shared (NOTIF-7); unsharing ends access at once, whether or not the other side hears of it (NOTIF-5).
+requirements are decided from the Receiving Server's discovery document before the first try and never weaken afterwards; where
+they were not decided, nothing was sent, and nothing is to be taken back there; a received resource is not re-shared (NOTIF-7);
+unsharing ends access at once, whether or not the other side hears of it (NOTIF-5).
 """
 
 from collections.abc import Callable, Sequence
@@ -154,7 +155,8 @@ class ShareCreation:
     async def unshare(self, user: User, share_id: int) -> OutgoingShare:
         """Take a share back: access ends with this transaction, the Receiving Server is told when it can be reached.
 
-        A notification that waits is withdrawn; where no try of it can have arrived, nothing is sent at all. Raises `NotFound`.
+        A notification that waits is withdrawn; where no try of it can have arrived, or none came further than discovery, nothing
+        is sent at all. Raises `NotFound`.
         """
         now = self._clock()
 
@@ -172,8 +174,8 @@ class ShareCreation:
         if state == share.state:
             return
         tx.outgoing_shares.set_state(share.id, state, "", now)
-        may_be_known = _withdraw_creation(tx, share.id, now)
-        if may_be_known or share.state in _TAKEN:
+        may_be_known = _withdraw_creation(tx, share.id, now) or share.state in _TAKEN
+        if may_be_known and share.requirements is not None:
             self._deliveries.queue(tx, peer=share.peer, kind=SHARE_UNSHARED, user_id=share.user_id, outgoing=share.id)
 
     # ------------------------------------------------------------ delivery handler
@@ -198,7 +200,32 @@ class ShareCreation:
 
     async def _send_creation(self, share: OutgoingShare) -> HttpAnswer:
         receiver = await self._peers.discover(share.peer)
-        requirements = await self._requirements(share, receiver)
+        size = await self._size(share)
+        body = self._message(share, receiver, size, await self._begun(share, receiver))
+        answer = await self._peers.post_message(share.peer, "/shares", body)
+        # what a peer says of a message may repeat it, and is shown
+        return replace(answer, body=answer.body.replace(share.secret.reveal().encode(), b"***"))
+
+    async def _begun(self, share: OutgoingShare, receiver: Discovery) -> tuple[str, ...]:
+        """What the share demands: decided before the first try is sent, and later only ever more.
+
+        That it is decided says from then on that the message may have left us; raises `Overtaken` where the share has ended.
+        """
+        chosen = choose_requirements(receiver, sender_offers_exchange=True)
+
+        def work(tx: Transaction) -> tuple[str, ...]:
+            now = tx.outgoing_shares.by_id(share.id)
+            if now is None or self._is_over(now):  # discovery can take long
+                raise Overtaken("The share ended before the other server heard of it.")
+            before = now.requirements or ()
+            decided = before + tuple(word for word in chosen if word not in before)
+            if decided != now.requirements:
+                tx.outgoing_shares.set_requirements(share.id, decided)
+            return decided
+
+        return await self._db.write(work)
+
+    def _message(self, share: OutgoingShare, receiver: Discovery, size: int | None, requirements: tuple[str, ...]) -> bytes:
         owner = parse_address(share.owner)
         relative = receiver.webdav_receive_uri == RELATIVE
         webdav = WebdavProtocol.model_validate(
@@ -207,11 +234,11 @@ class ShareCreation:
                 "shared_secret": share.secret.reveal(),
                 "permissions": share.permissions,
                 "requirements": requirements,
-                "size": await self._size(share),
+                "size": size,
             },
             by_name=True,
         )
-        body = build_share_creation(
+        return build_share_creation(
             share_with=parse_address(share.share_with),
             name=share.name,
             provider_id=share.provider_id,
@@ -224,9 +251,6 @@ class ShareCreation:
             expiration=None if share.expires_at is None else int(share.expires_at),
             protocol=build_protocols(webdav=webdav),
         )
-        answer = await self._peers.post_message(share.peer, "/shares", body)
-        # what a peer says of a message may repeat it, and is shown
-        return replace(answer, body=answer.body.replace(share.secret.reveal().encode(), b"***"))
 
     async def _size(self, share: OutgoingShare) -> int | None:
         """The size of a shared file, so that the Receiving Server can list it without asking."""
@@ -237,15 +261,6 @@ class ShareCreation:
             return (await self._storage_for(owner).entry(share.path)).size if owner else None
         except OCMError:
             return None
-
-    async def _requirements(self, share: OutgoingShare, receiver: Discovery) -> tuple[str, ...]:
-        """What the share demands: decided before the first try, and later only ever more."""
-        before = share.requirements or ()
-        chosen = choose_requirements(receiver, sender_offers_exchange=True)
-        decided = before + tuple(word for word in chosen if word not in before)
-        if decided != share.requirements:
-            await self._db.write(lambda tx: tx.outgoing_shares.set_requirements(share.id, decided))
-        return decided
 
     async def _send_unshared(self, share: OutgoingShare) -> HttpAnswer:
         body = build_notification(

@@ -15,7 +15,8 @@ How it works (design decision 5)
   counts as queued. Either is recorded as a try with the reason broken-off, for the message may have been sent; it does not
   lengthen the back-off.
 - What became pointless is not sent: an unshare overtakes the share that was not delivered, a decline the acceptance. Where an
-  earlier try may have reached the peer (`arrival`), the newer message is sent after it, in any case.
+  earlier try may have reached the peer (`arrival`), the newer message is sent after it, in any case. A try of a share that is
+  still in discovery when the share is taken back ends there (`ShareCreation`), and nothing follows it.
 - A peer that cannot be reached, or answers 5xx, opens its breaker: nothing is sent to it until the back-off has passed, then one
   message tries (half-open). An answer closes it and makes the waiting rows due at once. A verified message from the peer does
   not wait for the back-off: it makes the rows due and lets one try. `Retry-After` of a 429 or 503 holds the whole peer back, at

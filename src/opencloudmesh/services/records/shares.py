@@ -12,7 +12,8 @@ class OutgoingShare:
     """A share that one of our users gave: we are the Sending Server.
 
     `path` is relative to the owner's tree, without leading slash. `requirements` is None until the Receiving Server was
-    discovered (they depend on its criteria). `delivery_*` describe the Share Creation Notification's delivery where the
+    discovered (they depend on its criteria) and the first Share Creation Notification is about to be sent: with None, it never
+    was. `delivery_*` describe the Share Creation Notification's delivery where the
     query joined it, else None.
     """
 
