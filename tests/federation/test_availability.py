@@ -1,5 +1,8 @@
 """Down is not gone: real servers whose sender is killed, comes back, or swallows connections (design decision 14)."""
 
+import os
+import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +126,52 @@ def test_a_black_hole_is_waited_for_once(bob: User, tmp_path: Path) -> None:
             assert (answer.status, spent < AT_ONCE) == (503, True)
         assert quickest(lambda: Answer(207, {}, listed(bob)))[0] < AT_ONCE
         assert bob.answer("leave", ids[0])["state"] == "left"
+
+
+def test_a_folder_of_a_silent_sender_is_shown_as_it_was_until_it_is_refused(
+    start_site: Callable[..., Site], sender: Site, place: str
+) -> None:
+    site = start_site(f"receiver of {place}", ["erik"])
+    dora, erik = User(sender, "dora"), User(site, "erik")
+    shares = []
+    for name in ("seen", "unseen"):
+        dora.make_folder(name)
+        dora.put(f"{name}/inside.txt", b"content")
+        shares.append(dora.share(name, erik.address))
+        wait_until(lambda: erik.received(shares[-1]["provider_id"]))
+        erik.answer("accept", shares[-1]["provider_id"])
+
+    def look(name: str, depth: str = "1") -> Answer:
+        return erik.dav("PROPFIND", f"Shared with me/{name}", [("depth", depth)])
+
+    before = look("seen")
+    assert b"inside.txt" in before.body
+    os.kill(sender.pid, signal.SIGSTOP)
+    try:
+        spent, answer = timed(lambda: look("unseen"))
+        assert (answer.status, spent < 8) == (503, True)
+        first = erik.received(str(shares[1]["provider_id"]))["unavailable_since"]
+        said: set[bytes] = set()
+        for _ in range(3):
+            spent, answer = timed(lambda: look("unseen", "0"))
+            assert (answer.status, spent < 1) == (503, True)
+            said |= set(re.findall(rb"since [0-9: -]+", answer.body))
+        assert len(said) == 1
+        spent, answer = timed(lambda: look("seen"))
+        assert (answer.status, b"inside.txt" in answer.body, spent < 4) == (207, True, True)
+        wait_until(lambda: unavailable(erik, str(shares[0]["provider_id"]))[0], seconds=40)
+        for depth in "01":
+            spent, answer = timed(lambda depth=depth: look("seen", depth))
+            assert (answer.status, spent < 1) == (207, True)
+        assert b"inside.txt" in answer.body
+        assert erik.received(str(shares[1]["provider_id"]))["unavailable_since"] == first
+    finally:
+        os.kill(sender.pid, signal.SIGCONT)
+    wait_until(lambda: look("unseen").status == 207)
+    dora.unshare(shares[0])
+    wait_until(lambda: erik.received(str(shares[0]["provider_id"]))["state"] == "revoked")
+    assert look("seen").status == 404
+    site.stop()
 
 
 PAGES = {

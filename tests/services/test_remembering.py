@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from opencloudmesh.protocol.errors import NotFound, PeerUnreachable
+from opencloudmesh.protocol.errors import AccessDenied, GrantRefused, NotFound, OCMError, PeerRefused, PeerUnreachable
 from opencloudmesh.services.ports import Entry
 from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree, may_be_remembered
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
@@ -231,7 +231,62 @@ async def test_a_look_behind_that_fails_harms_nobody(mount: Mount, owner: Owner,
     await mount.settle()
     time.advance(61)
     with pytest.raises(PeerUnreachable):
+        await mount.propfind()
+
+
+# ---------------------------------------------------------------- an owner's server that does not answer
+@pytest.mark.parametrize("fault", [PeerUnreachable("Away.", code="tcp-refused"), PeerRefused("Broken.", status=503)])
+async def test_what_was_seen_is_shown_while_the_owner_is_away(
+    mount: Mount, owner: Owner, time: SimulatedTime, fault: OCMError
+) -> None:
+    first = await mount.propfind()
+    owner.fault = fault
+    for _ in range(3):
+        time.advance(100_000)
+        assert await mount.propfind(old_is_good=True) == first
+    with pytest.raises(type(fault)):
+        await mount.propfind("d", old_is_good=True)  # it was seen, and its listing was not
+    owner.fault = None
+    owner.nodes["a.txt"] = b"another"
+    assert await mount.propfind(old_is_good=True) == {"a.txt": 7, "d": 0}
+
+
+async def test_a_silent_owner_is_waited_for_once_and_asked_behind(mount: Mount, owner: Owner, time: SimulatedTime) -> None:
+    first = await mount.propfind()
+    time.advance(100)
+    owner.take_asked()
+    owner.gate.clear()
+    loop = asyncio.get_running_loop()
+    for at_most in (4.0, 0.5):
+        began = loop.time()
+        assert await mount.propfind(old_is_good=True) == first
+        assert loop.time() - began < at_most
+    assert owner.take_asked() == ["look "]
+    owner.nodes["a.txt"] = b"another"
+    owner.gate.set()
+    assert await mount.propfind(old_is_good=True) == {"a.txt": 7, "d": 0}
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        PeerRefused("No.", code="http-404", status=404),
+        PeerRefused("No.", code="http-403", status=403),
+        GrantRefused("No."),
+        AccessDenied("No.", code="share-revoked"),
+    ],
+)
+async def test_what_is_refused_is_never_shown_again(mount: Mount, owner: Owner, time: SimulatedTime, refusal: OCMError) -> None:
+    for path in ("", "d"):
+        await mount.propfind(path)
+    time.advance(10)
+    owner.fault = refusal
+    with pytest.raises(type(refusal)):
         await mount.propfind(old_is_good=True)
+    owner.fault = PeerUnreachable("Away.", code="tcp-refused")
+    for path in ("", "d"):
+        with pytest.raises(PeerUnreachable):
+            await mount.propfind(path, old_is_good=True)
 
 
 # ---------------------------------------------------------------- our own changes
@@ -348,6 +403,6 @@ async def test_there_are_not_too_many_looks_behind(
     owner.take_asked()
     await mount.propfind("", old_is_good=True)
     await mount.propfind("d", old_is_good=True)
-    assert owner.take_asked() == ["look d"], "looked at in front"
+    assert owner.take_asked() == ["look ", "look d"], "the second one in front"
     await mount.settle()
-    assert owner.take_asked() == ["look "]
+    assert owner.take_asked() == []

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -18,6 +18,8 @@ _log = structlog.get_logger(__name__)
 _AT_ONCE = 500
 """Rows changed in one transaction."""
 _MOST_DOUBTED = 10_000
+_TIMED_OUT = frozenset({"tcp-timeout", "idle-timeout"})
+"""To try whether this lasts takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Marks:
         self._retry_after = retry_after
         self._away: dict[str, Outage] = {}
         self._doubted: dict[int, Outage] = {}
+        self._failed_at: dict[str, float] = {}
+        """When the first request of a server failed that nobody has looked into yet."""
         self._asking: dict[str, set[asyncio.Timeout]] = {}
         self.on_wanted: Callable[[IncomingShare], None] = lambda share: None
         self.on_doubt: Callable[[IncomingShare], None] = lambda share: None
@@ -50,10 +54,16 @@ class Marks:
             return Outage(share.unavailable_since, share.unavailable_reason)
         return self._doubted.get(share.id) or self._away.get(share.peer)
 
-    def check(self, share: IncomingShare) -> None:
-        """Raise `PeerDown` for a share that is known to be unavailable, and have its server looked at."""
+    def check(self, share: IncomingShare, *, waits: bool = True) -> None:
+        """Raise `PeerDown` for a share that is known to be unavailable, and have its server looked at.
+
+        Who `waits` may try where nobody knows yet whether the fault lasts; others only where that takes no time.
+        """
         outage = self.outage(share)
-        if outage is not None and (share.peer in self._away or share.id not in self._doubted):
+        if outage is None:
+            return
+        may_try = share.id in self._doubted and (waits or outage.reason not in _TIMED_OUT)
+        if share.peer in self._away or not may_try:
             self.on_wanted(share)
             raise self._down(share.peer, outage)
 
@@ -78,7 +88,7 @@ class Marks:
             outage = self._away.get(share.peer)
             if outage is None or not cut.expired():
                 raise
-            raise self._down(share.peer, outage) from None
+            raise self._down(share.peer, Outage(share.unavailable_since or outage.since, outage.reason)) from None
         finally:
             peers.discard(cut)
             if not peers:
@@ -87,29 +97,37 @@ class Marks:
     async def note(self, share: IncomingShare, finding: Finding) -> None:
         """What a user's request met with. It marks, or clears, this share; refusals are for the prober to count."""
         if isinstance(finding, Answered):
-            self._doubted.pop(share.id, None)
+            self._is_clear(share)
             if share.unavailable_since is not None:
                 await self._record(share, finding)
             return
         if share.unavailable_since is None or share.id in self._doubted:
             if len(self._doubted) >= _MOST_DOUBTED:
                 self._doubted.clear()
-            self._doubted[share.id] = Outage(self._clock(), finding.reason)
+                self._failed_at.clear()
+            known, first = self._doubted.get(share.id), self._failed_at.setdefault(share.peer, self._clock())
+            self._doubted[share.id] = Outage(known.since if known is not None else first, finding.reason)
             self.on_doubt(share)
         if share.unavailable_since is None:
-            await self._record(share, Away(finding.reason))
+            await self._record(share, Away(finding.reason), self._doubted[share.id].since)
 
     # ------------------------------------------------------------ for the prober
     async def confirm(self, share: IncomingShare, finding: Finding) -> None:
         """What a probe found; `Refused` only where the server's discovery was in order just now."""
-        self._doubted.pop(share.id, None)
+        doubt = self._doubted.get(share.id)
+        self._is_clear(share)
         if not (isinstance(finding, Answered) and share.unavailable_since is None and not share.refusals):
-            await self._record(share, finding)
+            await self._record(share, finding, doubt.since if doubt is not None else None)
+
+    def _is_clear(self, share: IncomingShare) -> None:
+        """It is known now how it is with a share."""
+        self._doubted.pop(share.id, None)
+        self._failed_at.pop(share.peer, None)
 
     async def peer_away(self, peer: str, reason: str) -> None:
         """The server does not answer: none of its shares is available, and nobody need wait for it any longer."""
-        now = self._clock()
-        outage = self._away.setdefault(peer, Outage(now, reason))
+        first = self._failed_at.pop(peer, None)
+        outage = self._away.setdefault(peer, Outage(self._clock() if first is None else first, reason))
         loop = asyncio.get_running_loop()
         for cut in self._asking.get(peer, ()):
             if not cut.expired():
@@ -142,7 +160,8 @@ class Marks:
             after_id = await self._db.write(work)
         _log.info("peer-available", peer=peer)
 
-    async def _record(self, share: IncomingShare, finding: Finding) -> None:
+    async def _record(self, share: IncomingShare, finding: Finding, first: float | None = None) -> None:
+        """`first`: when it failed first."""
         now = self._clock()
 
         def work(tx: Transaction) -> None:
@@ -151,6 +170,8 @@ class Marks:
                 return
             known = _known(current)
             then = after(known, finding, now, self._rule)
+            if known.unavailable_since is None and then.unavailable_since is not None and first is not None:
+                then = replace(then, unavailable_since=first)
             if then != known:
                 tx.availability.set(share.id, then)
             if is_gone(then, self._rule):

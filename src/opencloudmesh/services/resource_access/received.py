@@ -10,7 +10,7 @@ import asyncio
 import base64
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from opencloudmesh.protocol.availability import Answered, Finding, finding_of
@@ -30,7 +30,8 @@ from opencloudmesh.services.peers import GONE, Peers
 from opencloudmesh.services.ports import Clock, RemoteTree
 from opencloudmesh.services.records import IncomingShare, Secret
 from opencloudmesh.services.resource_access.remembered_extras import RememberedExtras, RememberingLocks, RememberingProperties
-from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree
+from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree, remembered_suffices
+from opencloudmesh.services.resource_access.silence import NotAsked, Silence, is_silent, takes_away
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
 from opencloudmesh.services.resource_access.watched import Watch, WatchedLocks, WatchedProperties, WatchedTree
 
@@ -82,22 +83,34 @@ class ReceivedShares:
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def open(self, share: IncomingShare) -> RemoteTree:
-        """The shared resource as a tree.
+        """The shared resource as a tree; where that suffices, as it is remembered while its server is away.
 
         Raises `PeerDown` at once where it is known to be unavailable, `PeerUnreachable`, `PeerRefused`, `AccessDenied`
         (mfa-required).
         """
-        self.marks.check(share)
         watch = Watch(self.marks, share)
-        tree = await watch.asked(self._tree(share))
+        try:
+            self.marks.check(share, waits=not remembered_suffices())
+            tree = await watch.asked(self._tree(share))
+        except OCMError as error:
+            if not remembered_suffices() or not is_silent(error) or self._memory.of(share.id).is_empty:
+                raise
+            absent = cast("Any", NotAsked(error))
+            tree = RemoteTree(absent, absent, absent)
+            return self._remembering(share, tree)
         storage = WatchedTree(tree.storage, watch, lambda root: self.seen.saw(share, root))
-        memory = self._memory.of(share.id)
+        return self._remembering(
+            share, RemoteTree(storage, WatchedLocks(tree.locks, watch), WatchedProperties(tree.properties, watch))
+        )
+
+    def _remembering(self, share: IncomingShare, tree: RemoteTree) -> RemoteTree:
+        memory, silence = self._memory.of(share.id), Silence()
         stale = self._stale_seconds if self.marks.outage(share) is None else 0.0
-        extras = RememberedExtras(memory, self._behind, share_id=share.id, is_on=stale > 0)
+        extras = RememberedExtras(memory, self._behind, share_id=share.id, is_on=stale > 0, silence=silence)
         return RemoteTree(
-            RememberingTree(storage, memory, self._behind, share_id=share.id, stale_seconds=stale),
-            RememberingLocks(WatchedLocks(tree.locks, watch), extras),
-            RememberingProperties(WatchedProperties(tree.properties, watch), extras),
+            RememberingTree(tree.storage, memory, self._behind, share_id=share.id, stale_seconds=stale, silence=silence),
+            RememberingLocks(tree.locks, extras),
+            RememberingProperties(tree.properties, extras),
         )
 
     async def look(self, share: IncomingShare) -> Finding | None:
@@ -105,6 +118,8 @@ class ReceivedShares:
         try:
             root = await (await self._tree(share)).storage.entry("")
         except OCMError as error:
+            if takes_away(error):
+                self._memory.of(share.id).forget_all()
             return finding_of(error, at_root=True)
         self.seen.saw(share, root)
         return Answered()

@@ -1,8 +1,8 @@
 """Locks and dead properties of a received share's listings, remembered: for clients that ask for all that there is.
 
 Rules kept here: they are shown only beside a listing that may be remembered, of a folder with the ETag that it had when they were
-asked for; no server says by an ETag that a lock or a property has changed, so they are asked for again behind after a minute,
-and in front after a few; a change of ours of either forgets all of the share's.
+asked for, and none while the owner's server does not answer; no server says by an ETag that a lock or a property has changed, so
+they are asked for again behind after a minute, and in front after a few; a change of ours of either forgets all of the share's.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
@@ -12,6 +12,7 @@ from typing import Final, TypeVar, cast
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.services.ports import DeadProperties, Lock, Locks, Name, Properties, PropertyChange, WantedLock
 from opencloudmesh.services.resource_access.remembering import Behind, remembered_suffices
+from opencloudmesh.services.resource_access.silence import Silence
 from opencloudmesh.services.resource_access.tree_memory import ShareMemory
 
 SHOWN_SECONDS: Final = 300.0
@@ -24,11 +25,14 @@ T = TypeVar("T")
 class RememberedExtras:
     """What is asked for beside the entries of a folder of one share, for one request."""
 
-    def __init__(self, memory: ShareMemory, behind: Behind, *, share_id: int, is_on: bool) -> None:
+    def __init__(
+        self, memory: ShareMemory, behind: Behind, *, share_id: int, is_on: bool, silence: Silence | None = None
+    ) -> None:
         self.memory = memory
         self._behind = behind
         self._share_id = share_id
         self._is_on = is_on
+        self.silence = silence or Silence()
 
     async def of(self, path: str, key: Hashable, ask: Callable[[], Awaitable[T]], size_of: Callable[[T], int]) -> tuple[T, float]:
         """The value, and how many seconds old it is."""
@@ -66,12 +70,16 @@ class RememberingLocks:
         self._locks.submit(tokens)
 
     async def covering(self, paths: Collection[str]) -> Sequence[Lock]:
+        if self._extras.silence.is_found:
+            return ()
         return await self._locks.covering(paths)
 
     async def within(self, path: str) -> Sequence[Lock]:
         return await self._locks.within(path)
 
     async def around(self, path: str) -> Sequence[Lock]:
+        if self._extras.silence.is_found:
+            return ()
         locks, age = await self._extras.of(path, "locks", lambda: self._locks.around(path), _size_of_locks)
         return [replace(lock, seconds=lock.seconds - age) for lock in locks if lock.seconds > age]
 
@@ -101,9 +109,13 @@ class RememberingProperties:
         self._memory = extras.memory
 
     async def of(self, path: str, names: Collection[Name] | None = None) -> Properties:
+        if self._extras.silence.is_found:
+            return {}
         return await self._properties.of(path, names)
 
     async def around(self, path: str, names: Collection[Name] | None = None) -> Mapping[str, Properties]:
+        if self._extras.silence.is_found:
+            return {}
         key = None if names is None else frozenset(names)
         found, _ = await self._extras.of(path, key, lambda: self._properties.around(path, names), _size_of_properties)
         return found

@@ -9,20 +9,27 @@ How it works
 - Folder ETags are believed until one is found wrong: now and then a folder that was shown by its ETag alone is listed behind. If
   it differs while the ETag has stayed, every listing of this share is asked for anew from then on. A folder without an ETag
   always is.
+- While the owner's server does not answer, such reading is shown what was seen last, however old it is; the question goes on
+  behind. A server that refuses has what was seen forgotten.
 - A change of ours forgets what it touches, before and after; what was asked for in between is not kept.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from opencloudmesh.protocol.errors import NotFound, OCMError
+import structlog
+
+from opencloudmesh.protocol.errors import AccessDenied, NotFound, OCMError
 from opencloudmesh.services.ports import Entry, OpenFile, Quota, Storage
 from opencloudmesh.services.resource_access.closing import closing
+from opencloudmesh.services.resource_access.silence import SHOWN_AFTER, Silence, is_silent, takes_away
 from opencloudmesh.services.resource_access.tree_memory import Listing, ShareMemory
 
+_log = structlog.get_logger(__name__)
 _AT_ONCE = 64
 """Looks behind at one time; more are made in front."""
 _REFRESH_SECONDS = 1.0
@@ -51,6 +58,7 @@ class Behind:
 
     def __init__(self) -> None:
         self._running: dict[tuple[int, str], asyncio.Task[None]] = {}
+        self._asked: dict[tuple[int, str, int], tuple[float, asyncio.Task[Entry]]] = {}
 
     def look(self, share_id: int, path: str, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """Have it done; False where there are too many already."""
@@ -63,9 +71,27 @@ class Behind:
         task.add_done_callback(lambda _: self._running.pop(key, None))
         return True
 
+    async def ask(
+        self, share_id: int, path: str, since: int, work: Callable[[], Coroutine[Any, Any, Entry]]
+    ) -> "asyncio.Task[Entry] | None":
+        """Ask once for many, and wait for a moment after the question began; None where it goes on behind."""
+        key, now = (share_id, path, since), asyncio.get_running_loop().time()
+        if key not in self._asked:
+            task = asyncio.create_task(work(), name=f"ask for share {share_id}")
+            self._asked[key] = now, task
+            task.add_done_callback(lambda done: self._answered(key, done))
+        began, task = self._asked[key]
+        done, _ = await asyncio.wait([task], timeout=max(0.0, began + SHOWN_AFTER - now))
+        return task if done else None
+
+    def _answered(self, key: tuple[int, str, int], task: "asyncio.Task[Entry]") -> None:
+        del self._asked[key]
+        if not task.cancelled():
+            task.exception()  # whoever asks next hears of it
+
     async def aclose(self) -> None:
         """End them."""
-        running = list(self._running.values())
+        running: list[asyncio.Task[Any]] = [*self._running.values(), *(task for _, task in self._asked.values())]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -74,12 +100,22 @@ class Behind:
 class RememberingTree:
     """`Storage` over the tree of a received share, for one request; see the module."""
 
-    def __init__(self, storage: Storage, memory: ShareMemory, behind: Behind, *, share_id: int, stale_seconds: float) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        memory: ShareMemory,
+        behind: Behind,
+        *,
+        share_id: int,
+        stale_seconds: float,
+        silence: Silence | None = None,
+    ) -> None:
         self._storage = storage
         self._memory = memory
         self._behind = behind
         self._share_id = share_id
         self._stale_seconds = stale_seconds
+        self._silence = silence or Silence()
         self._looked: dict[str, tuple[Entry, int]] = {}
         """Folders that this request has looked at, and when in the count of our changes."""
         self._recalled: set[str] = set()
@@ -92,10 +128,29 @@ class RememberingTree:
         if entry is not None and self._refresh(path):
             self._recalled.add(path)
         else:
-            entry = await self._look(path, since)
+            entry = await self._look_or_recall(path, since)
         if entry.is_folder:
             self._looked[path] = (entry, since)
         return entry
+
+    async def _look_or_recall(self, path: str, since: int) -> Entry:
+        """Ask; what was seen before is shown while there is no answer, where that suffices."""
+        seen = self._memory.recent(path, math.inf) if _remembered_suffices.get() else None
+        if seen is None:
+            return await self._look(path, since)
+        asked = await self._behind.ask(self._share_id, path, since, lambda: self._look(path, since))
+        try:
+            if asked is not None:
+                return asked.result()
+        except OCMError as error:
+            if not is_silent(error):
+                raise
+        if since != self._memory.change:  # it was changed, or refused, meanwhile
+            return await self._look(path, self._memory.change)
+        _log.info("shown-from-memory", share=self._share_id)
+        self._silence.is_found = True
+        self._recalled.add(path)
+        return seen
 
     async def _look(self, path: str, since: int) -> Entry:
         try:
@@ -103,6 +158,12 @@ class RememberingTree:
         except NotFound:
             if path:
                 self._memory.forget(path)
+            raise
+        except OCMError as error:
+            if path and isinstance(error, AccessDenied):
+                self._memory.forget(path)
+            elif takes_away(error):
+                self._memory.forget_all()
             raise
         self._memory.saw(entry, since)
         return entry
@@ -113,6 +174,8 @@ class RememberingTree:
             for entry in known.values():
                 yield entry
             return
+        if self._silence.is_found:
+            await self._look(path, self._memory.change)  # it is not waited for longer than for a file
         folder, since = self._looked.pop(path, (None, 0))
         children: dict[str, Entry] | None = {} if folder is not None else None
         async with closing(self._storage.list(path)) as entries:
@@ -225,7 +288,7 @@ class RememberingTree:
             await self._storage.move(source, target, replace=replace)
 
     async def quota(self, path: str = "") -> Quota | None:
-        return await self._storage.quota(path)
+        return None if self._silence.is_found else await self._storage.quota(path)
 
     async def make_folder(self, path: str) -> None:
         with self._memory.changing(path):

@@ -258,6 +258,15 @@ class ShareMemory:
         """The ETag had vouched for it rightly; the next time it is believed for longer."""
         self.listed(folder, children, since, verify_after=min(_VERIFY_MAX, 2 * before.verify_after))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is remembered of this share."""
+        return not self._memory.share(self._id).paths
+
+    def forget_all(self) -> None:
+        """The share, or a part of it, is refused."""
+        self._memory.change(self._id, ("",))
+
     def forget(self, path: str) -> None:
         """It is not there any more; to look for what never was there is no change."""
         if self.recent(path, float("inf")) is not None:

@@ -26,6 +26,8 @@ from opencloudmesh.services.ports import (
 )
 from opencloudmesh.services.records import IncomingShare
 from opencloudmesh.services.resource_access.closing import closing
+from opencloudmesh.services.resource_access.remembering import remembered_suffices
+from opencloudmesh.services.resource_access.silence import soon
 
 _TOO_OFTEN = 429
 
@@ -68,7 +70,7 @@ class Watch:
         """Something that comes before any word with the share itself: its success says nothing of it."""
         try:
             async with self._marks.asking(self._share):
-                return await work
+                return await (soon(work, self._share.peer) if remembered_suffices() else work)
         except OCMError as error:
             await self.fault(error)
             raise
@@ -78,7 +80,7 @@ class Watch:
 
         async def ask() -> T:
             async with self._marks.asking(self._share):
-                return await work
+                return await (soon(work, self._share.peer) if remembered_suffices() else work)
 
         return await self.over(ask(), at_root=at_root)
 

@@ -1,0 +1,61 @@
+"""What an owner's server that does not answer means for what is remembered of its shares.
+
+Rules kept here: a server that is silent, or fails by itself, takes nothing away of what was seen; one that refuses does.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from opencloudmesh.protocol.errors import AccessDenied, GrantRefused, NotFound, OCMError, PeerRefused, PeerUnreachable
+
+SHOWN_AFTER: Final = 1.5
+"""After so many seconds without an answer what is remembered is shown."""
+_GIVEN_UP_AFTER: Final = 5.0
+_REFUSALS: Final = frozenset({401, 403, 404, 410})
+_SERVER_FAULT: Final = 500
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Silence:
+    """Whether this request is answered from memory, because the owner's server does not answer."""
+
+    is_found: bool = False
+
+
+class NotAsked:
+    """Stands for all of a tree whose server is known to be away: whatever is asked of it fails at once."""
+
+    def __init__(self, error: OCMError) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> object:
+        raise self._error
+
+
+async def soon(work: Awaitable[T], peer: str) -> T:
+    """The answer to a question about a file, if it comes soon; raises `PeerUnreachable` (idle-timeout)."""
+    try:
+        async with asyncio.timeout(_GIVEN_UP_AFTER) as limit:
+            return await work
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise PeerUnreachable(f"{peer} did not answer in time.", code="idle-timeout") from None
+
+
+def is_silent(error: OCMError) -> bool:
+    """Whether the server did not answer, or said by a 5xx that it cannot."""
+    if isinstance(error, PeerUnreachable):
+        return not error.code.startswith("http-4") and error.code != GrantRefused.code
+    return isinstance(error, PeerRefused) and error.status >= _SERVER_FAULT
+
+
+def takes_away(error: OCMError) -> bool:
+    """Whether the server refused: what was seen before is not shown any more."""
+    if isinstance(error, PeerRefused):
+        return isinstance(error, GrantRefused) or error.status in _REFUSALS
+    return isinstance(error, AccessDenied | NotFound)
