@@ -5,6 +5,7 @@ import io
 import os
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -411,6 +412,38 @@ async def test_propfind_of_what_is_asked_for(site: Any, root: Path) -> None:
     assert texts[Name(OC, "permissions")] == "G"
     assert texts[Name(OCS, "share-permissions")] == "1"
     assert texts[Name(OCM, "share-permissions")] == '["read"]'
+
+
+async def test_the_size_of_a_folder_is_that_of_all_it_holds(site: Any, root: Path) -> None:
+    (root / "a" / "b").mkdir(parents=True)
+    (root / "a" / "b" / "f").write_bytes(b"12345")
+    (root / "g").write_bytes(b"1")
+    assert (await site.ask("PUT", "a/b/h", body=b"12")).status == 201
+    found = listing((await site.ask("PROPFIND", "", {"depth": "1"}, prop("oc:size"))).body)
+    sizes = {href: one.properties[Name(OC, "size")].text for href, one in found.items() if Name(OC, "size") in one.properties}
+    assert sizes == {"/dav/ocm/t/": "8", "/dav/ocm/t/a/": "7", "/dav/ocm/t/g": "1"}
+    (root / "a" / "later").write_bytes(b"123")  # by another program: a count of this state there is none
+    body = prop("oc:size", "getetag")
+    (found_later,) = listing((await site.ask("PROPFIND", "a", {"depth": "0"}, body)).body).values()
+    assert found_later.properties[Name(OC, "size")].text == "10"
+
+
+async def test_a_size_that_nobody_knows_is_not_stated(site: Any, root: Path) -> None:
+    (root / "a").mkdir()
+    site.trees["t"] = _Uncounted(site.trees["t"])
+    (found,) = listing((await site.ask("PROPFIND", "a", {"depth": "0"}, prop("oc:size", "getetag"))).body).values()
+    assert set(found.properties) == {Name(DAV, "getetag")}
+    assert found.refused == 404
+
+
+class _Uncounted:
+    """A tree whose folders nobody has counted."""
+
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+
+    async def entry(self, path: str) -> Entry:
+        return replace(await self._storage.entry(path), holds=None)
 
 
 async def test_propfind_forms(site: Any, root: Path) -> None:

@@ -52,7 +52,8 @@ def entry_of(response: DavResponse, path: str) -> Entry:
     """An entry from the properties of one response; what is missing or nonsense gets a neutral value."""
     kind = response.properties.get(Name(DAV, "resourcetype"))
     is_folder = kind is not None and kind.child("collection") is not None
-    size = _number(_text(response, DAV, "getcontentlength")) or _number(_text(response, OC, "size"))
+    told = _text(response, OC, "size")
+    size = _number(_text(response, DAV, "getcontentlength")) or _number(told)
     return Entry(
         path=path,
         is_folder=is_folder,
@@ -61,6 +62,7 @@ def entry_of(response: DavResponse, path: str) -> Entry:
         etag=_short(_text(response, DAV, "getetag")),
         content_type="" if is_folder else _short(_text(response, DAV, "getcontenttype")),
         checksum="" if is_folder else _checksum_of(response),
+        holds=int(told) if is_folder and _NUMBER.fullmatch(told) else None,
     )
 
 

@@ -68,6 +68,7 @@ class Resource(NamedTuple):
 Value = Callable[[Resource], str | None]
 
 LOCK_DISCOVERY: Final = Name(DAV, "lockdiscovery")
+SIZE: Final = Name(OC, "size")
 
 
 def _creation_date(resource: Resource) -> str:
@@ -78,6 +79,12 @@ def _creation_date(resource: Resource) -> str:
 def _oc_permissions(resource: Resource) -> str:
     put = ("CK" if resource.entry.is_folder else "W") if resource.may("PUT") else ""
     return "G" + ("D" if resource.may("DELETE") else "") + ("NV" if resource.may("MOVE") else "") + put
+
+
+def _oc_size(resource: Resource) -> str | None:
+    """Of a folder: of all that it holds, where that is known."""
+    size = resource.entry.holds if resource.entry.is_folder else resource.entry.size
+    return None if size is None else str(size)
 
 
 def _ocs_permissions(resource: Resource) -> str:
@@ -113,7 +120,7 @@ ALWAYS: Final[dict[Name, Value]] = {
 _ON_DEMAND: Final[dict[Name, Value]] = {
     Name(DAV, "quota-available-bytes"): _of_quota(lambda quota: quota.available),
     Name(DAV, "quota-used-bytes"): _of_quota(lambda quota: quota.used),
-    Name(OC, "size"): lambda it: str(it.entry.size),
+    SIZE: _oc_size,
     Name(OC, "permissions"): _oc_permissions,
     Name(OC, "fileid"): lambda it: str(it.number),
     Name(OC, "id"): lambda it: f"{it.number}ocm",
@@ -133,6 +140,7 @@ class Needed:
 
     locks: bool
     quota: bool
+    sizes: bool
     dead: tuple[Name, ...] | None
     """Names of dead properties; None for all."""
 
@@ -142,7 +150,8 @@ def needed(wanted: PropFind) -> Needed:
     names = wanted.names if wanted.asked is Asked.SOME else (*ALWAYS, *wanted.names)
     dead = tuple(name for name in names if name not in LIVE) if wanted.asked is Asked.SOME else None
     locks = LOCK_DISCOVERY in names and wanted.asked is not Asked.NAMES
-    return Needed(locks, any(name.local.startswith("quota-") and name.namespace == DAV for name in names), dead)
+    quota = any(name.local.startswith("quota-") and name.namespace == DAV for name in names)
+    return Needed(locks, quota, SIZE in names, dead)
 
 
 def propstats(resource: Resource, wanted: PropFind) -> tuple[PropStat, PropStat]:

@@ -14,12 +14,12 @@ from starlette.types import Receive, Scope, Send
 from opencloudmesh.protocol.errors import Locked, OCMError
 from opencloudmesh.protocol.resource_access import READING
 from opencloudmesh.services.exchanges import refused_with
-from opencloudmesh.services.ports import DavTree, Entry, Lock, Properties
+from opencloudmesh.services.ports import DavTree, Entry, Lock, Properties, with_folder_sizes
 from opencloudmesh.services.resource_access import may_be_remembered
 from opencloudmesh.webdav import locks, reading, writing
 from opencloudmesh.webdav.answers import CLASSES, XML, Answer, DavRefusal, answer_of, raw_headers, send_answer
 from opencloudmesh.webdav.conditions import has_conditions
-from opencloudmesh.webdav.elements import MULTISTATUS_END, MULTISTATUS_START, parse_propfind
+from opencloudmesh.webdav.elements import MULTISTATUS_END, MULTISTATUS_START, PropFind, parse_propfind
 from opencloudmesh.webdav.if_header import parse_if
 from opencloudmesh.webdav.listing import Seen, response_maker
 from opencloudmesh.webdav.preconditions import check_if, find
@@ -137,6 +137,11 @@ async def _propfind(request: DavRequest, tree: DavTree, send: Send) -> None:
     if depth not in ("0", "1"):
         raise DavRefusal(400, "Depth is 0, 1 or infinity.", code="depth-invalid")
     wanted = parse_propfind(await small_body(request.receive))
+    with with_folder_sizes() if needed(wanted).sizes else nullcontext():
+        await _answer_propfind(request, tree, wanted, depth, send)
+
+
+async def _answer_propfind(request: DavRequest, tree: DavTree, wanted: PropFind, depth: str, send: Send) -> None:
     with may_be_remembered() if not has_conditions(request.headers) and not request.lists else nullcontext():
         entry = await tree.storage.entry(request.path)  # a file asked for with a slash answers with its own href
         children = depth == "1" and entry.is_folder

@@ -13,7 +13,7 @@ from opencloudmesh.adapters.storage.staging import StagedFile
 from opencloudmesh.adapters.storage.threads import in_thread, in_thread_or
 from opencloudmesh.adapters.storage.tree import LocalTree
 from opencloudmesh.protocol.errors import ChangedWhileRead, InvalidInput
-from opencloudmesh.services.ports import Entry, Quota
+from opencloudmesh.services.ports import Entry, Quota, patience_for_sizes
 
 
 class LocalFile:
@@ -71,13 +71,15 @@ class LocalStorage:
 
     async def entry(self, path: str) -> Entry:
         """What stands at a path."""
-        if found := self._tree.at_once.entry(path):
+        patience = patience_for_sizes()
+        found = self._tree.at_once.entry(path)
+        if found is not None and (patience is None or not found.is_folder):
             return found
-        return await in_thread(self._tree.entry, path)
+        return await in_thread(self._tree.entry, path, patience)
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         """The children of a folder, a batch per visit to a thread."""
-        scan = await in_thread_or(lambda late: late.close(), self._tree.scan, path)
+        scan = await in_thread_or(lambda late: late.close(), self._tree.scan, path, sizes=patience_for_sizes() is not None)
         try:
             while batch := await in_thread(scan.batch):
                 for entry in batch:

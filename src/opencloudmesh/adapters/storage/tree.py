@@ -9,17 +9,19 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from opencloudmesh.adapters.storage.at_once import AtOnce
 from opencloudmesh.adapters.storage.copying import copy_bytes, copy_children
-from opencloudmesh.adapters.storage.entries import check_expected, checked, entry_at, entry_of, file_or_nothing, size_at
+from opencloudmesh.adapters.storage.entries import check_expected, checked, entry_of, file_or_nothing, size_at
 from opencloudmesh.adapters.storage.etags import (
     attribute_of,
     keep_tag,
     learn_clock,
     place_of,
+    read_attribute,
     tag_file,
     tag_folder,
 )
@@ -31,6 +33,7 @@ from opencloudmesh.adapters.storage.faults import (
     path_refused,
 )
 from opencloudmesh.adapters.storage.folder_lock import locked
+from opencloudmesh.adapters.storage.folder_sizes import FolderSizes
 from opencloudmesh.adapters.storage.renaming import exchange, is_folder_at, rename_new
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, raw_parts
 from opencloudmesh.adapters.storage.seen_entries import SeenEntries
@@ -45,6 +48,7 @@ _STAGING_NAME: Final = os.fsdecode(STAGING)
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _SEEN: Final = SeenEntries()
+_SIZES: Final = FolderSizes()
 
 Parts = tuple[bytes, ...]
 
@@ -52,9 +56,10 @@ Parts = tuple[bytes, ...]
 class Scan:
     """A folder being listed, a batch at a time; it owns the folder's descriptor, which its entries are asked through."""
 
-    def __init__(self, path: str, folder: int) -> None:
+    def __init__(self, path: str, folder: int, *, sizes: bool) -> None:
         self._prefix = f"{path}/" if path else ""
         self._folder = folder
+        self._sizes = sizes
         self._place = place_of(folder)
         try:
             self._found = os.scandir(folder)
@@ -75,7 +80,10 @@ class Scan:
                 except FileNotFoundError:
                     continue
                 if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
-                    entries.append(_SEEN.entry(self._prefix + name, status, self._place + name))
+                    entry = _SEEN.entry(self._prefix + name, status, self._place + name)
+                    if self._sizes and entry.is_folder:
+                        entry = replace(entry, holds=_SIZES.known(status, entry.etag))
+                    entries.append(entry)
                 if len(entries) >= BATCH:
                     break
         return tuple(entries)
@@ -102,22 +110,28 @@ class LocalTree:
             learn_clock(folder)
 
     # ------------------------------------------------------------ reading
-    def entry(self, path: str) -> Entry:
-        """What stands at a path."""
+    def entry(self, path: str, patience: float | None = None) -> Entry:
+        """What stands at a path; of a folder what it holds, if somebody is so patient."""
         parts = raw_parts(path)
         with local_faults(), self._sandbox.folder(parts[:-1]) as folder:
             self.at_once.learn(folder)
-            if not parts:
-                return entry_of(path, os.fstat(folder), attribute_of(folder))
-            return entry_at(path, folder, parts[-1])
+            if parts:
+                found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+                entry = entry_of(path, found, read_attribute(folder, parts[-1]))
+            else:
+                found = os.fstat(folder)
+                entry = entry_of(path, found, attribute_of(folder))
+        if patience is None or not entry.is_folder:
+            return entry
+        return replace(entry, holds=_SIZES.of(self._sandbox, parts, found, entry.etag, patience))
 
-    def scan(self, path: str) -> Scan:
-        """Begin to list a folder."""
+    def scan(self, path: str, *, sizes: bool = False) -> Scan:
+        """Begin to list a folder; with the sizes of subfolders that are known."""
         parts = raw_parts(path)
         with local_faults():
             if not stat.S_ISDIR(checked(self._stat(parts)).st_mode):
                 raise Conflict("This is not a folder.", code="not-a-folder")
-            return Scan(path, self._sandbox.open_folder(parts))
+            return Scan(path, self._sandbox.open_folder(parts), sizes=sizes)
 
     def open(self, path: str) -> tuple[Entry, int]:
         """A file's entry and a descriptor to read it from."""

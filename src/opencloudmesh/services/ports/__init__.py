@@ -20,6 +20,7 @@ from opencloudmesh.services.ports.dead_properties import (
     Properties,
     PropertyChange,
 )
+from opencloudmesh.services.ports.folder_sizes import patience_for_sizes, with_folder_sizes
 from opencloudmesh.services.ports.http import HttpAnswer, HttpClient, HttpStream
 from opencloudmesh.services.ports.keys import CavageSigner, OwnKeyRing, PasswordHasher, Signer, TokenIssuer
 from opencloudmesh.services.ports.locks import Lock, Locks, LockStore, WantedLock
@@ -104,4 +105,6 @@ __all__ = [
     "Transaction",
     "UserStore",
     "WantedLock",
+    "patience_for_sizes",
+    "with_folder_sizes",
 ]

@@ -22,6 +22,8 @@ class Entry:
     unavailable: bool = False
     checksum: str = ""
     """Of the content, where one is known: an algorithm, a colon and hexadecimal digits."""
+    holds: int | None = None
+    """Of a folder: the sizes of all files in and below it, where that was asked for (`folder_sizes`) and is known."""
 
     @property
     def name(self) -> str:
