@@ -1,6 +1,7 @@
 """What one address, one server and one sender may take of a real server: 429 or 503 with Retry-After, and others go on."""
 
 import base64
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -95,7 +96,7 @@ def test_wrong_passwords(start: Callable[..., Site]) -> None:
     assert [answer.status for answer in tried[:3]] == [401] * 3
     throttled = refused(tried[3:])
     assert [answer.json["error"]["code"] for answer in throttled] == ["login-throttled"] * 2
-    assert throttled[0].json["error"]["hint"]
+    assert re.match(r"Wait [1-9][0-9]* s, ", throttled[0].json["error"]["hint"]), "a person sees no Retry-After"
     assert alice.api("GET", "/me")["name"] == "alice", "a session goes on"
     others = [login(b"user%d" % number) for number in range(9)]
     assert refused(others), "another name does not help the same address"

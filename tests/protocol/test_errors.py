@@ -15,6 +15,7 @@ from opencloudmesh.protocol.errors import (
     OCMError,
     PeerFault,
     PeerRefused,
+    RateLimited,
     TemporarilyUnavailable,
     TokenRefused,
 )
@@ -51,6 +52,11 @@ def test_unavailable_says_when_to_come_back() -> None:
     assert TemporarilyUnavailable("Not now.").retry_after == 30
     error = TemporarilyUnavailable("Not now.", retry_after=5, code="database-unavailable")
     assert (error.status, error.retry_after, error.code) == (503, 5, "database-unavailable")
+
+
+def test_who_asks_too_often_is_told_for_how_long() -> None:
+    assert RateLimited("Too many.", retry_after=7).hint == "Try again in 7 s."
+    assert RateLimited("Too many.", retry_after=7, hint="Wait.").hint == "Wait."
 
 
 @pytest.mark.spec("CODE-5")

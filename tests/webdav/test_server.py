@@ -14,7 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from opencloudmesh.protocol.errors import AccessDenied, NotFound, OCMError, PeerDown, PeerRefused, PeerUnreachable, StorageFull
+from opencloudmesh.protocol.errors import (
+    AccessDenied,
+    NotFound,
+    OCMError,
+    PeerDown,
+    PeerRefused,
+    PeerUnreachable,
+    RateLimited,
+    StorageFull,
+)
 from opencloudmesh.services.ports import Entry
 from opencloudmesh.webdav import preconditions
 from opencloudmesh.webdav.elements import DAV, OC, OCM, OCS, DavResponse, MultistatusReader, Name
@@ -594,6 +603,7 @@ async def test_credentials_come_first(site: Any, method: str) -> None:
         (PeerDown("x", code="dns", since=1.0, retry_after=7.5), 503), (PeerRefused("x", code="http-401", status=401), 503),
         (PeerRefused("x", code="answer-invalid", status=207), 502),
         (PeerRefused("x", code="http-503", status=503, retry_after=7.5), 503), (OCMError("x", code="storage-failed"), 500),
+        (RateLimited("x", retry_after=7), 429),
     ],
 )  # fmt: skip
 async def test_every_error_has_its_status(site: Any, error: OCMError, status: int) -> None:
@@ -605,7 +615,8 @@ async def test_every_error_has_its_status(site: Any, error: OCMError, status: in
         reply = await site.ask(method, "f", {"if-match": "*"})
         if method == "GET" or not isinstance(error, NotFound):
             assert (reply.status, code_of(reply.body)) == (status, error.code)
-    assert ("retry-after" in reply.headers) == (status == 503)
+    assert ("retry-after" in reply.headers) == (status in {429, 503})
+    assert (b"Try again in 7 s." in reply.body) == isinstance(error, RateLimited)
 
 
 async def test_an_error_in_the_middle_breaks_the_answer_off(site: Any, root: Path) -> None:

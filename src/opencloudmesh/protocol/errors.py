@@ -137,10 +137,13 @@ class TemporarilyUnavailable(PeerFault):
 
 
 class RateLimited(TemporarilyUnavailable):
-    """The other side asks too often (429); `retry_after` in seconds."""
+    """The other side asks too often (429); `retry_after` in seconds, said in the hint too: a person sees no header."""
 
     status = 429
     code = "rate-limited"
+
+    def __init__(self, sentence: str, *, retry_after: int = 30, code: str | None = None, hint: str = "") -> None:
+        super().__init__(sentence, retry_after=retry_after, code=code, hint=hint or f"Try again in {retry_after} s.")
 
 
 class TokenRefused(PeerFault):

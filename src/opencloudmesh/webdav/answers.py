@@ -13,6 +13,7 @@ from opencloudmesh.protocol.errors import (
     PeerFault,
     PeerRefused,
     PeerUnreachable,
+    RateLimited,
     RefusedByPeer,
     StorageFull,
     TemporarilyUnavailable,
@@ -113,7 +114,8 @@ def answer_of(error: OCMError) -> Answer:
     if wait is not None:
         headers.append(("retry-after", str(max(0, int(wait)))))
     code = (error.told if isinstance(error, RefusedByPeer) else "") or error.code  # the reason that the owner's server gave
-    return Answer(status, tuple(headers), build_error(code, error.sentence, precondition, hrefs))
+    sentence = f"{error.sentence} {error.hint}" if isinstance(error, RateLimited) else error.sentence  # when to try again
+    return Answer(status, tuple(headers), build_error(code, sentence, precondition, hrefs))
 
 
 def _retry_after(error: OCMError, status: int) -> float | None:
