@@ -111,6 +111,34 @@ async def test_destinations(site: Any, planted: Path, file: Path, method: str) -
     assert state_of(planted) == before
 
 
+@pytest.mark.parametrize("path", ["%", "%zz", "a%2", "a%2/b", "d/%u0041", "%%41"])
+async def test_malformed_percent_encoding(site: Any, planted: Path, path: str) -> None:
+    before = state_of(planted)
+    for method in ("PUT", "MKCOL", "GET", "PROPFIND", "DELETE"):
+        reply = await site.ask(method, raw=f"/dav/ocm/t/{path}".encode())
+        assert (reply.status, code_of(reply.body)) == (400, "path-invalid")
+    for method in ("COPY", "MOVE"):
+        reply = await site.ask(method, "f", {"destination": f"/dav/ocm/t/{path}"})
+        assert (reply.status, code_of(reply.body)) == (400, "path-invalid")
+    assert state_of(planted) == before
+
+
+async def test_two_destinations(site: Any, planted: Path) -> None:
+    before = state_of(planted)
+    reply = await site.ask("COPY", "f", {"destination": "/dav/ocm/t/one", "Destination": "/dav/ocm/t/two"})
+    assert (reply.status, code_of(reply.body)) == (400, "destination-invalid")
+    assert state_of(planted) == before
+
+
+async def test_a_packed_body_is_not_taken_for_a_file(site: Any, planted: Path) -> None:
+    for encoding in ("gzip", "br", "identity, gzip"):
+        reply = await site.ask("PUT", "f", {"content-encoding": encoding}, b"\x1f\x8b")
+        assert (reply.status, code_of(reply.body)) == (415, "content-encoding-refused")
+        assert reply.headers["accept-encoding"] == "identity"
+    assert (planted / "f").read_text() == "f"
+    assert (await site.ask("PUT", "f", {"content-encoding": "Identity"}, b"plain")).status == 204
+
+
 @files("if")
 async def test_if_headers(site: Any, planted: Path, file: Path) -> None:
     for method in ("PUT", "DELETE", "GET", "LOCK", "PROPFIND"):

@@ -49,6 +49,14 @@ def test_allprop(body: bytes) -> None:
     assert parse_propfind(body) == PropFind(Asked.ALL)
 
 
+def test_a_propfind_without_any_namespace_is_one_of_dav() -> None:
+    assert parse_propfind(b"<propfind><allprop/></propfind>") == PropFind(Asked.ALL)
+    assert parse_propfind(b"<?xml version='1.0'?>\n<propfind><propname/></propfind>") == PropFind(Asked.NAMES)
+    body = b'<propfind><prop><getetag/><size xmlns="http://owncloud.org/ns"/></prop></propfind>'
+    assert parse_propfind(body) == PropFind(Asked.SOME, (ETAG, Name(OC, "size")))
+    assert parse_propfind(b"<propfind><allprop/><include><getetag/></include></propfind>").names == (ETAG,)
+
+
 def test_propname_and_include() -> None:
     assert parse_propfind(propfind("<D:propname/>")) == PropFind(Asked.NAMES)
     included = parse_propfind(propfind('<D:allprop/><D:include><o:size xmlns:o="http://owncloud.org/ns"/></D:include>'))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from opencloudmesh.protocol.errors import Conflict, Locked, StorageFull
-from opencloudmesh.services.ports import Entry, Storage
-from opencloudmesh.services.tree_state import bounds
+from opencloudmesh.services.ports import Entry, Lock, Storage, WantedLock
+from opencloudmesh.services.tree_state import TreeLocks, bounds
 from opencloudmesh.webdav.elements import DAV, MultistatusReader, Name
 from opencloudmesh.webdav.locks import parse_timeout
 from opencloudmesh.webdav.memory import MemoryTreeStates
@@ -132,6 +132,21 @@ async def test_which_locks_stand_together(
     assert f"<d:no-conflicting-lock><d:href>{root}</d:href></d:no-conflicting-lock>" in reply.text.replace(
         "t</d:href>", "t/</d:href>"
     )
+
+
+async def test_a_conflict_of_which_the_lock_is_not_told_names_what_is_known(
+    site: Any, planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await locked(site, "d", scope="exclusive", depth="infinity")
+
+    async def take(self: TreeLocks, wanted: WantedLock) -> tuple[Lock, bool]:
+        raise Locked("It is locked at its owner's server.")
+
+    monkeypatch.setattr(TreeLocks, "take", take)
+    for path, root in (("d/x", "d"), ("f", "f")):
+        reply = await site.ask("LOCK", path, {}, lockinfo())
+        assert reply.status == 423
+        assert f"<d:no-conflicting-lock><d:href>/dav/ocm/t/{root}</d:href></d:no-conflicting-lock>" in reply.text
 
 
 async def test_a_lock_of_an_empty_place_makes_an_empty_file(site: Any, planted: Path) -> None:

@@ -66,9 +66,7 @@ async def test_put_then_get(site: Any, root: Path) -> None:
     assert "sandbox" in got.headers["content-security-policy"]
     head = await site.ask("HEAD", "a ö.txt")
     assert (head.status, head.body) == (200, b"")
-    assert {name: head.headers[name] for name in ("etag", "content-length", "last-modified", "accept-ranges")} == {
-        name: got.headers[name] for name in ("etag", "content-length", "last-modified", "accept-ranges")
-    }
+    assert head.headers == got.headers
     assert (await site.ask("PUT", "a ö.txt", body=b"new")).status == 204
     assert (root / "a ö.txt").read_text() == "new"
 
@@ -644,7 +642,9 @@ async def test_nothing_of_a_peer_breaks_out_of_a_header(site: Any) -> None:
             return Entry(path, False, 3, 0.0, '"a\r\nx-evil: 1"', "text/ö")
 
     site.trees["t"] = Evil()
-    assert (await site.ask("HEAD", "f")).headers.keys() == {"last-modified", "accept-ranges", "content-length"}
+    headers = (await site.ask("HEAD", "f")).headers
+    assert not {"etag", "content-type", "x-evil"} & headers.keys()
+    assert {"last-modified", "accept-ranges", "content-length"} <= headers.keys()
 
 
 # ---------------------------------------------------------------- paths

@@ -13,7 +13,9 @@ from opencloudmesh.services.ports import Entry
 MAX_RANGES: Final = 32
 
 _ETAG: Final = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
-_RANGE: Final = re.compile(r"(\d{0,19})-(\d{0,19})")
+_RANGE: Final = re.compile(r"([0-9]*)-([0-9]*)")
+_LARGEST: Final = 1 << 63
+"""No file is so large: what is beyond is taken for this."""
 
 
 class Verdict(Enum):
@@ -115,9 +117,12 @@ def parse_range(value: str | None, size: int) -> tuple[ByteRange, ...] | None:
         return None
     for text in texts:
         found = _RANGE.fullmatch(text)
-        if found is None or text == "-" or (found[1] and found[2] and int(found[2]) < int(found[1])):
+        if found is None or text == "-":
             return None
-        part = _satisfy(found[1], found[2], size)
+        first, last = _position(found[1]), _position(found[2])
+        if first is not None and last is not None and last < first:
+            return None
+        part = _satisfy(first, last, size)
         if part.length > 0:
             ranges.append(part)
     if sum(part.length for part in ranges) > size:
@@ -125,10 +130,16 @@ def parse_range(value: str | None, size: int) -> tuple[ByteRange, ...] | None:
     return tuple(ranges)
 
 
-def _satisfy(first: str, last: str, size: int) -> ByteRange:
-    if not first:
-        length = min(int(last), size)
+def _position(digits: str) -> int | None:
+    if not digits:
+        return None
+    digits = digits.lstrip("0")
+    return min(int(digits or "0"), _LARGEST) if len(digits) < 20 else _LARGEST
+
+
+def _satisfy(first: int | None, last: int | None, size: int) -> ByteRange:
+    if first is None:
+        length = min(last or 0, size)
         return ByteRange(size - length, length)
-    start = int(first)
-    end = min(int(last), size - 1) if last else size - 1
-    return ByteRange(start, end - start + 1)
+    end = size - 1 if last is None else min(last, size - 1)
+    return ByteRange(first, end - first + 1)

@@ -144,10 +144,10 @@ class XmlReader:
                 self._recorder.size = 0
 
 
-def _read_root(body: bytes, local: str, *, whole_depth: int = 0) -> Element:
+def _read_root(body: bytes, local: str, *, whole_depth: int = 0, namespaces: tuple[str, ...] = (DAV,)) -> Element:
     reader = XmlReader(whole_depth=whole_depth)
     found = reader.feed(body) + reader.close()
-    if len(found) != 1 or found[0].name != (DAV, local):
+    if len(found) != 1 or found[0].name not in {(namespace, local) for namespace in namespaces}:
         raise XmlFault(f"The body is no DAV: {local}.")
     return found[0]
 
@@ -170,29 +170,33 @@ class PropFind:
 
 
 def parse_propfind(body: bytes) -> PropFind:
-    """Read a propfind; nothing at all means allprop (9.1); deployed clients write `allprop` without a namespace."""
+    """Read a propfind; nothing at all means allprop (9.1).
+
+    Deployed clients write `allprop` without a namespace, or all of it: then properties without one are those of DAV:, too.
+    """
     if not body.strip():
         return PropFind(Asked.ALL)
-    root = _read_root(body, "propfind")
+    root = _read_root(body, "propfind", namespaces=(DAV, ""))
     include: tuple[Name, ...] = ()
     asked: Asked | None = None
     for child in root.children:
         if child.name.namespace not in ("", DAV):
             continue
         if child.name.local == "include":
-            include += _names(child)
+            include += _names(child, root)
         elif child.name.local in (kind.value for kind in Asked):
             if asked is not None:
                 raise XmlFault("The propfind asks for several things.")
             asked = Asked(child.name.local)
-            include += _names(child) if asked is Asked.SOME else ()
+            include += _names(child, root) if asked is Asked.SOME else ()
     if asked is None:
         raise XmlFault("The propfind asks for nothing.")
     return PropFind(asked, tuple(dict.fromkeys(include)))
 
 
-def _names(parent: Element) -> tuple[Name, ...]:
-    return tuple(child.name for child in parent.children)
+def _names(parent: Element, root: Element) -> tuple[Name, ...]:
+    names = (child.name for child in parent.children)
+    return tuple(names if root.name.namespace else (Name(name.namespace or DAV, name.local) for name in names))
 
 
 def build_propfind(names: Iterable[Name]) -> bytes:

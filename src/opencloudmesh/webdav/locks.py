@@ -41,7 +41,8 @@ async def lock(request: DavRequest, tree: DavTree, send: Send) -> None:
     try:
         taken, made = await tree.locks.take(wanted)
     except Locked as error:
-        raise _conflicting(request, error) from error
+        roots = error.paths or [lock.path for lock in await tree.locks.covering([request.path])]
+        raise _conflicting(request, error, roots or [request.path]) from error
     if entry is None and not made:
         await _make_empty(tree, taken)
     headers = (("content-type", XML), ("lock-token", f"<{taken.token}>"))
@@ -115,13 +116,13 @@ def _is_infinite(request: DavRequest) -> bool:
     return request.depth != "0"
 
 
-def _conflicting(request: DavRequest, error: Locked) -> DavRefusal:
+def _conflicting(request: DavRequest, error: Locked, roots: Iterable[str]) -> DavRefusal:
     return DavRefusal(
         423,
         error.sentence,
         code="locked",
         precondition="no-conflicting-lock",
-        hrefs=[request.href(path, False) for path in error.paths],
+        hrefs=[request.href(path, False) for path in dict.fromkeys(roots)],
     )
 
 

@@ -35,8 +35,10 @@ async def head(request: DavRequest, tree: DavTree, send: Send) -> None:
     entry = await there(request, tree)
     if not entry.is_folder and await _answered(request, entry, send):
         return
-    size = [] if entry.is_folder else [("content-length", str(entry.size))]
-    await send({"type": "http.response.start", "status": 200, "headers": raw_headers([*_describe(entry), *size])})
+    headers = _describe(entry)
+    if not entry.is_folder:
+        headers += [("content-type", _content_type(entry)), *_HARMLESS, ("content-length", str(entry.size))]
+    await send({"type": "http.response.start", "status": 200, "headers": raw_headers(headers)})
     await send({"type": "http.response.body", "body": b""})
 
 
@@ -115,12 +117,16 @@ def _describe(entry: Entry) -> list[tuple[str, str]]:
     return headers
 
 
+def _content_type(entry: Entry) -> str:
+    return entry.content_type or "application/octet-stream"
+
+
 _HARMLESS = (("x-content-type-options", "nosniff"), ("content-security-policy", "default-src 'none'; sandbox"))
 
 
 async def _send_file(request: DavRequest, file: OpenFile, ranges: Ranges, send: Send) -> None:
     entry = file.entry
-    content_type = entry.content_type or "application/octet-stream"
+    content_type = _content_type(entry)
     status, parts, extra = 200, [(b"", ByteRange(0, entry.size))], [("content-type", content_type)]
     end = b""
     if ranges is not None and len(ranges) == 1:

@@ -22,6 +22,7 @@ MAX_XML: Final = 1 << 16
 
 _PLAIN: Final = re.compile("[A-Za-z0-9_.~/-]*")
 _SPACED: Final = re.compile("[A-Za-z0-9_.~/ -]*")
+_MALFORMED: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _UNSAFE: Final = re.compile("[^A-Za-z0-9_.~/-]")
 
 
@@ -93,6 +94,8 @@ def _percent(found: "re.Match[str]") -> str:
 def read_headers(scope: Scope) -> dict[str, str]:
     """Names in lower case; values of a repeated header joined."""
     headers: dict[str, str] = {}
+    if sum(name.lower() == b"destination" for name, _ in scope["headers"]) > 1:
+        raise DavRefusal(400, "There are several Destination headers.", code="destination-invalid")
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
@@ -103,7 +106,10 @@ def split_path(raw: bytes, mount: str) -> tuple[str, tuple[bytes, ...]]:
     """The tree's name and the names below it; raises `NotFound` outside of the mount."""
     if not raw.startswith(b"/"):
         raise DavRefusal(400, "The request target is no absolute path.", code="path-invalid")
-    names = [unquote_to_bytes(part) for part in raw.partition(b"?")[0].split(b"/")[1:]]
+    path = raw.partition(b"?")[0]
+    if _MALFORMED.search(path):
+        raise DavRefusal(400, "A percent sign in the path is not followed by two hexadecimal digits.", code="path-invalid")
+    names = [unquote_to_bytes(part) for part in path.split(b"/")[1:]]
     prefix = [name.encode() for name in mount.split("/") if name]
     if names[: len(prefix)] != prefix:
         raise NotFound("There is no such folder tree.")

@@ -29,6 +29,8 @@ async def put(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Replace or create a file (9.7)."""
     if "content-range" in request.headers:
         raise DavRefusal(400, "A part of a file cannot be put.", code="content-range-refused")
+    if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        raise _encoded()
     size, modified_at = _content_length(request), _modification_time(request)
     checksum = Checksum.announced(request.headers.get("oc-checksum", ""))
     entry = await find(tree, request.path)
@@ -52,6 +54,11 @@ async def put(request: DavRequest, tree: DavTree, send: Send) -> None:
     if modified_at is not None:
         headers.append(("x-oc-mtime", "accepted"))
     await send_answer(send, Answer(201 if created else 204, tuple(headers)))
+
+
+def _encoded() -> DavRefusal:
+    sentence = "A file is put as it is to be kept: without Content-Encoding."
+    return DavRefusal(415, sentence, code="content-encoding-refused", headers=[("accept-encoding", "identity")])
 
 
 async def _checked_again(
