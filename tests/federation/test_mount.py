@@ -1,5 +1,6 @@
 """A received share as a folder among the recipient's files, between real servers: what goes through, and what comes back."""
 
+import os
 import re
 import socket
 from collections.abc import Callable
@@ -295,6 +296,23 @@ def test_a_listing_is_shown_again_after_one_question(counted: Mount) -> None:
     assert b"late" in counted.dav("PROPFIND", "", conditional, ASK_SIZES).body
     assert counted.dav("PUT", "own", body=b"x").status == 201
     assert b"own" in counted.dav("PROPFIND", "", [("depth", "1")], ASK_SIZES).body, "never old after a change of ours"
+
+
+def test_what_another_program_writes_in_place_is_seen_however_deep(counted: Mount) -> None:
+    for folder in ("", "d/", "d/e/"):
+        (counted.root / folder).mkdir(exist_ok=True)
+        for number in range(3):
+            (counted.root / folder / f"f{number}").write_bytes(b"before")
+    conditional = [("depth", "1"), ("if-none-match", '"never"')]
+    for folder in ("", "d/", "d/e/"):
+        listed = [counted.dav("PROPFIND", folder, headers, ASK_SIZES).body for headers in ([("depth", "1")], conditional)]
+        assert listed[0] == listed[1]
+        times = os.stat(counted.root / folder)
+        with (counted.root / folder / "f1").open("r+b") as file:
+            file.write(b"afterwards")
+        assert os.stat(counted.root / folder).st_mtime_ns == times.st_mtime_ns
+        for headers in (conditional, [("depth", "1")]):
+            assert b">10<" in counted.dav("PROPFIND", folder, headers, ASK_SIZES).body
 
 
 def test_a_client_that_asks_for_all_is_shown_the_remembered_listing(counted: Mount) -> None:

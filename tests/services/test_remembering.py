@@ -1,12 +1,13 @@
 """The memory of other servers' trees: what is shown from it, what is asked for, and that it is never wrong for long."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
 
 from opencloudmesh.protocol.errors import AccessDenied, GrantRefused, NotFound, OCMError, PeerRefused, PeerUnreachable
 from opencloudmesh.services.ports import Entry
+from opencloudmesh.services.resource_access.listing_tag import listing_tag
 from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree, may_be_remembered
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
 from tests.services.world import MemoryStorage, SimulatedTime
@@ -21,6 +22,8 @@ class Owner(MemoryStorage):
         super().__init__({"a.txt": b"alpha", "d": None, "d/b.txt": b"beta"})
         self.asked: list[str] = []
         self.folder_etag: str | None = None
+        self.tags: Callable[[Iterable[Entry]], str | None] = lambda children: None
+        self.holds: int | None = None
         self.read = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -37,12 +40,15 @@ class Owner(MemoryStorage):
             (name, content or b"") for name, content in self.nodes.items() if name.startswith(f"{path}/" if path else "")
         )
         etag = f'"{hash(tuple(held))}"' if self.folder_etag is None else self.folder_etag
-        return Entry(path, True, 0, entry.modified_at, etag)
+        return Entry(path, True, 0, entry.modified_at, etag, holds=self.holds)
 
     async def entry(self, path: str) -> Entry:
         self.asked.append(f"look {path}")
         await self.gate.wait()
         return self._entry(path)
+
+    async def entry_and_tag(self, path: str) -> tuple[Entry, str | None]:
+        return await self.entry(path), self.tags([child async for child in super().list(path)])
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         self.asked.append(f"list {path}")
@@ -60,7 +66,14 @@ class Mount:
         self._owner = owner
 
     def tree(self, share_id: int = 1) -> RememberingTree:
-        return RememberingTree(self._owner, self.memory.of(share_id), self.behind, share_id=share_id, stale_seconds=STALE)
+        return RememberingTree(
+            self._owner,
+            self.memory.of(share_id),
+            self.behind,
+            share_id=share_id,
+            stale_seconds=STALE,
+            look_tagged=self._owner.entry_and_tag,
+        )
 
     async def propfind(self, path: str = "", *, old_is_good: bool = False, share_id: int = 1) -> dict[str, int]:
         """What a client does that lists a folder: names and sizes."""
@@ -130,6 +143,68 @@ async def test_folder_etags_that_say_nothing(mount: Mount, owner: Owner, time: S
     owner.take_asked()
     assert await mount.propfind() == {"a.txt": 5, "d": 0, "b.txt": 1}
     assert owner.take_asked() == ["look ", "list "], "nothing is shown by the ETag any more"
+
+
+async def test_a_folder_that_keeps_its_etag_is_believed_by_the_word_for_what_it_holds(
+    mount: Mount, owner: Owner, time: SimulatedTime
+) -> None:
+    owner.folder_etag, owner.tags = '"never another"', listing_tag
+    for path in ("", "d"):
+        await mount.propfind(path)
+        owner.take_asked()
+        time.advance(100_000)
+        await mount.propfind(path)
+        assert owner.take_asked() == [f"look {path}"]
+    owner.nodes["d/b.txt"] = b"in place"
+    assert await mount.propfind("d") == {"b.txt": 8}
+    await mount.propfind("d", old_is_good=True)
+    owner.nodes["d/b.txt"] = b"in place once more"
+    time.advance(2)
+    await mount.propfind("d", old_is_good=True)
+    await mount.settle()
+    assert await mount.propfind("d", old_is_good=True) == {"b.txt": 18}, "it was listed behind"
+    assert await mount.propfind("") == {"a.txt": 5, "d": 0}
+
+
+async def test_a_word_that_stands_for_nothing_just_now_vouches_for_nothing(mount: Mount, owner: Owner) -> None:
+    owner.folder_etag, owner.tags = '"never another"', listing_tag
+    await mount.propfind()
+    await mount.propfind()
+    owner.tags = lambda children: ""
+    owner.take_asked()
+    await mount.propfind()
+    assert owner.take_asked() == ["look ", "list "]
+    owner.tags = lambda children: None
+    owner.take_asked()
+    await mount.propfind()
+    assert owner.take_asked() == ["look "], "as with servers that know of no such word"
+
+
+async def test_what_a_folder_holds_may_be_counted_late(mount: Mount, owner: Owner, time: SimulatedTime) -> None:
+    await mount.propfind()
+    owner.holds = 5
+    time.advance(61)
+    await mount.propfind()
+    await mount.settle()
+    assert not mount.memory.of(1).is_distrusted
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [Entry("f", False, 1, 0.0, '"1"')],
+        [Entry("f", False, 1, 0.0, '"2"'), Entry("g", False, 1, 0.0, '"2"')],
+        [Entry("f", True, 1, 0.0, '"1"'), Entry("g", False, 1, 0.0, '"2"')],
+        [Entry("f", False, 1, 0.0, '"1"'), Entry("h", False, 1, 0.0, '"2"')],
+        [Entry("f", False, 1, 0.0, 'W/"1"'), Entry("g", False, 1, 0.0, '"2"')],
+    ],
+)
+def test_the_word_for_what_a_folder_holds(other: list[Entry]) -> None:
+    children = [Entry("d/g", False, 7, 3.0, '"2"'), Entry("d/f", False, 1, 0.0, '"1"')]
+    same = [Entry("f", False, 1, 0.0, '"1"'), Entry("g", False, 1, 0.0, '"2"')]
+    assert listing_tag(children) == listing_tag(same) != listing_tag(other)
+    assert listing_tag([*same, Entry("d", True, 0, 0.0, '"3"', holds=5)]) != listing_tag([*same, Entry("d", True, 0, 0.0, '"3"')])
+    assert (listing_tag(other) == "") == (other[0].etag[0] == "W")
 
 
 async def test_etags_that_were_right_are_believed_for_longer(mount: Mount, owner: Owner, time: SimulatedTime) -> None:

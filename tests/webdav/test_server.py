@@ -26,7 +26,7 @@ from opencloudmesh.protocol.errors import (
 )
 from opencloudmesh.services.ports import Entry
 from opencloudmesh.webdav import preconditions
-from opencloudmesh.webdav.elements import DAV, OC, OCM, OCS, DavResponse, MultistatusReader, Name
+from opencloudmesh.webdav.elements import DAV, OC, OCM, OCS, OURS, DavResponse, MultistatusReader, Name
 
 BIG = bytes(range(256)) * 4096 * 3  # 3 MiB
 
@@ -396,6 +396,30 @@ async def test_propfind_depths(site: Any, root: Path) -> None:
         assert b"<d:propfind-finite-depth/>" in refused.body
     assert (await site.ask("PROPFIND", "", {"depth": "2"})).status == 400
     assert (await site.ask("PROPFIND", "nope", {"depth": "0"})).status == 404
+
+
+async def test_the_word_for_what_a_folder_holds_is_told_where_it_is_asked_for(site: Any, root: Path) -> None:
+    (root / "d" / "e").mkdir(parents=True)
+    (root / "d" / "f").write_bytes(b"12345")
+    name = Name(OURS, "listing-tag")
+    body = f'<propfind xmlns="DAV:"><prop><{name.local} xmlns="{name.namespace}"/></prop></propfind>'.encode()
+
+    async def told(path: str, depth: str = "0", body: bytes = body) -> list[str | None]:
+        found = listing((await site.ask("PROPFIND", path, {"depth": depth}, body)).body).values()
+        return [element.text if (element := one.properties.get(name)) else None for one in found]
+
+    before = await told("d")
+    assert await told("d") == before
+    assert len(before[0] or "") == 32
+    with (root / "d" / "f").open("r+b") as file:
+        file.write(b"54321")
+    assert await told("d") != before
+    assert await told("d/f") == [None]
+    assert await told("d", "1") == [None] * 3
+    assert await told("d", body=b"") == [None]
+    assert (
+        await site.ask("PROPPATCH", "d", body=setting(f'<x:{name.local} xmlns:x="{name.namespace}">1</x:{name.local}>'))
+    ).body.count(b"403 Forbidden") == 1
 
 
 async def test_propfind_of_what_is_asked_for(site: Any, root: Path) -> None:

@@ -4,19 +4,27 @@ The peer is not trusted: of its answers only names that are single segments, who
 are taken, and everything is read as it comes. The root may be a file: then "" is that file.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Final
 
 from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput, NotFound, OCMError
 from opencloudmesh.services.ports import ABSENT, Entry, HttpClient, HttpStream, Quota, RemoteTree
-from opencloudmesh.webdav.client_answers import PROPERTIES, QUOTA, entry_of, file_entry_of, invalid_answer, quota_of
+from opencloudmesh.webdav.client_answers import (
+    PROPERTIES,
+    QUOTA,
+    entry_of,
+    file_entry_of,
+    invalid_answer,
+    listing_tag_of,
+    quota_of,
+)
 from opencloudmesh.webdav.client_file import RemoteFile
 from opencloudmesh.webdav.client_locks import RemoteLocks, locks_in
 from opencloudmesh.webdav.client_properties import RemoteDeadProperties, proppatch
 from opencloudmesh.webdav.client_requests import LOCK_DISCOVERY, Authorize, Requests, expect, responses_of
-from opencloudmesh.webdav.elements import DAV, Name, escape, tag
+from opencloudmesh.webdav.elements import DAV, LISTING_TAG, DavResponse, Name, escape, tag
 from opencloudmesh.webdav.hrefs import href_names, names_below, path_of
 
 SMALL: Final = 1 << 20
@@ -28,7 +36,8 @@ _LAST_MODIFIED: Final = Name(DAV, "lastmodified")
 def remote_tree(http: HttpClient, root_url: str, authorize: Authorize) -> RemoteTree:
     """The tree below `root_url`, for one request; `authorize(renew)` gives the Authorization value."""
     requests = Requests(http, root_url, authorize)
-    return RemoteTree(RemoteStorage(requests), RemoteLocks(requests), RemoteDeadProperties(requests))
+    storage = RemoteStorage(requests)
+    return RemoteTree(storage, RemoteLocks(requests), RemoteDeadProperties(requests), storage.entry_and_tag)
 
 
 class RemoteStorage:
@@ -40,14 +49,22 @@ class RemoteStorage:
     # ------------------------------------------------------------ reading
     async def entry(self, path: str) -> Entry:
         """One entry, by PROPFIND of Depth 0; its locks are noted by the way."""
+        return entry_of(await self._one(path, PROPERTIES), path)
+
+    async def entry_and_tag(self, path: str) -> tuple[Entry, str | None]:
+        """`ports.LookTagged`, in the same request."""
+        response = await self._one(path, (*PROPERTIES, LISTING_TAG))
+        return entry_of(response, path), listing_tag_of(response)
+
+    async def _one(self, path: str, names: Collection[Name]) -> DavResponse:
         try:
-            response = await self._requests.one(path, (*PROPERTIES, LOCK_DISCOVERY), whole=True)
+            response = await self._requests.one(path, (*names, LOCK_DISCOVERY), whole=True)
         except NotFound:
             if not self._requests.tokens:  # else the locks of the folder above matter
                 self._requests.locks[path] = ()
             raise
         self._requests.locks[path] = locks_in(self._requests, response)
-        return entry_of(response, path)
+        return response
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         """The children, by PROPFIND of Depth 1, as they come in."""

@@ -23,7 +23,7 @@ from opencloudmesh.protocol.errors import (
 from opencloudmesh.services.ports import Entry, HttpStream, Quota
 from opencloudmesh.webdav.checksums import CHECKSUMS, known_checksum
 from opencloudmesh.webdav.conditions import parse_http_date
-from opencloudmesh.webdav.elements import DAV, OC, DavResponse, Element, Name, parse_error
+from opencloudmesh.webdav.elements import DAV, LISTING_TAG, OC, DavResponse, Element, Name, parse_error
 
 PROPERTIES: Final = (
     Name(DAV, "resourcetype"),
@@ -70,6 +70,12 @@ def quota_of(response: DavResponse) -> Quota | None:
     """The quota that a response tells; None where it does not, as where there is no limit."""
     used, available = (_text(response, name.namespace, name.local) for name in QUOTA)
     return Quota(_number(used), _number(available)) if _NUMBER.fullmatch(available) else None
+
+
+def listing_tag_of(response: DavResponse) -> str | None:
+    """What the other server says to stand for all that a folder holds; None where it does not know of that."""
+    found = response.properties.get(LISTING_TAG)
+    return _short(found.text.strip()) if found is not None else None
 
 
 def file_entry_of(stream: HttpStream, path: str) -> Entry | None:

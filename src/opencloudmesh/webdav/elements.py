@@ -20,8 +20,13 @@ DAV: Final = "DAV:"
 OC: Final = "http://owncloud.org/ns"
 OCS: Final = "http://open-collaboration-services.org/ns"
 OCM: Final = "http://open-cloud-mesh.org/ns"
+OURS: Final = "urn:x-opencloudmesh"
+"""What only servers like us know."""
 SABRE: Final = "http://sabredav.org/ns"
 MICROSOFT: Final = "urn:schemas-microsoft-com:"
+
+LISTING_TAG: Final = Name(OURS, "listing-tag")
+"""Of a folder, at Depth 0: what stands for all that it holds (`services.resource_access.listing_tag`)."""
 
 _PREFIXES: Final = {DAV: "d", OC: "oc", OCS: "ocs", OCM: "ocm"}
 _PLAIN: Final = re.compile("[\x20-\x25\x27-\x3b\x3d\x3f-\x7e]*")

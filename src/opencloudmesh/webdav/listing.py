@@ -24,6 +24,7 @@ class Seen:
     locks: Sequence[Lock] = ()
     dead: Mapping[str, Properties] = field(default_factory=dict)
     quota: Quota | None = None
+    listing_tag: str | None = None
 
 
 class _Column(NamedTuple):
@@ -45,7 +46,7 @@ def response_maker(request: DavRequest, tree: DavTree, wanted: PropFind, seen: S
         return build_response(request.href(entry.path, entry.is_folder), propstats(resource, wanted))
 
     def response(entry: Entry) -> bytes:
-        resource = Resource(entry, tree, request, seen.locks, seen.dead.get(entry.path, _NONE), seen.quota)
+        resource = Resource(entry, tree, request, seen.locks, seen.dead.get(entry.path, _NONE), seen.quota, seen.listing_tag)
         if columns is None or resource.dead:
             return in_general(resource)
         found, missing = [], ""

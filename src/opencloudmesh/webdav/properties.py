@@ -18,6 +18,7 @@ from opencloudmesh.webdav.checksums import CHECKSUMS
 from opencloudmesh.webdav.conditions import build_http_date, parse_http_date
 from opencloudmesh.webdav.elements import (
     DAV,
+    LISTING_TAG,
     MICROSOFT,
     OC,
     OCM,
@@ -44,6 +45,7 @@ class Resource(NamedTuple):
     locks: Sequence[Lock] = ()
     dead: Properties = _NOTHING
     quota: Quota | None = None
+    listing_tag: str | None = None
 
     def may(self, method: str) -> bool:
         """Whether the gate would let this method pass."""
@@ -126,6 +128,7 @@ _ON_DEMAND: Final[dict[Name, Value]] = {
     Name(OC, "id"): lambda it: f"{it.number}ocm",
     CHECKSUMS: lambda it: f"<oc:checksum>{escape(it.entry.checksum)}</oc:checksum>" if it.entry.checksum else None,
     Name(OCS, "share-permissions"): _ocs_permissions,
+    LISTING_TAG: lambda it: it.listing_tag,
     Name(OCM, "share-permissions"): lambda it: escape(_ocm_permissions(it)),
 }
 LIVE: Final = ALWAYS | _ON_DEMAND
@@ -141,6 +144,7 @@ class Needed:
     locks: bool
     quota: bool
     sizes: bool
+    listing_tag: bool
     dead: tuple[Name, ...] | None
     """Names of dead properties; None for all."""
 
@@ -151,7 +155,8 @@ def needed(wanted: PropFind) -> Needed:
     dead = tuple(name for name in names if name not in LIVE) if wanted.asked is Asked.SOME else None
     locks = LOCK_DISCOVERY in names and wanted.asked is not Asked.NAMES
     quota = any(name.local.startswith("quota-") and name.namespace == DAV for name in names)
-    return Needed(locks, quota, SIZE in names, dead)
+    tagged = LISTING_TAG in wanted.names and wanted.asked is Asked.SOME
+    return Needed(locks, quota, SIZE in names, tagged, dead)
 
 
 def propstats(resource: Resource, wanted: PropFind) -> tuple[PropStat, PropStat]:

@@ -15,7 +15,7 @@ from opencloudmesh.protocol.errors import Locked, OCMError
 from opencloudmesh.protocol.resource_access import READING
 from opencloudmesh.services.exchanges import refused_with
 from opencloudmesh.services.ports import DavTree, Entry, Lock, Properties, with_folder_sizes
-from opencloudmesh.services.resource_access import may_be_remembered
+from opencloudmesh.services.resource_access import listing_tag, may_be_remembered
 from opencloudmesh.webdav import locks, reading, writing
 from opencloudmesh.webdav.answers import CLASSES, XML, Answer, DavRefusal, answer_of, raw_headers, send_answer
 from opencloudmesh.webdav.conditions import has_conditions
@@ -166,7 +166,16 @@ async def _look(tree: DavTree, entry: Entry, need: Needed, *, children: bool) ->
             dead = {entry.path: await tree.properties.of(entry.path, need.dead)}
     if need.locks:  # a tree on another server has seen them with all its properties
         found = await (tree.locks.around(entry.path) if children else tree.locks.covering([entry.path]))
-    return Seen(found, dead, await tree.storage.quota(entry.path) if need.quota else None)
+    quota = await tree.storage.quota(entry.path) if need.quota else None
+    return Seen(
+        found, dead, quota, await _tag_of(tree, entry.path) if need.listing_tag and entry.is_folder and not children else None
+    )
+
+
+async def _tag_of(tree: DavTree, folder: str) -> str:
+    found = tree.storage.list(folder)
+    async with closed_at_end(found):
+        return listing_tag([child async for child in found])
 
 
 async def _blocks(

@@ -35,7 +35,17 @@ from opencloudmesh.services.ports.peer_stores import (
     SeenSignatureStore,
 )
 from opencloudmesh.services.ports.share_request_stores import ReceivedRequestStore, RequestLinkStore, SentRequestStore
-from opencloudmesh.services.ports.storage import ABSENT, DavTree, Entry, OpenFile, Quota, RemoteTree, Storage, StorageFor
+from opencloudmesh.services.ports.storage import (
+    ABSENT,
+    DavTree,
+    Entry,
+    LookTagged,
+    OpenFile,
+    Quota,
+    RemoteTree,
+    Storage,
+    StorageFor,
+)
 from opencloudmesh.services.ports.stores import (
     AppPasswordStore,
     AvailabilityStore,
@@ -77,6 +87,7 @@ __all__ = [
     "Lock",
     "LockStore",
     "Locks",
+    "LookTagged",
     "Name",
     "NewToken",
     "NoticeStore",

@@ -108,13 +108,22 @@ class StorageFor(Protocol):
         """The user's own tree."""
 
 
+class LookTagged(Protocol):
+    async def __call__(self, path: str) -> tuple[Entry, str | None]:
+        """An entry, and the `listing_tag` of a folder by which a listing that was seen before can be known to be right.
+
+        "" where nothing stands for what the folder holds just now; None where the other server knows of no such thing.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteTree:
-    """A tree on another server, for one request: its files, locks and dead properties."""
+    """A tree on another server, for one request: its files, locks and dead properties; perhaps words for what folders hold."""
 
     storage: Storage
     locks: Locks
     properties: DeadProperties
+    look_tagged: LookTagged | None = None
 
 
 @dataclass(frozen=True, slots=True)

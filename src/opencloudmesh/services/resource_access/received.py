@@ -98,17 +98,24 @@ class ReceivedShares:
             absent = cast("Any", NotAsked(error))
             tree = RemoteTree(absent, absent, absent)
             return self._remembering(share, tree)
-        storage = WatchedTree(tree.storage, watch, lambda root: self.seen.saw(share, root))
-        return self._remembering(
-            share, RemoteTree(storage, WatchedLocks(tree.locks, watch), WatchedProperties(tree.properties, watch))
-        )
+        storage = WatchedTree(tree.storage, watch, lambda root: self.seen.saw(share, root), tree.look_tagged)
+        locks, properties = WatchedLocks(tree.locks, watch), WatchedProperties(tree.properties, watch)
+        return self._remembering(share, RemoteTree(storage, locks, properties, storage.entry_and_tag))
 
     def _remembering(self, share: IncomingShare, tree: RemoteTree) -> RemoteTree:
         memory, silence = self._memory.of(share.id), Silence()
         stale = self._stale_seconds if self.marks.outage(share) is None else 0.0
         extras = RememberedExtras(memory, self._behind, share_id=share.id, is_on=stale > 0, silence=silence)
         return RemoteTree(
-            RememberingTree(tree.storage, memory, self._behind, share_id=share.id, stale_seconds=stale, silence=silence),
+            RememberingTree(
+                tree.storage,
+                memory,
+                self._behind,
+                share_id=share.id,
+                stale_seconds=stale,
+                silence=silence,
+                look_tagged=tree.look_tagged,
+            ),
             RememberingLocks(tree.locks, extras),
             RememberingProperties(tree.properties, extras),
         )

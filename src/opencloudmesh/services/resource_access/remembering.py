@@ -6,7 +6,9 @@ How it works
   that it had when it was listed, the listing of then is right: nothing more is asked.
 - Reading that may be a little old (`may_be_remembered`: a PROPFIND without conditions) is answered at once from what was right a
   moment ago, and the folder is looked at behind, once for many. Whatever writes, or has conditions, asks the owner's server.
-- Folder ETags are believed until one is found wrong: now and then a folder that was shown by its ETag alone is listed behind. If
+- What a folder holds may change without its ETag, as where another program writes into a file in place. Where the owner's server
+  has a word for all that a folder holds (`listing_tag`), a listing is right only while that is the word for it. Other servers'
+  folder ETags are believed until one is found wrong: now and then a folder that was shown by its ETag alone is listed behind. If
   it differs while the ETag has stayed, every listing of this share is asked for anew from then on. A folder without an ETag
   always is.
 - While the owner's server does not answer, such reading is shown what was seen last, however old it is; the question goes on
@@ -19,12 +21,13 @@ import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from opencloudmesh.protocol.errors import AccessDenied, NotFound, OCMError
-from opencloudmesh.services.ports import Entry, OpenFile, Quota, Storage
+from opencloudmesh.services.ports import Entry, LookTagged, OpenFile, Quota, Storage
 from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.silence import SHOWN_AFTER, Silence, is_silent, takes_away
 from opencloudmesh.services.resource_access.tree_memory import Listing, ShareMemory
@@ -109,8 +112,10 @@ class RememberingTree:
         share_id: int,
         stale_seconds: float,
         silence: Silence | None = None,
+        look_tagged: LookTagged | None = None,
     ) -> None:
         self._storage = storage
+        self._look_tagged = look_tagged
         self._memory = memory
         self._behind = behind
         self._share_id = share_id
@@ -153,8 +158,12 @@ class RememberingTree:
         return seen
 
     async def _look(self, path: str, since: int) -> Entry:
+        tag = None
         try:
-            entry = await self._storage.entry(path)
+            if self._look_tagged is not None and self._has_listing(path):
+                entry, tag = await self._look_tagged(path)
+            else:
+                entry = await self._storage.entry(path)
         except NotFound:
             if path:
                 self._memory.forget(path)
@@ -165,8 +174,12 @@ class RememberingTree:
             elif takes_away(error):
                 self._memory.forget_all()
             raise
-        self._memory.saw(entry, since)
+        self._memory.saw(entry, since, tag)
         return entry
+
+    def _has_listing(self, path: str) -> bool:
+        seen = self._memory.seen(path)
+        return seen is not None and seen.listing is not None
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         known = self._known(path)
@@ -196,7 +209,11 @@ class RememberingTree:
         if path in self._recalled:
             return seen.listing.children
         looked = self._looked.get(path)
-        if looked is None or self._memory.is_distrusted or not _vouches(looked[0], seen.listing):
+        if looked is None or not _vouches(looked[0], seen.listing):
+            return None
+        if seen.listing.is_tagged:
+            return seen.listing.children
+        if self._memory.is_distrusted:
             return None
         if self._memory.needs_verifying(seen.listing):
             self._behind.look(self._share_id, path, lambda: self._verify(path))
@@ -217,15 +234,16 @@ class RememberingTree:
         since = self._memory.change
         try:
             entry = await self._look(path, since)
-            had_listing = before is not None and before.listing is not None
-            if had_listing and entry.is_folder and self._has_lost_listing(path):
+            if before is not None and before.listing is not None and entry.is_folder and self._has_lost_listing(path):
                 await self._list_behind(path, entry, since)
         except OCMError:  # whoever asks next hears of it
             return
 
     def _has_lost_listing(self, path: str) -> bool:
         seen = self._memory.seen(path)
-        return self._memory.is_distrusted or seen is None or seen.listing is None
+        if seen is None or seen.listing is None:
+            return True
+        return self._memory.is_distrusted and not seen.listing.is_tagged
 
     async def _list_behind(self, path: str, folder: Entry, since: int) -> None:
         children = await self._children(path)
@@ -254,7 +272,7 @@ class RememberingTree:
             return
         if since != self._memory.change or not _vouches(folder, before.listing):
             return
-        if children is None or children != before.listing.children:
+        if children is None or not _same(children, before.listing.children):
             self._memory.distrust()
         if children is not None:
             self._memory.verified(folder, children, before.listing, since)
@@ -297,6 +315,14 @@ class RememberingTree:
     async def set_modified(self, path: str, at: float) -> None:
         with self._memory.changing(path):
             await self._storage.set_modified(path, at)
+
+
+def _same(children: Mapping[str, Entry], before: Mapping[str, Entry]) -> bool:
+    """Whether they are the same; what folders hold is counted late, by some servers, and says nothing of their ETags."""
+    return children.keys() == before.keys() and all(
+        entry == before[path] or (entry.is_folder and replace(entry, holds=None) == replace(before[path], holds=None))
+        for path, entry in children.items()
+    )
 
 
 def _vouches(folder: Entry, listing: Listing) -> bool:

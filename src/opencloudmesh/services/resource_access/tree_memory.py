@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from opencloudmesh.services.ports import Clock, Entry
+from opencloudmesh.services.resource_access.listing_tag import listing_tag
 
 _BYTES_OF_ENTRY = 400
 """What an entry takes besides its texts, about."""
@@ -22,12 +23,24 @@ _VERIFY_MAX = 86400.0
 
 @dataclass(slots=True)
 class Listing:
-    """The children of a folder, by path, and the folder's ETag from before they were listed."""
+    """The children of a folder, by path, and the folder's ETag from before they were listed.
+
+    `is_tagged`: the owner's server has said by a word for all children that they are as they were.
+    """
 
     etag: str
     children: Mapping[str, Entry]
     listed_at: float
     verify_after: float = _VERIFY_FIRST
+    is_tagged: bool = False
+    _tag: str | None = None
+
+    @property
+    def tag(self) -> str:
+        """The word for the children."""
+        if self._tag is None:
+            self._tag = listing_tag(self.children.values())
+        return self._tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +198,20 @@ class ShareMemory:
         """What is remembered of a path."""
         return self._memory.get(self._id, path)
 
-    def saw(self, entry: Entry, since: int) -> None:
-        """The entry was asked for when `change` was `since`; a listing whose folder has another ETag now is forgotten."""
+    def saw(self, entry: Entry, since: int, tag: str | None = None) -> None:
+        """The entry was asked for when `change` was `since`; a listing whose folder has another ETag now is forgotten.
+
+        So is one of which the owner's server has said by the tag that it is another one now.
+        """
         if since != self.change:
             return
         known = self.seen(entry.path)
         listing = known.listing if known is not None and entry.is_folder else None
         if listing is not None and not (entry.etag and entry.etag == listing.etag):
             listing = None
+        if listing is not None:
+            listing.is_tagged = bool(tag) and tag == listing.tag
+            listing = listing if listing.is_tagged or tag is None else None
         self._outdate_parent(entry)
         extras = known.extras if known is not None and entry.etag and entry.etag == known.entry.etag else {}
         self._memory.put(self._id, entry.path, Seen(entry, self._memory.clock(), listing, extras))

@@ -16,6 +16,7 @@ from opencloudmesh.services.ports import (
     Entry,
     Lock,
     Locks,
+    LookTagged,
     Name,
     OpenFile,
     Properties,
@@ -141,8 +142,11 @@ class _WatchedFile:
 class WatchedTree:
     """A remote tree that records whether its server answers."""
 
-    def __init__(self, storage: Storage, watch: Watch, saw: Callable[[Entry], None]) -> None:
+    def __init__(
+        self, storage: Storage, watch: Watch, saw: Callable[[Entry], None], look_tagged: LookTagged | None = None
+    ) -> None:
         self._storage = storage
+        self._look_tagged = look_tagged
         self._watch = watch
         self._saw = saw
 
@@ -151,6 +155,15 @@ class WatchedTree:
         if not path:
             self._saw(found)
         return found
+
+    async def entry_and_tag(self, path: str) -> tuple[Entry, str | None]:
+        """`ports.LookTagged`."""
+        if self._look_tagged is None:
+            return await self.entry(path), None
+        found, tag = await self._watch.read(self._look_tagged(path), at_root=not path)
+        if not path:
+            self._saw(found)
+        return found, tag
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         async with closing(self._watch.through(self._storage.list(path), at_root=not path)) as entries:
