@@ -54,7 +54,10 @@ def pastes(invitee: Person, string: str, user: User) -> None:
     invitee.visit(user.site.origin)
     invitee.log_in(user.name)
     invitee.click("link", "Invitations")
-    invitee.fill("The invite string or link that you were sent", string)
+    invitee.fill(
+        "The invite string, the link, or the whole mail that you were sent",
+        f"Dear {user.name},\n\npaste this where your server asks for it:\n{string}\n\nSee you, a friend@mail.example.org",
+    )
     invitee.click("button", "Accept")
 
 

@@ -29,6 +29,7 @@ async def test_an_invite_is_accepted_in_any_form(server: Any) -> None:
     for invite in (
         {"invite": "t@peer.example.org"},
         {"invite": "t", "provider": "peer.example.org"},
+        {"invite": "Dear Alice,\n\nplease follow https://peer.example.org/wayf?token=t&providerDomain=peer.example.org .\n\nBob"},
         {"invite": "dEBwZWVy\n> LmV4YW1wbGUub3Jn"},
     ):
         contact = await server.call("POST", "/invites/accept", invite)
@@ -37,6 +38,8 @@ async def test_an_invite_is_accepted_in_any_form(server: Any) -> None:
     assert (refused.status, refused.json["error"]["code"]) == (404, "invite-refused")
     nonsense = await server.call("POST", "/invites/accept", {"invite": "nonsense"})
     assert (nonsense.status, nonsense.json["error"]["code"]) == (400, "invite-invalid")
+    prose = await server.call("POST", "/invites/accept", {"invite": "Dear Alice, write to bob@peer.example.org"})
+    assert (prose.status, prose.json["error"]["code"]) == (400, "invite-missing")
 
 
 async def test_a_user_demands_an_invite(server: Any) -> None:

@@ -9,7 +9,6 @@ from cyclopts import App, Group, Parameter
 from opencloudmesh.cli.formats import format_time, parse_expiry, text_of
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 
-LONGEST = 4096
 InviteId = Annotated[str, Parameter(name="ID", help="The id of the invite (see: ocm invite list).")]
 Expires = Annotated[
     str | None, Parameter(name="--expires", help="When it ends: a duration such as 30d or 12h, or a date. [default: 30 days]")
@@ -60,14 +59,14 @@ async def accept(
     Parameters
     ----------
     invite
-        The invite string or the link that you were sent, token@server, or a bare token with --from; - reads it from standard
-        input.
+        The invite string or the link that you were sent, a text that holds it such as a whole mail, token@server, or a bare
+        token with --from; - reads it from standard input.
     provider
         The server that a bare token is from.
     """
     from opencloudmesh.cli.client import signed_in
 
-    text = sys.stdin.read(LONGEST) if invite == "-" else invite
+    text = sys.stdin.read(_LONGEST_READ) if invite == "-" else invite
     document = {"invite": text.strip()} | ({} if provider is None else {"provider": provider.strip()})
     async with signed_in() as (api, _):
         contact = await api.call("POST", "/invites/accept", document=document)
@@ -145,6 +144,8 @@ async def only(
     output.terminal().show(got, _BECOMES.get(in_force, in_force), *stricter)
 
 
+_LONGEST_READ = 100_000
+"""Characters: the server says what is too long."""
 _BECOMES = {
     "off": "Everybody may offer you shares.",
     "quarantine": "Shares of people whom you do not know are kept apart: ocm inbox --unknown",

@@ -5,6 +5,7 @@ from markupsafe import Markup
 
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.protocol.invite_flow import Invite, build_invite_link, build_invite_string, parse_invite
+from opencloudmesh.protocol.invite_in_text import find_invite
 from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services.invite_flow import MadeInvite
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
@@ -92,5 +93,5 @@ async def _shown(request: PageRequest, invite: Invite) -> PageAnswer:
 
 async def accept(request: PageRequest) -> PageAnswer:
     """Accept an invitation: the dialog's, or one that was pasted."""
-    await request.services.invite_flow.accept(request.me, parse_invite(request.form.get("invite", "")))
+    await request.services.invite_flow.accept(request.me, find_invite(request.form.get("invite", "")))
     return redirect("/contacts")

@@ -247,7 +247,7 @@ TEXTS: Final[dict[str, str]] = {
     "invites.only.submit": "Save",
     "invites.only.server": "What counts on this server, whatever you choose that is less strict: they",
     "invites.received": "Did somebody invite you?",
-    "invites.received.label": "The invite string or link that you were sent",
+    "invites.received.label": "The invite string, the link, or the whole mail that you were sent",
     "invites.received.submit": "Accept",
     # accept dialog
     "accept.title": "An invitation",

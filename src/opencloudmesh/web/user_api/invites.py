@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, StringConstraints, WithJsonSchema
 
-from opencloudmesh.protocol.invite_flow import MAX_INVITE, build_invite_link, build_invite_string, parse_invite
+from opencloudmesh.protocol.invite_flow import build_invite_link, build_invite_string
+from opencloudmesh.protocol.invite_in_text import MAX_TEXT, find_invite
 from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services import records
 from opencloudmesh.services.invite_flow import LONGEST_NOTE, MadeInvite
@@ -29,9 +30,9 @@ router = APIRouter(tags=["invites"])
 WAYF = "/wayf"
 
 
-# The schema tells one plain form; more are understood (`parse_invite`), in several lines too, as mail programs break them.
+# The schema tells one plain form; more are understood (`find_invite`), and a whole mail that holds one of them.
 _PLAIN = {"type": "string", "minLength": 3, "maxLength": 254, "pattern": f"^[A-Za-z0-9._+-]{{1,64}}@{HOST_PATTERN}$"}
-InviteText = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=MAX_INVITE), WithJsonSchema(_PLAIN)]
+InviteText = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=MAX_TEXT), WithJsonSchema(_PLAIN)]
 
 
 class NewInvite(Taken):
@@ -48,7 +49,7 @@ class RenewedInvite(Taken):
 
 
 class ReceivedInvite(Taken):
-    """An invite in any form; a bare token with `provider`, the server that it is from."""
+    """An invite in any form, or the text that it came in; a bare token with `provider`, the server that it is from."""
 
     invite: InviteText
     provider: HostText | None = None
@@ -131,7 +132,7 @@ async def invites(user: CurrentUser, services: Services, after: After = 0, limit
 @router.post("/invites/accept", responses=errors(*BODY, 403, 404, 409), summary="Accept an invite")
 async def accept_invite(user: CurrentUser, services: Services, received: ReceivedInvite) -> ContactAnswer:
     """Who invited is a contact then. What the other server refuses has a reason code (invite-refused, invite-used, ...)."""
-    invite = parse_invite(received.invite, provider=received.provider)
+    invite = find_invite(received.invite, provider=received.provider)
     return ContactAnswer.of(await services.invite_flow.accept(user, invite))
 
 
