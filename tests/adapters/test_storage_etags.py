@@ -95,6 +95,74 @@ async def test_a_change_by_others_is_seen(storage: LocalStorage, tmp_path: Path)
     assert len(set(seen)) == len(seen)
 
 
+async def test_a_change_in_place_is_seen_though_its_time_was_set_back(storage: LocalStorage, tmp_path: Path) -> None:
+    await storage.make_folder("d")
+    for path, changed_before in (("f", None), ("d/moved", "move"), ("copied", "copy"), ("timed", "touch")):
+        await write(storage, "f", b"one", modified_at=AT, checksum="SHA1:" + "0" * 40)
+        match changed_before:
+            case "move":
+                await storage.move("f", path)
+            case "copy":
+                await storage.copy("f", path)
+            case "touch":
+                await storage.move("f", path)
+                await storage.set_modified(path, AT)
+        before = await storage.entry(path)
+        _slow_change_in_place(tmp_path / "root" / path)
+        after = await storage.entry(path)
+        assert (after.size, after.modified_at) == (before.size, before.modified_at) == (3, AT)
+        assert after.etag != before.etag
+        assert after.checksum == ""
+        with pytest.raises(Changed):
+            await write(storage, path, b"lost", expected=before.etag)
+
+
+def _slow_change_in_place(file: Path) -> None:
+    """As `rsync --inplace --times` and `touch -r` do it, when the moments are over for which a tag is kept."""
+    found = file.stat()
+    while True:
+        with file.open("r+b") as opened:
+            opened.write(b"two")
+        os.utime(file, ns=(found.st_mtime_ns, found.st_mtime_ns))
+        if file.stat().st_ctime_ns > found.st_ctime_ns + 2 * etags._SLACK:
+            return
+
+
+async def test_a_change_of_rights_is_taken_for_one_of_content_and_a_copy_is_not(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "root")
+    for name in ("f", "g"):
+        await write(storage, name, modified_at=AT)
+    before = await etag(storage, "f")
+    found = (tmp_path / "root" / "f").stat()
+    while (tmp_path / "root" / "f").stat().st_ctime_ns <= found.st_ctime_ns + 2 * etags._SLACK:
+        (tmp_path / "root" / "f").chmod(0o640)
+    assert await etag(storage, "f") != before
+    shutil.copytree(tmp_path / "root", tmp_path / "other")
+    assert await etag(LocalStorage(tmp_path / "other"), "g") == await etag(storage, "g")
+
+
+async def test_whatever_we_make_has_a_tag_that_holds(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "root")
+    await storage.make_folder("d")
+    await write(storage, "d/f", modified_at=AT)
+    await storage.copy("d", "e")
+    await storage.copy("e", "d", replace=True)
+    await storage.copy("d/f", "copied")
+    await storage.move("d/f", "moved")
+    for path in ("e/f", "copied", "moved"):
+        assert len(await etag(storage, path)) == 18, path
+
+
+async def test_tags_of_earlier_versions_hold(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "root")
+    await write(storage, "f", modified_at=AT, checksum="SHA1:" + "0" * 40)
+    before = await storage.entry("f")
+    attribute = os.getxattr(tmp_path / "root" / "f", "user.ocm.etag")
+    os.setxattr(tmp_path / "root" / "f", "user.ocm.etag", attribute[:24] + before.checksum.encode())
+    after = await storage.entry("f")
+    assert (after.etag, after.checksum) == (before.etag, before.checksum)
+
+
 async def test_within_one_tick_of_a_slow_clock_no_condition_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = LocalStorage(tmp_path / "root")
     monkeypatch.setattr(etags, "_FINE", {})

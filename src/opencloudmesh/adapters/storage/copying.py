@@ -38,7 +38,7 @@ def _copy_child(name: bytes, from_folder: int, to_folder: int, durable: bool) ->
         target = os.open(name, _CREATE, mode, dir_fd=to_folder)
         try:
             copy_bytes(source, target)
-            tag_file(target, modified_ns=os.fstat(source).st_mtime_ns)
+            tag_file(target, modified_ns=os.fstat(source).st_mtime_ns).keep(target)
             if durable:
                 os.fsync(target)
         finally:

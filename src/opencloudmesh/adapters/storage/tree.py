@@ -17,6 +17,7 @@ from opencloudmesh.adapters.storage.at_once import AtOnce
 from opencloudmesh.adapters.storage.copying import copy_bytes, copy_children
 from opencloudmesh.adapters.storage.entries import check_expected, checked, entry_of, file_or_nothing, size_at
 from opencloudmesh.adapters.storage.etags import (
+    Attribute,
     attribute_of,
     keep_tag,
     learn_clock,
@@ -183,15 +184,17 @@ class LocalTree:
     def _place(self, staged: StagedFile, folder: int, name: bytes, modified_at: float | None, expected: str | None) -> int | None:
         """Make a staged file durable and give it its name; returns the size of what had that name."""
         modified_ns = None if modified_at is None else _nanoseconds(modified_at)
-        tag_file(staged.file, modified_ns=modified_ns, checksum=staged.checksum)
+        tag = tag_file(staged.file, modified_ns=modified_ns, checksum=staged.checksum)
         if self._is_home:
             _give_rights(staged.file, folder, name)
+        tag.foretell(staged.file)
         if self._durable:
             os.fsync(staged.file)
         with locked(folder):
             replaced = file_or_nothing(folder, name)
             check_expected(folder, name, expected)
             os.rename(staged.name, name, src_dir_fd=staged.folder, dst_dir_fd=folder)
+            tag.keep(staged.file)
         staged.is_placed = True
         return replaced
 
@@ -264,10 +267,12 @@ class LocalTree:
             self._changing(to_parts[:-1]),
             self._sandbox.folder(parts[:-1]) as folder,
         ):
-            checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
+            found = checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
+            attribute = None if stat.S_ISDIR(found.st_mode) else read_attribute(folder, parts[-1])
             with self._target(target) as (to_folder, name):
                 replaced = size_at(to_folder, name) if replace else 0
                 is_folder_left = self._put(folder, parts[-1], to_folder, name, replace=replace)
+                _keep_tag_at(to_folder, name, attribute, found)
                 sync_folder(to_folder, durable=self._durable)
                 if is_folder_left:
                     self._remove_left(folder, parts[-1])
@@ -325,13 +330,14 @@ class LocalTree:
             staged = self._staging.new_file()
             try:
                 copy_bytes(file, staged.file)
-                tag_file(staged.file, modified_ns=os.fstat(staged.file).st_mtime_ns)
+                tag = tag_file(staged.file, modified_ns=os.fstat(staged.file).st_mtime_ns)
+                tag.foretell(staged.file)
                 if self._durable:
                     os.fsync(staged.file)
                 replaced = size_at(folder, name)
-                if self._put(staged.folder, staged.name, folder, name, replace=replace):
-                    return remove_tree(staged.folder, staged.name)
-                return replaced
+                is_folder_left = self._put(staged.folder, staged.name, folder, name, replace=replace)
+                tag.keep(staged.file)
+                return remove_tree(staged.folder, staged.name) if is_folder_left else replaced
             finally:
                 staged.close()
         finally:
@@ -384,6 +390,20 @@ class LocalTree:
             return
         with suppress(OSError), self._sandbox.folder(raw_parts(path)[:-1]) as folder:
             sync_folder(folder)
+
+
+def _keep_tag_at(folder: int, name: bytes, attribute: Attribute, before: os.stat_result) -> None:
+    """A file has moved: that its inode has changed is our doing."""
+    if attribute is None:
+        return
+    with suppress(OSError):
+        file = os.open(name, _READ, dir_fd=folder)
+        try:
+            now = os.fstat(file)
+            if (now.st_ino, now.st_size, now.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns):
+                keep_tag(file, attribute, before)
+        finally:
+            os.close(file)
 
 
 def _give_rights(file: int, folder: int, name: bytes) -> None:
