@@ -154,9 +154,9 @@ class _Client:
         load = await run_load("127.0.0.1", self.site.port, requests, 8)
         if set(load.statuses) != {201}:
             raise RuntimeError(f"unexpected answers: {load.statuses}")
-        await healthy.put("healthy.txt")
-        for _ in range(HEALTHY):
-            await healthy.share("healthy.txt", self.address)
+        for number in range(HEALTHY):
+            await healthy.put(f"healthy-{number}.txt")
+            await healthy.share(f"healthy-{number}.txt", self.address)
         for one in await self._pages("/api/v1/inbox"):
             is_of_peer = one["sender"].endswith(peer.host)
             if is_of_peer or not self.healthy_path:
@@ -187,6 +187,8 @@ class _Client:
 
     async def give_to(self, peer: LoadPeer) -> None:
         await self.put("given.txt")
+        for number in range(HEALTHY):
+            await self.put(f"mine-{number}.txt")
         for number in range(DELIVERIES):
             self.given.append(await self.share("given.txt", f"carol{number}@{peer.host}"))
 
@@ -222,9 +224,10 @@ class _Client:
     def acts(self) -> dict[str, Call]:
         pending, of_peer, given = iter(self.pending), iter(self.from_peer), iter(self.given)
         mine: list[int] = []
+        names = (f"mine-{number}.txt" for number in range(HEALTHY))
 
         async def share() -> None:
-            mine.append(await self.share("given.txt", self.healthy))
+            mine.append(await self.share(next(names), self.healthy))
 
         return {
             "POST /shares, to the healthy server": share,

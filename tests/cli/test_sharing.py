@@ -56,6 +56,26 @@ def test_share_says_that_it_was_taken(logged_in: Any, server: Any, make_outgoing
 
 
 @pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("sent", "You share Reports with bob@b.example.org (share 7) just so already: the recipient has not answered yet."),
+        (
+            "accepted",
+            "the recipient has accepted it.\nNothing was sent; to send it anew, take it back first: ocm unshare 7",
+        ),
+        ("pending", "Sharing Reports with bob@b.example.org (share 7) already: not delivered yet"),
+    ],
+)
+def test_share_says_that_it_is_there_already(logged_in: Any, server: Any, make_outgoing: Any, state: str, told: str) -> None:
+    from starlette.responses import JSONResponse
+
+    share = make_outgoing(id=7, path="Reports", share_with="bob@b.example.org", state=state)
+    server.next_answer = JSONResponse(share, 200)
+    said = logged_in("share", "Reports", "bob@b.example.org")
+    assert (said.status, told in said.out) == (0, True)
+
+
+@pytest.mark.parametrize(
     ("command", "advice"),
     [
         (("share", "Reports", "bob@b.example.org"), "It may have been done all the same: look first (ocm shares)"),

@@ -1,6 +1,7 @@
 """Two servers, a stream of acts of alice and bob, and a killer; then the comparison of what each side believes."""
 
 import asyncio
+import itertools
 import random
 import re
 import time
@@ -42,6 +43,7 @@ class Story:
         self._unshared: set[int] = set()
         self._answered: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
+        self._numbers = itertools.count(1)
         self._over = False
 
     async def run(self, cycles: int) -> list[str]:
@@ -57,7 +59,6 @@ class Story:
                 alice, bob = Api(self._a.at, "alice", http), Api(self._b.at, "bob", http)
                 await alice.log_in(_PASSWORD)
                 await bob.log_in(_PASSWORD)
-                await self._upload(alice)
                 tasks = [asyncio.create_task(self._alice(alice)) for _ in range(3)] + [asyncio.create_task(self._bob(bob))]
                 await self._kill(cycles)
                 self._over = True
@@ -68,20 +69,34 @@ class Story:
             self._a.stop()
             self._b.stop()
 
-    async def _upload(self, alice: Api) -> None:
-        assert await alice.file("PUT", "data.txt", b"data") == (201, b"")
-
     # ------------------------------------------------------------ acts
     async def _alice(self, alice: Api) -> None:
         while not self._over:
-            body = {"path": "data.txt", "share_with": f"bob@{self._b.host}", "permissions": ["read"], "expires_at": None}
+            await self._share(alice, f"data-{next(self._numbers)}.txt")
+            if self._shared and self._chance.random() < 0.3:
+                await self._unshare(alice, self._chance.choice(list(self._shared)))
+            await asyncio.sleep(self._chance.random() * 0.05)
+
+    async def _share(self, alice: Api, path: str) -> None:
+        """Share a new file, asking again and again until there is an answer."""
+        body = {"path": path, "share_with": f"bob@{self._b.host}", "permissions": ["read"], "expires_at": None}
+        while not self._over:
+            if not await self._uploaded(alice, path):
+                continue
             share = await alice.act("POST", "/shares", body)
             if share:
                 self._counts["shared"] += 1
                 self._shared[share["id"]] = share["provider_id"]
-            if self._shared and self._chance.random() < 0.3:
-                await self._unshare(alice, self._chance.choice(list(self._shared)))
-            await asyncio.sleep(self._chance.random() * 0.05)
+                return
+            self._counts["asked again"] += 1
+            await asyncio.sleep(0.1)
+
+    async def _uploaded(self, alice: Api, path: str) -> bool:
+        try:
+            return (await alice.file("PUT", path, b"data"))[0] in (201, 204)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError):
+            await asyncio.sleep(0.1)
+            return False
 
     async def _unshare(self, alice: Api, share_id: int) -> None:
         if await alice.act("POST", f"/shares/{share_id}/unshare"):
@@ -136,6 +151,8 @@ class Story:
             here, other = share["state"], state_there.get(share["provider_id"])
             if other not in AGREE.get(here, set()):
                 faults.append(f"share {share['id']} is {here} ({share['reason']}) on A and {other} on B")
+        living = Counter(share["path"] for share in given if share["state"] in ("pending", "sent", "accepted"))
+        faults += [f"{path} is shared {count} times" for path, count in living.items() if count > 1]
         ids = {share["id"]: share for share in given}
         faults += [f"acknowledged share {share_id} is gone" for share_id in self._shared if share_id not in ids]
         faults += [f"acknowledged unshare of {i} is lost" for i in self._unshared if ids[i]["state"] != "revoked"]

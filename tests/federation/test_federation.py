@@ -1,5 +1,6 @@
 """A federation of three processes: two servers, and their Directory Service as `ocm directory` makes and serves it."""
 
+import itertools
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from opencloudmesh.bootstrap import directory_folder
 from tests.federation.secrets_told import told
 from tests.federation.site import Site, User
 from tests.federation.wire import Answer, ask, free_port, wait_until
+
+_numbers = itertools.count(1)
 
 
 class Served:
@@ -104,8 +107,9 @@ def standing(admin: User, act: str = "") -> Any:
 
 def offers(sender: User, receiver: User) -> Any:
     """A new share, as it is after its first try."""
-    sender.put("notes.txt", b"notes")
-    return sender.share("notes.txt", receiver.address)
+    path = f"notes {next(_numbers)}.txt"
+    sender.put(path, b"notes")
+    return sender.share(path, receiver.address)
 
 
 @pytest.mark.spec("DIR-1")

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import itertools
 import json
 import resource
 import socket
@@ -78,6 +79,7 @@ class Clock:
 
 
 clock = Clock()
+_recipients = itertools.count(1)
 
 
 class QuickClient(GuardedHttpClient):
@@ -156,7 +158,8 @@ def elsewhere(servers: list[RudeServer]) -> RudeServer:
 
 # ---------------------------------------------------------------- what a user does and sees
 async def share(home: Home, server: RudeServer) -> Any:
-    body = {"path": "data", "share_with": f"bob@{server.host}"}
+    """Share with somebody there whom nothing was shared with."""
+    body = {"path": "data", "share_with": f"bob{next(_recipients)}@{server.host}"}
     answered = await home.api("POST", "/shares", body)
     assert answered.status == 201, answered
     return answered.json

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -97,6 +98,19 @@ def test_what_a_killed_process_had_under_way_is_sent_at_once_and_what_a_living_o
     gates[slow.host].open()
     wait_until(lambda: alice.state_of(of_second) == "sent")
     assert [len(peer.shares) for peer in (lost, slow, well)] == [2, 1, 1]
+
+
+def test_the_same_shared_at_both_at_once_is_one_share(processes: tuple[Site, SecondProcess], make_peer: MakePeer) -> None:
+    peer = make_peer()
+    users = [User(one, "alice") for one in processes] * 3
+    users[0].make_folder("twice")
+    body = {"path": "twice", "share_with": f"carol@{peer.host}"}
+    with ThreadPoolExecutor() as at_once:
+        answers = list(at_once.map(lambda user: user.ask_api("POST", "/shares", body), users))
+    assert sorted(answer.status for answer in answers) == [200] * 5 + [201]
+    assert len({answer.json["id"] for answer in answers}) == 1
+    wait_until(lambda: users[0].state_of(answers[0].json) == "sent")
+    assert len(peer.shares) == 1
 
 
 def test_doctor_log_and_backup_of_a_server_on_postgresql(

@@ -180,9 +180,18 @@ def test_the_exchange_is_always_on_offer(site: Site, strict: Site, closed: Site)
         assert document["tokenEndPoint"] == f"{server.origin}/ocm/token"
 
 
+def test_the_same_once_more_is_told_and_sends_nothing(alice: User, peer: SimulatedPeer, file: str) -> None:
+    body = {"path": file, "share_with": f"carol@{peer.host}"}
+    first, again = [alice.ask_api("POST", "/shares", body) for _ in range(2)]
+    assert (first.status, again.status, again.json) == (201, 200, first.json)
+    other = alice.ask_api("POST", "/shares", {**body, "permissions": ["read", "write"]})
+    assert (other.status, other.json["error"]["code"]) == (409, "already-shared")
+    assert len(peer.shares) == 1
+
+
 @pytest.mark.spec("SHARE-6", "SHARE-10")
-def test_two_shares_of_one_file_have_nothing_in_common(site: Site, alice: User, peer: SimulatedPeer, file: str) -> None:
-    shares = [alice.share(file, f"carol@{peer.host}") for _ in range(3)]
+def test_shares_of_one_file_have_nothing_in_common(site: Site, alice: User, peer: SimulatedPeer, file: str) -> None:
+    shares = [alice.share(file, f"{name}@{peer.host}") for name in ("carol", "dave", "erin")]
     ids = [message["providerId"] for message in peer.shares]
     secrets = [message["protocol"]["webdav"]["sharedSecret"] for message in peer.shares]
     assert ids == [share["provider_id"] for share in shares]

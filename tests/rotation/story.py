@@ -51,7 +51,10 @@ class Busy:
                 self.faults.append(f"{act.__name__}: {error!r}")
 
     def share(self) -> Any:
-        share = self.giver.share(_FOLDER, self.taker.address)
+        path = _FOLDER if not self.given else f"{_FOLDER}/{len(self.given)}"
+        if self.given:
+            self.giver.make_folder(path)
+        share = self.giver.share(path, self.taker.address)
         self.given.append(share)
         self.counts["shares"] += 1
         return share

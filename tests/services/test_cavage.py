@@ -48,7 +48,7 @@ async def test_shares_and_notifications_of_such_a_server(
     await home.reception.receive(cloud.share())
     (share,) = await home.reception.inbox(alice)
     assert (share.peer, share.state) == (CLOUD, "pending")
-    given = await home.creation.create(alice, path="notes", share_with=f"dora@{CLOUD}")
+    given, _ = await home.creation.create(alice, path="notes", share_with=f"dora@{CLOUD}")
     await home.notifications.receive(cloud.notification("SHARE_ACCEPTED", given.provider_id))
     assert (await home.outgoing(given.id)).state == "accepted"
     await home.notifications.receive(cloud.notification("SHARE_UNSHARED", "p1"))

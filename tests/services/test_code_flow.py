@@ -26,7 +26,7 @@ from tests.services.world import (
 @pytest.fixture
 async def share(home: Home, away: SimulatedServer, alice: User) -> OutgoingShare:
     """alice's notes, given to bob@away.example."""
-    made = await home.creation.create(alice, path="notes", share_with="bob@away.example", expires_at=NOW + 1000)
+    made, _ = await home.creation.create(alice, path="notes", share_with="bob@away.example", expires_at=NOW + 1000)
     await home.settle()
     return await home.outgoing(made.id)
 

@@ -74,9 +74,9 @@ async def test_contacts_share_in_both_directions_at_once(
     (share,) = await home.reception.inbox(alice)
     assert share.sender == "dora@away.example"
     assert (await home.reception.senders(alice, [share])).known == {"dora@away.example"}
-    given = await home.creation.create(alice, path="b.txt", share_with="dora@away.example")
+    given, _ = await home.creation.create(alice, path="b.txt", share_with="dora@away.example")
     assert given.owner == f"{told['userID']}@{HOST}", "she is known there by what the invite said"
-    other = await home.creation.create(alice, path="b.txt", share_with="eve@away.example")
+    other, _ = await home.creation.create(alice, path="b.txt", share_with="eve@away.example")
     assert other.owner == f"alice@{HOST}"
 
 

@@ -26,8 +26,8 @@ class SimulatedPause:
 
 @pytest.mark.spec("SHARE-19")
 async def test_everything_past_its_end_is_swept(home: Home, away: SimulatedServer, alice: User, time: SimulatedTime) -> None:
-    outgoing = await home.creation.create(alice, path="notes", share_with="bob@away.example", expires_at=NOW + 100)
-    kept = await home.creation.create(alice, path="notes", share_with="bob@away.example")
+    outgoing, _ = await home.creation.create(alice, path="notes", share_with="bob@away.example", expires_at=NOW + 100)
+    kept, _ = await home.creation.create(alice, path="notes", share_with="dora@away.example")
     await home.reception.receive(away.share(expiration=int(NOW) + 100))
     incoming = (await home.reception.inbox(alice))[0]
     await home.database.write(lambda tx: tx.sessions.add(Session(b"1", alice.id, NOW, NOW + 100)))

@@ -13,7 +13,7 @@ from tests.services.world import NOW, SimulatedNetwork, SimulatedServer
 @pytest.fixture
 async def given(home: Home, away: SimulatedServer, alice: User) -> OutgoingShare:
     """A share of alice's, sent to away.example."""
-    made = await home.creation.create(alice, path="notes", share_with="bob@away.example")
+    made, _ = await home.creation.create(alice, path="notes", share_with="bob@away.example")
     await home.settle()
     return await home.outgoing(made.id)
 
@@ -141,7 +141,7 @@ async def test_a_keyid_that_names_no_server_is_looked_for_at_the_parties(
 ) -> None:
     away = SimulatedServer(network, "away.example", kid="key-1")
     other = SimulatedServer(network, "other.example", kid="key-2")
-    made = await home.creation.create(alice, path="notes", share_with="bob@away.example")
+    made, _ = await home.creation.create(alice, path="notes", share_with="bob@away.example")
     await home.settle()
     await home.notifications.receive(away.notification("SHARE_ACCEPTED", made.provider_id))
     assert (await home.outgoing(made.id)).state == "accepted"

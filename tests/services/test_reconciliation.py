@@ -61,7 +61,8 @@ class Bench:
         )
 
     async def give(self) -> OutgoingShare:
-        return await self.home.creation.create(self.user, path="notes", share_with="dora@away.example")
+        whom = f"dora{next(_numbers)}@away.example"
+        return (await self.home.creation.create(self.user, path="notes", share_with=whom))[0]
 
     async def given(self) -> OutgoingShare:
         """A share that the other server took."""

@@ -36,7 +36,7 @@ async def refusal(home: Home, request: Request) -> str:
 @pytest.fixture
 async def given_code(home: Home, alice: User) -> str:
     """The code of alice's notes, given to bob@away.example."""
-    made = await home.creation.create(alice, path="notes", share_with="bob@away.example", expires_at=None)
+    made, _ = await home.creation.create(alice, path="notes", share_with="bob@away.example", expires_at=None)
     await home.settle()
     return (await home.outgoing(made.id)).secret.reveal()
 

@@ -100,7 +100,7 @@ def shared(home: Home) -> SharedTrees:
 @pytest.fixture
 async def given(home: Home, away: SimulatedServer, alice: User) -> OutgoingShare:
     """alice's notes, to read, to be reached by a token."""
-    made = await home.creation.create(alice, path="notes", share_with="bob@away.example", expires_at=NOW + 200)
+    made, _ = await home.creation.create(alice, path="notes", share_with="bob@away.example", expires_at=NOW + 200)
     await home.settle()
     return await home.outgoing(made.id)
 
@@ -109,7 +109,7 @@ async def given(home: Home, away: SimulatedServer, alice: User) -> OutgoingShare
 async def open_share(home: Home, away: SimulatedServer, alice: User) -> OutgoingShare:
     """alice's notes, to write, to a server without exchange."""
     away.discovery["capabilities"] = []
-    made = await home.creation.create(alice, path="notes", share_with="bob@away.example", permissions=["write"])
+    made, _ = await home.creation.create(alice, path="notes", share_with="erik@away.example", permissions=["write"])
     await home.settle()
     return await home.outgoing(made.id)
 
@@ -180,7 +180,7 @@ async def test_the_secret_opens_only_where_no_exchange_is_demanded(shared: Share
 async def test_before_the_requirements_are_decided_no_secret_opens(
     home: Home, shared: SharedTrees, network: SimulatedNetwork, alice: User
 ) -> None:
-    made = await home.creation.create(alice, path="notes", share_with="bob@nowhere.example")
+    made, _ = await home.creation.create(alice, path="notes", share_with="bob@nowhere.example")
     await refused(shared.resolve(made.provider_id, f"Bearer {made.secret.reveal()}"), "token-invalid")
 
 

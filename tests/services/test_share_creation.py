@@ -19,7 +19,7 @@ BOB = "bob@away.example"
 async def give(home: Home, user: User, **parts: object) -> OutgoingShare:
     """Share notes with bob, and let the first try happen."""
     values: dict[str, object] = {"path": "notes", "share_with": BOB}
-    made = await home.creation.create(user, **(values | parts))  # type: ignore[arg-type]
+    made, _ = await home.creation.create(user, **(values | parts))  # type: ignore[arg-type]
     await home.settle()
     return await home.outgoing(made.id)
 
@@ -59,7 +59,7 @@ async def test_what_the_receiving_server_is_told(home: Home, away: SimulatedServ
 
 @pytest.mark.spec("SHARE-6", "SHARE-10")
 async def test_every_share_has_its_own_id_and_secret_and_no_uri_has_it(home: Home, away: SimulatedServer, alice: User) -> None:
-    shares = [await give(home, alice) for _ in range(3)]
+    shares = [await give(home, alice, share_with=f"{name}@away.example") for name in ("bob", "dora", "eve")]
     assert len({share.provider_id for share in shares} | {share.secret.reveal() for share in shares}) == 6
     for share in shares:
         assert len(share.secret.reveal()) >= 32
@@ -132,9 +132,9 @@ async def test_the_first_try_is_waited_for(
     await home.deliveries.stop()
     patient = make_home(home.database, network, time, wait=5.0)
     await patient.start()
-    assert (await patient.creation.create(alice, path="notes", share_with=BOB)).state == "sent"
+    assert (await patient.creation.create(alice, path="notes", share_with=BOB))[0].state == "sent"
     away.route("POST", "/ocm/shares", lambda _: answer(403, {"message": "NO"}))
-    refused = await patient.creation.create(alice, path="notes", share_with=BOB)
+    refused, _ = await patient.creation.create(alice, path="b.txt", share_with=BOB)
     assert (refused.state, refused.reason) == ("failed", "http-403")
     await patient.deliveries.stop()
 
@@ -192,7 +192,7 @@ async def test_a_denylisted_server_gets_nothing(
 
 
 async def test_everybody_sees_his_own_only(home: Home, away: SimulatedServer, alice: User, bob: User) -> None:
-    one, two = await give(home, alice), await give(home, alice)
+    one, two = await give(home, alice), await give(home, alice, path="b.txt")
     assert [share.id for share in await home.creation.shares(alice)] == [one.id, two.id]
     assert [share.id for share in await home.creation.shares(alice, after_id=one.id, limit=1)] == [two.id]
     assert await home.creation.shares(bob) == []
@@ -202,6 +202,66 @@ async def test_everybody_sees_his_own_only(home: Home, away: SimulatedServer, al
             with pytest.raises(NotFound) as refusal:
                 await ask(user, which)
             assert refusal.value.code == "share-unknown"
+
+
+# ---------------------------------------------------------------- the same once more
+async def test_the_same_once_more_is_the_same_share(home: Home, away: SimulatedServer, alice: User, bob: User) -> None:
+    given = [await home.creation.create(alice, path=path, share_with=BOB) for path in ("notes", "/notes/", "notes")]
+    await home.settle()
+    given.append(await home.creation.create(alice, path="notes", share_with=BOB.upper().replace("BOB", "bob")))
+    assert [(share.id, is_new) for share, is_new in given] == [(given[0][0].id, n == 0) for n in range(4)]
+    assert (given[-1][0].state, len(away.got("/ocm/shares"))) == ("sent", 1)
+    others = [
+        await home.creation.create(bob, path="b.txt", share_with=BOB),
+        await home.creation.create(alice, path="b.txt", share_with=BOB),
+        await home.creation.create(alice, path="notes", share_with="dora@away.example"),
+    ]
+    assert all(is_new for _, is_new in others)
+
+
+async def test_the_same_asked_for_at_once_is_one_share(
+    home: Home, away: SimulatedServer, alice: User, network: SimulatedNetwork, time: SimulatedTime
+) -> None:
+    await home.deliveries.stop()
+    patient = make_home(home.database, network, time, wait=5.0)
+    await patient.start()
+    given = await asyncio.gather(*(patient.creation.create(alice, path="notes", share_with=BOB) for _ in range(5)))
+    assert sorted(is_new for _, is_new in given) == [False] * 4 + [True]
+    assert {(share.id, share.state) for share, _ in given} == {(given[0][0].id, "sent")}, "all waited for the first try"
+    assert len(away.got("/ocm/shares")) == 1
+    await patient.deliveries.stop()
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        ({}, {"permissions": ["write"]}, "notes is shared with bob@away.example already, to read (share"),
+        ({"permissions": ["write"]}, {}, "already, to read and write (share"),
+        ({"expires_at": NOW + 60}, {}, "already, to read until 2027-01-15 08:01 UTC (share"),
+        ({"expires_at": NOW + 60}, {"expires_at": NOW + 61}, "until 2027-01-15 08:01 UTC (share"),
+    ],
+)
+async def test_what_is_shared_in_another_way_is_taken_back_first(
+    home: Home, away: SimulatedServer, alice: User, first: dict[str, object], then: dict[str, object], told: str
+) -> None:
+    share = await give(home, alice, **first)
+    with pytest.raises(Conflict) as refusal:
+        await give(home, alice, **then)
+    assert (refusal.value.code, told in refusal.value.sentence) == ("already-shared", True)
+    assert f"take share {share.id} back" in refusal.value.hint
+    await home.creation.unshare(alice, share.id)
+    assert (await give(home, alice, **then)).id != share.id
+
+
+@pytest.mark.parametrize("end", ["revoked", "declined", "failed", "expired", "past its end"])
+async def test_what_has_ended_is_shared_anew(home: Home, away: SimulatedServer, alice: User, end: str) -> None:
+    share = await give(home, alice, expires_at=NOW + 60)
+    if end == "past its end":
+        home.time.advance(60)
+    else:
+        await home.database.write(lambda tx: tx.outgoing_shares.set_state(share.id, end, "", NOW))
+    again = await give(home, alice)
+    assert (again.id == share.id, again.state) == (False, "sent")
 
 
 # ---------------------------------------------------------------- its end

@@ -130,8 +130,8 @@ async def test_a_resource_has_several_names(
 async def test_a_share_is_named_by_its_provider_id_by_its_owner_only(
     home: Home, away: SimulatedServer, alice: User, bob: User, time: SimulatedTime
 ) -> None:
-    share = await home.creation.create(alice, path="b.txt", share_with="eve@away.example")
-    foreign = await home.creation.create(bob, path="b.txt", share_with="eve@away.example")
+    share, _ = await home.creation.create(alice, path="b.txt", share_with="eve@away.example")
+    foreign, _ = await home.creation.create(bob, path="b.txt", share_with="eve@away.example")
     await home.request_reception.receive(asked(away, share.provider_id, at=time.now))
     await home.request_reception.receive(asked(away, foreign.provider_id, at=time.now))
     assert [one.path for one in await home.request_reception.requests(alice)] == ["b.txt", foreign.provider_id]
@@ -414,6 +414,14 @@ async def test_a_grant_is_one_transaction_so_that_a_crash_neither_loses_nor_doub
     with pytest.raises(InvalidTransition):
         await home.request_reception.refuse(alice, one.id)
     assert len(await home.creation.shares(alice)) == 1
+
+
+async def test_what_is_asked_for_is_shared_anew(home: Home, away: SimulatedServer, alice: User, time: SimulatedTime) -> None:
+    await home.request_reception.receive(asked(away, at=time.now))
+    one = await only(home, alice)
+    before, _ = await home.creation.create(alice, path=one.path, share_with=one.requester)
+    granted = await home.request_reception.grant(alice, one.id)
+    assert granted.share_id not in (None, before.id), "who asks has it no longer"
 
 
 async def test_two_grants_at_once_are_one_share(home: Home, away: SimulatedServer, alice: User, time: SimulatedTime) -> None:

@@ -263,7 +263,7 @@ async def test_users_see_why_a_share_cannot_be_reached_and_that_it_can_again(
 ) -> None:
     home = make_home(database, network, time)
     office = make_office(database, home.peers, time, TrustBook())
-    given = await home.creation.create(alice, path="notes", share_with=f"dora@{AWAY}", permissions=("read",), expires_at=None)
+    given, _ = await home.creation.create(alice, path="notes", share_with=f"dora@{AWAY}", permissions=("read",), expires_at=None)
     await home.reception.receive(away.share())
 
     async def reasons() -> set[str]:

@@ -217,12 +217,16 @@ class MemoryShareCreation:
     paths: tuple[str, ...] | None = ("Reports",)
     kept: dict[int, OutgoingShare] = field(default_factory=dict)
     error: Exception | None = None
+    same: int = 0
+    """The share that what is given now is."""
 
     async def create(
         self, user: User, *, path: str, share_with: str, permissions: tuple[str, ...], expires_at: float | None
-    ) -> OutgoingShare:
+    ) -> tuple[OutgoingShare, bool]:
         if self.error:
             raise self.error
+        if self.same:
+            return self.kept[self.same], False
         recipient = parse_address(share_with)
         if self.paths is not None and path not in self.paths:
             raise NotFound("There is no such file or folder.", code="not-found")
@@ -247,7 +251,7 @@ class MemoryShareCreation:
             created_at=NOW,
             changed_at=NOW,
         )
-        return self.kept[number]
+        return self.kept[number], True
 
     async def shares(self, user: User, *, after_id: int = 0, limit: int = 1000) -> list[OutgoingShare]:
         return [share for number, share in sorted(self.kept.items()) if number > after_id][:limit]

@@ -257,6 +257,13 @@ async def test_shares(server):
     assert (ended.status, ended.json) == (200, {**OUTGOING, "state": "revoked"})
 
 
+async def test_the_same_share_once_more_is_no_new_one(server):
+    await server.call("POST", "/shares", NEW)
+    server.share_creation.same = 1
+    again = await server.call("POST", "/shares", NEW)
+    assert (again.status, again.json) == (200, OUTGOING)
+
+
 async def test_a_share_is_read_only_and_endless_unless_it_is_said(server):
     created = await server.call("POST", "/shares", {"path": "Reports", "share_with": "bob@bücher.example"})
     assert (created.status, created.json["permissions"], created.json["expires_at"]) == (201, ["read"], None)

@@ -61,6 +61,12 @@ class ApiClient:
             headers["content-type"] = "application/octet-stream"
         return self._read(await self._asked(method, path, query=query, headers=headers, body=data or b""))
 
+    async def made(self, path: str, document: Any) -> tuple[dict[str, Any], bool]:
+        """POST what is to be made; returns it, and whether it was not there before."""
+        headers = {"accept": "application/json", "content-type": "application/json"}
+        answer = await self._asked("POST", path, query=None, headers=headers, body=json.dumps(document).encode())
+        return self._read(answer), answer.status != 200
+
     async def content(self, path: str, *, query: Mapping[str, str]) -> bytes:
         """A file, as it is."""
         answer = await self._asked("GET", path, query=query, headers={}, body=b"")

@@ -94,14 +94,14 @@ async def share(
         "expires_at": parse_expiry(expires, time.time()) if expires is not None else None,
     }
     async with signed_in() as (api, _):
-        created = await api.call("POST", "/shares", document=document)
+        created, is_new = await api.made("/shares", document)
         # Not taken yet: what the first try ended with stands at the delivery.
         deliveries = await api.items("/deliveries") if created.get("state") in ("pending", "failed") else []
     mine = [each for each in deliveries if each.get("outgoing_share_id") == created.get("id")]
     delivery = mine[-1] if mine else {}
     if created.get("state") == "failed":
         raise _not_taken(created, delivery)
-    output.terminal().show({**created, "delivery": delivery or None}, *_describe_created(created, delivery))
+    output.terminal().show({**created, "delivery": delivery or None}, *_describe_created(created, delivery, is_new))
 
 
 def _not_taken(created: Item, delivery: Item) -> PeerRefused:
@@ -115,14 +115,19 @@ def _not_taken(created: Item, delivery: Item) -> PeerRefused:
     )
 
 
-def _describe_created(created: Item, delivery: Item) -> tuple[str, ...]:
+def _describe_created(created: Item, delivery: Item, is_new: bool) -> tuple[str, ...]:
     what = f"{text_of(created, 'path')} with {text_of(created, 'share_with')} (share {text_of(created, 'id')})"
+    if not is_new and created.get("state") in ("sent", "accepted"):
+        had = "has accepted it" if created.get("state") == "accepted" else "has not answered yet"
+        again = f"to send it anew, take it back first: ocm unshare {text_of(created, 'id')}"
+        return (f"You share {what} just so already: the recipient {had}.", f"Nothing was sent; {again}")
     if created.get("state") in ("sent", "accepted"):
         return (f"Shared {what}: the other server has taken it.",)
     if created.get("state") == "pending":
         why = ": ".join(filter(None, (text_of(delivery, "reason"), text_of(delivery, "detail")))) or held_back(delivery)
+        already = "" if is_new else " already"
         return (
-            f"Sharing {what}: not delivered yet{f' ({why})' if why else ''}.",
+            f"Sharing {what}{already}: not delivered yet{f' ({why})' if why else ''}.",
             "It is tried again by itself; see: ocm deliveries",
         )
     return (f"Sharing {what}: {_state_of(created)}.",)

@@ -8,6 +8,7 @@ unsharing ends access at once, whether or not the other side hears of it (NOTIF-
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from opencloudmesh.protocol.address import OCMAddress, parse_address
 from opencloudmesh.protocol.discovery import Discovery
@@ -20,6 +21,7 @@ from opencloudmesh.protocol.lifecycle import (
     EXPIRED,
     FAIL,
     FAILED,
+    LEASED,
     OUTGOING_SHARE,
     QUEUED,
     RETRY,
@@ -79,6 +81,29 @@ class ShareCreation:
         self._wait = wait_for_first_try
 
     async def create(
+        self, user: User, *, path: str, share_with: str, permissions: Sequence[str] = (READ,), expires_at: float | None = None
+    ) -> tuple[OutgoingShare, bool]:
+        """Share a file or folder of the user with an OCM Address, and wait a little for the first try of its notification.
+
+        The same once more, while it lives, is the same share, and one share with who asks twice at once; the flag says "new".
+        Raises `InvalidInput` (address-invalid, own-server, permission-unknown, path-refused), `Conflict` (already-expired,
+        already-shared), `NotFound`, `Forbidden` (policy-denied).
+        """
+        new = await self._checked(user, path, share_with, permissions, expires_at)
+
+        def work(tx: Transaction) -> tuple[OutgoingShare, Delivery | None, bool]:
+            share = _same(tx.outgoing_shares.living(user.id, new.share_with, new.path, new.created_at), new)
+            if share is None:
+                return *self._queued(tx, user, new, ""), True
+            tx.outgoing_shares.set_chosen(share.id)
+            return share, _untried(tx, share), False
+
+        share, delivery, is_new = await self._db.write(work)
+        if delivery is not None:
+            await self._deliveries.first_try(delivery, self._wait)
+        return await self.share(user, share.id), is_new
+
+    async def create_asked_for(
         self,
         user: User,
         *,
@@ -86,18 +111,31 @@ class ShareCreation:
         share_with: str,
         permissions: Sequence[str] = (READ,),
         expires_at: float | None = None,
-        known_as: str = "",
-        also: Callable[[Transaction, OutgoingShare], None] | None = None,
+        known_as: str,
+        also: Callable[[Transaction, OutgoingShare], None],
         wait: bool = True,
         of_visitor: bool = False,
     ) -> OutgoingShare:
-        """Share a file or folder of the user with an OCM Address, and wait a little for the first try of its notification.
+        """Share what the recipient asked for, in any case anew: who asks for it does not have it, or has it no longer.
 
         `known_as`: what the recipient called the user, left of the last "@"; `also` is written in the transaction of the share;
-        `of_visitor`: a visitor took it by a link, and is not known to the user for that.
-        Raises `InvalidInput` (address-invalid, own-server, permission-unknown, path-refused), `Conflict` (already-expired),
-        `NotFound`, `Forbidden` (policy-denied).
+        `of_visitor`: a visitor took it by a link, and is not known to the user for that. Raises what `create` raises, but for
+        already-shared.
         """
+        new = replace(await self._checked(user, path, share_with, permissions, expires_at), of_visitor=of_visitor)
+
+        def work(tx: Transaction) -> tuple[OutgoingShare, Delivery]:
+            share, delivery = self._queued(tx, user, new, known_as)
+            also(tx, share)
+            return share, delivery
+
+        share, delivery = await self._db.write(work)
+        await self._deliveries.first_try(delivery, self._wait if wait else 0.0)
+        return await self.share(user, share.id)
+
+    async def _checked(
+        self, user: User, path: str, share_with: str, permissions: Sequence[str], expires_at: float | None
+    ) -> NewOutgoingShare:
         recipient = self._checked_recipient(share_with)
         granted = checked_permissions(permissions)
         now = self._clock()
@@ -107,7 +145,7 @@ class ShareCreation:
             raise InvalidInput("The expiration lies too far in the future.")
         place = checked_place(path)
         entry = await self._storage_for(user).entry(place)
-        new = NewOutgoingShare(
+        return NewOutgoingShare(
             provider_id=self._new_token(),
             user_id=user.id,
             owner="",
@@ -121,20 +159,13 @@ class ShareCreation:
             secret=Secret(self._new_token()),
             expires_at=expires_at,
             created_at=now,
-            of_visitor=of_visitor,
         )
 
-        def work(tx: Transaction) -> tuple[OutgoingShare, Delivery]:
-            contact = tx.contacts.by_address(user.id, new.share_with)
-            usual = contact.own_identifier if contact and contact.own_identifier else user.name
-            share = tx.outgoing_shares.add(replace(new, owner=str(OCMAddress(known_as or usual, self._own_host))))
-            if also is not None:
-                also(tx, share)
-            return share, self._deliveries.queue(tx, peer=share.peer, kind=SHARE_CREATION, user_id=user.id, outgoing=share.id)
-
-        share, delivery = await self._db.write(work)
-        await self._deliveries.first_try(delivery, self._wait if wait else 0.0)
-        return await self.share(user, share.id)
+    def _queued(self, tx: Transaction, user: User, new: NewOutgoingShare, known_as: str) -> tuple[OutgoingShare, Delivery]:
+        contact = tx.contacts.by_address(user.id, new.share_with)
+        usual = contact.own_identifier if contact and contact.own_identifier else user.name
+        share = tx.outgoing_shares.add(replace(new, owner=str(OCMAddress(known_as or usual, self._own_host))))
+        return share, self._deliveries.queue(tx, peer=share.peer, kind=SHARE_CREATION, user_id=user.id, outgoing=share.id)
 
     def _checked_recipient(self, share_with: str) -> OCMAddress:
         recipient = parse_address(share_with)
@@ -285,6 +316,28 @@ class ShareCreation:
         """The user has a failed Share Creation Notification sent again: failed -> pending."""
         if delivery.kind == SHARE_CREATION:
             _advance(tx, delivery, RETRY, "", at)
+
+
+def _same(living: Sequence[OutgoingShare], new: NewOutgoingShare) -> OutgoingShare | None:
+    """The living share that is the new one; raises `Conflict` (already-shared) where there are others of the same."""
+    for share in living:
+        if (share.resource_type, share.permissions, share.expires_at) == (new.resource_type, new.permissions, new.expires_at):
+            return share
+    if not living:
+        return None
+    share = living[-1]
+    may = " and ".join(share.permissions)
+    until = "" if share.expires_at is None else f" until {datetime.fromtimestamp(share.expires_at, UTC):%Y-%m-%d %H:%M} UTC"
+    raise Conflict(
+        f"{share.path} is shared with {share.share_with} already, to {may}{until} (share {share.id}).",
+        code="already-shared",
+        hint=f"What a share allows, and until when, cannot be changed: take share {share.id} back, then share it anew.",
+    )
+
+
+def _untried(tx: Transaction, share: OutgoingShare) -> Delivery | None:
+    """The notification of a share of which no try has ended yet."""
+    return next((one for one in _creations(tx, share.id) if one.state in (QUEUED, LEASED) and not one.attempts), None)
 
 
 def _withdraw_creation(tx: Transaction, share_id: int, now: float) -> bool:

@@ -1,5 +1,6 @@
 """The store of shares that our users gave."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -29,6 +30,49 @@ async def test_a_share_comes_back_as_it_was_added(database: Database, user_id: i
     assert await database.read(look) == [share, share, share]
     assert await database.read(lambda tx: tx.outgoing_shares.by_secret("another")) is None
     assert await database.read(lambda tx: tx.outgoing_shares.by_provider_id("another")) is None
+
+
+async def test_the_same_is_found_while_it_lives(database: Database, user_id: int, new_outgoing: New) -> None:
+    shares = [
+        await add(database, new_outgoing(user_id, n, expires_at=end)) for n, end in enumerate((None, 99.5, None, None, None))
+    ]
+    other = {"path": "other", "share_with": "erik@c.example"}
+    for number, (name, value) in enumerate(other.items(), start=5):
+        await add(database, new_outgoing(user_id, number, **{name: value}))
+
+    def end(tx: Transaction) -> None:
+        for share, state in zip(shares, ("sent", "accepted", "declined", "failed", "revoked"), strict=True):
+            tx.outgoing_shares.set_state(share.id, state, "", 11.0)
+
+    async def living(user: int, at: float) -> list[int]:
+        found = await database.read(lambda tx: tx.outgoing_shares.living(user, "dora@c.example", "folder/report.txt", at))
+        return [share.id for share in found]
+
+    assert await living(user_id, 50.0) == [share.id for share in shares]
+    await database.write(end)
+    assert await living(user_id, 50.0) == [shares[0].id, shares[1].id]
+    assert await living(user_id, 99.5) == [shares[0].id]
+    assert await living(user_id + 1, 50.0) == []
+
+
+async def test_the_same_added_at_once_where_it_is_not_there_is_added_once(
+    database: Database, user_id: int, new_outgoing: New
+) -> None:
+    def add_once(tx: Transaction, number: int) -> bool:
+        if tx.outgoing_shares.living(user_id, "dora@c.example", "folder/report.txt", 10.5):
+            return False
+        tx.outgoing_shares.add(new_outgoing(user_id, number))
+        return True
+
+    added = await asyncio.gather(*(database.write(lambda tx, n=number: add_once(tx, n)) for number in range(12)))
+    assert sorted(added) == [False] * 11 + [True]
+
+
+async def test_what_a_visitor_took_may_be_given_by_the_user_too(database: Database, user_id: int, new_outgoing: New) -> None:
+    share = await add(database, new_outgoing(user_id, of_visitor=True))
+    assert not await database.read(lambda tx: tx.outgoing_shares.has_given_to(user_id, share.share_with))
+    await database.write(lambda tx: tx.outgoing_shares.set_chosen(share.id))
+    assert await database.read(lambda tx: tx.outgoing_shares.has_given_to(user_id, share.share_with))
 
 
 async def test_provider_id_and_secret_are_unique(database: Database, user_id: int, new_outgoing: New) -> None:

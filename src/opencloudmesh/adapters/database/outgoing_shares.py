@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Integer, bindparam, insert, select, update
+from sqlalchemy import Integer, bindparam, insert, or_, select, update
 
 from opencloudmesh.adapters.database.connection import Connection, Row, Statement
 from opencloudmesh.adapters.database.schema import outgoing_expirable, outgoing_shares, word
@@ -55,8 +55,18 @@ _LIVING_WITH = Statement(
         _TABLE.state.not_in([word("revoked"), word("expired")]),
     ).order_by(_TABLE.id)
 )
+_LIVING = Statement(
+    _SELECT.where(
+        _TABLE.user_id == bindparam("user_id"),
+        _TABLE.share_with == bindparam("share_with"),
+        _TABLE.path == bindparam("path"),
+        _TABLE.state.in_([word("pending"), word("sent"), word("accepted")]),
+        or_(_TABLE.expires_at.is_(None), _TABLE.expires_at > bindparam("now")),
+    ).order_by(_TABLE.id)
+)
 _LAST = Statement(_SELECT.order_by(_TABLE.id.desc()).limit(_MOST))
 _UPDATE = update(outgoing_shares).where(_TABLE.id == bindparam("which"))
+_SET_CHOSEN = Statement(_UPDATE.where(_TABLE.of_visitor).values(of_visitor=False))
 _SET_STATE = Statement(_UPDATE, columns=["state", "reason", "changed_at"])
 _SET_REQUIREMENTS = Statement(_UPDATE, columns=["requirements"])
 _EXPIRE = Statement(
@@ -151,6 +161,15 @@ class OutgoingShares:
         """The user's shares with this address that have not ended."""
         rows = self._connection.rows(_LIVING_WITH, user_id=user_id, share_with=share_with)
         return [self._share(row) for row in rows]
+
+    def living(self, user_id: int, share_with: str, path: str, now: float) -> Sequence[OutgoingShare]:
+        """The user's shares of this with this address that were not answered with no, and have not ended, by id."""
+        rows = self._connection.rows(_LIVING, user_id=user_id, share_with=share_with, path=path, now=now)
+        return [self._share(row) for row in rows]
+
+    def set_chosen(self, share_id: int) -> None:
+        """The user gave it, too, that a visitor took."""
+        self._connection.change(_SET_CHOSEN, which=share_id)
 
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[OutgoingShare]:
         """Ascending ids greater than `after_id`."""

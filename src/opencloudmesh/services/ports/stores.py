@@ -70,6 +70,12 @@ class OutgoingShareStore(Protocol):
     def given_to(self, user_id: int, share_with: str) -> Sequence[OutgoingShare]:
         """The user's shares with this address that have not ended."""
 
+    def living(self, user_id: int, share_with: str, path: str, now: float) -> Sequence[OutgoingShare]:
+        """The user's shares of this with this address that were not answered with no, and have not ended."""
+
+    def set_chosen(self, share_id: int) -> None:
+        """The user gave it, too, that a visitor took."""
+
     def has_given_to(self, user_id: int, share_with: str) -> bool:
         """Whether the user ever gave a share to this address, one that a visitor took not counted."""
 

@@ -259,8 +259,8 @@ class RequestReception:
         """Share a file or folder of the user, that which the request names where no `path` is given, with who asks.
 
         `of_visitor`: nobody decided, a link does it.
-        Raises what `ShareCreation.create` raises, `NotFound` (request-unknown), `InvalidInput` (path-needed), `Conflict`
-        (invalid-transition) for what was granted before.
+        Raises what `ShareCreation.create_asked_for` raises, `NotFound` (request-unknown), `InvalidInput` (path-needed),
+        `Conflict` (invalid-transition) for what was granted before.
         """
         request = await self.request(user, request_id)
         next_state(RECEIVED_REQUEST, request.state, GRANT)
@@ -277,7 +277,7 @@ class RequestReception:
             state = next_state(RECEIVED_REQUEST, _owned(tx, user, request_id).state, GRANT)
             tx.received_requests.set_state(request_id, state, now, share_id=share.id)
 
-        await self._creation.create(
+        await self._creation.create_asked_for(
             user,
             path=chosen,
             share_with=request.requester,

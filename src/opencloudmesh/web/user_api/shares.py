@@ -1,8 +1,8 @@
 """Shares that the user gives."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from opencloudmesh.services import records
@@ -66,16 +66,28 @@ class OutgoingShares(BaseModel):
     next: int | None
 
 
-@router.post("/shares", status_code=201, responses=errors(*BODY, 403, 404, 409), summary="Share a file or folder")
-async def create_share(user: CurrentUser, services: Services, new: NewShare) -> OutgoingShareAnswer:
-    """The first try to tell the recipient's server is waited for, within bounds; `state` says how it went."""
-    share = await services.share_creation.create(
+_CREATED: dict[int | str, dict[str, Any]] = {
+    200: {"model": OutgoingShareAnswer, "description": "It is shared just so already"},
+    **errors(*BODY, 403, 404, 409),
+}
+
+
+@router.post("/shares", status_code=201, responses=_CREATED, summary="Share a file or folder")
+async def create_share(user: CurrentUser, services: Services, new: NewShare, response: Response) -> OutgoingShareAnswer:
+    """The first try to tell the recipient's server is waited for, within bounds; `state` says how it went.
+
+    The same once more, while it lives, is the same share, with 200. What is shared in another way already (already-shared) is
+    taken back first.
+    """
+    share, is_new = await services.share_creation.create(
         user,
         path=new.path,
         share_with=new.share_with,
         permissions=tuple(dict.fromkeys(new.permissions)),
         expires_at=new.expires_at,
     )
+    if not is_new:
+        response.status_code = 200
     return OutgoingShareAnswer.of(share)
 
 
