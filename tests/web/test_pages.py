@@ -289,15 +289,45 @@ async def test_a_fault_of_ours_is_said_with_what_the_operator_looks_for(server: 
 
 # ---------------------------------------------------------------- invitations
 @pytest.mark.spec("INV-9")
-async def test_an_invitation_is_shown_once_with_a_link_and_a_string(alice: Visitor) -> None:
+async def test_an_invitation_is_shown_with_a_link_and_a_string(server: Any, alice: Visitor) -> None:
     await alice.ask("GET", "/invites")
-    await alice.send("/invites", note="for a friend")
-    assert f"{ORIGIN}/wayf?token=token-1&amp;providerDomain=home.example.org" in alice.page
-    assert base64.b64encode(b"token-1@home.example.org").decode() in alice.page
-    assert "<svg" in alice.page
+    answer = await alice.send("/invites", note="for a friend")
+    assert (answer.status, answer.header("location")) == (303, "/invites/made")
+    assert "token-1" not in str([value for name, value in answer.headers if name != "set-cookie"])
+    for _ in range(2):  # loaded again, it is the same one
+        await alice.ask("GET", "/invites/made")
+        assert f"{ORIGIN}/wayf?token=token-1&amp;providerDomain=home.example.org" in alice.page
+        assert base64.b64encode(b"token-1@home.example.org").decode() in alice.page
+        assert "<svg" in alice.page
+    assert server.invite_flow.kept.keys() == {1}
     await alice.ask("GET", "/invites")
     assert "token-1" not in alice.page
     assert (await alice.send("/invites/1/revoke")).status == 303
+    assert (await alice.ask("GET", "/invites/made")).header("location") == "/invites", "an ended one is not there to be sent"
+
+
+async def test_what_is_told_is_told_to_this_session_only(server: Any, alice: Visitor) -> None:
+    await alice.ask("GET", "/invites")
+    await alice.send("/invites", note="")
+    told = "__Host-ocm-told"
+    written = alice.cookies[told]
+    content, _, seal = written.partition(".")
+    for forged in (content, f"{content}.", f"{content[:-4]}AAAA.{seal}", f".{seal}", "\u00e4.b", "x" * 4000):
+        alice.cookies[told] = forged
+        assert (await alice.ask("GET", "/invites/made")).header("location") == "/invites"
+    again = Visitor(server)
+    await again.log_in()
+    again.cookies[told] = written
+    assert (await again.ask("GET", "/invites/made")).header("location") == "/invites"
+
+
+@pytest.mark.parametrize("path", ["/contacts/3/remove", "/invites/1/revoke", "/shares/1/unshare", "/logout", "/request-links"])
+async def test_an_address_of_a_button_is_explained_to_who_follows_it(alice: Visitor, path: str) -> None:
+    answer = await alice.ask("GET", path)
+    assert (answer.status, answer.header("allow")) == (405, "POST")
+    assert TEXTS["error.form_only"] in alice.page
+    assert "alice" in alice.page
+    assert (await alice.ask("PUT", path)).body == b""
 
 
 async def test_the_dialog_shows_who_invites_and_accepts_with_one_click(server: Any, alice: Visitor) -> None:

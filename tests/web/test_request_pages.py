@@ -78,14 +78,19 @@ async def test_somebody_is_asked_and_the_request_withdrawn(server: Any, alice: V
 
 async def test_a_link_is_made_shown_once_and_ended(server: Any, alice: Visitor) -> None:
     answer = await alice.send("/request-links", path="Reports", at_once="1")
-    assert answer.status == 200
-    assert 'value="https://cloud.example.org/request-access?token=token-1"' in alice.page
+    assert (answer.status, answer.header("location")) == (303, "/requests/made")
+    for _ in range(2):
+        await alice.ask("GET", "/requests/made")
+        assert 'value="https://cloud.example.org/request-access?token=token-1"' in alice.page
+    assert server.request_links.kept.keys() == {1}
     assert server.request_links.kept[1].at_once
     await alice.ask("GET", "/requests")
     assert "token-1" not in alice.page
     assert (await alice.send("/request-links/1/revoke")).status == 303
     await alice.ask("GET", "/requests")
     assert "/request-links/1/revoke" not in alice.page
+    assert (await alice.ask("GET", "/requests/made")).header("location") == "/requests"
+    await alice.ask("GET", "/requests")
     assert (await alice.send("/request-links/1/keep")).status == 404
 
 
@@ -104,8 +109,15 @@ async def test_a_visitor_enters_an_address_without_a_login(server: Any, stranger
     assert 'action="/logout"' not in stranger.page
     assert "/inbox" not in stranger.page
     answer = await stranger.send("/request-access", token="token-1", address="dora@peer.example.org")
-    assert answer.status == 200
-    assert "Alice A. is asked." in stranger.page
+    assert (answer.status, answer.header("location")) == (303, "/request-access?token=token-1&done=1")
+    for _ in range(2):
+        await stranger.ask("GET", "/request-access?token=token-1&done=1")
+        assert "Alice A. is asked." in stranger.page
+    await stranger.ask("GET", "/request-access?token=token-1")
+    assert "Alice A. is asked." not in stranger.page, "for who asks next at this browser"
+    other = Visitor(server)
+    await other.ask("GET", "/request-access?token=token-1&done=1")
+    assert "Alice A. is asked." not in other.page
     assert server.request_links.entered == ["dora@peer.example.org"]
 
 
@@ -140,7 +152,7 @@ async def test_a_wrong_address_is_said_on_the_page_and_can_be_mended(server: Any
     assert answer.status == 400
     assert 'role="alert"' in stranger.page
     assert "<script>" not in stranger.page.replace('<script type="module" src="/static/pages.js">', "")
-    assert (await stranger.send("/request-access", token="token-1", address="dora@peer.example.org")).status == 200
+    assert (await stranger.send("/request-access", token="token-1", address="dora@peer.example.org")).status == 303
 
 
 @pytest.mark.parametrize(

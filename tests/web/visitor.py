@@ -19,12 +19,16 @@ class Visitor:
         answer = await self.server.ask(
             method, path, query=query, headers=sent, body=urlencode(form).encode() if form is not None else b""
         )
+        self.keep(answer)
+        self.page = answer.body.decode()
+        return answer
+
+    def keep(self, answer: Any) -> None:
+        """The cookies of an answer."""
         for name, value in answer.headers:
             if name == "set-cookie":
                 key, _, rest = value.partition("=")
                 self.cookies[key] = rest.partition(";")[0]
-        self.page = answer.body.decode()
-        return answer
 
     @property
     def cookie(self) -> str:

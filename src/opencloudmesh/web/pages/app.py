@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import structlog
 
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.contacts import LARGEST_FILE
-from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerFault, Unauthorized
+from opencloudmesh.protocol.errors import LocalFault, NotFound, OCMError, PeerFault, Unauthorized
 from opencloudmesh.services.ports import NewToken
 from opencloudmesh.services.records import Secret
 from opencloudmesh.services.tracing import current_trace
@@ -28,7 +29,7 @@ from opencloudmesh.web.pages.page import (
     render,
     retry_after,
 )
-from opencloudmesh.web.pages.sessions import Cookies, check_form, new_binding
+from opencloudmesh.web.pages.sessions import TOLD_SECONDS, Cookies, check_form, new_binding, read_told, write_told
 from opencloudmesh.web.pages.texts import text
 from opencloudmesh.web.pages.wayf import KnownServers
 from opencloudmesh.web.user_api.services import UserServices
@@ -78,10 +79,12 @@ def page_routes(known_servers: KnownServers, files_app: ASGIApp) -> tuple[Route,
         _route("GET", "/contacts", contacts.show),
         _route("POST", "/contacts", contacts.add),
         _route("GET", "/contacts/export", contacts.export),
+        _route("GET", "/contacts/imported", contacts.show_imported),
         _route("POST", "/contacts/import", contacts.import_cards, file_bytes=LARGEST_FILE),
         _route("POST", "/contacts/{id}/{act}", contacts.act),
         _route("GET", "/invites", invites.show),
         _route("POST", "/invites", invites.create),
+        _route("GET", "/invites/made", invites.show_made),
         _route("POST", "/invites/only", invites.only),
         _route("POST", "/invites/{id}/{act}", invites.act),
         _route("GET", "/invite/accept", invites.dialog),
@@ -89,6 +92,7 @@ def page_routes(known_servers: KnownServers, files_app: ASGIApp) -> tuple[Route,
         _route("GET", "/wayf", look.show, public=True),
         _route("POST", "/wayf", look.choose, public=True),
         _route("GET", "/requests", share_requests.show),
+        _route("GET", "/requests/made", share_requests.show_made),
         _route("POST", "/requests", share_requests.create),
         _route("POST", "/requests/{id}/{act}", share_requests.act),
         _route("POST", "/received-requests/{id}/{act}", share_requests.answer),
@@ -155,12 +159,11 @@ class _Pages:
     async def _answer(self, scope: Scope, receive: Receive, found: list[tuple[Route, re.Match[str]]]) -> PageAnswer:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         chosen = next(((route, match) for route, match in found if route.method == method), None)
-        if chosen is None and found:
-            allow = ", ".join(sorted({route.method for route, _ in found}))
-            return PageAnswer(405, headers=((b"allow", allow.encode()),))
         request = self._request(scope, method)
         try:
             request = await self._with_user(request)
+            if chosen is None and found:
+                return self._only_for_forms(request, {route.method for route, _ in found})
             if chosen is None:
                 raise nothing_here()
             request = await self._complete(request, scope, receive, chosen[0])
@@ -172,6 +175,15 @@ class _Pages:
         except Exception:
             _log.exception("request failed", path=scope["path"])
             return self._refused(request, OCMError(text("error.internal"), hint=text("error.internal.hint")), status=500)
+
+    def _only_for_forms(self, request: PageRequest, methods: set[str]) -> PageAnswer:
+        """Who follows an address that only a form is sent to (out of the history, say) finds a page that says so."""
+        allow = (b"allow", ", ".join(sorted(methods)).encode())
+        if request.method != "GET":
+            return PageAnswer(405, headers=(allow,))
+        fault = NotFound(text("error.form_only"), code="method-not-allowed", hint=text("error.form_only.hint"))
+        answer = self._refused(request, fault, status=405)
+        return replace(answer, headers=(*answer.headers, allow))
 
     def _request(self, scope: Scope, method: str) -> PageRequest:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -204,12 +216,12 @@ class _Pages:
 
     async def _with_user(self, request: PageRequest) -> PageRequest:
         token = request.cookies.get(self._cookies.session)
+        bound_to, user = request.cookies.get(self._cookies.form, ""), None
         if token:
-            try:
-                return replace(request, user=await self._services.accounts.user_of_token(Secret(token)), bound_to=token)
-            except Unauthorized:
-                pass
-        return replace(request, bound_to=request.cookies.get(self._cookies.form, ""))
+            with suppress(Unauthorized):
+                user, bound_to = await self._services.accounts.user_of_token(Secret(token)), token
+        told = read_told(request.cookies.get(self._cookies.told, ""), bound_to=bound_to)
+        return replace(request, user=user, bound_to=bound_to, told=told)
 
     async def _asked(self, request: PageRequest, route: Route, found: dict[str, str]) -> PageAnswer:
         if request.user is None and not route.public:
@@ -223,6 +235,9 @@ class _Pages:
         if route.handler in (login.submit, login.logout):
             arguments["cookies"] = self._cookies
         answer = await route.handler(request, **arguments)
+        if answer.tells is not None:
+            told = write_told(answer.tells, bound_to=request.bound_to)
+            extra = (*extra, (b"set-cookie", self._cookies.set(self._cookies.told, told, seconds=TOLD_SECONDS).encode()))
         return replace(answer, headers=(*answer.headers, *extra))
 
     def _refused(self, request: PageRequest, error: OCMError, *, status: int | None = None) -> PageAnswer:

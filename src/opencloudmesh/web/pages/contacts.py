@@ -1,16 +1,22 @@
 """The address book."""
 
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.services.contact_cards import Imported
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
 from opencloudmesh.web.pages.texts import text
 from opencloudmesh.web.user_api.contact_cards import KINDS
 
+_FAULTS_SHOWN = 8
+_LONGEST_SHOWN = 40
 _MOST = 200
 """Shown at once: more are found by a search."""
 
 
-async def show(request: PageRequest, imported: Imported | None = None) -> PageAnswer:
+async def show(request: PageRequest, imported: Mapping[str, Any] | None = None) -> PageAnswer:
     """All, or those that a search finds, by name."""
     sought, contacts = request.query.get("search", "").strip(), request.services.contacts
     found = await contacts.search(request.me, sought, limit=_MOST + 1)
@@ -55,4 +61,17 @@ async def import_cards(request: PageRequest) -> PageAnswer:
     """Take the people of a file, and say what became of each that was not taken."""
     if not request.file.strip():
         raise InvalidInput(text("contacts.import.none"), code="cards-invalid", hint=text("contacts.import.none.hint"))
-    return await show(request, await request.services.contact_cards.read_in(request.me, request.file))
+    imported = await request.services.contact_cards.read_in(request.me, request.file)
+    return replace(redirect("/contacts/imported"), tells={"imported": _told(imported)})
+
+
+def _told(imported: Imported) -> dict[str, Any]:
+    """What a cookie has room for: the counts, and what became of the first who were refused."""
+    faults = [{"number": one.number, "who": one.who[:_LONGEST_SHOWN], "sentence": one.sentence} for one in imported.faults]
+    return asdict(imported) | {"faults": faults[:_FAULTS_SHOWN], "untold": imported.refused - len(faults[:_FAULTS_SHOWN])}
+
+
+async def show_imported(request: PageRequest) -> PageAnswer:
+    """What became of the file that was just taken in."""
+    told = request.told.get("imported")
+    return redirect("/contacts") if told is None else await show(request, told)

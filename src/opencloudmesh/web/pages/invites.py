@@ -1,11 +1,14 @@
 """Invitations that the user made, and the dialog in which those of others are accepted (section Invite Flow)."""
 
+from dataclasses import dataclass, replace
+
 import segno
 from markupsafe import Markup
 
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.protocol.invite_flow import Invite, build_invite_link, build_invite_string, parse_invite
 from opencloudmesh.protocol.invite_in_text import find_invite
+from opencloudmesh.protocol.lifecycle import OPEN
 from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services.invite_flow import MadeInvite
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
@@ -13,7 +16,15 @@ from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, 
 _MOST = 1000
 
 
-async def show(request: PageRequest, made: MadeInvite | None = None) -> PageAnswer:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An invitation that this session made: its token is kept nowhere else."""
+
+    invite: Invite
+    expires_at: float
+
+
+async def show(request: PageRequest, made: Made | None = None) -> PageAnswer:
     """The list, and what to send of an invitation that was just made."""
     found = await request.services.invite_flow.invites(request.me, limit=_MOST)
     people = await request.services.contacts.of_user(request.me, limit=_MOST)
@@ -39,8 +50,23 @@ def _qr_code(link: str) -> Markup:
 
 
 async def create(request: PageRequest) -> PageAnswer:
-    """Make one. It is shown in this very answer, because it is not kept."""
-    return await show(request, await request.services.invite_flow.create(request.me, note=request.form.get("note", "").strip()))
+    """Make one; the page that follows shows it, and can be loaded anew."""
+    return _tell(await request.services.invite_flow.create(request.me, note=request.form.get("note", "").strip()))
+
+
+def _tell(made: MadeInvite) -> PageAnswer:
+    told = {"token": made.invite.token, "provider": made.invite.provider, "id": made.sent.id, "expires_at": made.sent.expires_at}
+    return replace(redirect("/invites/made"), tells={"invite": told})
+
+
+async def show_made(request: PageRequest) -> PageAnswer:
+    """What to send of the invitation that was just made, as long as it is open."""
+    told = request.told.get("invite")
+    if told is not None:
+        found = await request.services.invite_flow.invites(request.me, after_id=told["id"] - 1, limit=1)
+        if any(one.id == told["id"] and one.state == OPEN and one.expires_at == told["expires_at"] for one in found):
+            return await show(request, Made(Invite(told["token"], told["provider"]), told["expires_at"]))
+    return redirect("/invites")
 
 
 async def only(request: PageRequest) -> PageAnswer:
@@ -53,7 +79,7 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     """Revoke one, or make it afresh."""
     flow = request.services.invite_flow
     if act == "renew":
-        return await show(request, await flow.renew(request.me, item))
+        return _tell(await flow.renew(request.me, item))
     if act != "revoke":
         raise nothing_here()
     await flow.revoke(request.me, item)

@@ -53,6 +53,8 @@ class PageRequest:
     user: User | None
     bound_to: str = field(repr=False)
     file: bytes = field(default=b"", repr=False)
+    told: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What an answer to this session told to be shown on the page that follows it (`PageAnswer.tells`)."""
 
     @property
     def me(self) -> User:
@@ -68,6 +70,8 @@ class PageAnswer:
     status: int
     body: bytes = b""
     headers: tuple[Header, ...] = ()
+    tells: Mapping[str, Any] | None = field(default=None, repr=False)
+    """What the page after a form shows, and is kept nowhere here; for this session, and for some minutes."""
     goes_on: ASGIApp | None = None
     """What answers in place of this, where that is no page."""
 

@@ -4,18 +4,22 @@ The page behind a link is for anybody (section Public Invite Flow): it shows who
 takes an OCM Address, and says the same whatever becomes of it.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
 from opencloudmesh.protocol.errors import InvalidInput, NotFound, OCMError
 from opencloudmesh.protocol.lifecycle import OPEN
 from opencloudmesh.protocol.registries import READ, WRITE
 from opencloudmesh.services.callers import as_visitor
-from opencloudmesh.services.share_request import MadeLink
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render, retry_after
 from opencloudmesh.web.pages.shares import end_of_day
 
 _MOST = 500
 
 
-async def show(request: PageRequest, made: MadeLink | None = None) -> PageAnswer:
+async def show(request: PageRequest, made: Mapping[str, Any] | None = None) -> PageAnswer:
     """All of it, and what to pass on of a link that was just made."""
     services = request.services
     waiting = await services.request_reception.requests(request.me, open_only=True, limit=_MOST)
@@ -31,7 +35,7 @@ async def show(request: PageRequest, made: MadeLink | None = None) -> PageAnswer
         links=[link for link in reversed(links) if link.state == OPEN],
         may_link=services.request_links.enabled,
         made=made,
-        address_of_link=f"{request.origin}/request-access?token={made.token}" if made else "",
+        address_of_link=f"{request.origin}/request-access?token={made['token']}" if made else "",
     )
 
 
@@ -76,7 +80,7 @@ def _rights(request: PageRequest) -> tuple[str, ...]:
 
 # ---------------------------------------------------------------- public links
 async def create_link(request: PageRequest) -> PageAnswer:
-    """Make one. It is shown in this very answer, because it is not kept."""
+    """Make one; the page that follows shows it, and can be loaded anew."""
     form = request.form
     made = await request.services.request_links.create(
         request.me,
@@ -85,7 +89,18 @@ async def create_link(request: PageRequest) -> PageAnswer:
         at_once=bool(form.get("at_once")),
         expires_at=end_of_day(form.get("until", ""), form.get("zone", "0")),
     )
-    return await show(request, made)
+    told = {"token": made.token, "id": made.link.id, "expires_at": made.link.expires_at}
+    return replace(redirect("/requests/made"), tells={"link": told})
+
+
+async def show_made(request: PageRequest) -> PageAnswer:
+    """What to pass on of the link that was just made, as long as it is open."""
+    told = request.told.get("link")
+    if told is not None:
+        found = await request.services.request_links.links(request.me, after_id=told["id"] - 1, limit=1)
+        if any(link.id == told["id"] and link.state == OPEN for link in found):
+            return await show(request, told)
+    return redirect("/requests")
 
 
 async def act_on_link(request: PageRequest, item: int, act: str) -> PageAnswer:
@@ -97,8 +112,9 @@ async def act_on_link(request: PageRequest, item: int, act: str) -> PageAnswer:
 
 
 async def visit(request: PageRequest) -> PageAnswer:
-    """The page behind a link."""
-    return await _page_of_link(request, request.query.get("token", ""))
+    """The page behind a link; with `done` what a visitor reads who has just asked there."""
+    token = request.query.get("token", "")
+    return await _page_of_link(request, token, done="done" in request.query and request.told.get("asked") == token)
 
 
 async def ask(request: PageRequest) -> PageAnswer:
@@ -111,7 +127,7 @@ async def ask(request: PageRequest) -> PageAnswer:
         return await _page_of_link(request, token)
     except OCMError as fault:
         return await _page_of_link(request, token, typed=typed, fault=fault)
-    return await _page_of_link(request, token, done=True)
+    return replace(redirect(f"/request-access?{urlencode({'token': token, 'done': 1})}"), tells={"asked": token})
 
 
 async def _page_of_link(
