@@ -44,6 +44,7 @@ class SimulatedServer:
     shares: list[dict[str, Any]] = field(default_factory=list)
     inbox: list[dict[str, Any]] = field(default_factory=list)
     deliveries: list[dict[str, Any]] = field(default_factory=list)
+    contacts: list[dict[str, Any]] = field(default_factory=list)
     notices: list[dict[str, Any]] = field(default_factory=list)
     discovery: dict[str, Any] = field(default_factory=dict)
     next_answer: Response | None = None
@@ -152,6 +153,7 @@ class SimulatedServer:
 
     def _items(self, request: Request) -> list[dict[str, Any]]:
         lists = {"shares": self.shares, "inbox": self.inbox, "deliveries": self.deliveries, "notices": self.notices}
+        lists["contacts"] = self.contacts
         return lists[request.path_params["kind"]]
 
     async def _list(self, request: Request) -> Response:

@@ -10,7 +10,7 @@ from opencloudmesh.cli.faults import UsageFault
 from opencloudmesh.cli.formats import format_time, text_of
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 
-Who = Annotated[str, Parameter(name="CONTACT", help="The contact's id, or OCM Address (see: ocm contacts list).")]
+Who = Annotated[str, Parameter(name="CONTACT", help="The contact's id, OCM Address or name (see: ocm contacts list).")]
 
 
 def register(app: App, group: Group) -> None:
@@ -84,9 +84,10 @@ async def add(
 async def show(contact: Who, /, *, output: Output = Output()) -> None:
     """Show one contact."""
     from opencloudmesh.cli.client import signed_in
+    from opencloudmesh.cli.named_contacts import find_contact
 
     async with signed_in() as (api, _):
-        item = await _found(api, contact)
+        item = await find_contact(api, contact)
     seen = format_time(item.get("last_seen_at")) or "never"
     output.terminal().show(
         item,
@@ -119,9 +120,10 @@ async def remove(contact: Who, /, *, notify: bool = False, output: Output = Outp
         Tell the contact's server, which removes you there, and end all shares with this contact.
     """
     from opencloudmesh.cli.client import item_path, signed_in
+    from opencloudmesh.cli.named_contacts import find_contact
 
     async with signed_in() as (api, _):
-        item = await _found(api, contact)
+        item = await find_contact(api, contact)
         query = {"notify": "true"} if notify else None
         await api.call("DELETE", item_path("contacts", text_of(item, "id")), query=query)
     told = " Its server is told, and the shares with this contact end (see: ocm deliveries)." if notify else ""
@@ -219,23 +221,11 @@ def _read(file: Path) -> bytes:
 
 async def _changed(contact: str, change: dict[str, Any]) -> dict[str, Any]:
     from opencloudmesh.cli.client import item_path, signed_in
+    from opencloudmesh.cli.named_contacts import find_contact
 
     async with signed_in() as (api, _):
-        item = await _found(api, contact)
+        item = await find_contact(api, contact)
         return await api.call("POST", item_path("contacts", text_of(item, "id")), document=change)
-
-
-async def _found(api: Any, contact: str) -> dict[str, Any]:
-    from opencloudmesh.cli.client import item_path
-
-    if "@" not in contact:
-        found: dict[str, Any] = await api.call("GET", item_path("contacts", contact))
-        return found
-    wanted = contact.strip().lower()
-    for item in await api.items("/contacts", query={"search": wanted}):
-        if text_of(item, "address").lower() == wanted and isinstance(item, dict):
-            return item
-    raise UsageFault(f"There is no contact {contact}.", code="contact-unknown", hint="See: ocm contacts list")
 
 
 def _shown(item: dict[str, Any]) -> str:

@@ -80,16 +80,18 @@ async def accept(
 async def list_invites(*, output: Output = Output()) -> None:
     """List your invites and what became of them."""
     from opencloudmesh.cli.client import signed_in
+    from opencloudmesh.cli.named_contacts import people
 
     async with signed_in() as (api, _):
         items = await api.items("/invites")
+        shown = await people(api) if not output.json and any(item.get("accepted_by") for item in items) else str
     rows = (
         (
             text_of(item, "id"),
             text_of(item, "state"),
             format_time(item.get("created_at")),
             format_time(item.get("expires_at")),
-            text_of(item, "accepted_by"),
+            shown(text_of(item, "accepted_by")) if item.get("accepted_by") else "",
             text_of(item, "note"),
         )
         for item in items

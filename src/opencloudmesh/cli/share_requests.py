@@ -1,6 +1,7 @@
 """`ocm request`, `ocm requests`, `ocm request-link`: asking for shares (section Request for a Share; the routes of /api/v1)."""
 
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
@@ -53,14 +54,16 @@ async def request(owner: str, resource: str, /, *, output: Output = Output()) ->
     Parameters
     ----------
     owner
-        The OCM Address of the owner, such as alice@cloud.example.org.
+        The OCM Address of the owner, such as alice@cloud.example.org, or the name of a contact of yours.
     resource
         What you ask for: its path or web address at the owner's server, or an identifier that you were told.
     """
     from opencloudmesh.cli.client import signed_in
+    from opencloudmesh.cli.named_contacts import address_of
 
     async with signed_in() as (api, _):
-        made = await api.call("POST", "/requests", document={"owner": owner.strip(), "resource": resource.strip()})
+        document = {"owner": await address_of(api, owner), "resource": resource.strip()}
+        made = await api.call("POST", "/requests", document=document)
         deliveries = await api.items("/deliveries") if made.get("state") in ("pending", "failed") else []
     mine = [each for each in deliveries if each.get("sent_request_id") == made.get("id")]
     delivery = mine[-1] if mine else {}
@@ -106,14 +109,16 @@ async def list_requests(
         Also what was granted, refused or has ended.
     """
     from opencloudmesh.cli.client import signed_in
+    from opencloudmesh.cli.named_contacts import people
 
     async with signed_in() as (api, _):
         if sent:
             items = await api.items("/requests")
         else:
             items = await api.items("/received-requests", query={} if every else {"open": "true"})
+        shown = await people(api) if items and not output.json else str
     columns = _SENT_COLUMNS if sent else _RECEIVED_COLUMNS
-    rows = (_sent_row(item) if sent else _received_row(item) for item in items)
+    rows = (_sent_row(item, shown) if sent else _received_row(item, shown) for item in items)
     output.terminal().table({"items": items}, columns, rows, empty="There are no such requests.")
 
 
@@ -121,14 +126,16 @@ _SENT_COLUMNS = ("ID", "STATE", "OWNER", "RESOURCE", "REASON", "UNTIL")
 _RECEIVED_COLUMNS = ("ID", "STATE", "FOR", "WHO", "ASKED FOR", "YOUR FILE")
 
 
-def _sent_row(item: dict[str, Any]) -> tuple[str, ...]:
-    fields = ("id", "state", "owner", "resource", "reason")
-    return (*(text_of(item, field) for field in fields), format_time(item.get("expires_at")))
+def _sent_row(item: dict[str, Any], shown: Callable[[str], str]) -> tuple[str, ...]:
+    owner, rest = shown(text_of(item, "owner")), (text_of(item, field) for field in ("resource", "reason"))
+    return (text_of(item, "id"), text_of(item, "state"), owner, *rest, format_time(item.get("expires_at")))
 
 
-def _received_row(item: dict[str, Any]) -> tuple[str, ...]:
-    fields = ("id", "state", "requester")
-    return (*(text_of(item, field) for field in fields), _who(item), text_of(item, "resource"), _path(item))
+def _received_row(item: dict[str, Any], shown: Callable[[str], str]) -> tuple[str, ...]:
+    # An address that nobody proved is shown without the name of a contact.
+    requester = shown(text_of(item, "requester")) if item.get("verified") else text_of(item, "requester")
+    start = (text_of(item, "id"), text_of(item, "state"), requester)
+    return (*start, _who(item), text_of(item, "resource"), _path(item))
 
 
 def _who(item: dict[str, Any]) -> str:

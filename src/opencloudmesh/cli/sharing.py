@@ -77,7 +77,7 @@ async def share(
     path
         The file or folder in your files on your server.
     share_with
-        The OCM Address of the recipient, such as bob@cloud.example.org.
+        The OCM Address of the recipient, such as bob@cloud.example.org, or the name of a contact of yours.
     write
         Allow changes, not only reading.
     expires
@@ -86,22 +86,23 @@ async def share(
     import time
 
     from opencloudmesh.cli.client import signed_in
+    from opencloudmesh.cli.named_contacts import address_of
 
     document = {
         "path": remote_path(path),
-        "share_with": share_with,
         "permissions": ["read", "write"] if write else ["read"],
         "expires_at": parse_expiry(expires, time.time()) if expires is not None else None,
     }
     async with signed_in() as (api, _):
-        created, is_new = await api.made("/shares", document)
+        address = await address_of(api, share_with)
+        created, is_new = await api.made("/shares", document | {"share_with": address})
         # Not taken yet: what the first try ended with stands at the delivery.
         deliveries = await api.items("/deliveries") if created.get("state") in ("pending", "failed") else []
     mine = [each for each in deliveries if each.get("outgoing_share_id") == created.get("id")]
     delivery = mine[-1] if mine else {}
     if created.get("state") == "failed":
         raise _not_taken(created, delivery)
-    output.terminal().show({**created, "delivery": delivery or None}, *_describe_created(created, delivery, is_new))
+    output.terminal().show({**created, "delivery": delivery or None}, *_describe_created(created, delivery, is_new, share_with))
 
 
 def _not_taken(created: Item, delivery: Item) -> PeerRefused:
@@ -115,8 +116,10 @@ def _not_taken(created: Item, delivery: Item) -> PeerRefused:
     )
 
 
-def _describe_created(created: Item, delivery: Item, is_new: bool) -> tuple[str, ...]:
-    what = f"{text_of(created, 'path')} with {text_of(created, 'share_with')} (share {text_of(created, 'id')})"
+def _describe_created(created: Item, delivery: Item, is_new: bool, typed: str) -> tuple[str, ...]:
+    address = text_of(created, "share_with")
+    whom = address if "@" in typed else f"{typed.strip()} <{address}>"
+    what = f"{text_of(created, 'path')} with {whom} (share {text_of(created, 'id')})"
     if not is_new and created.get("state") in ("sent", "accepted"):
         had = "has accepted it" if created.get("state") == "accepted" else "has not answered yet"
         again = f"to send it anew, take it back first: ocm unshare {text_of(created, 'id')}"
@@ -142,13 +145,15 @@ async def shares(*, every: Annotated[bool, Parameter(name="--all", negative=())]
         Also those that you took back and those that have expired.
     """
     from opencloudmesh.cli.client import signed_in
+    from opencloudmesh.cli.named_contacts import people
     from opencloudmesh.cli.named_shares import OUTGOING
 
     async with signed_in() as (api, _):
         items = [item for item in await api.items("/shares") if every or item.get("state") in OUTGOING.listed]
+        shown = await people(api) if items and not output.json else str
     rows = (
-        (*_fields(item, "id", "state", "path", "share_with"), words_of(item, "permissions"), format_time(item.get("expires_at")),
-         text_of(item, "reason"))
+        (*_fields(item, "id", "state", "path"), shown(text_of(item, "share_with")), words_of(item, "permissions"),
+         format_time(item.get("expires_at")), text_of(item, "reason"))
         for item in items
     )  # fmt: skip
     columns = ("ID", "STATE", "PATH", "WITH", "MAY", "UNTIL", "REASON")
@@ -197,8 +202,8 @@ async def inbox(
         apart = 0 if unknown else (await api.call("GET", "/inbox", query={"limit": "1"})).get("unknown", 0)
     items = [item for item in found if every or item.get("state") in INCOMING.listed]
     rows = (
-        (*_fields(item, "id"), _state_of(item), *_fields(item, "name", "resource_type", "sender"), words_of(item, "permissions"),
-         format_time(item.get("expires_at")), text_of(item, "path"))
+        (*_fields(item, "id"), _state_of(item), *_fields(item, "name", "resource_type"), _sender_of(item),
+         words_of(item, "permissions"), format_time(item.get("expires_at")), text_of(item, "path"))
         for item in items
     )  # fmt: skip
     columns = ("ID", "STATE", "NAME", "TYPE", "FROM", "MAY", "UNTIL", "PATH")
@@ -219,20 +224,20 @@ IncomingId = Annotated[str, Parameter(name="ID", help="The id of the share (see:
 async def accept(share: IncomingId, /, *, output: Output = Output()) -> None:
     """Accept a share that you were given; it appears under "Shared with me"."""
     taken = await _answer(share, "accept", states=("pending",))
-    what = f'"{text_of(taken, "name")}" from {text_of(taken, "sender")}'
+    what = f'"{text_of(taken, "name")}" from {_sender_of(taken)}'
     output.terminal().show(taken, f"Accepted {what}; it is at: {text_of(taken, 'path')}")
 
 
 async def decline(share: IncomingId, /, *, output: Output = Output()) -> None:
     """Decline a share that you were given."""
     declined = await _answer(share, "decline", states=("pending",))
-    output.terminal().show(declined, f'Declined "{text_of(declined, "name")}" from {text_of(declined, "sender")}.')
+    output.terminal().show(declined, f'Declined "{text_of(declined, "name")}" from {_sender_of(declined)}.')
 
 
 async def leave(share: IncomingId, /, *, output: Output = Output()) -> None:
     """Leave a share that you accepted; it disappears from "Shared with me"."""
     left = await _answer(share, "leave", states=("accepted",))
-    output.terminal().show(left, f'Left "{text_of(left, "name")}" from {text_of(left, "sender")}.')
+    output.terminal().show(left, f'Left "{text_of(left, "name")}" from {_sender_of(left)}.')
 
 
 async def _answer(share: str, action: str, *, states: tuple[str, ...]) -> dict[str, Any]:
@@ -242,6 +247,11 @@ async def _answer(share: str, action: str, *, states: tuple[str, ...]) -> dict[s
     async with signed_in() as (api, _):
         share_id = await find_share(api, INCOMING, share, states=states)
         return await api.call("POST", item_path("inbox", share_id, action))
+
+
+def _sender_of(item: Item) -> str:
+    name, address = text_of(item, "sender_display_name"), text_of(item, "sender")
+    return f"{name} <{address}>" if name else address
 
 
 def _fields(item: Item, *fields: str) -> tuple[str, ...]:
