@@ -315,6 +315,25 @@ def test_what_another_program_writes_in_place_is_seen_however_deep(counted: Moun
             assert b">10<" in counted.dav("PROPFIND", folder, headers, ASK_SIZES).body
 
 
+def test_the_folders_above_tell_sync_clients_of_a_change_deep_inside(mount: Mount) -> None:
+    for folder in ("d", "d/e"):
+        mount.erin.make_folder(f"{mount.root.name}/{folder}")
+
+    def above() -> list[str]:
+        bodies = [mount.bob.dav("PROPFIND", path, [("depth", "0")], ASK_SIZES).body for path in ("", "Shared with me")]
+        return [re.findall(rb"<d:getetag>(.*?)<", body)[0].decode() for body in bodies]
+
+    conditional = [("depth", "1"), ("if-none-match", '"never"')]
+    mount.dav("PROPFIND", "d", conditional, ASK_SIZES)
+    before = above()
+    mount.erin.put(f"{mount.root.name}/d/e/f")
+    mount.dav("PROPFIND", "d", conditional, ASK_SIZES)
+    changed = re.findall(rb"<d:getetag>(.*?)<", mount.erin.dav("PROPFIND", mount.root.name, [("depth", "0")], ASK_SIZES).body)
+    wait_until(lambda: above() and changed[0] in mount.bob.dav("PROPFIND", "Shared with me", [("depth", "1")], ASK_SIZES).body)
+    assert all(one != two for one, two in zip(before, above(), strict=True))
+    assert b"/d/e/f<" in mount.dav("PROPFIND", "d/e", [("depth", "1")], ASK_SIZES).body
+
+
 def test_a_client_that_asks_for_all_is_shown_the_remembered_listing(counted: Mount) -> None:
     for number in range(20):
         (counted.root / f"f{number}").write_bytes(b"x")

@@ -21,7 +21,7 @@ from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.availability import Marks, SeenRoots
 from opencloudmesh.services.ports import DavTree, Entry, Name, OpenFile, PropertyChange, Storage, WantedLock
 from opencloudmesh.services.records import IncomingShare, OutgoingShare, Secret, User
-from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
+from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees, may_be_remembered
 from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
 from opencloudmesh.services.resource_access.subtree import Subtree
@@ -616,6 +616,77 @@ async def test_received_shares_stand_in_a_folder_and_listing_asks_nobody(
     await home.reception.leave(carol, (await home.reception.inbox(carol))[0].id)
     before = (await tree.storage.entry("Shared with me")).etag
     assert (await (await of_carol(trees)).storage.entry("Shared with me")).etag != before
+
+
+ABOVE = ("", "Shared with me")
+
+
+async def test_the_folders_above_change_when_something_in_a_share_does(
+    home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
+) -> None:
+    own = (await (await of_carol(trees)).storage.entry("")).etag
+    await mounted(home, away, carol, "song.ogg", resource_type="file", protocol=webdav(size=5))
+    remote.storage.nodes[""] = b"alpha"
+
+    async def poll() -> list[str]:
+        with may_be_remembered():
+            etags = [(await (await of_carol(trees)).storage.entry(path)).etag for path in ABOVE]
+        await home.settle()
+        return etags
+
+    await poll()
+    before, asked = await poll(), len(remote.sent)
+    assert before[0] != own
+    remote.storage.nodes[""] = b"longer"
+    home.time.advance(29)
+    assert await poll() == before
+    assert len(remote.sent) == asked, "its ETag is not asked for at each poll"
+    home.time.advance(2)
+    assert (await poll())[0] == before[0], "nobody is waited for"
+    after = await poll()
+    assert [one != two for one, two in zip(before, after, strict=True)] == [True, True]
+    remote.storage.fault = DOWN
+    home.time.advance(31)
+    for _ in range(2):
+        assert await poll() == after, "a sync client would go there and meet errors"
+    remote.storage.fault = None
+    asked = len(remote.sent)
+    for path in ABOVE:
+        await (await of_carol(trees)).storage.entry(path)
+    assert len(remote.sent) == asked
+
+
+async def test_a_poll_looks_at_some_roots_those_first_that_wait_longest(
+    home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
+) -> None:
+    for number in range(25):
+        await mounted(home, away, carol, f"{number}")
+    counts = []
+    for _ in range(4):
+        remote.urls.clear()
+        with may_be_remembered():
+            await (await of_carol(trees)).storage.entry("")
+        await home.settle()
+        counts.append(len(remote.urls))
+    assert counts == [20, 5, 0, 0]
+
+
+async def test_after_a_change_through_the_mount_the_root_is_asked_for_soon(
+    home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
+) -> None:
+    share = await mounted(home, away, carol, "photos")
+
+    async def poll() -> int:
+        remote.urls.clear()
+        with may_be_remembered():
+            await (await of_carol(trees)).storage.entry("")
+        await home.settle()
+        return len(remote.urls)
+
+    assert [await poll(), await poll()] == [1, 0]
+    await (await of_carol(trees)).storage.make_folder(f"Shared with me/{share.mount_name}/new")
+    home.time.advance(1.5)
+    assert [await poll(), await poll()] == [1, 0]
 
 
 async def test_a_file_of_unknown_size_is_asked_for_and_never_listed_as_empty(

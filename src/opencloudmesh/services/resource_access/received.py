@@ -9,7 +9,7 @@ steady state a request costs no other.
 import asyncio
 import base64
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
@@ -27,10 +27,11 @@ from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.availability import Marks, SeenRoots
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.peers import GONE, Peers
-from opencloudmesh.services.ports import Clock, RemoteTree
+from opencloudmesh.services.ports import Clock, Entry, RemoteTree
 from opencloudmesh.services.records import IncomingShare, Secret
 from opencloudmesh.services.resource_access.remembered_extras import RememberedExtras, RememberingLocks, RememberingProperties
 from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree, remembered_suffices
+from opencloudmesh.services.resource_access.root_looks import RootLooks
 from opencloudmesh.services.resource_access.silence import NotAsked, Silence, is_silent, takes_away
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
 from opencloudmesh.services.resource_access.watched import Watch, WatchedLocks, WatchedProperties, WatchedTree
@@ -77,6 +78,8 @@ class ReceivedShares:
         self._memory = memory or TreeMemory(clock=clock)
         self._stale_seconds = stale_seconds
         self._behind = Behind()
+        self._roots = RootLooks(clock)
+        self._memory.on_change = self._roots.changed
         self._plans: OrderedDict[int, tuple[Discovery, AccessPlan]] = OrderedDict()
         self._fruitless: OrderedDict[int, float] = OrderedDict()
         self._learning: dict[int, asyncio.Task[None]] = {}
@@ -98,7 +101,7 @@ class ReceivedShares:
             absent = cast("Any", NotAsked(error))
             tree = RemoteTree(absent, absent, absent)
             return self._remembering(share, tree)
-        storage = WatchedTree(tree.storage, watch, lambda root: self.seen.saw(share, root), tree.look_tagged)
+        storage = WatchedTree(tree.storage, watch, lambda root: self._saw(share, root), tree.look_tagged)
         locks, properties = WatchedLocks(tree.locks, watch), WatchedProperties(tree.properties, watch)
         return self._remembering(share, RemoteTree(storage, locks, properties, storage.entry_and_tag))
 
@@ -122,14 +125,28 @@ class ReceivedShares:
 
     async def look(self, share: IncomingShare) -> Finding | None:
         """Ask for the root of a share, whatever is known of it; None where the outcome says nothing of the share."""
+        memory = self._memory.of(share.id)
+        since = memory.change
+        self._roots.looked(share.id)
         try:
             root = await (await self._tree(share)).storage.entry("")
         except OCMError as error:
             if takes_away(error):
-                self._memory.of(share.id).forget_all()
+                memory.forget_all()
             return finding_of(error, at_root=True)
-        self.seen.saw(share, root)
+        memory.saw_root(root, since)
+        self._saw(share, root)
         return Answered()
+
+    def _saw(self, share: IncomingShare, root: Entry) -> None:
+        self._roots.looked(share.id)
+        self.seen.saw(share, root)
+
+    def look_at_roots(self, shares: Iterable[IncomingShare]) -> None:
+        """Have the roots looked at behind that nobody has looked at for a while; some of them."""
+        for share in self._roots.due(share for share in shares if self.marks.outage(share) is None):
+            self._roots.looked(share.id)
+            self.learn(share)
 
     def learn(self, share: IncomingShare) -> "asyncio.Task[None] | None":
         """Look at a share in the background, a few of each server at once; None where that has begun, or there are too many."""

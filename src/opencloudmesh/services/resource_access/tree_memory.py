@@ -4,8 +4,9 @@ Rules kept here: what was seen before a change of ours is never kept after it; a
 has the same ETag, but only for a share whose folder ETags have not been found to stay the same while a child changed.
 """
 
+import math
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -73,13 +74,14 @@ class Seen:
 class _Share:
     """The paths that are remembered, when something was last changed by us, and whether its folder ETags were found wrong.
 
-    `extras_change`: when locks or dead properties were.
+    `extras_change`: when locks or dead properties were. `right_since`: what was seen before that may be wrong by now.
     """
 
     paths: set[str] = field(default_factory=set)
     change: int = 0
     extras_change: int = 0
     is_distrusted: bool = False
+    right_since: float = -math.inf
 
 
 class TreeMemory:
@@ -94,6 +96,8 @@ class TreeMemory:
         self._seen: OrderedDict[tuple[int, str], tuple[Seen, int]] = OrderedDict()
         self._shares: OrderedDict[int, _Share] = OrderedDict()
         self._changes = count(1)
+        self.on_change: Callable[[int], None] = lambda share_id: None
+        """Called when something in a share is not what it was."""
 
     def of(self, share_id: int) -> "ShareMemory":
         return ShareMemory(self, share_id)
@@ -134,6 +138,7 @@ class TreeMemory:
         """These paths, what lies below them and the folders above them are not what they were."""
         share = self.share(share_id)
         share.change = next(self._changes)
+        self.on_change(share_id)
         gone = {path for changed in paths for path in share.paths if _touches(changed, path)}
         self._drop((share_id, path) for path in gone)
 
@@ -143,6 +148,10 @@ class TreeMemory:
 
     def drop(self, share_id: int, path: str) -> None:
         self._drop([(share_id, path)])
+
+    def outdate(self, share_id: int) -> None:
+        """The ETag of the share's root is another one: something in it has changed, wherever."""
+        self.share(share_id).right_since = math.nextafter(self.clock(), -math.inf)
 
     def _drop(self, keys: Iterable[tuple[int, str]]) -> None:
         for key in keys:
@@ -186,6 +195,8 @@ class ShareMemory:
     def recent(self, path: str, seconds: float) -> Entry | None:
         """An entry that was right at most so long ago."""
         oldest = self._memory.clock() - seconds
+        if oldest > -math.inf:
+            oldest = max(oldest, self._memory.share(self._id).right_since)
         seen = self._memory.get(self._id, path)
         if seen is not None and seen.checked_at > oldest:
             return seen.entry
@@ -212,9 +223,19 @@ class ShareMemory:
         if listing is not None:
             listing.is_tagged = bool(tag) and tag == listing.tag
             listing = listing if listing.is_tagged or tag is None else None
+        if known is not None and entry.etag != known.entry.etag:
+            if entry.path:
+                self._memory.on_change(self._id)
+            else:
+                self._memory.outdate(self._id)
         self._outdate_parent(entry)
         extras = known.extras if known is not None and entry.etag and entry.etag == known.entry.etag else {}
         self._memory.put(self._id, entry.path, Seen(entry, self._memory.clock(), listing, extras))
+
+    def saw_root(self, entry: Entry, since: int) -> None:
+        """The root was asked for by itself: where its ETag is another one, nothing is shown any more without a question."""
+        if since == self.change and (known := self.seen("")) is not None and known.entry.etag != entry.etag:
+            self._memory.outdate(self._id)
 
     def _outdate_parent(self, entry: Entry) -> None:
         """A child that differs from the listing that has it: that listing is of another time."""

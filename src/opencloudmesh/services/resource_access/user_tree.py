@@ -7,6 +7,7 @@ too, so that a refusal comes at once and with a reason.
 """
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -38,6 +39,7 @@ from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
 from opencloudmesh.services.resource_access.places import PREFIX, Places
 from opencloudmesh.services.resource_access.received import ReceivedShares
+from opencloudmesh.services.resource_access.remembering import remembered_suffices
 from opencloudmesh.services.resource_access.user_state import UserLocks, UserProperties, properties_below
 from opencloudmesh.services.tree_state import Known, TreeStates, tree_of
 from opencloudmesh.services.tree_state import Place as StatePlace
@@ -146,10 +148,27 @@ class _UserTree:
         return place.tree.storage, place.at, place.inside
 
     async def entry(self, path: str) -> Entry:
+        if path in ("", RECEIVED_FOLDER) and remembered_suffices():
+            self._received.look_at_roots(self._shares.values())
         if path == RECEIVED_FOLDER:
-            return _received_folder(self._shares)
+            return self._received_folder()
         storage, prefix, inside = await self._place(path)
-        return _below(prefix, await storage.entry(inside))
+        found = await storage.entry(inside)
+        if not path and self._shares:
+            return replace(found, etag=_etag_with(found.etag, self._received_folder().etag))
+        return _below(prefix, found)
+
+    def _received_folder(self) -> Entry:
+        """Its ETag changes with what is received, and with what is known of the shares' roots; the root's does with it.
+
+        Not when a share becomes unavailable: a sync client would go there, and meet errors.
+        """
+        latest, known = 0.0, []
+        for share in self._shares.values():
+            seen = self._received.seen.of(share)
+            latest = max(latest, share.changed_at)
+            known.append(f"{share.id}/{share.mount_name}/{share.changed_at}/{seen.etag if seen is not None else ''}")
+        return Entry(RECEIVED_FOLDER, True, 0, latest, _etag_of(*sorted(known)))
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         if path == RECEIVED_FOLDER:
@@ -163,7 +182,7 @@ class _UserTree:
                 if path or entry.path != RECEIVED_FOLDER:
                     yield _below(prefix, entry)
         if not path and self._shares:
-            yield _received_folder(self._shares)
+            yield self._received_folder()
 
     async def _learn(self) -> None:
         """Look at files whose size nobody told: one of 0 would be taken for an empty file. What takes long goes on by itself."""
@@ -320,9 +339,14 @@ def _below(prefix: str, entry: Entry) -> Entry:
     return replace(entry, path=f"{prefix}/{entry.path}" if entry.path else prefix)
 
 
-def _received_folder(shares: Mapping[str, IncomingShare]) -> Entry:
-    latest = max((share.changed_at for share in shares.values()), default=0.0)
-    return Entry(RECEIVED_FOLDER, True, 0, latest, f'"received-{len(shares)}-{int(latest * 1000)}"')
+def _etag_of(*texts: str) -> str:
+    text = "\n".join(texts).encode("utf-8", "surrogateescape")
+    return f'"{hashlib.sha256(text).hexdigest()[:32]}"'
+
+
+def _etag_with(own: str, received: str) -> str:
+    """That of the root; weak where the own tree's is."""
+    return ("W/" if own.startswith("W/") else "") + _etag_of(own, received)
 
 
 def _as_announced(share: IncomingShare, size: int, *, unavailable: bool) -> Entry:
