@@ -12,6 +12,7 @@ from opencloudmesh.adapters.database.schema import metadata
 from opencloudmesh.adapters.keys.secret_box import SecretBox
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import NewIncomingShare, NewOutgoingShare, Secret
+from tests.migrated import put_migrated
 from tests.postgres import fresh_database, postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
@@ -41,6 +42,12 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'ocm.sqlite3'}"
 
 
+@pytest.fixture
+def migrated_sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file with the schema, without rows."""
+    return f"sqlite:///{put_migrated(tmp_path / 'ocm.sqlite3')}"
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """An empty database of either kind."""
@@ -54,7 +61,7 @@ def box() -> SecretBox:
     return SecretBox(bytes(range(32)))
 
 
-@pytest.fixture(params=["sqlite", "emptied_postgres"])
+@pytest.fixture(params=["migrated_sqlite", "emptied_postgres"], ids=["sqlite", "emptied_postgres"])
 async def database(request: pytest.FixtureRequest, box: SecretBox) -> AsyncIterator[Database]:
     """An open database of either kind, without rows."""
     opened = open_database(request.getfixturevalue(f"{request.param}_url"), box)

@@ -56,8 +56,8 @@ def driver(tx: Transaction) -> Any:
 
 
 @pytest.fixture
-async def sqlite_database(sqlite_url: str, box: SecretBox) -> AsyncIterator[Database]:
-    opened = open_database(sqlite_url, box)
+async def sqlite_database(migrated_sqlite_url: str, box: SecretBox) -> AsyncIterator[Database]:
+    opened = open_database(migrated_sqlite_url, box)
     yield opened
     await opened.aclose()
 

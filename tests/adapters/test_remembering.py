@@ -30,8 +30,8 @@ class Names:
 
 
 @pytest.fixture
-async def database(sqlite_url: str, box: SecretBox) -> AsyncIterator[Database]:
-    opened = remembering(open_database(sqlite_url, box), sqlite_url)
+async def database(migrated_sqlite_url: str, box: SecretBox) -> AsyncIterator[Database]:
+    opened = remembering(open_database(migrated_sqlite_url, box), migrated_sqlite_url)
     yield opened
     await opened.aclose()
 
@@ -45,11 +45,11 @@ async def test_what_was_read_is_given_once_more_until_somebody_commits(database:
     assert names.runs == 2
 
 
-async def test_a_commit_of_another_process_counts_at_once(database: Database, sqlite_url: str) -> None:
+async def test_a_commit_of_another_process_counts_at_once(database: Database, migrated_sqlite_url: str) -> None:
     names = Names()
     for count in range(1, 4):
         await database.read_again("names", names)
-        other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
+        other = sqlite3.connect(migrated_sqlite_url.removeprefix("sqlite:///"))
         with other:
             other.execute(
                 "INSERT INTO users (name, display_name, password_hash, disabled, created_at, admin) VALUES (?, '', '', 0, 1, 0)",
@@ -98,7 +98,7 @@ async def test_so_much_is_kept_and_no_more(database: Database) -> None:
     assert names.runs == 2
 
 
-async def test_where_commits_cannot_be_noticed_all_is_read_anew(database: Database, sqlite_url: str) -> None:
+async def test_where_commits_cannot_be_noticed_all_is_read_anew(database: Database, migrated_sqlite_url: str) -> None:
     names = Names()
     commits = database._commits  # type: ignore[attr-defined]
     await database.read_again("names", names)

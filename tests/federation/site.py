@@ -16,6 +16,7 @@ from opencloudmesh import bootstrap
 from opencloudmesh.services.records import Secret
 from tests.federation.secrets_told import told
 from tests.federation.wire import Answer, Headers, ask, free_port, quoted, wait_until
+from tests.migrated import put_migrated
 
 PASSWORD = told.add("a password of everybody")
 _ROUTE = """
@@ -56,6 +57,8 @@ class Site(ServerProcess):
             text, found = re.subn(rf"(?m)^# {name} = .*$", f"{name} = {value}", text)
             assert found == 1, name
         config.write_text(text + self.route)
+        if "database_url" not in self.settings:
+            put_migrated(self.folder / "data" / "opencloudmesh.sqlite3")
         self._add_users({name: name.title() for name in self.users})
 
     def new_user(self, display_name: str) -> "User":

@@ -19,6 +19,7 @@ from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.protocol.jwks import parse_key_set
 from opencloudmesh.services.directories import Directories, DirectorySource
 from tests.federation.rude_server import Manner, RudeServer, dripping, hanging, huge, rude_server, saying, writing
+from tests.migrated import put_migrated
 
 KEY = ECKey.generate_key("P-256", {"kid": "directory"})
 OTHER = ECKey.generate_key("P-256", {"kid": "other"})
@@ -101,7 +102,7 @@ async def directories(rude: RudeServer, tmp_path: Path) -> AsyncIterator[Directo
     """With the list that it said first."""
     route = RoutePolicy.parse("tests", hosts=["127.0.0.1"], networks=["127.0.0.0/8"], plain_http=True)
     http = GuardedHttpClient([route], limits=TimeLimits(connect=1.0, fetch_idle=0.5))
-    database = open_database(f"sqlite:///{tmp_path / 'ocm.sqlite3'}", SecretBox(bytes(range(32))))
+    database = open_database(f"sqlite:///{put_migrated(tmp_path / 'ocm.sqlite3')}", SecretBox(bytes(range(32))))
     keys = parse_key_set(json.dumps({"keys": [KEY.as_dict(private=False)]}).encode())
     source = DirectorySource(rude.origin + PATH, keys)
     found = Directories([source], database=database, http=http, clock=time.time, patience=1.0)

@@ -10,6 +10,7 @@ from opencloudmesh.adapters.keys.secret_box import SecretBox
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import User
+from tests.migrated import put_migrated
 from tests.services.home import Home, make_home, make_peers
 from tests.services.queue import Queue
 from tests.services.world import SimulatedNetwork, SimulatedServer, SimulatedTime
@@ -29,8 +30,8 @@ def network() -> SimulatedNetwork:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    """An empty SQLite database."""
-    opened = open_database(f"sqlite:///{tmp_path / 'ocm.sqlite3'}", SecretBox(bytes(range(32))))
+    """A SQLite database without rows."""
+    opened = open_database(f"sqlite:///{put_migrated(tmp_path / 'ocm.sqlite3')}", SecretBox(bytes(range(32))))
     yield opened
     await opened.aclose()
 

@@ -121,12 +121,12 @@ async def test_what_gives_access_expires_so_many_at_once(database: Database, use
     assert [share.state for share in list(shares.values())[-2:]] == ["pending", "pending"]
 
 
-async def test_a_secret_opens_with_its_own_key_only(sqlite_url: str, box: SecretBox, new_outgoing: New) -> None:
-    database = open_database(sqlite_url, box)
+async def test_a_secret_opens_with_its_own_key_only(migrated_sqlite_url: str, box: SecretBox, new_outgoing: New) -> None:
+    database = open_database(migrated_sqlite_url, box)
     user = await database.write(lambda tx: tx.users.add("bob", "Bob", "hash", 1.0))
     share = await add(database, new_outgoing(user.id))
     await database.aclose()
-    stranger = open_database(sqlite_url, SecretBox(bytes(32)))
+    stranger = open_database(migrated_sqlite_url, SecretBox(bytes(32)))
     found = await stranger.read(lambda tx: tx.outgoing_shares.of_user(user.id))
     assert [(row.id, row.name) for row in found] == [(share.id, share.name)], "listed all the same"
     with pytest.raises(SealBroken):
@@ -135,15 +135,15 @@ async def test_a_secret_opens_with_its_own_key_only(sqlite_url: str, box: Secret
 
 
 async def test_the_key_of_another_database_is_noticed(
-    sqlite_url: str, box: SecretBox, new_outgoing: New, new_incoming: Callable[..., NewIncomingShare]
+    migrated_sqlite_url: str, box: SecretBox, new_outgoing: New, new_incoming: Callable[..., NewIncomingShare]
 ) -> None:
-    database = open_database(sqlite_url, box)
+    database = open_database(migrated_sqlite_url, box)
     await database.read(lambda tx: tx.check_secrets())
     user = await database.write(lambda tx: tx.users.add("bob", "Bob", "hash", 1.0))
     share, _ = await database.write(lambda tx: tx.incoming_shares.add(new_incoming(user.id)))
     await database.read(lambda tx: tx.check_secrets())
     await database.aclose()
-    stranger = open_database(sqlite_url, SecretBox(bytes(32)))
+    stranger = open_database(migrated_sqlite_url, SecretBox(bytes(32)))
     with pytest.raises(SealBroken):
         await stranger.read(lambda tx: tx.check_secrets())
     found = await stranger.read(lambda tx: tx.incoming_shares.by_id(share.id))
