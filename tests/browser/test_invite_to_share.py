@@ -7,6 +7,7 @@ from tests.browser.conftest import NewPerson
 from tests.browser.person import Person
 from tests.federation.secrets_told import told
 from tests.federation.site import PASSWORD, Site, User
+from tests.federation.wire import wait_until
 
 _MOST_OF_INVITER = 3
 # From the link in the mail on, with the login.
@@ -39,7 +40,7 @@ def follows(invitee: Person, link: str, user: User, *, javascript: bool) -> None
     invitee.page.set_content(f'<p>Come and see: <a href="{link.replace("&", "&amp;")}">the invitation</a></p>')
     invitee.click("link", "the invitation")
     host = user.site.host
-    invitee.fill("Your server, or your OCM Address", user.address)
+    invitee.fill("Your server", user.address)
     if javascript:  # it was found while it was typed
         invitee.click("link", f"Continue at {host}")
     else:
@@ -90,7 +91,7 @@ def test_the_server_chosen_last_is_remembered_in_the_browser_only(person: NewPer
     visitor = person()
     visitor.visit(f"{home.origin}/wayf?token=another")
     assert visitor.page.locator("#last").is_hidden()
-    visitor.fill("Your server, or your OCM Address", away.host)
+    visitor.fill("Your server", away.host)
     visitor.click("link", f"Continue at {away.host}")
     visitor.visit(f"{home.origin}/wayf?token=another")
     visitor.click("link", away.host)
@@ -103,7 +104,7 @@ def test_the_whole_way_with_the_keyboard_alone(person: NewPerson, alice: User, b
     link, _ = invites(inviter, alice)
     keys = invitee.page.keyboard
     invitee.visit(link)
-    invitee.tab_to("textbox", "Your server, or your OCM Address")
+    invitee.tab_to("searchbox", "Your server")
     keys.type(bob.site.host)
     keys.press("Enter")
     invitee.tab_to("textbox", "User name")
@@ -132,3 +133,32 @@ def test_times_are_shown_in_the_zone_of_the_reader(person: NewPerson, alice: Use
         assert str(time.get_attribute("title")).endswith(" UTC")
     minutes = [int(text.rpartition(":")[2]) for text in shown.values()]
     assert (minutes[0] - minutes[1]) % 60 in (43, 44, 45)  # a minute or two may pass between the two
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_own_server_is_found_in_the_list_by_a_part_of_its_name(
+    person: NewPerson, alice: User, bob: User, scripts: bool
+) -> None:
+    """Servers whose users are contacts here are listed for who was invited, and searched while one types."""
+    home = alice.site
+    bob.api("POST", "/invites/accept", {"invite": told.add(alice.api("POST", "/invites", {"note": ""})["invite"])})
+    link = alice.api("POST", "/invites", {"note": ""})
+    told.add(link["invite"])
+    told.add(parse_invite(link["invite"]).token)
+    visitor, stranger = person(java_script_enabled=scripts), person(java_script_enabled=scripts)
+    stranger.visit(f"{home.origin}/wayf?token=guessed")
+    assert stranger.page.get_by_role("button", name=bob.site.host).count() == 0
+    visitor.visit(link["link"])
+    the_server = visitor.page.get_by_role("button", name=bob.site.host, exact=True)
+    wait_until(lambda: visitor.page.reload() and the_server.count() == 1)
+    visitor.page.get_by_label("Your server").press_sequentially("no such")
+    if not scripts:
+        visitor.click("button", "Find it")
+    visitor.page.get_by_text("No server of the list has this in its name.").wait_for()
+    visitor.page.get_by_label("Your server").fill(bob.site.host[:5])
+    if not scripts:
+        visitor.page.keyboard.press("Enter")
+    the_server.wait_for()
+    visitor.click("button", bob.site.host)
+    assert visitor.heading == "Log in"
+    assert visitor.page.url.startswith(bob.site.origin)

@@ -3,12 +3,13 @@
 import time as clock
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from opencloudmesh.protocol.directory_service import ListedServer
 from opencloudmesh.services.peers import TrustBook
-from opencloudmesh.services.servers_to_choose import SearchableServers, ServersToChoose
+from opencloudmesh.services.servers_to_choose import SearchableServers, ServersToChoose, no_servers
 
 
 def server(host: str, name: str = "") -> ListedServer:
@@ -32,14 +33,39 @@ class MemoryMembers:
         self.revision += 1
 
 
+def chooser(members: MemoryMembers, book: Any, known: Any = no_servers, now: Any = lambda: 1e9) -> ServersToChoose:
+    return ServersToChoose(members, book, "own.example", known=known, clock=now)
+
+
+@pytest.mark.spec("INV-10")
+async def test_known_peers_are_offered_to_who_was_invited_only() -> None:
+    met, now = [frozenset({"met.example", "b.example", "own.example", "d.example"})], [1e9]
+
+    async def known() -> frozenset[str]:
+        return met[0]
+
+    book = TrustBook.configured(denylist=["d.example"])
+    members = MemoryMembers(server("b.example", "beta"))
+    choose = chooser(members, lambda: book, known, lambda: now[0])
+    assert [one.display_name for one in (await choose("", limit=9, invited=True)).servers] == ["beta", "met.example"]
+    assert [one.host for one in (await choose("", limit=9, invited=False)).servers] == ["b.example"]
+    met[0] = frozenset({"new.example"})
+    assert "new.example" not in [one.host for one in (await choose("", limit=9, invited=True)).servers]
+    now[0] += 6
+    assert "new.example" in [one.host for one in (await choose("", limit=9, invited=True)).servers]
+    now[0] += 6
+    await choose("", limit=9, invited=True)
+    assert members.asked == 2, "what did not change is not made anew"
+
+
 @pytest.mark.spec("INV-10")
 async def test_the_list_is_that_of_the_directories_and_of_the_operator() -> None:
     members = MemoryMembers(server("b.example", "beta"), server("a.example", "Alpha"), server("own.example"), server("d.example"))
     book = TrustBook.configured(denylist=["d.example"])
     allowed = TrustBook.configured(mode="open", allowlist=["c.example", ".below.example", "a.example"])
     books = [replace(book, allows=allowed.allows)]
-    choose = ServersToChoose(members, lambda: books[0], "own.example")
-    found = await choose("", limit=9)
+    choose = chooser(members, lambda: books[0])
+    found = await choose("", limit=9, invited=False)
     assert [(one.host, one.display_name) for one in found.servers] == [
         ("a.example", "Alpha"),
         ("b.example", "beta"),
@@ -47,12 +73,12 @@ async def test_the_list_is_that_of_the_directories_and_of_the_operator() -> None
     ]
     assert not found.is_cut
     for _ in range(3):
-        await choose("a", limit=1)
+        await choose("a", limit=1, invited=False)
     assert members.asked == 1
     members.change(server("e.example"))
-    assert "e.example" in [one.host for one in (await choose("", limit=9)).servers]
+    assert "e.example" in [one.host for one in (await choose("", limit=9, invited=False)).servers]
     books[0] = TrustBook.configured(denylist=["e.example"])
-    assert (await choose("", limit=9)).servers == []
+    assert (await choose("", limit=9, invited=False)).servers == []
     assert members.asked == 3
 
 

@@ -456,6 +456,7 @@ class MemoryServer:
         self.registry = self.trust_decisions = MemoryTrust()
         self.user_trees = MemoryTrees({"Reports": None, "Reports/2026.txt": 1536, "Shared with me": None})
         self.known_servers = [ListedServer("peer.example.org", "https://peer.example.org", "The <i>Peer</i>")]
+        self.met_servers: list[ListedServer] = []
         self.is_ready: bool | Exception = True
         self.mounted: list[dict[str, Any]] = []
         self.app = build_app(
@@ -476,8 +477,8 @@ class MemoryServer:
             **options,
         )
 
-    async def _known_servers(self, sought: str, /, *, limit: int) -> Choice:
-        return SearchableServers(self.known_servers).find(sought, limit=limit)
+    async def _known_servers(self, sought: str, /, *, limit: int, invited: bool) -> Choice:
+        return SearchableServers([*self.known_servers, *(self.met_servers if invited else ())]).find(sought, limit=limit)
 
     async def _ready(self) -> bool:
         if isinstance(self.is_ready, Exception):

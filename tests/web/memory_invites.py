@@ -39,6 +39,11 @@ class MemoryInvites:
         self.kept[invite_id] = replace(self.kept[invite_id], state="revoked")
         return self.kept[invite_id]
 
+    lifetime_days = 30.0
+
+    async def is_open(self, token: str) -> bool:
+        return any(token == f"token-{number}" and one.state == "open" for number, one in self.kept.items())
+
     async def renew(self, user: User, invite_id: int, *, expires_at: float | None = None) -> MadeInvite:
         _found(self.kept, invite_id)  # type: ignore[arg-type]
         if self.kept[invite_id].state == "revoked":

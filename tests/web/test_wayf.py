@@ -161,6 +161,10 @@ async def test_the_form_may_be_sent_on_and_nothing_else_is_looser(visitor: Visit
     assert ORIGIN.startswith("https:")
 
 
+def listed(visitor: Visitor) -> list[str]:
+    return re.findall(r'<button [^>]*name="server" value="([^"]*)"', visitor.page)
+
+
 async def test_a_long_list_is_cut_and_searched_here(server: Any, visitor: Visitor) -> None:
     server.known_servers = [
         ListedServer(f"s{n}.example.org", f"https://s{n}.example.org", f"University {n}") for n in range(5000)
@@ -170,15 +174,38 @@ async def test_a_long_list_is_cut_and_searched_here(server: Any, visitor: Visito
     assert TEXTS["wayf.cut"].replace("{most}", str(_MOST)) in visitor.page
     assert 'data-searches="#listed"' in visitor.page
     await visitor.ask("GET", "/wayf?token=t&search=UNIVERSITY%204711")
-    assert re.findall(r'<button [^>]*name="server" value="([^"]*)"', visitor.page) == ["s4711.example.org"]
+    assert listed(visitor) == ["s4711.example.org"]
     assert TEXTS["wayf.cut"].partition("{")[0] not in visitor.page
     await visitor.ask("GET", f"/wayf?token=t&search={quote('<b>nobody')}")
     assert TEXTS["wayf.none_found"] in visitor.page
     assert "<b>nobody" not in visitor.page
-    assert 'action="/wayf" class="line" role="search"' in visitor.page, "to search for something else"
+    assert server.peers.limited == [], "a search asks no server"
 
 
-async def test_a_short_list_is_narrowed_by_the_browser(visitor: Visitor) -> None:
+async def test_one_field_searches_and_names_a_server(server: Any, visitor: Visitor, dialog: Any) -> None:
+    """Without a script, by its button: a part of a name narrows the list, a whole name is gone to."""
+    server.known_servers.append(ListedServer("other.example.org", "https://other.example.org", "Other"))
     await visitor.ask("GET", "/wayf?token=t")
-    assert 'data-filters="#list"' in visitor.page
-    assert "data-searches" not in visitor.page
+    assert visitor.page.count("<input id=") == 1
+    answer = await visitor.send("/wayf", token="t", server="peer")
+    assert (answer.status, answer.header("location"), listed(visitor)) == (200, None, ["peer.example.org"])
+    assert 'value="peer"' in visitor.page
+    answer = await visitor.send("/wayf", token="t", server="intranet")
+    assert (answer.status, "wayf.not_found" not in visitor.page, 'role="alert"' in visitor.page) == (200, True, True)
+    assert (await visitor.send("/wayf", token="t", server="peer.example.org")).status == 303
+
+
+@pytest.mark.spec("INV-10")
+async def test_known_peers_are_for_who_is_invited(server: Any, visitor: Visitor) -> None:
+    made = await server.invite_flow.create(server.accounts.user)
+    server.met_servers = [ListedServer("met.example.org", "https://met.example.org", "met.example.org")]
+    await visitor.ask("GET", "/wayf?token=guessed")
+    assert listed(visitor) == ["peer.example.org"]
+    await visitor.ask("GET", f"/wayf?token={made.invite.token}")
+    assert sorted(listed(visitor)) == ["met.example.org", "peer.example.org"]
+    await server.invite_flow.revoke(server.accounts.user, made.sent.id)
+    await visitor.ask("GET", f"/wayf?token={made.invite.token}")
+    assert listed(visitor) == ["peer.example.org"]
+    await visitor.log_in()
+    await visitor.ask("GET", "/wayf?token=guessed")
+    assert "met.example.org" in listed(visitor), "our users may know"

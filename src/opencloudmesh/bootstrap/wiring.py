@@ -56,7 +56,7 @@ from opencloudmesh.services.peers import PeerRegistry, Peers, TrustBook, TrustDe
 from opencloudmesh.services.ports import Processes
 from opencloudmesh.services.reconciliation import Repair
 from opencloudmesh.services.resource_access import UserTrees
-from opencloudmesh.services.servers_to_choose import ServersToChoose
+from opencloudmesh.services.servers_to_choose import ServersToChoose, no_servers
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
 from opencloudmesh.services.share_request import SHARE_REQUEST, RequestLinks, RequestReception, RequestSending
@@ -189,7 +189,8 @@ class Wiring(UseCases):
 
     @cached_property
     def servers_to_choose(self) -> ServersToChoose:
-        return ServersToChoose(self.directories, lambda: self.peers.trust, self.own_host)
+        known = self.contacts.servers if self.settings.invites.offer_known_servers else no_servers
+        return ServersToChoose(self.directories, lambda: self.peers.trust, self.own_host, known=known, clock=self.clock)
 
     def _metrics_endpoint(self) -> MetricsEndpoint | None:
         """What answers /metrics; nothing does where its token cannot be used, which is no reason not to serve."""

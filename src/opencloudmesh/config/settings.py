@@ -138,6 +138,11 @@ class InviteSettings:
     invite_days: float = _setting(
         30.0, "Days in which an invite can be accepted, where its sender says nothing else.", least=0.001
     )
+    offer_known_servers: bool = _setting(
+        True,
+        "Offer who was invited also the servers of the users' contacts to choose from (those that signed); else only "
+        "the servers of the directories and those allowed by name.",
+    )
     identifier_per_contact: bool = _setting(
         False, "Tell each contact another identifier of the user, so that no two of them can find out that it is the same person."
     )

@@ -22,6 +22,7 @@ ADDED, COMPLETED, KNOWN, FULL = "added", "completed", "known", "full"
 MOST = 10_000
 """Contacts of one user."""
 _SEEN_EVERY = 3600.0
+_MOST_LOOKED_AT = 100_000
 
 
 class Contacts:
@@ -103,6 +104,11 @@ class Contacts:
         return await self._db.write(lambda tx: self.removed(tx, user, contact_id))
 
     # ------------------------------------------------------------ for other use cases
+    async def servers(self) -> frozenset[str]:
+        """The servers that signed when a contact of any user was made, the first of very many."""
+        addresses = await self._db.read(lambda tx: tx.contacts.verified_addresses(limit=_MOST_LOOKED_AT))
+        return frozenset(parse_address(address).host for address in addresses)
+
     def met(
         self,
         tx: Transaction,

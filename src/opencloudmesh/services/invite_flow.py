@@ -114,6 +114,16 @@ class InviteFlow:
         """The user's invites, by id; ended ones are kept for a year."""
         return await self._db.read(lambda tx: tx.invites.of_user(user.id, after_id=after_id, limit=limit))
 
+    @property
+    def lifetime_days(self) -> float:
+        """How long an invite can be accepted where its sender says nothing else."""
+        return self._lifetime / DAY
+
+    async def is_open(self, token: str) -> bool:
+        """Whether this is the token of an invite that can be accepted now."""
+        found = await self._db.read(lambda tx: tx.invites.by_token_hash(_hash(token)))
+        return found is not None and found.state == OPEN and found.expires_at > self._clock()
+
     async def revoke(self, user: User, invite_id: int) -> SentInvite:
         """Take an invite back; raises `NotFound` (invite-unknown), `Conflict` (invalid-transition) for an accepted one."""
         now = self._clock()

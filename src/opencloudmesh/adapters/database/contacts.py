@@ -30,6 +30,7 @@ _SEARCH = Statement(
 )
 _COUNT = Statement(select(func.count()).select_from(contacts).where(_OF_USER))
 _USERS_WITH = Statement(select(_TABLE.user_id).where(_ADDRESS).order_by(_TABLE.user_id).limit(_MOST))
+_VERIFIED = Statement(select(_TABLE.address).where(_TABLE.verified.is_(True)).distinct().limit(_MOST))
 _UPDATE = Statement(
     update(contacts).where(_WHICH), columns=["name", "email", "source", "trusted", "verified", "own_identifier", "folded"]
 )
@@ -107,6 +108,10 @@ class Contacts:
         """How many a user has."""
         row = self._connection.row(_COUNT, user_id=user_id)
         return int(row[0]) if row else 0
+
+    def verified_addresses(self, *, limit: int) -> Sequence[str]:
+        """The addresses of contacts, of whomever, whose servers signed; each once."""
+        return [str(row[0]) for row in self._connection.rows(_VERIFIED, most=limit)]
 
     def users_with(self, address: str, *, limit: int) -> Sequence[int]:
         """Users, at most so many, who have this OCM Address (canonical) as contact."""

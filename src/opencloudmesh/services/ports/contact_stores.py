@@ -42,6 +42,9 @@ class ContactStore(Protocol):
         """Those whose name, address or e-mail address holds the text, whatever its case, by name."""
 
     def count_of(self, user_id: int) -> int: ...
+    def verified_addresses(self, *, limit: int) -> Sequence[str]:
+        """The addresses of contacts, of whomever, whose servers signed; each once."""
+
     def update(self, contact: Contact) -> None:
         """Write name, e-mail address, source, both marks and the own identifier."""
 

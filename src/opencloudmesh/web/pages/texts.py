@@ -263,9 +263,9 @@ TEXTS: Final[dict[str, str]] = {
     # where are you from
     "wayf.title": "Where are you from?",
     "wayf.first": "Somebody at {host} invited you. Choose the server where you have an account: you accept it there.",
-    "wayf.search": "Search for your server",
     "wayf.list": "Servers",
-    "wayf.other": "Your server, or your OCM Address",
+    "wayf.other": "Your server",
+    "wayf.how": "Type a part of its name to search the list, or its whole address, or your OCM Address.",
     "wayf.submit": "Find it",
     "wayf.continue": "Continue at {host}",
     "wayf.last": "Last time you chose",
@@ -274,7 +274,7 @@ TEXTS: Final[dict[str, str]] = {
     "wayf.not_found": "{host} cannot be found: {sentence}",
     "wayf.no_token": "This link holds no invitation. Ask for it again.",
     "wayf.cut": "These are the first {most}; search to see others.",
-    "wayf.none_found": "No server has this in its name or address. Type yours above.",
+    "wayf.none_found": "No server of the list has this in its name. Type the whole address of yours.",
     "wayf.none": "No servers are listed here. Type yours.",
     # errors
     "error.title": "That did not work",

@@ -26,9 +26,9 @@ _ADDRESS: Final = re.compile(r"https?://[\x21-\x7e]+", re.ASCII)
 
 
 class KnownServers(Protocol):
-    """Servers to choose from: the first `limit` that hold `sought` in name or host."""
+    """Servers to choose from: the first `limit` that hold `sought` in name or host; `invited`: for who holds an open invite."""
 
-    async def __call__(self, sought: str, /, *, limit: int) -> Choice: ...
+    async def __call__(self, sought: str, /, *, limit: int, invited: bool) -> Choice: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +53,36 @@ class Wayf:
         self._known_servers = known_servers
 
     async def show(self, request: PageRequest) -> PageAnswer:
-        """The list; with `server` what was found of that one."""
+        """The list, narrowed by `search`; with `server` what was found of that one."""
         invite = _invite(request, request.query)
         if invite is None:
             return render(request, "wayf.html", status=400, invite=None)
         typed = request.query.get("server", "").strip()
-        return await self._page(request, invite, typed, await self._found(request, invite, typed) if typed else None)
+        found = await self._found(request, invite, typed) if typed else None
+        sought = request.query.get("search", "").strip() or typed
+        return await self._page(request, invite, typed or sought, found, sought)
 
     async def choose(self, request: PageRequest) -> PageAnswer:
-        """Send the visitor on to the server that was chosen, or say why not."""
+        """Send the visitor on to the server that was chosen, or show which ones may be meant, or say why not."""
         invite = _invite(request, request.form)
         if invite is None:
             return render(request, "wayf.html", status=400, invite=None)
         typed = request.form.get("server", "").strip()
+        if typed and not _may_be_whole(typed) and (await self._listed(request, invite, typed)).servers:
+            return await self._page(request, invite, typed, None, typed)
         found = await self._found(request, invite, typed)
         if found.link and found.is_as_typed and _ADDRESS.fullmatch(found.link):
             return redirect(found.link)
-        return await self._page(request, invite, typed, found)
+        return await self._page(request, invite, typed, found, typed)
 
-    async def _page(self, request: PageRequest, invite: Invite, typed: str, found: Found | None) -> PageAnswer:
-        sought = request.query.get("search", "").strip()[:_LONGEST]
-        choice = await self._known_servers(sought, limit=_MOST)
+    async def _listed(self, request: PageRequest, invite: Invite, sought: str) -> Choice:
+        """With whom our users deal is seen by them, and by whom they invited."""
+        invited = request.user is not None or await request.services.invite_flow.is_open(invite.token)
+        return await self._known_servers(sought[:_LONGEST], limit=_MOST, invited=invited)
+
+    async def _page(self, request: PageRequest, invite: Invite, typed: str, found: Found | None, sought: str) -> PageAnswer:
+        listed_for = sought if found is None or found.fault else ""
+        choice = await self._listed(request, invite, listed_for)
         return render(
             request,
             "wayf.html",
@@ -82,7 +91,7 @@ class Wayf:
             servers=choice.servers,
             is_cut=choice.is_cut,
             most=_MOST,
-            sought=sought,
+            sought=listed_for,
             typed=typed[:_LONGEST],
             found=found,
         )
@@ -109,6 +118,11 @@ def _invite(request: PageRequest, given: Mapping[str, str]) -> Invite | None:
     except InvalidInput:
         return None
     return invite if invite.provider == request.host else None
+
+
+def _may_be_whole(typed: str) -> bool:
+    """Whether this may be the whole name of a server, or an OCM Address: a name without a dot is looked for in the list."""
+    return any(sign in typed for sign in ".:@/\\")
 
 
 def _policy(request: PageRequest) -> str:

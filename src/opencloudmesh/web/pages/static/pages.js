@@ -12,15 +12,8 @@ const showTimes = (place) => {
 };
 showTimes(document);
 
-// Lists that a search field narrows while one types.
-for (const field of document.querySelectorAll("input[data-filters]")) {
-  field.addEventListener("input", () => {
-    const sought = field.value.trim().toLocaleLowerCase();
-    for (const item of document.querySelector(field.dataset.filters)?.children ?? []) {
-      item.hidden = !item.textContent.toLocaleLowerCase().includes(sought);
-    }
-  });
-}
+// The invitation of a page that is for anybody.
+const token = document.querySelector("main input[name=token]")?.value;
 
 // A list that the server searches while one types; the button does the same without a script.
 for (const field of document.querySelectorAll("input[data-searches]")) {
@@ -31,7 +24,9 @@ for (const field of document.querySelectorAll("input[data-searches]")) {
     waiting = setTimeout(() => search(field.value), 150);
   });
   const search = async (sought) => {
-    const answer = await fetch(`${location.pathname}?${new URLSearchParams(new FormData(field.form))}`).catch(() => null);
+    const asked = new URLSearchParams({ [field.dataset.searchesAs ?? field.name]: sought });
+    if (token) asked.set("token", token);
+    const answer = await fetch(`${location.pathname}?${asked}`).catch(() => null);
     if (!answer?.ok || sought !== field.value) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const found = page.querySelector(field.dataset.searches);
@@ -48,7 +43,6 @@ for (const field of document.querySelectorAll("input[readonly]")) {
 
 // "Where are you from": the visitor's last choice, in this browser only.
 const LAST = "ocm-last-server";
-const token = document.querySelector("main input[name=token]")?.value;
 const place = document.getElementById("last");
 document.addEventListener("click", (event) => {
   const host = event.target.closest?.("[data-remember]")?.dataset.remember;
