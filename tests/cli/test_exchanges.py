@@ -62,7 +62,7 @@ def test_one_line_for_each_the_newest_last(log: Any) -> None:
     assert "ocm log show ID" in result.err
     lines = result.out.splitlines()[1:]
     assert len(lines) == 4
-    assert "share for bob@cloud.example.org" in lines[0]
+    assert f"  {TRACE[:8]}  share for bob@cloud.example.org" in lines[0]
     assert "->  peer.example.org" in lines[0]
     assert "tls-expired: It ended\\x1b[31m." in lines[1]
     assert "<-  peer.example.org?" in lines[2]
@@ -85,6 +85,7 @@ def ids(result: Any) -> list[int]:
         (["--until", "1h"], [1]),
         (["--since", "1h", "--until", "20s"], [2, 3]),
         (["--trace", TRACE.upper()], [1]),
+        (["--trace", TRACE[:8]], [1]),
         (["--direction", "in"], [3, 4]),
         (["--failed"], [2, 3, 4]),
         (["--reason", "tls-expired"], [2]),

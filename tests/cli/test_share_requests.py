@@ -45,7 +45,7 @@ def test_a_request_that_waits_says_why(logged_in: Any, server: Any, make_deliver
     server.next_answer = JSONResponse(SENT | {"state": "pending"}, 201)
     out = logged_in("request", "bob@b.example.org", "Photos").out
     assert "not delivered yet (dns: no such name)" in out
-    assert "Next try: 2033-" in out
+    assert "Next try: at 2033-" in out
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_rows_are_one_line_each_and_clean(logged_in: Any, server: Any, make_inco
     assert len(result.out.splitlines()) == 3
     assert "\x1b" not in result.out
     assert "\\x1b[2J\\r\\n[bold]" in result.out
-    assert re.search(r"accepted, unavailable since 2001-09-\d\d \d\d:\d\d \(tcp-timeout\)", result.out)
+    assert re.search(r"accepted, unavailable since 2001-09-\d\d \d\d:\d\d \S+ \(tcp-timeout\)", result.out)
 
 
 def test_accept_decline_leave_by_id(logged_in: Any, server: Any, make_incoming: Any) -> None:
@@ -241,7 +241,10 @@ def test_an_unknown_sender_is_marked_also_where_nothing_is_kept_apart(logged_in:
 
 def test_what_is_kept_apart_is_accepted_by_its_id_only(logged_in: Any, server: Any, make_incoming: Any) -> None:
     server.inbox = [make_incoming(id=7, name="Prizes", sender_known=False, quarantined=True)]
-    assert logged_in("accept", "Prizes", "--json").document["error"]["code"] == "share-unknown"
+    by_name = logged_in("accept", "Prizes", "--json").document["error"]
+    assert (by_name["code"], "7 (from bob@b.example.org)" in by_name["message"]) == ("share-unknown", True)
+    assert "by its id: 7." in by_name["hint"]
+    assert server.inbox[0]["state"] == "pending"
     refused = logged_in("accept", "8", "--json").document["error"]
     assert (refused["code"], "ocm inbox --unknown" in refused["hint"]) == ("share-unknown", True)
     assert "--unknown" not in logged_in("unshare", "8").err
@@ -353,7 +356,7 @@ def test_what_is_held_back_by_a_server_that_is_down_says_so(
     server.deliveries = [make_delivery(id=1, outgoing_share_id=9, state="queued", reason="", detail="", next_try=HELD)]
     server.next_answer = JSONResponse(make_outgoing(id=9, state="pending"), 201)
     said = logged_in("share", "Reports", "bob@b.example.org").out
-    begin, end = "held back: b.example.org was not reached since 2001-09-09", "asked again at 2001-09-09"
+    begin, end = "held back: b.example.org was not reached since 2001-09-09", "asked again now"
     for text in (said, logged_in("deliveries").out):
         assert begin in " ".join(text.split())
         assert "(tcp-timeout)" in text
@@ -364,7 +367,7 @@ def test_what_is_held_back_by_a_server_that_is_down_says_so(
     ("why", "said"),
     [
         ("breaker-open", "Held back: b.example.org was not reached since"),
-        ("back-off", "(back-off: the wait grows"),
+        ("back-off", "back-off: the wait grows"),
         ("retry-after", "Retry-After"),
         ("due", "as soon as there is a place"),
     ],
@@ -372,6 +375,23 @@ def test_what_is_held_back_by_a_server_that_is_down_says_so(
 def test_show_says_when_the_next_try_is_and_why(logged_in: Any, server: Any, make_delivery: Any, why: str, said: str) -> None:
     server.deliveries = [make_delivery(id=1, state="queued", attempts=[], next_try={**HELD, "why": why})]
     assert said in logged_in("deliveries", "show", "1").out
+
+
+def test_deliveries_are_found_by_the_trace_id_a_user_is_told(logged_in: Any, server: Any, make_delivery: Any) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    server.deliveries = [make_delivery(id=1, trace_id=trace), make_delivery(id=2, trace_id="5" * 32)]
+    assert "  4bf92f35" in logged_in("deliveries").out
+    for text in (trace, trace[:8].upper()):
+        assert [item["id"] for item in logged_in("deliveries", "--trace", text, "--json").document["items"]] == [1]
+    assert logged_in("deliveries", "--trace", "4bf9", "--json").document["error"]["code"] == "trace-invalid"
+
+
+def test_the_next_try_is_so_long_from_now(logged_in: Any, server: Any, make_delivery: Any) -> None:
+    following = {**HELD, "why": "back-off", "at": time.time() + 150}
+    server.deliveries = [make_delivery(id=1, state="queued", next_try=following)]
+    assert "  in 3 min" in logged_in("deliveries").out
+    server.deliveries = [make_delivery(id=1, state="queued", attempts=[], next_try=following)]
+    assert "Next try: in 3 min (20" in logged_in("deliveries", "show", "1").out
 
 
 def test_deliveries_retry_cancel_and_show(logged_in: Any, server: Any, make_delivery: Any) -> None:

@@ -1,13 +1,23 @@
 """What is printed, and how values are typed and shown."""
 
 import json
+import time
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from opencloudmesh.cli.faults import UsageFault
-from opencloudmesh.cli.formats import format_size, format_time, parse_expiry, remote_path, text_of, words_of
+from opencloudmesh.cli.formats import (
+    format_size,
+    format_time,
+    format_wait,
+    parse_expiry,
+    parse_moment,
+    remote_path,
+    text_of,
+    words_of,
+)
 from opencloudmesh.cli.progress import draw_progress
 from opencloudmesh.cli.terminal import Terminal, clean, to_json
 
@@ -81,9 +91,33 @@ def test_a_time_that_is_none_is_shown_as_it_is(at: Any) -> None:
     assert format_time(at) == str(at)
 
 
-def test_a_time_is_local() -> None:
-    assert format_time(NOW) == datetime.fromtimestamp(NOW).strftime("%Y-%m-%d %H:%M")
+@pytest.mark.parametrize(
+    ("zone", "shown"),
+    [("UTC", "2001-09-09 01:46 UTC"), ("CET-1", "2001-09-09 02:46 +01:00"), ("XYZ4:30", "2001-09-08 21:16 -04:30")],
+)
+def test_a_time_is_local_says_so_and_can_be_typed(monkeypatch: pytest.MonkeyPatch, zone: str, shown: str) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert format_time(1e9) == shown
+        monkeypatch.undo()
+        time.tzset()
+        assert parse_moment(shown, 0.0) == parse_expiry(shown, 0.0) == 1e9 - 40
+    finally:
+        monkeypatch.undo()
+        time.tzset()
     assert format_time(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (-5, "now"), (0, "now"), (0.2, "in 1 s"), (59, "in 59 s"), (60, "in 1 min"), (150, "in 3 min"), (3600, "in 1 h"),
+        (7800, "in 2 h 10 min"), (8 * 86400, format_time(NOW + 8 * 86400)), (float("nan"), "nan"), (float("inf"), "inf"),
+    ],
+)  # fmt: skip
+def test_how_long_it_is_until_then(seconds: float, shown: str) -> None:
+    assert format_wait(NOW + seconds, NOW) == shown
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """`ocm deliveries`: what other servers must still be told, what they were told, and why it failed (design decision 5)."""
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
-from opencloudmesh.cli.formats import format_time, text_of
+from opencloudmesh.cli.formats import format_time, format_wait, parse_trace, short_trace, text_of
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 
 DeliveryId = Annotated[str, Parameter(name="ID", help="The id of the delivery (see: ocm deliveries).")]
@@ -20,7 +21,9 @@ def register(app: App, group: Group) -> None:
     app.command(commands)
 
 
-async def deliveries(*, peer: str | None = None, failed: bool = False, output: Output = Output()) -> None:
+async def deliveries(
+    *, peer: str | None = None, failed: bool = False, trace: str | None = None, output: Output = Output()
+) -> None:
     """List the messages to other servers and what became of them.
 
     Parameters
@@ -29,17 +32,27 @@ async def deliveries(*, peer: str | None = None, failed: bool = False, output: O
         Only those to this server.
     failed
         Only those that failed: given up, or waiting because a try failed or their server is not reached.
+    trace
+        Only those of one trace: all that one act caused. Its id, or the first eight digits of it.
     """
     from opencloudmesh.cli.client import signed_in
 
+    wanted = parse_trace(trace)
+
     async with signed_in() as (api, _):
         query = ({"peer": peer.strip().lower()} if peer is not None else {}) | ({"failed": "true"} if failed else {})
-        items = await api.items("/deliveries", query=query)
-    rows = (
-        (*(text_of(item, field) for field in ("id", "state", "kind", "peer", "attempts")), _next_try(item), _why(item))
+        items = [each for each in await api.items("/deliveries", query=query) if text_of(each, "trace_id").startswith(wanted)]
+    now = time.time()
+    rows = [
+        (
+            *(text_of(item, field) for field in ("id", "state", "kind", "peer", "attempts")),
+            _next_try(item, now),
+            short_trace(text_of(item, "trace_id")),
+            _why(item),
+        )
         for item in items
-    )
-    columns = ("ID", "STATE", "KIND", "PEER", "TRIES", "NEXT TRY", "REASON")
+    ]
+    columns = ("ID", "STATE", "KIND", "PEER", "TRIES", "NEXT TRY", "TRACE", "REASON")
     output.terminal().table({"items": items}, columns, rows, empty="There are no such deliveries.")
 
 
@@ -54,7 +67,7 @@ async def show(delivery: DeliveryId, /, *, output: Output = Output()) -> None:
     output.terminal().show(
         item,
         f"{text_of(item, 'kind')} to {text_of(item, 'peer')}: {text_of(item, 'state')}",
-        *(f"{format_time(attempt.get('at'))}  {_reason_of(attempt) or 'delivered'}" for attempt in tries),
+        *(f"{format_time(attempt.get('at'), '%Y-%m-%d %H:%M:%S')}  {_reason_of(attempt) or 'delivered'}" for attempt in tries),
         *waiting_for(item),
         *_advice(item),
         *([f"Trace id, for the servers' operators: {item['trace_id']}"] if item.get("trace_id") else []),
@@ -85,11 +98,11 @@ def waiting_for(item: dict[str, Any]) -> tuple[str, ...]:
     if held := held_back(item):
         return (f"{held[0].upper()}{held[1:]}",)
     following = _following(item)
-    at = format_time(following.get("at"))
+    at = _at(following)
     sentences = {
         "due": "Next try: as soon as there is a place for it, and nothing older of its share waits.",
-        "back-off": f"Next try: {at} (back-off: the wait grows with every try that failed).",
-        "retry-after": f"Next try: {at} (the other server named that time: Retry-After).",
+        "back-off": f"Next try: {at}; back-off: the wait grows with every try that failed.",
+        "retry-after": f"Next try: {at}; the other server named that time (Retry-After).",
     }
     return tuple(sentences[why] for why in (text_of(following, "why"),) if why in sentences)
 
@@ -102,8 +115,14 @@ def held_back(item: Mapping[str, Any]) -> str:
     reason = text_of(following, "reason")
     return (
         f"held back: {text_of(item, 'peer')} was not reached since {format_time(following.get('since'))}"
-        f"{f' ({reason})' if reason else ''}, asked again at {format_time(following.get('at'))}"
+        f"{f' ({reason})' if reason else ''}, asked again {_at(following)}"
     )
+
+
+def _at(following: Mapping[str, Any]) -> str:
+    """When: how long it is until then, and the time."""
+    wait, at = format_wait(following.get("at"), time.time()), format_time(following.get("at"), "%Y-%m-%d %H:%M:%S")
+    return wait if wait == "now" else f"{wait} ({at})" if wait.startswith("in ") else f"at {at}"
 
 
 def _advice(item: Mapping[str, Any]) -> tuple[str, ...]:
@@ -120,8 +139,8 @@ def _following(item: Mapping[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _next_try(item: dict[str, Any]) -> str:
-    return format_time(_following(item).get("at", item.get("due_at"))) if item.get("state") == "queued" else ""
+def _next_try(item: dict[str, Any], now: float) -> str:
+    return format_wait(_following(item).get("at", item.get("due_at")), now) if item.get("state") == "queued" else ""
 
 
 def _why(item: dict[str, Any]) -> str:

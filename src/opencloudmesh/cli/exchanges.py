@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -13,7 +12,7 @@ from cyclopts import App, Group, Parameter, validators
 
 from opencloudmesh.cli.beside import parts_of
 from opencloudmesh.cli.faults import UsageFault
-from opencloudmesh.cli.formats import parse_moment
+from opencloudmesh.cli.formats import format_time, parse_moment, parse_trace, short_trace
 from opencloudmesh.cli.operator import HERE, Folder, dir_option
 from opencloudmesh.cli.terminal import PARAMETERS, Output, Terminal, clean
 
@@ -21,10 +20,12 @@ if TYPE_CHECKING:
     from opencloudmesh.services.exchanges import Exchanges
     from opencloudmesh.services.records import Exchange, ExchangeFilter
 
-Time = Annotated[str | None, Parameter(help="A span such as 30m, 1h or 2d, or a time such as 2030-12-31T14:00.")]
-_TRACE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+Time = Annotated[
+    str | None,
+    Parameter(help="A span such as 30m, 1h or 2d, or a time such as 2030-12-31T14:00, local without an offset."),
+]
 _REASON = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
-_COLUMNS = ("ID", "TIME", "", "PEER", "REQUEST", "STATUS", "SECONDS", "ABOUT", "REASON")
+_COLUMNS = ("ID", "TIME", "", "PEER", "REQUEST", "STATUS", "SECONDS", "TRACE", "ABOUT", "REASON")
 _FOLLOW_SECONDS = 1.0
 _FOLLOWED = 500
 
@@ -65,7 +66,7 @@ async def log(
     until
         Only those before then.
     trace
-        Only those of one trace: all that one act caused.
+        Only those of one trace: all that one act caused. Its id, or the first eight digits of it.
     direction
         Only those that others began (in), or that we began (out).
     failed
@@ -86,7 +87,7 @@ async def log(
         peer=_host(peer),
         since=parse_moment(since, now),
         until=parse_moment(until, now),
-        trace_id=_trace_id(trace),
+        trace_id=parse_trace(trace),
         direction=direction or "",
         failed=failed,
         reason=_reason(reason),
@@ -157,12 +158,13 @@ def describe(exchange: "Exchange") -> dict[str, Any]:
 def _row(exchange: "Exchange") -> tuple[str, ...]:
     return (
         str(exchange.id),
-        datetime.fromtimestamp(exchange.at).strftime("%m-%d %H:%M:%S"),
+        format_time(exchange.at, "%m-%d %H:%M:%S"),
         {"in": "<-", "out": "->"}.get(exchange.direction, exchange.direction),
         _peer(exchange),
         f"{exchange.method} {_target(exchange.url)}".strip(),
         str(exchange.status or "none"),
         f"{exchange.duration:.3f}",
+        short_trace(exchange.trace_id),
         _about(exchange),
         _why(exchange),
     )
@@ -208,7 +210,7 @@ def _lines(exchange: "Exchange", there: str = "") -> list[str]:
     source = f", address {exchange.source}" if exchange.source else ""
     lines = [
         f"{exchange.method} {exchange.url}",
-        f"{arrow} {who}{proof}{source}, {datetime.fromtimestamp(exchange.at).isoformat(' ', 'milliseconds')}, "
+        f"{arrow} {who}{proof}{source}, {format_time(exchange.at, f'%Y-%m-%d %H:%M:%S.{int(exchange.at % 1 * 1000):03d}')}, "
         f"{exchange.duration:.3f} seconds",
         f"Answer: {exchange.status or 'none'}",
     ]
@@ -263,10 +265,3 @@ def _reason(text: str | None) -> str:
         hint = "Reason codes are listed in docs/reason-codes.md; http-404 is one, too."
         raise UsageFault(f'"{text}" is no reason code.', code="reason-invalid", hint=hint)
     return text or ""
-
-
-def _trace_id(text: str | None) -> str:
-    trace_id = (text or "").strip().lower()
-    if text is not None and not _TRACE_ID.fullmatch(trace_id):
-        raise UsageFault(f'"{text}" is no trace id.', code="trace-invalid", hint="It has 32 digits 0-9 and a-f.")
-    return trace_id

@@ -1,5 +1,6 @@
 """How values are typed and shown: durations, times, sizes, paths. The clock is an argument."""
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -10,6 +11,10 @@ from opencloudmesh.cli.faults import UsageFault
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([kmgt]?)(i?)b?", re.ASCII)
 _SPAN = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
+_SHORT_TRACE = 8
+_TRACE = re.compile(r"[0-9a-f]{8,32}", re.ASCII)
+_UTC = re.compile(r" *UTC\Z")
+_OFFSET = re.compile(r" +([+-][0-9:]+)\Z", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,6})([mhdw])", re.ASCII)
 
 
@@ -35,10 +40,24 @@ def parse_moment(text: str | None, now: float) -> float | None:
     if found := _SPAN.fullmatch(text.strip().lower()):
         return now - int(found[1]) * _SECONDS[found[2]]
     try:
-        return datetime.fromisoformat(text.strip()).timestamp()
+        return _read_time(text).timestamp()
     except (ValueError, OverflowError, OSError):
         hint = "Give a span such as 30m, 1h or 2d, or a time such as 2030-12-31T14:00."
         raise UsageFault(f'"{text}" is no span and no time.', code="time-invalid", hint=hint) from None
+
+
+def parse_trace(text: str | None) -> str:
+    """Return a trace id, or its beginning, as it is searched for; nothing for no text."""
+    trace_id = (text or "").strip().lower()
+    if text is not None and not _TRACE.fullmatch(trace_id):
+        hint = "Give its 32 digits 0-9 and a-f, or the first 8 of them."
+        raise UsageFault(f'"{text}" is no trace id.', code="trace-invalid", hint=hint)
+    return trace_id
+
+
+def short_trace(trace_id: str) -> str:
+    """Return as much of a trace id as a table shows; `--trace` takes it."""
+    return trace_id[:_SHORT_TRACE]
 
 
 def parse_size(text: str) -> int:
@@ -52,17 +71,44 @@ def parse_size(text: str) -> int:
     return size
 
 
+def _read_time(text: str) -> datetime:
+    """A date, or a time: as `format_time` shows it, or of ISO 8601; local where it names no offset."""
+    return datetime.fromisoformat(_OFFSET.sub(r"\1", _UTC.sub("Z", text.strip())))
+
+
 def _end_of(text: str) -> float:
-    at = datetime.fromisoformat(text)
+    at = _read_time(text)
     return (at + timedelta(days=1) if len(text) <= len("2030-12-31") else at).timestamp()
 
 
-def format_time(at: Any) -> str:
-    """Return a time as a short local date and time; nothing for no time."""
+def format_time(at: Any, shape: str = "%Y-%m-%d %H:%M") -> str:
+    """Return a time as a short local date and time with its offset (`UTC`, `+02:00`); nothing for no time."""
     try:
-        return datetime.fromtimestamp(float(at)).strftime("%Y-%m-%d %H:%M") if at is not None else ""
+        moment = datetime.fromtimestamp(float(at)).astimezone() if at is not None else None
     except (TypeError, ValueError, OverflowError, OSError):
         return str(at)
+    if moment is None:
+        return ""
+    offset = moment.strftime("%z")
+    return f"{moment.strftime(shape)} {f'{offset[:3]}:{offset[3:5]}' if moment.utcoffset() else 'UTC'}"
+
+
+def format_wait(at: Any, now: float) -> str:
+    """Return how long it is until a time: `now`, `in 42 s`, `in 3 min`, `in 2 h 10 min`; from two days on, the time itself."""
+    try:
+        seconds = math.ceil(float(at) - now)
+    except (TypeError, ValueError, OverflowError):
+        return str(at)
+    minutes = math.ceil(seconds / 60)
+    if seconds <= 0:
+        return "now"
+    if seconds < 60:
+        return f"in {seconds} s"
+    if minutes < 60:
+        return f"in {minutes} min"
+    if minutes < 48 * 60:
+        return f"in {minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+    return format_time(at)
 
 
 def unavailability_of(item: Mapping[str, Any]) -> str:

@@ -10,6 +10,8 @@ from typing import Any, Final
 from opencloudmesh.cli.client import ApiClient
 from opencloudmesh.protocol.errors import Conflict, NotFound
 
+_MOST_NAMED: Final = 5
+
 
 @dataclass(frozen=True, slots=True)
 class ShareList:
@@ -46,18 +48,27 @@ async def find_share(api: ApiClient, shares: ShareList, word: str, *, states: Se
         return word
     named = [item for item in items if _is_named(item, shares, word)]
     meant = [item for item in named if item.get("state") in states] or named
-    if not meant and shares.apart and word.isdecimal():
-        # By id only: whoever is unknown could name a share as somebody else's.
+    if not meant and shares.apart:
         kept_apart = await api.items(shares.route, query=shares.apart)
         meant = [item for item in kept_apart if str(item.get("id")) == word]
+        if not meant and (strange := [item for item in kept_apart if _is_named(item, shares, word)]):
+            raise _of_strangers(strange, shares, word)
     if not meant:
-        apart = f"; a share of an unknown sender is named by its id: {shares.command} --unknown" if shares.apart else ""
+        apart = f"; of unknown senders: {shares.command} --unknown" if shares.apart else ""
         raise NotFound(f'There is no share "{word}".', code="share-unknown", hint=f"See: {shares.command}{apart}")
     if len(meant) > 1:
         ids = ", ".join(str(item.get("id")) for item in meant)
         sentence = f'"{word}" is the name of {len(meant)} shares: {ids}.'
         raise Conflict(sentence, code="share-ambiguous", hint=f"Give the id; see: {shares.command}")
     return str(meant[0].get("id"))
+
+
+def _of_strangers(items: Sequence[Mapping[str, Any]], shares: ShareList, word: str) -> NotFound:
+    """A share of an unknown sender is meant by its id only: a stranger could name it as somebody else's."""
+    named = ", ".join(f"{item.get('id')} (from {item.get('sender')})" for item in items[:_MOST_NAMED])
+    sentence = f'There is no share "{word}" of anybody you know; of unknown senders there is: {named}.'
+    hint = f"If you know who it is, name it by its id: {items[0].get('id')}. See: {shares.command} --unknown"
+    return NotFound(sentence, code="share-unknown", hint=hint)
 
 
 def _is_named(item: Mapping[str, Any], shares: ShareList, word: str) -> bool:

@@ -261,7 +261,10 @@ async def quarantine(
 async def audit(
     *,
     peer: str | None = None,
-    since: Annotated[str | None, Parameter(help="A span such as 1h or 2d, or a time such as 2030-12-31T14:00.")] = None,
+    since: Annotated[
+        str | None,
+        Parameter(help="A span such as 1h or 2d, or a time such as 2030-12-31T14:00, local without an offset."),
+    ] = None,
     limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))] = 100,
     folder: Folder = HERE,
     output: Output = Output(),

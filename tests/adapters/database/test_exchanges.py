@@ -48,7 +48,8 @@ async def test_filters_alone_and_together(database: Database) -> None:
     assert await found(database) == [4, 3, 2, 1]
     assert await found(database, peer="b.example") == [3, 2]
     assert await found(database, peer="b.example", direction="out") == [2]
-    assert await found(database, trace_id="a" * 32) == [3, 1]
+    assert await found(database, trace_id="a" * 32) == [3, 1] == await found(database, trace_id="a" * 8)
+    assert await found(database, trace_id="a" * 31 + "b") == await found(database, trace_id="b" * 8) == []
     assert await found(database, failed=True) == [4, 2]
     assert await found(database, reason="dns", failed=True) == [2]
     assert await found(database, since=2.0, until=4.0) == [3, 2]

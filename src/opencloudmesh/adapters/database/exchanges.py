@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Text, bindparam, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Integer, Text, and_, bindparam, delete, func, insert, or_, select
 
 from opencloudmesh.adapters.database.connection import Connection, Statement
 from opencloudmesh.adapters.database.schema import exchange_of_stranger, exchanges, peers
@@ -57,7 +57,7 @@ _CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
     "peer": _TABLE.peer == bindparam("peer"),
     "since": _TABLE.at >= bindparam("since"),
     "until": _TABLE.at < bindparam("until"),
-    "trace_id": _TABLE.trace_id == bindparam("trace_id"),
+    "trace_id": and_(_TABLE.trace_id >= bindparam("trace_id"), _TABLE.trace_id < bindparam("after_trace", type_=Text)),
     "direction": _TABLE.direction == bindparam("direction"),
     "reason": or_(_TABLE.reason == bindparam("reason"), _TABLE.detail.like(bindparam("inner_reason", type_=Text), escape="\\")),
     "failed": or_(_TABLE.reason != "", _TABLE.status == 0, _TABLE.status >= 400),
@@ -108,6 +108,8 @@ class Exchanges:
         if "reason" in values:  # a reason behind the reason stands in brackets
             escaped = _LIKE_WORDS.sub(r"\\\g<0>", values["reason"])
             values["inner_reason"] = f"%({escaped})%"
+        if "trace_id" in values:  # whole, or its beginning; "g" follows every hexadecimal digit
+            values["after_trace"] = f"{values['trace_id']}g"
         found = [_exchange(row) for row in self._connection.rows(statement, most=limit, **values)]
         return found[::-1] if "after_id" in values else found
 

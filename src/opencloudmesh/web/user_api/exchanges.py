@@ -59,7 +59,7 @@ Peer = Annotated[HostText | None, Query(description="Only exchanges with this ho
 Moment = Annotated[int | None, Field(ge=0, le=int(LATEST)), DECIMAL]
 Since = Annotated[Moment, Query(description="Only those since then, in seconds.")]
 Until = Annotated[Moment, Query(description="Only those before then, in seconds.")]
-TraceId = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$", description="Only those of this trace.")]
+TraceId = Annotated[str | None, Query(pattern="^[0-9a-f]{8,32}$", description="Only those of this trace, or whose begins so.")]
 Reason = Annotated[str | None, text(1, 64), Query(description="Only those with this reason code.")]
 Direction = Annotated[Literal["in", "out"] | None, Query(description="Only those that others began (in), or we (out).")]
 Failed = Annotated[bool, TRUE_OR_FALSE, Query(description="Only those that failed.")]
