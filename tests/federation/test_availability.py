@@ -13,7 +13,7 @@ from tests.federation.black_hole import black_hole
 from tests.federation.peer import SimulatedPeer
 from tests.federation.site import Site, User
 from tests.federation.test_received_shares import take, webdav
-from tests.federation.wire import Answer, wait_until
+from tests.federation.wire import Answer, quoted, wait_until
 
 AT_ONCE = 0.1
 
@@ -128,6 +128,9 @@ def test_a_black_hole_is_waited_for_once(bob: User, tmp_path: Path) -> None:
         assert bob.answer("leave", ids[0])["state"] == "left"
 
 
+ASK_SINCE = b'<propfind xmlns="DAV:"><prop><unavailable-since xmlns="urn:x-opencloudmesh"/></prop></propfind>'
+
+
 def test_a_folder_of_a_silent_sender_is_shown_as_it_was_until_it_is_refused(
     start_site: Callable[..., Site], sender: Site, place: str
 ) -> None:
@@ -159,15 +162,27 @@ def test_a_folder_of_a_silent_sender_is_shown_as_it_was_until_it_is_refused(
         assert len(said) == 1
         spent, answer = timed(lambda: look("seen"))
         assert (answer.status, b"inside.txt" in answer.body, spent < 4) == (207, True, True)
+        assert re.search(
+            r'110 - "The owner.s server gives no access .*; this is how it was seen at 2.*Z."', answer.headers["warning"]
+        )
+        assert answer.body.count(b"<d:responsedescription>") == 1
         wait_until(lambda: unavailable(erik, str(shares[0]["provider_id"]))[0], seconds=40)
         for depth in "01":
             spent, answer = timed(lambda depth=depth: look("seen", depth))
             assert (answer.status, spent < 1) == (207, True)
         assert b"inside.txt" in answer.body
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(float(first)))
+        page = erik.site.ask("GET", f"/files?path={quoted('Shared with me/seen')}", [("cookie", f"ocm-session={erik.token}")])
+        assert (page.status, b"does not answer" in page.body, b"inside.txt" in page.body) == (200, True, True), page.body
+        listed = erik.dav("PROPFIND", "Shared with me", [("depth", "1")], ASK_SINCE)
+        assert listed.body.count(f">{since}</unavailable-since>".encode()) == 2
+        assert listed.body.count(f"no access since {since}".encode()) == 2
         assert erik.received(str(shares[1]["provider_id"]))["unavailable_since"] == first
     finally:
         os.kill(sender.pid, signal.SIGCONT)
     wait_until(lambda: look("unseen").status == 207)
+    wait_until(lambda: "warning" not in look("seen").headers)
+    assert b"responsedescription" not in erik.dav("PROPFIND", "Shared with me", [("depth", "1")]).body
     dora.unshare(shares[0])
     wait_until(lambda: erik.received(str(shares[0]["provider_id"]))["state"] == "revoked")
     assert look("seen").status == 404

@@ -314,11 +314,13 @@ async def test_a_look_behind_that_fails_harms_nobody(mount: Mount, owner: Owner,
 async def test_what_was_seen_is_shown_while_the_owner_is_away(
     mount: Mount, owner: Owner, time: SimulatedTime, fault: OCMError
 ) -> None:
-    first = await mount.propfind()
+    first, seen_at = await mount.propfind(), time()
     owner.fault = fault
     for _ in range(3):
         time.advance(100_000)
         assert await mount.propfind(old_is_good=True) == first
+        with may_be_remembered():
+            assert (await mount.tree().entry("d")).seen_at == seen_at
     with pytest.raises(type(fault)):
         await mount.propfind("d", old_is_good=True)  # it was seen, and its listing was not
     owner.fault = None

@@ -342,8 +342,11 @@ class PropStat:
     precondition: str = ""
 
 
-def build_response(href: str, propstats: Iterable[PropStat]) -> bytes:
-    """One `response` of a multistatus; `href` is percent-encoded; a propstat without properties is left out."""
+def build_response(href: str, propstats: Iterable[PropStat], description: str = "") -> bytes:
+    """One `response` of a multistatus; `href` is percent-encoded; a propstat without properties is left out.
+
+    `description` is a sentence for people (14.25).
+    """
     parts = [f"<d:response><d:href>{escape(href)}</d:href>"]
     for propstat in propstats:
         if propstat.properties or propstat.elements:
@@ -351,6 +354,8 @@ def build_response(href: str, propstats: Iterable[PropStat]) -> bytes:
             status = f"HTTP/1.1 {propstat.status} {_REASONS[propstat.status]}"
             error = f"<d:error><d:{propstat.precondition}/></d:error>" if propstat.precondition else ""
             parts.append(f"<d:propstat><d:prop>{content}</d:prop><d:status>{status}</d:status>{error}</d:propstat>")
+    if description:
+        parts.append(f"<d:responsedescription>{escape(description)}</d:responsedescription>")
     parts.append("</d:response>")
     return "".join(parts).encode()
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from opencloudmesh.services.ports import DavTree, Entry, Lock, Properties, Quota
 from opencloudmesh.webdav.elements import Asked, PropFind, build_response, tag
-from opencloudmesh.webdav.properties import ALWAYS, LIVE, Resource, Value, propstats
+from opencloudmesh.webdav.properties import ALWAYS, LIVE, Resource, Value, propstats, remembered_as
 from opencloudmesh.webdav.request import DavRequest
 
 _NONE: Final[Properties] = {}
@@ -43,11 +43,11 @@ def response_maker(request: DavRequest, tree: DavTree, wanted: PropFind, seen: S
 
     def in_general(resource: Resource) -> bytes:
         entry = resource.entry
-        return build_response(request.href(entry.path, entry.is_folder), propstats(resource, wanted))
+        return build_response(request.href(entry.path, entry.is_folder), propstats(resource, wanted), remembered_as(entry))
 
     def response(entry: Entry) -> bytes:
         resource = Resource(entry, tree, request, seen.locks, seen.dead.get(entry.path, _NONE), seen.quota, seen.listing_tag)
-        if columns is None or resource.dead:
+        if columns is None or resource.dead or entry.unavailable_since is not None or entry.seen_at is not None:
             return in_general(resource)
         found, missing = [], ""
         for column in columns:

@@ -23,6 +23,7 @@ from opencloudmesh.webdav.elements import (
     OC,
     OCM,
     OCS,
+    OURS,
     Asked,
     Name,
     PropertyUpdate,
@@ -71,11 +72,30 @@ Value = Callable[[Resource], str | None]
 
 LOCK_DISCOVERY: Final = Name(DAV, "lockdiscovery")
 SIZE: Final = Name(OC, "size")
+_UTC: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def _creation_date(resource: Resource) -> str:
     at = min(max(resource.entry.modified_at, -62135596800.0), 253402300799.0)
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(at, UTC).strftime(_UTC)
+
+
+def _utc(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).strftime(_UTC)
+
+
+def remembered_as(entry: Entry) -> str:
+    """A sentence for what is shown from memory, because its server does not answer; "" where nothing is to be said."""
+    if not entry.unavailable and entry.seen_at is None:
+        return ""
+    away = (
+        "gives no access just now"
+        if entry.unavailable_since is None
+        else f"gives no access since {_utc(entry.unavailable_since)}"
+    )
+    return (
+        f"The owner's server {away}; this is how it was seen {'last' if entry.seen_at is None else f'at {_utc(entry.seen_at)}'}."
+    )
 
 
 def _oc_permissions(resource: Resource) -> str:
@@ -129,6 +149,8 @@ _ON_DEMAND: Final[dict[Name, Value]] = {
     CHECKSUMS: lambda it: f"<oc:checksum>{escape(it.entry.checksum)}</oc:checksum>" if it.entry.checksum else None,
     Name(OCS, "share-permissions"): _ocs_permissions,
     LISTING_TAG: lambda it: it.listing_tag,
+    Name(OURS, "unavailable-since"): lambda it: _utc(it.entry.unavailable_since),
+    Name(OURS, "seen-at"): lambda it: _utc(it.entry.seen_at),
     Name(OCM, "share-permissions"): lambda it: escape(_ocm_permissions(it)),
 }
 LIVE: Final = ALWAYS | _ON_DEMAND

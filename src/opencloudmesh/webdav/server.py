@@ -23,7 +23,7 @@ from opencloudmesh.webdav.elements import MULTISTATUS_END, MULTISTATUS_START, Pr
 from opencloudmesh.webdav.if_header import parse_if
 from opencloudmesh.webdav.listing import Seen, response_maker
 from opencloudmesh.webdav.preconditions import check_if, find
-from opencloudmesh.webdav.properties import Needed, needed
+from opencloudmesh.webdav.properties import Needed, needed, remembered_as
 from opencloudmesh.webdav.request import ClientGone, DavRequest, ends_in_slash, join_path, read_headers, read_path, small_body
 from opencloudmesh.webdav.streams import closed_at_end
 
@@ -149,7 +149,11 @@ async def _answer_propfind(request: DavRequest, tree: DavTree, wanted: PropFind,
     blocks = _blocks(request, tree, entry, response_maker(request, tree, wanted, seen), children=children)
     async with closed_at_end(blocks):
         block = await anext(blocks)  # what goes wrong with the first entries still has a status of its own
-        await send({"type": "http.response.start", "status": 207, "headers": raw_headers([("content-type", XML)])})
+        headers = [
+            ("content-type", XML),
+            *([("warning", f'110 - "{remembered_as(entry)}"')] if entry.seen_at is not None else []),
+        ]
+        await send({"type": "http.response.start", "status": 207, "headers": raw_headers(headers)})
         await send({"type": "http.response.body", "body": block, "more_body": True})
         async for block in blocks:
             await send({"type": "http.response.body", "body": block, "more_body": True})

@@ -18,8 +18,8 @@ How it works
 - `SeenRoots` remembers the root of each share (size, time, etag) for listings; it writes in the background, and only changes.
 """
 
-from opencloudmesh.services.availability.marks import Marks
+from opencloudmesh.services.availability.marks import Marks, Outage
 from opencloudmesh.services.availability.prober import Prober
 from opencloudmesh.services.availability.seen_roots import SeenRoots
 
-__all__ = ["Marks", "Prober", "SeenRoots"]
+__all__ = ["Marks", "Outage", "Prober", "SeenRoots"]

@@ -19,15 +19,23 @@ class Entry:
     modified_at: float
     etag: str
     content_type: str = ""
-    unavailable: bool = False
     checksum: str = ""
     """Of the content, where one is known: an algorithm, a colon and hexadecimal digits."""
+    unavailable_since: float | None = None
+    """Since when its server has given no access to it, which makes this what is remembered of it."""
+    seen_at: float | None = None
+    """Of something whose server does not answer just now: when it was as it is shown here."""
     holds: int | None = None
     """Of a folder: the sizes of all files in and below it, where that was asked for (`folder_sizes`) and is known."""
 
     @property
     def name(self) -> str:
         return self.path.rpartition("/")[2]
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether it is known that its server gives no access to it."""
+        return self.unavailable_since is not None
 
 
 @dataclass(frozen=True, slots=True)

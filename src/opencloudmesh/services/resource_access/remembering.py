@@ -17,7 +17,6 @@ How it works
 """
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -135,12 +134,12 @@ class RememberingTree:
         else:
             entry = await self._look_or_recall(path, since)
         if entry.is_folder:
-            self._looked[path] = (entry, since)
+            self._looked[path] = (entry if entry.seen_at is None else replace(entry, seen_at=None), since)
         return entry
 
     async def _look_or_recall(self, path: str, since: int) -> Entry:
         """Ask; what was seen before is shown while there is no answer, where that suffices."""
-        seen = self._memory.recent(path, math.inf) if _remembered_suffices.get() else None
+        seen = self._memory.last(path) if _remembered_suffices.get() else None
         if seen is None:
             return await self._look(path, since)
         asked = await self._behind.ask(self._share_id, path, since, lambda: self._look(path, since))
@@ -155,7 +154,7 @@ class RememberingTree:
         _log.info("shown-from-memory", share=self._share_id)
         self._silence.is_found = True
         self._recalled.add(path)
-        return seen
+        return replace(seen[0], seen_at=seen[1])
 
     async def _look(self, path: str, since: int) -> Entry:
         tag = None

@@ -194,16 +194,22 @@ class ShareMemory:
 
     def recent(self, path: str, seconds: float) -> Entry | None:
         """An entry that was right at most so long ago."""
+        found = self.last(path)
+        if found is None:
+            return None
         oldest = self._memory.clock() - seconds
         if oldest > -math.inf:
             oldest = max(oldest, self._memory.share(self._id).right_since)
+        return found[0] if found[1] > oldest else None
+
+    def last(self, path: str) -> tuple[Entry, float] | None:
+        """An entry as it was seen last, and when that was."""
         seen = self._memory.get(self._id, path)
-        if seen is not None and seen.checked_at > oldest:
-            return seen.entry
         above = self._memory.get(self._id, path.rpartition("/")[0]) if path else None
-        if above is not None and above.listing is not None and above.checked_at > oldest:
-            return above.listing.children.get(path)
-        return None
+        below = above.listing.children.get(path) if above is not None and above.listing is not None else None
+        if above is None or below is None or (seen is not None and seen.checked_at >= above.checked_at):
+            return (seen.entry, seen.checked_at) if seen is not None else None
+        return below, above.checked_at
 
     def seen(self, path: str) -> Seen | None:
         """What is remembered of a path."""

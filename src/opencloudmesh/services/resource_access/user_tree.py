@@ -21,6 +21,7 @@ from opencloudmesh.protocol.resource_access import ShareAccess, may
 from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.accounts import Accounts
+from opencloudmesh.services.availability import Outage
 from opencloudmesh.services.ports import (
     ABSENT,
     Clock,
@@ -156,7 +157,12 @@ class _UserTree:
         found = await storage.entry(inside)
         if not path and self._shares:
             return replace(found, etag=_etag_with(found.etag, self._received_folder().etag))
+        if found.seen_at is not None and (outage := self._outage_at(prefix)) is not None:
+            found = replace(found, unavailable_since=outage.since)
         return _below(prefix, found)
+
+    def _outage_at(self, prefix: str) -> Outage | None:
+        return self._received.marks.outage(self._shares[prefix[len(PREFIX) :]])
 
     def _received_folder(self) -> Entry:
         """Its ETag changes with what is received, and with what is known of the shares' roots; the root's does with it.
@@ -197,11 +203,12 @@ class _UserTree:
 
     def _mounted(self, share: IncomingShare) -> Entry:
         """A received share as the list of them shows it: as last seen, else as announced."""
-        is_away = self._received.marks.outage(share) is not None
+        outage = self._received.marks.outage(share)
+        since = outage.since if outage is not None else None
         seen = self._received.seen.of(share)
         if seen is not None:
-            return replace(seen, path=PREFIX + share.mount_name, unavailable=is_away)
-        return _as_announced(share, _announced_size(share) or 0, unavailable=is_away)
+            return replace(seen, path=PREFIX + share.mount_name, unavailable_since=since)
+        return _as_announced(share, _announced_size(share) or 0, unavailable_since=since)
 
     async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
         storage, prefix, inside = await self._place(path)
@@ -349,10 +356,10 @@ def _etag_with(own: str, received: str) -> str:
     return ("W/" if own.startswith("W/") else "") + _etag_of(own, received)
 
 
-def _as_announced(share: IncomingShare, size: int, *, unavailable: bool) -> Entry:
+def _as_announced(share: IncomingShare, size: int, *, unavailable_since: float | None) -> Entry:
     etag = f'"share-{share.id}-{int(share.changed_at * 1000)}"'
     place = PREFIX + share.mount_name
-    return Entry(place, share.resource_type == FOLDER, size, share.changed_at, etag, unavailable=unavailable)
+    return Entry(place, share.resource_type == FOLDER, size, share.changed_at, etag, unavailable_since=unavailable_since)
 
 
 def _announced_size(share: IncomingShare) -> int | None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from opencloudmesh.protocol.errors import NotFound
 from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.ports import DavTree, Entry
+from opencloudmesh.services.resource_access import may_be_remembered
 from opencloudmesh.web.answers import ASGIApp, Message, Receive, Scope, Send
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, render
 from opencloudmesh.web.pages.texts import text
@@ -35,7 +36,8 @@ async def show(request: PageRequest) -> PageAnswer:
     """What is in a folder; a single file is a list of one."""
     path = _path_of(request)
     tree = await _tree(request)
-    here = await tree.storage.entry(path)
+    with may_be_remembered():
+        here = await tree.storage.entry(path)
     tree.may("PROPFIND", path)
     found: list[Entry] = []
     if here.is_folder:
@@ -51,6 +53,7 @@ async def show(request: PageRequest) -> PageAnswer:
         request,
         "files.html",
         path=path,
+        here=here,
         may_share=bool(path) and is_own(path),
         above=[(step, step.rpartition("/")[2]) for step in steps],
         rows=[Row(entry, "" if entry.is_folder else _size(entry.size), is_own(entry.path)) for entry in found[:_MOST]],
