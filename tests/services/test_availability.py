@@ -148,6 +148,25 @@ async def test_who_waits_for_a_server_is_let_go_when_it_is_found_to_be_down(
     assert watch.marks._asking == {}
 
 
+async def test_a_wait_that_lasts_has_the_server_looked_at(
+    home: Home,
+    away: SimulatedServer,
+    alice: User,
+    watch: Watch,
+    remote: SimulatedRemote,
+    network: SimulatedNetwork,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    share = await got(home, away, alice)
+    assert await watch.use(share) == ""
+    remote.gate = asyncio.Event()
+    network.down.add(away.host)
+    monkeypatch.setattr("opencloudmesh.services.availability.marks._DOUBT_AFTER", 0.01)
+    async with asyncio.timeout(5):
+        assert (await watch.use(share)).startswith("known tcp-")
+    assert watch.marks._asking == {}
+
+
 async def test_one_share_out_of_order_takes_no_other_with_it(
     home: Home, away: SimulatedServer, alice: User, watch: Watch, remote: SimulatedRemote
 ) -> None:

@@ -18,6 +18,8 @@ _log = structlog.get_logger(__name__)
 _AT_ONCE = 500
 """Rows changed in one transaction."""
 _MOST_DOUBTED = 10_000
+_DOUBT_AFTER = 5.0
+"""After so many seconds without an answer a server is looked at, while the request goes on."""
 _TIMED_OUT = frozenset({"tcp-timeout", "idle-timeout"})
 """To try whether this lasts takes long."""
 
@@ -31,8 +33,8 @@ class Outage:
 
 
 class Marks:
-    """`on_wanted` is called where somebody wants a share that is known to be unavailable, `on_doubt` where a share failed and
-    nobody knows yet whether that lasts."""
+    """`on_wanted` is called where somebody wants a share that is known to be unavailable, `on_doubt` where a share failed, or
+    did not answer for a while, and nobody knows yet whether that lasts."""
 
     def __init__(self, *, database: Database, clock: Clock, rule: RefusalRule | None = None, retry_after: float = 30.0) -> None:
         self._db = database
@@ -78,8 +80,12 @@ class Marks:
 
     @asynccontextmanager
     async def asking(self, share: IncomingShare) -> AsyncIterator[None]:
-        """Around the wait for a server's answer: ends with `PeerDown` when the server turns out to be away meanwhile."""
+        """Around the wait for a server's answer: ends with `PeerDown` when the server turns out to be away meanwhile.
+
+        A wait that lasts has the server looked at, which takes less time than a file may.
+        """
         peers = self._asking.setdefault(share.peer, set())
+        doubt = asyncio.get_running_loop().call_later(_DOUBT_AFTER, self.on_doubt, share)
         try:
             async with asyncio.timeout(None) as cut:
                 peers.add(cut)
@@ -90,6 +96,7 @@ class Marks:
                 raise
             raise self._down(share.peer, Outage(share.unavailable_since or outage.since, outage.reason)) from None
         finally:
+            doubt.cancel()
             peers.discard(cut)
             if not peers:
                 self._asking.pop(share.peer, None)
