@@ -86,8 +86,8 @@ def build_user_api(services: UserServices, *, origin: str, body_bytes: int, body
             Exception: _refuse_unexpected,
         },
     )
-    for router in ROUTERS:
-        api.include_router(router)
+    for router in ROUTERS:  # `include_router` would make every route a second time, at the first requests
+        api.router.routes.extend(router.routes)
     api.state.services = services
     api.state.host = host_of_url(origin)
     api.state.origin = origin
