@@ -2,13 +2,17 @@
 
 import re
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
+from sqlalchemy import create_engine
 
+from opencloudmesh.adapters.database.schema import metadata
 from opencloudmesh.cli.docs import build_page
 from opencloudmesh.config import Settings
 from opencloudmesh.web.server import ServerLimits
@@ -58,6 +62,22 @@ def test_every_ocm_command_of_the_pages_exists_with_its_options(project_root: Pa
         name = " ".join(call[:2]) if " ".join(call[:2]) in known else call[0]
         options = [word.partition("=")[0] for word in call if word.startswith("--")]
         assert [option for option in options if f"`{option}" not in known[name] and option not in known[name]] == [], call
+
+
+def test_the_page_about_a_new_name_says_of_every_table_what_becomes_of_it(project_root: Path, tmp_path: Path) -> None:
+    """Its statements run on a database of ours; what they do not empty is what another server may keep."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'database'}")
+    metadata.create_all(engine)
+    engine.dispose()
+    page = (project_root / "docs/operate/new-domain.md").read_text("utf-8")
+    statements = re.findall(r'^sqlite3 \S+ "(.*)"$', page, re.MULTILINE)
+    with closing(sqlite3.connect(tmp_path / "database")) as database:
+        for statement in statements:
+            database.executescript(statement)
+    emptied = set(re.findall(r"DELETE FROM (\w+)", "".join(statements))) | {"delivery_attempts"}  # with their deliveries
+    of_people = {"users", "identifiers", "contacts", "locks", "dead_properties", "dead_property_bytes"}
+    of_servers = {"peers", "peer_keys", "directories", "seen_signatures", "audit", "runtime_settings"}
+    assert {table.name for table in metadata.sorted_tables} - emptied == of_people | of_servers
 
 
 # ---------------------------------------------------------------- systemd

@@ -35,6 +35,23 @@ def test_init_writes_a_configuration_and_keys_and_overwrites_nothing(ocm: Any, f
     assert {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()} == before
 
 
+@pytest.mark.parametrize("configured", [True, False])
+def test_init_makes_no_new_secrets_beside_a_database(
+    ocm: Any, folder: Path, password_file: Path, free_port: int, configured: bool
+) -> None:
+    assert ocm("user", "add", "alice", "--password-file", password_file, "--dir", folder).status == 0
+    key = folder / "keys" / "secrets.key"
+    key.unlink()
+    if not configured:
+        (folder / "opencloudmesh.toml").unlink()
+    again = ("init", folder, "--origin", f"http://127.0.0.1:{free_port}")
+    refused = ocm(*again, "--json")
+    assert (refused.status, refused.document["error"]["code"], key.exists()) == (1, "key-missing", False)
+    assert "--new-secrets" in refused.document["error"]["hint"]
+    assert ocm(*again, "--new-secrets").status == 0
+    assert key.exists()
+
+
 def test_init_refuses_a_public_origin_without_tls(ocm: Any) -> None:
     result = ocm("init", "cloud", "--origin", "http://cloud.example.org", "--json")
     assert (result.status, result.document["error"]["code"]) == (1, "origin-invalid")

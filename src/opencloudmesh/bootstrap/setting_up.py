@@ -11,10 +11,13 @@ from opencloudmesh.protocol.errors import Conflict
 from opencloudmesh.protocol.jwks import ED25519
 
 
-def initialise(folder: Path, origin: str, listen: str | None = None, *, key_kind: str = ED25519) -> list[str]:
+def initialise(
+    folder: Path, origin: str, listen: str | None = None, *, key_kind: str = ED25519, new_secrets: bool = False
+) -> list[str]:
     """Make what a server needs in `folder`: configuration, keys, data folder. What is there already is left as it is.
 
-    `key_kind`: the algorithm of the signing key. Returns a line for each thing made or kept. Raises `ConfigError`, `LocalFault`.
+    `key_kind`: the algorithm of the signing key; `new_secrets`: a new secrets.key may be made beside a database. Returns a line
+    for each thing made or kept. Raises `ConfigError`, `LocalFault`.
     """
     text = render_default(origin=origin, listen=listen)
     folder.mkdir(parents=True, exist_ok=True)
@@ -25,6 +28,12 @@ def initialise(folder: Path, origin: str, listen: str | None = None, *, key_kind
             hint="Name another folder, or change the origin in that file.",
         )
     keys = folder / "keys"
+    if not new_secrets and not (keys / "secrets.key").exists() and (database := _database_of(folder)):
+        raise Conflict(
+            f"{keys / 'secrets.key'} is missing, and there is a database: {database}. A new key opens no secret in it.",
+            code="key-missing",
+            hint="Bring the key back from a copy of the keys folder. If it is lost: docs/operate/key-loss.md, and --new-secrets.",
+        )
     lines = [
         _make(folder / CONFIG_FILE, lambda path: _create(path, text)),
         KeyFolder(keys, host_of_url(origin)).make_first(key_kind, time.time()),
@@ -33,6 +42,14 @@ def initialise(folder: Path, origin: str, listen: str | None = None, *, key_kind
     ]
     (folder / "data").mkdir(mode=0o700, exist_ok=True)
     return lines
+
+
+def _database_of(folder: Path) -> Path | None:
+    """The file of the SQLite database that is there; of PostgreSQL, which `ocm init` does not ask, nothing is known."""
+    url = load_settings(folder).database_url if (folder / CONFIG_FILE).exists() else "sqlite:///"
+    named = url.partition("?")[0].removeprefix("sqlite:///")
+    file = Path(named) if named else folder / "data" / "opencloudmesh.sqlite3"
+    return file if url.startswith("sqlite") and file.is_file() else None
 
 
 def _make(path: Path, make: Callable[[Path], None]) -> str:

@@ -42,6 +42,7 @@ def init(
     origin: str,
     listen: str | None = None,
     key_kind: Literal["ed25519", "ecdsa-p256-sha256", "ecdsa-p384-sha384", "rsa-pss-sha512", "rsa-v1_5-sha256"] = "ed25519",
+    new_secrets: bool = False,
     output: Output = Output(),
 ) -> None:
     """Prepare a folder for a server: a commented configuration and keys. Nothing that exists is overwritten.
@@ -56,10 +57,12 @@ def init(
         Where the server listens behind your reverse proxy, HOST:PORT.
     key_kind
         What kind of key signs our messages, where there is none yet.
+    new_secrets
+        Make a new secrets.key even beside a database: what was sealed with the old one, every share, can be opened no more.
     """
     from opencloudmesh import bootstrap
 
-    done = bootstrap.initialise(folder, origin, listen, key_kind=key_kind)
+    done = bootstrap.initialise(folder, origin, listen, key_kind=key_kind, new_secrets=new_secrets)
     document = {"folder": str(folder), "origin": origin, "done": list(done)}
     output.terminal().show(document, *done, f"Next: ocm user add NAME --dir {folder}, then: ocm serve {folder}")
 
