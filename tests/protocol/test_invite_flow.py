@@ -237,3 +237,9 @@ def test_the_answer_says_who_invited() -> None:
         parse_identity(body, "no host")
     assert not has_identity(b"{}")
     assert not has_identity(b"no")
+
+
+def test_a_token_alone_is_asked_for_its_server() -> None:
+    with pytest.raises(InvalidInput, match="names no server") as refusal:
+        parse_invite("0123456789abcdef0123456789abcdef")
+    assert "ocm invite accept TOKEN --from SERVER" in refusal.value.hint

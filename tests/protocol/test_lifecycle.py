@@ -6,6 +6,7 @@ from opencloudmesh.protocol import lifecycle
 from opencloudmesh.protocol.lifecycle import (
     DELIVERY,
     INCOMING_SHARE,
+    INVITE,
     OUTGOING_SHARE,
     RECEIVED_REQUEST,
     REQUEST_LINK,
@@ -112,6 +113,25 @@ def test_what_is_not_in_the_table_is_a_conflict(table: Table, state: str, event:
         next_state(table, state, event)
     assert (caught.value.code, caught.value.status) == ("invalid-transition", 409)
     assert (caught.value.state, caught.value.event) == (state, event)
+
+
+@pytest.mark.parametrize(
+    ("table", "state", "event", "said"),
+    [
+        (INCOMING_SHARE, "revoked", "accept", "It is revoked now, and cannot be accepted."),
+        (INCOMING_SHARE, "left", "decline", "It is left now, and cannot be declined."),
+        (INVITE, "accepted", "revoke", "It is accepted now, and cannot be taken back."),
+        (INVITE, "revoked", "renew", "It is revoked now, and cannot be renewed."),
+        (DELIVERY, "done", "requeue", "It is done now, and cannot be tried again."),
+        (DELIVERY, "done", "bury", "It is done now, and cannot be given up."),
+        (RECEIVED_REQUEST, "granted", "be granted", "It is granted now, and cannot be granted."),
+    ],
+)
+def test_who_asks_is_told_the_state_and_what_to_do(table: Table, state: str, event: str, said: str) -> None:
+    with pytest.raises(InvalidTransition) as caught:
+        next_state(table, state, event)
+    assert caught.value.sentence == said
+    assert caught.value.hint
 
 
 @pytest.mark.spec("REQ-2")

@@ -22,6 +22,14 @@ _NOT_TAKEN: Final = "Check the address of the recipient; if it is right, ask the
 _REFUSED_THERE: Final = (
     "The other server does not deal with yours: that is for its operator to decide; ask them to allow your server."
 )
+_UNKNOWN_THERE: Final = (
+    "The recipient takes shares only from people they know. Send them an invite (ocm invite), or accept one of theirs"
+    " (ocm invite accept INVITE); then share again."
+)
+_HINTS: Final = (
+    (frozenset({"denylisted", "policy-denied", "not-allowlisted"}), _REFUSED_THERE),
+    (frozenset({"sender-unknown"}), _UNKNOWN_THERE),
+)
 
 
 def register(app: App, group: Group) -> None:
@@ -108,11 +116,12 @@ async def share(
 def _not_taken(created: Item, delivery: Item) -> PeerRefused:
     reason = text_of(created, "reason")
     why = text_of(delivery, "detail") or reason
-    refused = {"denylisted", "policy-denied", "not-allowlisted"}.intersection(re.findall(r"[a-z-]+", f"{reason} {why}".lower()))
+    said = set(re.findall(r"[a-z-]+", f"{reason} {why}".lower()))
+    hints = (hint for codes, hint in _HINTS if codes & said)
     return PeerRefused(
         f"{text_of(created, 'share_with')} was not given {text_of(created, 'path')}: {why}",
         code=reason,
-        hint=_REFUSED_THERE if refused else _NOT_TAKEN,
+        hint=next(hints, _NOT_TAKEN),
     )
 
 

@@ -134,7 +134,7 @@ def only_known_senders(arrival: Arrival) -> Discard | None:
     trust = arrival.trust
     if arrival.sender_known or isinstance(trust, Denied) or not trust.only_known:
         return None
-    return _forbid("sender-unknown", "The recipient takes shares from known senders only.")
+    return _forbid("sender-unknown", "The recipient takes shares from known senders only; an invite makes them known.")
 
 
 # ---------------------------------------------------------------- what is sent

@@ -74,7 +74,7 @@ def parse_invite(text: str, *, provider: str | None = None) -> Invite:
         host_given = _provider(provider)
         return Invite(token if at and _is_host(host, host_given) else given, host_given).checked()
     if not at:
-        raise _invalid("names no server")
+        raise _invalid("names no server", hint=_OF_A_TOKEN)
     return Invite(token, _provider(host)).checked()
 
 
@@ -149,10 +149,12 @@ def _is_host(text: str, host: str) -> bool:
         return False
 
 
-def _invalid(reason: str) -> InvalidInput:
-    return InvalidInput(
-        f"The invite {reason}.", code="invite-invalid", hint="Copy the whole invite, or the whole link, as it was sent to you."
-    )
+_AS_SENT: Final = "Copy the whole invite, or the whole link, as it was sent to you."
+_OF_A_TOKEN: Final = f"{_AS_SENT} Of a token alone, name the server that made it, too: ocm invite accept TOKEN --from SERVER"
+
+
+def _invalid(reason: str, *, hint: str = _AS_SENT) -> InvalidInput:
+    return InvalidInput(f"The invite {reason}.", code="invite-invalid", hint=hint)
 
 
 # ---------------------------------------------------------------- Invite Acceptance Request

@@ -125,10 +125,28 @@ _HINTS: Final[Mapping[tuple[str, str], str]] = {
     (DECLINED, ACCEPT): "The share was declined: ask its owner to share again.",
     (EXPIRED, ACCEPT): "The share has expired: ask its owner to share again.",
     (LEFT, ACCEPT): "The share was given up: ask its owner to share again.",
+    (REVOKED, DECLINE): "The share was taken back: there is nothing to decline. Leave it, and it is off the list.",
+    (EXPIRED, DECLINE): "The share has expired: there is nothing to decline. Leave it, and it is off the list.",
+    (LEFT, DECLINE): "The share was given up before: there is nothing to decline.",
+    (ACCEPTED, REVOKE): "Who accepted the invite is a contact now: remove the contact instead.",
+    (ACCEPTED, RENEW): "Who accepted the invite is a contact now. For somebody else, make another invite.",
+    (REVOKED, RENEW): "Make another invite.",
+    (DONE, REQUEUE): "The message was delivered: there is nothing to try again.",
+    (DONE, BURY): "The message was delivered. Undo what it says instead, such as a share by taking it back.",
     (GRANTED, GRANT): "It was shared before: take that share back first, if it should be another one.",
     (GRANTED, REFUSE): "Take the share back instead.",
     (GRANTED, WITHDRAW): "The share is there already: decline or leave it.",
 }
+
+_WORDS: Final[Mapping[str, str]] = {
+    ACCEPT: "be accepted",
+    DECLINE: "be declined",
+    REVOKE: "be taken back",
+    RENEW: "be renewed",
+    REQUEUE: "be tried again",
+    BURY: "be given up",
+}
+"""Events as a person is told them, where their own words are others."""
 
 
 class InvalidTransition(Conflict):
@@ -137,7 +155,8 @@ class InvalidTransition(Conflict):
     code = "invalid-transition"
 
     def __init__(self, state: str, event: str) -> None:
-        super().__init__(f"What is {state} cannot {event}.", hint=_HINTS.get((state, event), ""))
+        sentence = f"It is {state} now, and cannot {_WORDS.get(event, event)}."
+        super().__init__(sentence, hint=_HINTS.get((state, event), ""))
         self.state = state
         self.event = event
 

@@ -165,7 +165,7 @@ def decide_request(arrival: RequestArrival) -> Show | Ignore | Discard:
     if arrival.known:
         return Show() if arrival.found else _discard(unknown_resource())
     if trust.only_known:
-        return _discard(Forbidden("Requests are taken of people whom the owner knows.", code="sender-unknown"))
+        return _discard(Forbidden("The owner takes requests of known people only; an invite makes known.", code="sender-unknown"))
     return Show() if arrival.owner_exists else Ignore()
 
 

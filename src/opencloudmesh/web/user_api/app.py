@@ -45,6 +45,7 @@ from opencloudmesh.web.user_api import (
     share_requests,
     shares,
 )
+from opencloudmesh.web.user_api.faults import sentence_of
 from opencloudmesh.web.user_api.services import UserServices
 
 log = structlog.get_logger(__name__)
@@ -143,7 +144,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 async def _refuse_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for nothing else
-    faults = [FieldFault(".".join(str(part) for part in fault["loc"]), str(fault["msg"])) for fault in error.errors()]
+    faults = [FieldFault(".".join(str(part) for part in fault["loc"]), sentence_of(fault)) for fault in error.errors()]
     return _response(answer_to_invalid_input(faults))
 
 
