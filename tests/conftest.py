@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -45,14 +46,48 @@ def quiet_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.reset_defaults()
 
 
-class _TogetherInTheBrowser(LoadFileScheduling):
-    """`--dist loadfile`, with all that a browser does in one process: its servers are started once."""
+_LONGEST = (
+    "tests/browser",
+    "tests/web/test_openapi.py",
+    "tests/test_crash.py",
+    "tests/test_chaos.py",
+    "tests/federation/test_reverse_proxy.py",
+    "tests/federation/test_federation.py",
+    "tests/federation/test_exchange_log.py",
+    "tests/federation/test_ssrf.py",
+    "tests/federation/test_limits.py",
+    "tests/federation/test_postgres.py",
+    "tests/federation/test_own_files.py",
+    "tests/federation/test_contact_commands.py",
+    "tests/federation/test_trust_decisions.py",
+    "tests/test_documentation.py",
+)
+"""They take long, with few tests: started last, one of them would keep one process busy when all others are done."""
+
+
+class _LongestFirst(LoadFileScheduling):
+    """`--dist loadfile`, longest first, with all that a browser does in one process: its servers are started once."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/browser" if nodeid.startswith("tests/browser/") else str(super()._split_scope(nodeid))
+        return _scope(nodeid)
+
+
+def _scope(nodeid: str) -> str:
+    return "tests/browser" if nodeid.startswith("tests/browser/") else nodeid.partition("::")[0]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling | None:
     """Files of tests go to processes as a whole."""
-    return _TogetherInTheBrowser(config, log) if config.getoption("dist") == "loadfile" else None
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return _LongestFirst(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In processes: the longest files first, then those with the most tests."""
+    if hasattr(config, "workerinput"):
+        tests = Counter(_scope(item.nodeid) for item in items)
+        place = {name: number for number, name in enumerate(_LONGEST)}
+        items.sort(key=lambda item: (place.get(_scope(item.nodeid), len(place)), -tests[_scope(item.nodeid)]))
