@@ -83,7 +83,7 @@ async def _read_directory(home: Home, peer: SimulatedServer, reply: HttpAnswer) 
     peer.route("GET", "/servers.json", lambda _: reply)
     source = DirectorySource(f"{peer.origin}/servers.json", keys_of(KEY))
     wiring = home.wiring
-    directories = Directories([source], database=wiring.database, http=wiring.http, clock=wiring.clock)
+    directories = Directories([source], database=wiring.database, http=wiring.http, clock=wiring.clock, new_token=new_token)
     await directories.refresh_all()
     await directories.load()
     assert peer.fetched("/servers.json") == 1

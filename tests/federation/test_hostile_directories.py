@@ -105,7 +105,7 @@ async def directories(rude: RudeServer, tmp_path: Path) -> AsyncIterator[Directo
     database = open_database(f"sqlite:///{put_migrated(tmp_path / 'ocm.sqlite3')}", SecretBox(bytes(range(32))))
     keys = parse_key_set(json.dumps({"keys": [KEY.as_dict(private=False)]}).encode())
     source = DirectorySource(rude.origin + PATH, keys)
-    found = Directories([source], database=database, http=http, clock=time.time, patience=1.0)
+    found = Directories([source], database=database, http=http, clock=time.time, new_token=lambda: str(time.time()), patience=1.0)
     await found.refresh_all()
     assert found.is_member("one.example.org")
     yield found

@@ -95,11 +95,16 @@ class UseCases(Outside):
     @cached_property
     def directories(self) -> Directories:
         sources = [
-            DirectorySource(one.url, load_directory_keys(one.keys_file), partial(load_directory_keys, one.keys_file))
+            DirectorySource(
+                one.url,
+                load_directory_keys(one.keys_file),
+                partial(load_directory_keys, one.keys_file),
+                one.refresh_minutes * 60.0,
+            )
             for one in self.settings.directories
             if one.keys_file
         ]
-        return Directories(sources, database=self.database, http=self.http, clock=self.clock)
+        return Directories(sources, database=self.database, http=self.http, clock=self.clock, new_token=new_token)
 
     @cached_property
     def peers(self) -> Peers:

@@ -252,6 +252,7 @@ class Wiring(UseCases):
         self._run_beside(self.reconciler.run(), "reconciler")
         self._run_beside(self.limits.addresses.refusals.run(), "refusal log")
         self._run_beside(self.directories.run(), "directories")
+        self._run_beside(self.directories.follow(), "directories of others")
         self._run_beside(watch_event_loop(self.measures), "event loop watch")
         self.metrics.samples.breakers = self.deliveries.breakers
         self.metrics.samples.directories = self._directory_samples

@@ -29,6 +29,7 @@ def register(app: App, group: Group) -> None:
         default_parameter=PARAMETERS,
     )
     commands.command(list_directories, name="list")
+    commands.command(renew)
     for command in (key, add, remove, sign, serve):
         commands.command(command)
     app.command(commands)
@@ -37,7 +38,7 @@ def register(app: App, group: Group) -> None:
 async def list_directories(
     *, refresh: bool = False, members: bool = False, folder: Folder = HERE, output: Output = Output()
 ) -> None:
-    """List the directories of the configuration, and how the last look at each ended.
+    """List the directories of the configuration, and how the last look at each ended. A running server uses what is found.
 
     Parameters
     ----------
@@ -59,6 +60,24 @@ async def list_directories(
     columns = ("URL", "FEDERATION", "SERVERS", "LIST OF", "LOOKED AT", "FAULT")
     empty = "There are no directories; name some as [[directories]] in the configuration."
     output.terminal().table({"items": [_describe(one) for one in found]}, columns, map(_row, found), empty=empty)
+
+
+async def renew(
+    url: Annotated[str, Parameter(name="URL", help="Its URL in the configuration.")],
+    /,
+    *,
+    folder: Folder = HERE,
+    output: Output = Output(),
+) -> None:
+    """Use the list of a directory as it is now, even where it is older than the one in use or does not say when it was signed.
+
+    Ask the directory's operator first: somebody who keeps an old list brings servers back with it that were removed since.
+    """
+    async with parts_of(folder) as wiring:
+        await wiring.directories.load()
+        one = await wiring.directories.renew(url)
+    outcome = f"{one.reason}: {one.detail}" if one.reason else f"{len(one.directory.servers) if one.directory else 0} servers"
+    output.terminal().show(_describe(one), f"{one.url}: {outcome}")
 
 
 # ---------------------------------------------------------------- running one
@@ -147,7 +166,7 @@ def remove(
     folder: Place = HERE,
     output: Output = Output(),
 ) -> None:
-    """List a server no more. Sign the list to publish it: the members follow when they look next, within an hour."""
+    """List a server no more. Sign the list to publish it: the members follow when they look next, mostly within an hour."""
     server = _directory(folder).remove(url)
     document = {"url": server.url, "display_name": server.display_name}
     output.terminal().show(document, f"{server.url} is listed no more. Next: ocm directory sign")

@@ -253,6 +253,7 @@ class DirectorySettings:
         "read again at every look.",
         example='"directory-keys.json"',
     )
+    refresh_minutes: float = _setting(60.0, "Minutes between two looks at it; after a fault five, if that is less.", least=0.1)
 
 
 @dataclass(frozen=True, slots=True)

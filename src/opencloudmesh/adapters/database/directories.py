@@ -1,11 +1,13 @@
 """The store of Directory Services: the last good document of each, and how the last look at it ended."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import bindparam, case, select
 from sqlalchemy.dialects.postgresql import insert
 
 from opencloudmesh.adapters.database.connection import Connection, Statement
 from opencloudmesh.adapters.database.schema import directories
-from opencloudmesh.services.records import DirectoryRecord
+from opencloudmesh.services.records import DirectoryMark, DirectoryRecord
 
 _COLUMNS = (
     directories.c.url,
@@ -16,6 +18,7 @@ _COLUMNS = (
     directories.c.detail,
 )
 _GET = Statement(select(*_COLUMNS).where(directories.c.url == bindparam("which")))
+_MARKS = Statement(select(directories.c.url, directories.c.fetched_at, directories.c.checked_at, directories.c.reason))
 _INSERT = insert(directories)
 _NEW = _INSERT.excluded
 _SET = Statement(
@@ -43,6 +46,10 @@ class Directories:
         """What is known of the directory at this URL."""
         row = self._connection.row(_GET, which=url)
         return DirectoryRecord(*row) if row else None
+
+    def marks(self) -> Sequence[DirectoryMark]:
+        """What is known of all directories, without their documents."""
+        return [DirectoryMark(*row) for row in self._connection.rows(_MARKS)]
 
     def set(self, url: str, *, document: str, checked_at: float, reason: str, detail: str) -> None:
         """Note how a look ended; an empty document leaves the last good one."""

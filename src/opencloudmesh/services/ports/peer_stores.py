@@ -5,6 +5,7 @@ from typing import Protocol
 
 from opencloudmesh.services.records import (
     AuditEntry,
+    DirectoryMark,
     DirectoryRecord,
     Exchange,
     ExchangeFilter,
@@ -97,6 +98,9 @@ class SeenSignatureStore(Protocol):
 
 class DirectoryStore(Protocol):
     def get(self, url: str) -> DirectoryRecord | None: ...
+    def marks(self) -> Sequence[DirectoryMark]:
+        """What is known of all directories, without their documents."""
+
     def set(self, url: str, *, document: str, checked_at: float, reason: str, detail: str) -> None:
         """Note how a look ended; an empty document leaves the last good one."""
 

@@ -10,7 +10,7 @@ from opencloudmesh.services.records.deliveries import BROKEN_OFF, Delivery, Deli
 from opencloudmesh.services.records.exchanges import Exchange, ExchangeFilter
 from opencloudmesh.services.records.locks import LockRow
 from opencloudmesh.services.records.own_keys import ANNOUNCED, SIGNING, SUPERSEDED, OwnKey
-from opencloudmesh.services.records.peers import DirectoryRecord, PeerCounts, PeerKey, PeerRecord, TrustRow
+from opencloudmesh.services.records.peers import DirectoryMark, DirectoryRecord, PeerCounts, PeerKey, PeerRecord, TrustRow
 from opencloudmesh.services.records.people import AppPassword, Session, User
 from opencloudmesh.services.records.secret import Secret
 from opencloudmesh.services.records.share_requests import ReceivedRequest, RequestLink, SentRequest
@@ -27,6 +27,7 @@ __all__ = [
     "ContactRemoval",
     "Delivery",
     "DeliveryAttempt",
+    "DirectoryMark",
     "DirectoryRecord",
     "Exchange",
     "ExchangeFilter",

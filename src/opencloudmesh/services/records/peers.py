@@ -84,3 +84,18 @@ class DirectoryRecord:
     checked_at: float
     reason: str
     detail: str
+
+    @property
+    def mark(self) -> "DirectoryMark":
+        """This without its texts."""
+        return DirectoryMark(self.url, self.fetched_at, self.checked_at, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryMark:
+    """Which list of a Directory Service is stored, by when it was fetched, and how the last look ended."""
+
+    url: str
+    fetched_at: float
+    checked_at: float
+    reason: str
