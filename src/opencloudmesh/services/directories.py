@@ -79,7 +79,7 @@ class Directories:
         patience: float = 20.0,
         follow_every: float = 1.0,
     ) -> None:
-        """`patience`: seconds within which a whole answer must have come; `follow_every`: those between looks at what is stored."""
+        """`patience`: seconds within which a whole answer must have come; `follow_every`: between looks at what is stored."""
         self._sources = tuple(sources)
         self._db = database
         self._http = http
