@@ -8,7 +8,7 @@ import pytest
 
 from tests.federation.peer import SimulatedPeer
 from tests.federation.site import Site, User
-from tests.federation.wire import wait_until
+from tests.federation.wire import free_port, wait_until
 
 DISCOVERY = "/.well-known/ocm"
 
@@ -68,6 +68,17 @@ def test_a_denied_server_is_refused_at_once_and_served_again(
     assert alice.received(known)["reason"] == ""
     acts = decide("audit", "--peer", peer.host)["items"]
     assert [(act["action"], act["reason"]) for act in acts] == [("forget", ""), ("deny", "spam")]
+
+
+def test_what_waits_for_a_server_ends_when_it_is_denied(site: Site, alice: User, decide: Callable[..., Any]) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    alice.make_folder("never told")
+    shares = [alice.share("never told", f"{name}@{host}") for name in ("carol", "dave")]
+    assert {share["state"] for share in shares} == {"pending"}
+    assert decide("deny", host)["deliveries_waiting"] == 2
+    wait_until(lambda: {alice.state_of(share) for share in shares} == {"failed"})
+    told = alice.api("GET", f"/deliveries?peer={host}")["items"]
+    assert [(one["state"], one["reason"], host in one["detail"]) for one in told] == [("dead", "policy-denied", True)] * 2
 
 
 def test_the_modes(site: Site, alice: User, peer: SimulatedPeer, stranger: SimulatedPeer, decide: Callable[..., Any]) -> None:

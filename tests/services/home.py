@@ -131,7 +131,14 @@ def make_home(
 ) -> Home:
     """Wire a server of ours; `start` begins to deliver."""
     peers = make_peers(database, network, time, trust, cavage_signer)
-    deliveries = Deliveries(database=database, clock=time, new_token=new_token, policy=policy or RetryPolicy(), wait=time.wait)
+    deliveries = Deliveries(
+        database=database,
+        clock=time,
+        new_token=new_token,
+        policy=policy or RetryPolicy(),
+        wait=time.wait,
+        denial=peers.denial,
+    )
     peers.on_contact.append(deliveries.peer_seen)
     homes, issuer = MemoryHomes(), MemoryIssuer()
     creation = ShareCreation(

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from opencloudmesh.protocol.errors import PeerUnreachable
+from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
 from opencloudmesh.services.delivery import Deliveries, OnlyProcess, RetryPolicy
 from opencloudmesh.services.ports import Database, HttpAnswer, Processes, Transaction
 from opencloudmesh.services.records import Delivery, NewOutgoingShare, Secret, User
@@ -89,10 +89,24 @@ class Queue:
         self.time = time
         self.user = user
         self.handler = MemoryHandler()
+        self.denied: dict[str, OCMError] = {}
         self.worker = self.new_worker()
 
     def new_worker(self) -> Deliveries:
-        return Deliveries(database=self.database, clock=self.time, new_token=new_token, policy=POLICY, wait=self.time.wait)
+        return Deliveries(
+            database=self.database,
+            clock=self.time,
+            new_token=new_token,
+            policy=POLICY,
+            wait=self.time.wait,
+            denial=lambda peer: self.denied.get(peer),
+        )
+
+    async def restart(self) -> None:
+        """Another process takes up the work."""
+        await self.worker.stop()
+        self.worker = self.new_worker()
+        await self.start()
 
     async def start(self, processes: Processes | None = None) -> None:
         await self.worker.start({"K": self.handler}, processes or OnlyProcess())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from opencloudmesh.protocol.errors import PeerRefused, PeerUnreachable, TemporarilyUnavailable
+from opencloudmesh.protocol.errors import Forbidden, PeerRefused, PeerUnreachable, TemporarilyUnavailable
 from opencloudmesh.services.delivery import Deliveries, OnlyProcess, may_have_arrived
 from opencloudmesh.services.ports import Database, HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery, DeliveryAttempt, User
@@ -440,3 +440,133 @@ async def test_a_peer_that_named_a_time_is_not_asked_before(queue: Queue) -> Non
     await queue.worker.first_try(await queue.get(await queue.add()), 5.0)
     await queue.settle()
     assert queue.handler.sent == [tried.id]
+
+
+# ---------------------------------------------------------------- denied
+DENIED = Forbidden("This server does not federate with away.example.", code="policy-denied")
+
+
+async def denied(queue: Queue, *deliveries: int) -> bool:
+    found = [await queue.get(one) for one in deliveries]
+    return {(one.state, one.reason, one.detail) for one in found} == {("dead", DENIED.code, DENIED.sentence)}
+
+
+async def test_what_waits_for_a_denied_peer_ends_at_once(queue: Queue) -> None:
+    await queue.start()
+    queue.handler.always("away.example", DOWN)
+    tried = await queue.after_one_try(DOWN)
+    share = await queue.share()
+    waiting = [tried.id, *[await queue.add(share=share) for _ in range(2)], *[await queue.add() for _ in range(150)]]
+    other = await queue.after_one_try(answer(503), "other.example")
+    await queue.settle()
+    before = len(queue.handler.sent)
+    queue.worker.end_denied()
+    await queue.settle()
+    assert await queue.state(tried.id) == "queued", "nothing was denied"
+    queue.denied["away.example"] = DENIED
+    queue.worker.end_denied()
+    await queue.settle()
+    assert await denied(queue, *waiting)
+    assert sorted(queue.handler.told) == sorted((DENIED.code, one) for one in waiting), "each share heard of it"
+    assert (len(queue.handler.sent), await queue.state(other.id)) == (before, "queued")
+    (_, last) = await queue.worker.attempts(queue.user, tried.id)
+    assert (last.reason, last.detail) == (DENIED.code, DENIED.sentence)
+    queue.denied.clear()
+    queue.handler.script.clear()
+    await queue.worker.retry(queue.user, tried.id)
+    await queue.settle()
+    assert await queue.state(tried.id) == "done", "allowed again, and pushed by its user"
+
+
+async def test_what_is_under_way_to_a_peer_that_is_denied_meanwhile_is_not_tried_again(queue: Queue) -> None:
+    await queue.start()
+    gate = queue.handler.gate("away.example")
+    queue.handler.always("away.example", DOWN)
+    under_way = [await queue.add() for _ in range(3)]
+    await queue.settle()
+    queue.denied["away.example"] = DENIED
+    queue.worker.end_denied()
+    await queue.settle()
+    assert {await queue.state(one) for one in under_way} == {"leased"}
+    gate.set()
+    await queue.settle()
+    assert await denied(queue, *under_way)
+    assert len(queue.handler.sent) == 3
+
+
+async def test_what_waits_for_a_peer_that_was_denied_while_we_were_down_ends_at_the_start(queue: Queue) -> None:
+    queue.denied["away.example"] = DENIED
+    waiting = [await queue.add(wake=False) for _ in range(3)]
+    await queue.start()
+    assert await denied(queue, *waiting)
+    assert queue.handler.sent == []
+
+
+# ---------------------------------------------------------------- a breaker outlives its process
+async def test_a_restart_does_not_forget_that_a_peer_is_down(queue: Queue) -> None:
+    await queue.start()
+    queue.handler.always("away.example", DOWN)
+    for _ in range(20):
+        await queue.add(wake=False)
+    queue.worker.wake("away.example")
+    await queue.settle()
+    for step in (30, 60, 120):
+        await queue.advance(step + 0.2)
+    (before,) = queue.worker.breakers()
+    tries = len(queue.handler.sent)
+    assert (before.state, before.failures, tries) == ("open", 4, 8 + 3)
+    await queue.restart()
+    (after,) = queue.worker.breakers()
+    assert after == before
+    await queue.advance(239 / 2)
+    assert len(queue.handler.sent) == tries, "nothing was tried because of the restart"
+    told = queue.worker.next_try(await queue.get(queue.handler.sent[-1]))
+    assert told is not None
+    assert (told.why, told.since, told.reason) == ("breaker-open", NOW, "tcp-refused")
+    await queue.advance(241 / 2)
+    assert len(queue.handler.sent) == tries + 1, "one tries"
+    queue.handler.script.clear()
+    await queue.advance(481)
+    await queue.settle()
+    assert {one.state for one in await queue.worker.of_user(queue.user)} == {"done"}
+
+
+async def test_a_restart_keeps_to_the_time_that_a_peer_named(queue: Queue) -> None:
+    await queue.start()
+    await queue.after_one_try(answer(503, retry_after="600"))
+    await queue.restart()
+    await queue.add()
+    await queue.advance(599)
+    assert len(queue.handler.sent) == 1
+    await queue.advance(2)
+    assert len(queue.handler.sent) > 1
+
+
+@pytest.mark.parametrize("told", [answer(429), answer(408), PeerRefused("No document.", code="discovery-invalid", status=200)])
+async def test_a_restart_opens_no_breaker_for_who_answers(queue: Queue, told: HttpAnswer | Exception) -> None:
+    await queue.start()
+    queue.handler.script["away.example"] = [DOWN, told, told]
+    await queue.add()
+    await queue.settle()
+    await queue.advance(31)
+    await queue.restart()
+    assert [breaker.state for breaker in queue.worker.breakers()] == ["closed"]
+
+
+async def test_a_restart_opens_no_breaker_for_who_answered_since(queue: Queue) -> None:
+    await queue.start()
+    queue.handler.script["away.example"] = [DOWN]
+    await queue.add()
+    await queue.settle()
+    await queue.database.write(lambda tx: tx.peers.set_contact("away.example", NOW + 1))
+    await queue.restart()
+    assert [breaker.state for breaker in queue.worker.breakers()] == ["closed"]
+
+
+async def test_tries_that_ended_with_us_open_no_breaker(queue: Queue) -> None:
+    waiting = await queue.add(wake=False)
+    for reason in ("broken-off", "internal", "database-unavailable"):
+        tried = DeliveryAttempt(waiting, NOW, 1.0, reason, "", 0)
+        await queue.database.write(lambda tx, tried=tried: tx.deliveries.add_attempt(tried))  # type: ignore[misc]
+    await queue.start()
+    assert queue.handler.sent == [waiting]

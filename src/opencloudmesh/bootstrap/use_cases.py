@@ -77,6 +77,7 @@ class UseCases(Outside):
             new_token=new_token,
             policy=RetryPolicy(first=delivery.retry_first, longest=delivery.retry_max, time_to_live=delivery.time_to_live),
             measures=self.measures,
+            denial=lambda host: self.peers.denial(host),
         )
 
     @cached_property

@@ -297,6 +297,7 @@ class Wiring(UseCases):
         book = await self.load_trust()
         for warning in book.warnings:
             _log.warning("trust", mode=book.mode, detail=warning)
+        self.trust_watch.on_change.append(lambda _: self.deliveries.end_denied())
         self._run_beside(self.trust_watch.run(), "trust watch")
 
     def _run_beside(self, work: Coroutine[Any, Any, None], name: str) -> None:

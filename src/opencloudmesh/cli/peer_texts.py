@@ -157,7 +157,7 @@ def consequences(subject: str, affected: "Affected") -> Iterator[str]:
             "while the denial holds, neither side can reach them, and their users see why."
         )
     if affected.waiting:
-        yield f"{affected.waiting} messages wait; they end as policy-denied, and can be retried when it is allowed again."
+        yield f"{affected.waiting} messages wait; they end now as policy-denied, and can be retried when it is allowed again."
     if affected.anything:
         yield f"To undo: ocm peer forget {subject}"
 

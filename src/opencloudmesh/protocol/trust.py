@@ -26,6 +26,9 @@ REFUSE: Final = "refuse"
 DEMANDS: Final = (OFF, QUARANTINE, REFUSE)
 """What may become of shares of people whom their recipient does not know, the strictest last."""
 
+DENYLISTED: Final = "denylisted"
+"""The reason of who is denied by name."""
+
 _PORT: Final = re.compile(r":\d+\Z")
 
 
@@ -76,7 +79,7 @@ class Denied:
 def decide_trust(mode: str, facts: TrustFacts, *, quarantine: bool = False) -> Allowed | Denied:
     """Decide about a server whose shares of unknown senders are kept apart where `quarantine` says so."""
     if facts.denied_by:
-        return Denied("denylisted", "This server is denied.")
+        return Denied(DENYLISTED, "This server is denied.")
     if mode in (OPEN, INVITE_ONLY) and facts.allowed_by:
         return Allowed("operator-allowed", "The operator allowed this server; its users count as known.")
     if mode == OPEN:

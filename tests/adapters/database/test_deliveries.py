@@ -279,6 +279,21 @@ async def test_attempts_are_kept_in_order_and_go_with_the_delivery(database: Dat
     assert len(await database.read(lambda tx: tx.deliveries.attempts(two.id))) == 1
 
 
+async def test_the_last_tries_of_what_waits_for_a_peer(database: Database, add: Add) -> None:
+    waiting, later, done, other = await add(0), await add(1, due_at=77.5), await add(2), await add(3, peer="d.example")
+
+    def tried(delivery: Delivery, at: float) -> DeliveryAttempt:
+        return DeliveryAttempt(delivery.id, at, 0.5, "dns", "no such host", 0)
+
+    tries = [tried(waiting, 11.5), tried(later, 13.5), tried(waiting, 12.5), tried(done, 14.5), tried(other, 15.5)]
+    for one in tries:
+        await database.write(lambda tx, one=one: tx.deliveries.add_attempt(one))
+    await bury(database, done.id)
+    last = await database.read(lambda tx: tx.deliveries.last_tries("c.example", 9))
+    assert last == [(tries[1], 77.5), (tries[2], 10.5), (tries[0], 10.5)]
+    assert await database.read(lambda tx: tx.deliveries.last_tries("c.example", 2)) == last[:2]
+
+
 async def test_so_many_ended_ones_are_removed_at_once_and_no_dead_one(database: Database, add: Add) -> None:
     for number in range(4):
         await add(number)

@@ -6,7 +6,7 @@ from opencloudmesh.protocol.errors import Conflict, NotFound
 from opencloudmesh.services.delivery.messages import Handler
 from opencloudmesh.services.delivery.next_try import NextTry
 from opencloudmesh.services.delivery.peer_queue import Breaker, RetryPolicy
-from opencloudmesh.services.delivery.worker import Wait, Worker, wait_for
+from opencloudmesh.services.delivery.worker import Denial, Wait, Worker, wait_for
 from opencloudmesh.services.measures import NO_MEASURES, Measures
 from opencloudmesh.services.ports import Clock, Database, NewToken, Processes, Transaction
 from opencloudmesh.services.records import Delivery, DeliveryAttempt, User
@@ -25,13 +25,16 @@ class Deliveries:
         policy: RetryPolicy,
         wait: Wait = wait_for,
         measures: Measures = NO_MEASURES,
+        denial: Denial = lambda _: None,
     ) -> None:
         self._db = database
         self._clock = clock
         self._policy = policy
         self.on_push: list[Callable[[str], None]] = []
         """Called with the peer where a user wants something tried now."""
-        self._worker = Worker(database=database, clock=clock, holder=new_token(), policy=policy, wait=wait, measures=measures)
+        self._worker = Worker(
+            database=database, clock=clock, holder=new_token(), policy=policy, wait=wait, measures=measures, denial=denial
+        )
 
     async def start(self, handlers: Mapping[str, Handler], processes: Processes) -> None:
         """Begin to deliver; what processes had under way that have ended is tried again first."""
@@ -83,6 +86,10 @@ class Deliveries:
         self._worker.peer_seen(peer)
 
     # ------------------------------------------------------------ for operators
+    def end_denied(self) -> None:
+        """Something was decided about peers: what waits for those that are denied ends now, with the reason."""
+        self._worker.end_denied()
+
     def breakers(self) -> Sequence[Breaker]:
         """The breakers of the peers that something waits for in this process."""
         return self._worker.breakers()

@@ -3,14 +3,17 @@
 import asyncio
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from opencloudmesh.services.delivery.messages import Outcome
-from opencloudmesh.services.records import Delivery
+from opencloudmesh.services.records import BROKEN_OFF, Delivery, DeliveryAttempt
 
 _AT_ONCE = 8
 _FIRST_AFTER_CONTACT = 1.0
 _TOO_MANY = 429
+_SAY_NOTHING = frozenset({BROKEN_OFF, "internal", "database-unavailable", "database-closed"})
+"""Reasons of tries that ended by a fault of ours."""
 _ASKED_AGAIN_AFTER = 5.0
 """A new message of a user lets a peer be asked again whose last failure is older than this."""
 
@@ -73,6 +76,27 @@ class PeerQueue:
     back_at: float = math.inf
     hastened_at: float = -math.inf
     fruitless: int = 0
+
+    def recall(self, tries: Sequence[tuple[DeliveryAttempt, float]], heard_at: float, policy: RetryPolicy) -> None:
+        """Open the breaker as the process left it that had it before: `tries` are the last ones, newest first, each with the
+        moment at which its message is due; `heard_at` is when the peer answered last."""
+        failed: list[DeliveryAttempt] = []
+        for tried, _ in tries:
+            if tried.reason in _SAY_NOTHING:
+                continue
+            if tried.at <= heard_at or not (tried.http_status >= 500 or tried.http_status == 0):
+                break
+            failed.append(tried)
+        if not failed:
+            return
+        for tried in reversed(failed):
+            if tried.at > self.failed_at:  # of those under way together one counts
+                self.failures += 1
+                self.failed_at = tried.at + tried.duration
+        last, due_at = next((tried, due) for tried, due in tries if tried is failed[0])
+        self.failing_since, self.last_reason = failed[-1].at, last.reason
+        self.last_fault = f"{last.reason} {last.detail}".rstrip()
+        self.open_until = max(self.failed_at + policy.delay(self.failures), due_at)
 
     def breaker(self, now: float) -> str:
         """The state of the breaker: closed, open or half-open."""

@@ -7,21 +7,23 @@ from dataclasses import replace
 
 import structlog
 
-from opencloudmesh.protocol.errors import LocalFault, PeerFault, PeerRefused, PeerUnreachable, TemporarilyUnavailable
+from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerFault, PeerRefused, PeerUnreachable, TemporarilyUnavailable
 from opencloudmesh.services.delivery.arrival import is_open_question
 from opencloudmesh.services.delivery.messages import Handler, Outcome, Overtaken, of_answer, of_refusal
 from opencloudmesh.services.delivery.next_try import NextTry, next_try
 from opencloudmesh.services.delivery.peer_queue import Breaker, PeerQueue, RetryPolicy
 from opencloudmesh.services.delivery.settling import Try
 from opencloudmesh.services.measures import Measures
-from opencloudmesh.services.ports import Clock, Database, Processes
-from opencloudmesh.services.records import Delivery
+from opencloudmesh.services.ports import Clock, Database, Processes, Transaction
+from opencloudmesh.services.records import Delivery, DeliveryAttempt
 from opencloudmesh.services.tracing import leave_trace, resume_trace
 
 _log = structlog.get_logger(__name__)
 
 Wait = Callable[[asyncio.Event, float], Awaitable[None]]
 """Wait for an event, at most so many seconds."""
+Denial = Callable[[str], OCMError | None]
+"""Why this server is not to deal with a peer, where that was decided."""
 
 _LEASE_SECONDS = 180.0
 _TRY_SECONDS = 150.0  # shorter than its lease; longer than discovery and the message, each asked for twice
@@ -29,6 +31,9 @@ _FIRST_AT_ONCE = 256
 _AT_ONCE = 64
 _AT_ONCE_FAILING = 16
 _IDLE_CHECK = 30.0
+_ENDED_AT_ONCE = 100
+_RECALLED = 64
+"""So many of the last tries tell how a peer's breaker stood."""
 _AFTER_FAULT = 5.0
 _FORBIDDEN_HERE = frozenset({"address-refused", "scheme-refused"})
 """What this server's own configuration does not allow: no later try could do better."""
@@ -56,7 +61,15 @@ class Worker:
     """Leases, sends and settles, one task for each peer that something waits for."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, holder: str, policy: RetryPolicy, wait: Wait, measures: Measures
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        holder: str,
+        policy: RetryPolicy,
+        wait: Wait,
+        measures: Measures,
+        denial: Denial,
     ) -> None:
         self._db = database
         self._clock = clock
@@ -64,6 +77,7 @@ class Worker:
         self._policy = policy
         self._wait = wait
         self._measures = measures
+        self._denial = denial
         self._peers: dict[str, PeerQueue] = {}
         self._first_places = asyncio.Semaphore(_FIRST_AT_ONCE)
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -112,6 +126,12 @@ class Worker:
             state.pushed()
         self.wake(peer)
 
+    def end_denied(self) -> None:
+        """Something was decided about peers: what waits for those that are denied ends now, whatever the breaker says."""
+        for peer, state in self._peers.items():
+            if self._denial(peer) is not None:
+                state.wake.set()
+
     def breakers(self) -> Sequence[Breaker]:
         """The breakers of the peers that something waits for."""
         now = self._clock()
@@ -151,9 +171,13 @@ class Worker:
     async def _look_for_work(self) -> None:
         """Find peers with work at the start, and what other processes queued, or left, now and then."""
         never = asyncio.Event()
+        is_first = True
         while True:
             try:
                 await self._look_for_the_ended()
+                if is_first:
+                    await self._recall()
+                is_first = False
                 for peer, due in await self._db.read(lambda tx: tx.deliveries.peers_with_work()):
                     now = self._clock()
                     if peer not in self._peers or due <= now or self._policy.is_beyond(due, now):
@@ -161,6 +185,20 @@ class Worker:
             except Exception:
                 _log.exception("delivery-watch-failed")
             await self._wait(never, _IDLE_CHECK)
+
+    async def _recall(self) -> None:
+        """Take up the breakers that another process left, so that many messages for a dead peer are not many tries."""
+        for peer, _ in await self._db.read(lambda tx: tx.deliveries.peers_with_work()):
+
+            def look(tx: Transaction, peer: str = peer) -> tuple[Sequence[tuple[DeliveryAttempt, float]], float]:
+                known = tx.peers.get(peer)
+                return tx.deliveries.last_tries(peer, _RECALLED), known.last_contact if known else 0.0
+
+            state = PeerQueue()
+            state.recall(*await self._db.read(look), self._policy)
+            if state.failures and peer not in self._peers:
+                self._peers[peer] = state
+                self.wake(peer)
 
     async def _look_for_the_ended(self) -> None:
         """Release what processes hold that seem to have ended at two looks: one may have lost its connection for a moment."""
@@ -197,6 +235,11 @@ class Worker:
 
     async def _round(self, peer: str, state: PeerQueue) -> float | None:
         """Begin to send what is due; the seconds until there may be more, or None when the queue is empty."""
+        denial = self._denial(peer)
+        if denial is not None:
+            await self._end_all(peer, Outcome(final=True, reason=denial.code, detail=denial.sentence))
+            state.let_go()
+            return _IDLE_CHECK if state.sending else None
         now = self._clock()
         state.keep_to_clock(now, self._policy)
         if state.back_at <= now:
@@ -215,6 +258,26 @@ class Worker:
         if self._policy.is_beyond(due, now):
             state.back_at = now
         return max(0.05, min(due, state.back_at) - now)
+
+    async def _end_all(self, peer: str, outcome: Outcome) -> None:
+        """End whatever waits for a peer, due or not, without a try."""
+        while True:
+            now = self._clock()
+
+            def work(tx: Transaction, now: float = now) -> int:
+                tx.deliveries.hasten(peer=peer, at=now)
+                until = now + _LEASE_SECONDS
+                leased = tx.deliveries.lease(peer, holder=self._holder, now=now, until=until, limit=_ENDED_AT_ONCE)
+                for delivery in leased:
+                    end = Try(delivery, outcome, holder=self._holder, started=now, ended=now, due_at=lambda _: now)
+                    end.settle(tx, self.handlers.get(delivery.kind))
+                return len(leased)
+
+            ended = await self._db.write(work)
+            for _ in range(ended):
+                self._measures.delivery_tried(*outcome.measured())
+            if not ended:
+                return
 
     async def _make_due(self, peer: str, state: PeerQueue, now: float) -> None:
         back_at, state.back_at = state.back_at, math.inf

@@ -30,7 +30,7 @@ from opencloudmesh.protocol.http_signatures import (
 from opencloudmesh.protocol.jwks import KeyChange, KeySet, build_jwk, build_key_set, parse_key_set, thumbprint
 from opencloudmesh.protocol.legacy.cavage import is_cavage, read_cavage
 from opencloudmesh.protocol.lifecycle import ACCEPTED, PENDING, SENT
-from opencloudmesh.protocol.trust import Allowed
+from opencloudmesh.protocol.trust import DENYLISTED, Allowed, Denied
 from opencloudmesh.services.exchanges import sender_is
 from opencloudmesh.services.peers.cavage import CavagePeers
 from opencloudmesh.services.peers.fetched import Fetched, Got
@@ -108,11 +108,12 @@ class Peers:
         """Raise `Forbidden` (policy-denied) for a server we do not deal with (TRUST-1)."""
         decision = self.trust.decide(host)
         if not isinstance(decision, Allowed):
-            raise Forbidden(
-                f"This server does not federate with {host}: {decision.sentence}",
-                code="policy-denied",
-                hint=f"The operator decides: ocm peer show {host}",
-            )
+            raise _refused(host, decision)
+
+    def denial(self, host: str) -> Forbidden | None:
+        """The same fault, where somebody denied that very server; None where a mode does, for that can pass by itself."""
+        decision = self.trust.decide(host)
+        return _refused(host, decision) if isinstance(decision, Denied) and decision.reason == DENYLISTED else None
 
     def shown(self, share: S) -> S:
         """A share as its user is shown it: one that is alive, with a server that we do not deal with, says so as its reason."""
@@ -423,3 +424,11 @@ class Peers:
 
 def _kept(document: str) -> str:
     return document if len(document) <= _LONGEST_KEPT else ""
+
+
+def _refused(host: str, decision: Denied) -> Forbidden:
+    return Forbidden(
+        f"This server does not federate with {host}: {decision.sentence}",
+        code="policy-denied",
+        hint=f"The operator decides: ocm peer show {host}",
+    )

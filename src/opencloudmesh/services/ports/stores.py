@@ -219,6 +219,9 @@ class DeliveryStore(Protocol):
 
     def add_attempt(self, attempt: DeliveryAttempt) -> None: ...
     def attempts(self, delivery_id: int) -> Sequence[DeliveryAttempt]: ...
+    def last_tries(self, peer: str, limit: int) -> Sequence[tuple[DeliveryAttempt, float]]:
+        """The last tries, newest first, of what waits for a peer, each with the moment at which that is due."""
+
     def waiting_for(self, peer: str) -> WaitingDeliveries:
         """What this peer must still be told (queued or leased)."""
 
