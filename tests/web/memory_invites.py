@@ -74,8 +74,8 @@ class MemoryContacts:
     async def of_user(self, user: User, *, after_id: int = 0, limit: int = 1000) -> Sequence[Contact]:
         return [one for number, one in sorted(self.kept.items()) if number > after_id][:limit]
 
-    async def search(self, user: User, text: str, *, limit: int = 20) -> Sequence[Contact]:
-        return [one for one in self.kept.values() if text in one.name or text in one.address][:limit]
+    async def search(self, user: User, text: str, *, limit: int = 20, offset: int = 0) -> Sequence[Contact]:
+        return [one for one in self.kept.values() if text in one.name or text in one.address][offset : offset + limit]
 
     async def contact(self, user: User, contact_id: int) -> Contact:
         _found(self.kept, contact_id)  # type: ignore[arg-type]

@@ -38,9 +38,9 @@ class Contacts:
         """A page of the user's contacts, by id."""
         return await self._db.read(lambda tx: tx.contacts.of_user(user.id, after_id=after_id, limit=limit))
 
-    async def search(self, user: User, text: str, *, limit: int = 20) -> Sequence[Contact]:
-        """Contacts whose name, address or e-mail address holds the text."""
-        return await self._db.read(lambda tx: tx.contacts.search(user.id, text[:LONGEST_NAME], limit=limit))
+    async def search(self, user: User, text: str, *, limit: int = 20, offset: int = 0) -> Sequence[Contact]:
+        """Contacts whose name, address or e-mail address holds the text, by name."""
+        return await self._db.read(lambda tx: tx.contacts.search(user.id, text[:LONGEST_NAME], limit=limit, offset=offset))
 
     async def contact(self, user: User, contact_id: int) -> Contact:
         """One of them; raises `NotFound` (contact-unknown)."""

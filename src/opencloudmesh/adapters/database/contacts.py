@@ -27,6 +27,7 @@ _SEARCH = Statement(
     _SELECT.where(_OF_USER, _TABLE.folded.like(bindparam("sought", type_=Text), escape="!"))
     .order_by(_TABLE.folded, _TABLE.id)
     .limit(_MOST)
+    .offset(bindparam("past", type_=Integer))
 )
 _COUNT = Statement(select(func.count()).select_from(contacts).where(_OF_USER))
 _USERS_WITH = Statement(select(_TABLE.user_id).where(_ADDRESS).order_by(_TABLE.user_id).limit(_MOST))
@@ -98,10 +99,10 @@ class Contacts:
         """All of a user: ascending ids greater than `after_id`."""
         return [_contact(row) for row in self._connection.rows(_OF, user_id=user_id, after_id=after_id, most=limit)]
 
-    def search(self, user_id: int, text: str, *, limit: int = 20) -> Sequence[Contact]:
+    def search(self, user_id: int, text: str, *, limit: int = 20, offset: int = 0) -> Sequence[Contact]:
         """Those whose name, address or e-mail address holds the text, whatever its case, by name."""
         escaped = text.casefold().replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        rows = self._connection.rows(_SEARCH, user_id=user_id, sought=f"%{escaped}%", most=limit)
+        rows = self._connection.rows(_SEARCH, user_id=user_id, sought=f"%{escaped}%", most=limit, past=offset)
         return [_contact(row) for row in rows]
 
     def count_of(self, user_id: int) -> int:

@@ -38,7 +38,7 @@ class ContactStore(Protocol):
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[Contact]:
         """All of a user: ascending ids greater than `after_id`."""
 
-    def search(self, user_id: int, text: str, *, limit: int = 20) -> Sequence[Contact]:
+    def search(self, user_id: int, text: str, *, limit: int = 20, offset: int = 0) -> Sequence[Contact]:
         """Those whose name, address or e-mail address holds the text, whatever its case, by name."""
 
     def count_of(self, user_id: int) -> int: ...

@@ -7,22 +7,20 @@ from typing import Any
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.services.contact_cards import Imported
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
+from opencloudmesh.web.pages.paging import SHOWN, linked, number_of
 from opencloudmesh.web.pages.texts import text
 from opencloudmesh.web.user_api.contact_cards import KINDS
 
 _FAULTS_SHOWN = 8
 _LONGEST_SHOWN = 40
-_MOST = 200
-"""Shown at once: more are found by a search."""
 
 
 async def show(request: PageRequest, imported: Mapping[str, Any] | None = None) -> PageAnswer:
     """All, or those that a search finds, by name."""
     sought, contacts = request.query.get("search", "").strip(), request.services.contacts
-    found = await contacts.search(request.me, sought, limit=_MOST + 1)
-    return render(
-        request, "contacts.html", contacts=found[:_MOST], more=len(found) > _MOST, most=_MOST, sought=sought, imported=imported
-    )
+    number = number_of(request)
+    found = await contacts.search(request.me, sought, limit=SHOWN + 1, offset=(number - 1) * SHOWN)
+    return render(request, "contacts.html", contacts=linked(request, found, number), sought=sought, imported=imported)
 
 
 async def add(request: PageRequest) -> PageAnswer:

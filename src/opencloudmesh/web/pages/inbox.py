@@ -2,6 +2,7 @@
 
 from opencloudmesh.protocol.lifecycle import PENDING
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
+from opencloudmesh.web.pages.paging import every, part_of
 
 _MOST = 500
 
@@ -14,8 +15,10 @@ async def start(request: PageRequest) -> PageAnswer:
 async def show(request: PageRequest) -> PageAnswer:
     """What waits."""
     reception = request.services.share_reception
-    offered = [*await reception.inbox(request.me, limit=_MOST), *await reception.inbox(request.me, unknown=True, limit=_MOST)]
-    waiting = [share for share in offered if share.state == PENDING]
+    waiting = []
+    for apart in (False, True):
+        some = await every(lambda after, limit: reception.inbox(request.me, unknown=apart, after_id=after, limit=limit))  # noqa: B023
+        waiting += [share for share in some if share.state == PENDING]
     known = (await reception.senders(request.me, waiting)).known
     requests = await request.services.request_reception.requests(request.me, open_only=True, limit=_MOST)
     return render(
@@ -23,8 +26,12 @@ async def show(request: PageRequest) -> PageAnswer:
         "inbox.html",
         requests=len(requests),
         notices=await request.services.contact_removal.notices(request.me),
-        known=[share for share in reversed(waiting) if share.sender in known and not share.quarantined],
-        unknown=[share for share in reversed(waiting) if share.sender not in known or share.quarantined],
+        known=part_of(
+            request, [share for share in reversed(waiting) if share.sender in known and not share.quarantined], "known"
+        ),
+        unknown=part_of(
+            request, [share for share in reversed(waiting) if share.sender not in known or share.quarantined], "unknown"
+        ),
     )
 
 

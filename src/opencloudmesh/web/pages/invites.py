@@ -1,19 +1,24 @@
 """Invitations that the user made, and the dialog in which those of others are accepted (section Invite Flow)."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import segno
 from markupsafe import Markup
 
-from opencloudmesh.protocol.errors import OCMError
+from opencloudmesh.protocol.errors import InvalidInput, OCMError
 from opencloudmesh.protocol.invite_flow import Invite, build_invite_link, build_invite_string, parse_invite
 from opencloudmesh.protocol.invite_in_text import find_invite
 from opencloudmesh.protocol.lifecycle import OPEN
 from opencloudmesh.protocol.trust import DEMANDS
-from opencloudmesh.services.invite_flow import MadeInvite
+from opencloudmesh.services.invite_flow import DAY, MadeInvite
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
+from opencloudmesh.web.pages.paging import every, part_of
+from opencloudmesh.web.pages.texts import text
 
 _MOST = 1000
+_DAYS = (1, 7, 30, 90)
+"""For which an invitation may be made, where the server does not end it before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +31,27 @@ class Made:
 
 async def show(request: PageRequest, made: Made | None = None) -> PageAnswer:
     """The list, and what to send of an invitation that was just made."""
-    found = await request.services.invite_flow.invites(request.me, limit=_MOST)
+    flow = request.services.invite_flow
+    found = await every(lambda after, limit: flow.invites(request.me, after_id=after, limit=limit))
+    ended = [one for one in reversed(found) if one.state != OPEN]
+    shows_ended = "ended" in request.query and made is None
     people = await request.services.contacts.of_user(request.me, limit=_MOST)
     link = build_invite_link(f"{request.origin}/wayf", made.invite) if made else ""
     return render(
         request,
         "invites.html",
-        invites=list(reversed(found)),
+        invites=part_of(request, ended if shows_ended else [one for one in reversed(found) if one.state == OPEN]),
+        ended=len(ended),
+        shows_ended=shows_ended,
+        days=[days for days in _DAYS if days < flow.lifetime_days],
+        most_days=f"{flow.lifetime_days:g}",
         name_of={one.address: one.name for one in people},
         made=made,
         link=link,
         string=build_invite_string(made.invite) if made else "",
         code=_qr_code(link) if made else "",
         demand=request.me.invite_only,
-        server=request.services.invite_flow.demanded(),
+        server=flow.demanded(),
         demands=DEMANDS,
     )
 
@@ -51,7 +63,18 @@ def _qr_code(link: str) -> Markup:
 
 async def create(request: PageRequest) -> PageAnswer:
     """Make one; the page that follows shows it, and can be loaded anew."""
-    return _tell(await request.services.invite_flow.create(request.me, note=request.form.get("note", "").strip()))
+    flow, note = request.services.invite_flow, request.form.get("note", "").strip()
+    return _tell(await flow.create(request.me, note=note, expires_at=_end(request, flow.lifetime_days)))
+
+
+def _end(request: PageRequest, most_days: float) -> float | None:
+    """When an invitation of so many days ends: one of those that are offered; None for as long as the server allows."""
+    chosen = request.form.get("days", "")
+    if not chosen:
+        return None
+    if chosen not in {str(days) for days in _DAYS if days < most_days}:
+        raise InvalidInput(text("invites.no_days"), code="date-invalid", hint=text("invites.no_days.hint"))
+    return datetime.now(UTC).timestamp() + int(chosen) * DAY
 
 
 def _tell(made: MadeInvite) -> PageAnswer:

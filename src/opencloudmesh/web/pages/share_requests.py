@@ -14,6 +14,7 @@ from opencloudmesh.protocol.lifecycle import OPEN
 from opencloudmesh.protocol.registries import READ, WRITE
 from opencloudmesh.services.callers import as_visitor
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render, retry_after
+from opencloudmesh.web.pages.paging import every, part_of
 from opencloudmesh.web.pages.shares import end_of_day
 
 _MOST = 500
@@ -22,17 +23,20 @@ _MOST = 500
 async def show(request: PageRequest, made: Mapping[str, Any] | None = None) -> PageAnswer:
     """All of it, and what to pass on of a link that was just made."""
     services = request.services
-    waiting = await services.request_reception.requests(request.me, open_only=True, limit=_MOST)
+    me = request.me
+    asked = await every(lambda after, limit: services.request_reception.requests(me, open_only=True, after_id=after, limit=limit))
+    sent = await every(lambda after, limit: services.request_sending.requests(me, after_id=after, limit=limit))
+    waiting = part_of(request, asked[::-1], "waiting")
     people = await services.contacts.of_user(request.me, limit=_MOST)
-    links = await services.request_links.links(request.me, limit=_MOST)
+    links = await every(lambda after, limit: services.request_links.links(me, after_id=after, limit=limit))
     return render(
         request,
         "requests.html",
-        waiting=list(reversed(waiting)),
-        known=await services.request_reception.known(request.me, waiting),
-        sent=list(reversed(await services.request_sending.requests(request.me, limit=_MOST))),
+        waiting=waiting,
+        known=await services.request_reception.known(me, waiting.items),
+        sent=part_of(request, sent[::-1], "sent"),
         people=people,
-        links=[link for link in reversed(links) if link.state == OPEN],
+        links=part_of(request, [link for link in reversed(links) if link.state == OPEN], "links"),
         may_link=services.request_links.enabled,
         made=made,
         address_of_link=f"{request.origin}/request-access?token={made['token']}" if made else "",

@@ -11,6 +11,7 @@ from opencloudmesh.protocol.registries import READ, WRITE
 from opencloudmesh.services.contacts import SHARED
 from opencloudmesh.services.records import Delivery, OutgoingShare
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
+from opencloudmesh.web.pages.paging import every, part_of
 from opencloudmesh.web.pages.texts import text
 
 _MOST = 1000
@@ -21,20 +22,23 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 async def show(request: PageRequest) -> PageAnswer:
     """Both lists, and what other servers could not be told; `path` is what was chosen to be shared."""
     services = request.services
-    given = await services.share_creation.shares(request.me, limit=_MOST)
-    received = await services.share_reception.inbox(request.me, limit=_MOST)
-    failed = await services.deliveries.of_user(request.me, failed=True, limit=_MOST)
+    me = request.me
+    given = await every(lambda after, limit: services.share_creation.shares(me, after_id=after, limit=limit))
+    received = await every(lambda after, limit: services.share_reception.inbox(me, after_id=after, limit=limit))
+    failed = await every(lambda after, limit: services.deliveries.of_user(me, failed=True, after_id=after, limit=limit))
     people = await services.contacts.of_user(request.me, limit=_MOST)
     shown, others = _by_share(given, failed)
+    told = [(share, one, one and services.deliveries.next_try(one)) for share, one in reversed(shown)]
+    left = [(one, services.deliveries.next_try(one)) for one in reversed(others)]
     return render(
         request,
         "shares.html",
         chosen=request.query.get("path", ""),
         people=people,
         name_of={one.address: one.name for one in people},
-        given=[(share, one, one and services.deliveries.next_try(one)) for share, one in reversed(shown)],
-        received=[share for share in reversed(received) if share.state == ACCEPTED],
-        messages=[(one, services.deliveries.next_try(one)) for one in reversed(others)],
+        given=part_of(request, told, "given"),
+        received=part_of(request, [share for share in reversed(received) if share.state == ACCEPTED], "received"),
+        messages=part_of(request, left, "messages"),
     )
 
 

@@ -41,6 +41,19 @@ for (const field of document.querySelectorAll("input[readonly]")) {
   field.addEventListener("focus", () => field.select());
 }
 
+// What is to be passed on is copied with a button.
+for (const button of document.querySelectorAll("button[data-copies]")) {
+  const field = document.querySelector(button.dataset.copies);
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const written = await navigator.clipboard?.writeText(field.value).then(() => true, () => false);
+    if (!written) field.select();
+    if (!written && !document.execCommand("copy")) return;
+    button.textContent = button.dataset.done;
+    button.setAttribute("aria-label", button.dataset.done);
+  });
+}
+
 // "Where are you from": the visitor's last choice, in this browser only.
 const LAST = "ocm-last-server";
 const place = document.getElementById("last");
