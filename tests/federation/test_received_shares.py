@@ -70,7 +70,10 @@ def test_a_folder_is_listed_and_read(bob: User, peer: SimulatedPeer) -> None:
 
 
 @pytest.mark.spec("ACC-1")
-def test_the_list_of_received_shares_asks_for_what_it_was_not_told_only(bob: User, peer: SimulatedPeer) -> None:
+def test_the_list_of_received_shares_asks_behind_for_their_roots_and_waits_for_what_it_was_not_told(
+    bob: User, peer: SimulatedPeer
+) -> None:
+    peer.files |= {"/dav/ocm/folder/a": b"a", "/dav/ocm/file": b"x" * 4711}
     take(bob, peer, webdav(peer, "folder", "must-exchange-token"), resourceType="folder")
     take(bob, peer, webdav(peer, "file", "must-exchange-token", size=4711))
     wait_until(lambda: len(peer.notifications) == 2)
@@ -78,7 +81,14 @@ def test_the_list_of_received_shares_asks_for_what_it_was_not_told_only(bob: Use
     for target in ("", "Shared with me/"):
         assert bob.dav("PROPFIND", target, [("depth", "1")]).status == 207
     assert b"<d:getcontentlength>4711<" in bob.dav("PROPFIND", "Shared with me/", [("depth", "1")]).body
-    assert len(peer.requests) == before
+
+    def asked() -> list[tuple[str, str, str]]:
+        seen = [one for one in peer.requests[before:] if one.path != "/ocm/token"]
+        return sorted((one.method, one.path, dict(one.headers).get("depth", "")) for one in seen)
+
+    roots = [("PROPFIND", "/dav/ocm/file", "0"), ("PROPFIND", "/dav/ocm/folder", "0")]
+    wait_until(lambda: len(asked()) >= 2)
+    assert asked() == roots
     peer.files["/dav/ocm/unknown"] = b"x" * 4712
     take(bob, peer, webdav(peer, "unknown", "must-exchange-token"))
     assert b"<d:getcontentlength>4712<" in bob.dav("PROPFIND", "Shared with me/", [("depth", "1")]).body

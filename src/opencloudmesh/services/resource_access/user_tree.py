@@ -150,7 +150,8 @@ class _UserTree:
 
     async def entry(self, path: str) -> Entry:
         if path in ("", RECEIVED_FOLDER) and remembered_suffices():
-            self._received.look_at_roots(self._shares.values())
+            # the listing looks at the others, and waits for them
+            self._received.look_at_roots(share for share in self._shares.values() if self._is_known(share))
         if path == RECEIVED_FOLDER:
             return self._received_folder()
         storage, prefix, inside = await self._place(path)
