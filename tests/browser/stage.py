@@ -105,6 +105,7 @@ def go_to(person: Person, origin: str, page: PageToSee) -> None:
         person.fill("User name", "nobody")
         person.fill("Password", "guessed")
     if page.button:
-        person.click("button", page.button)
+        with person.page.expect_navigation():
+            person.click("button", page.button)
     if page.opened:
         person.open(page.opened)
