@@ -96,11 +96,12 @@ class Usage:
 
 
 def size_of_folder(sandbox: Sandbox, parts: tuple[bytes, ...]) -> int:
-    """The sizes of all files in and below a folder."""
+    """The sizes of all files in and below a folder; what is gone meanwhile, or not for us to see, counts nothing."""
     size, waiting = 0, [parts]
     while waiting:
         here = waiting.pop()
-        with suppress(FileNotFoundError, NotADirectoryError), sandbox.folder(here) as folder, os.scandir(folder) as found:
+        unseen = (OSError,) if here != parts else (FileNotFoundError, NotADirectoryError)
+        with suppress(*unseen), sandbox.folder(here) as folder, os.scandir(folder) as found:
             for child in found:
                 name = os.fsencode(child.name)
                 if child.is_dir(follow_symlinks=False):
