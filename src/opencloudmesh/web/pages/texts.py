@@ -244,7 +244,7 @@ TEXTS: Final[dict[str, str]] = {
     "invites.show_ended": "Ended invitations: {number}",
     "invites.show_open": "Open invitations",
     "invites.days": "How long it can be accepted",
-    "invites.days.most": "{days} days, as long as this server allows",
+    "invites.days.most": "{days} days, as usual on this server",
     "invites.days.some": "{days} days",
     "invites.days.one": "One day",
     "invites.no_days": "An invitation cannot be made for so long.",

@@ -83,6 +83,8 @@ class Wayf:
     async def _page(self, request: PageRequest, invite: Invite, typed: str, found: Found | None, sought: str) -> PageAnswer:
         listed_for = sought if found is None or found.fault else ""
         choice = await self._listed(request, invite, listed_for)
+        if found and not choice.servers:  # that it was not found is said already
+            listed_for, choice = "", await self._listed(request, invite, "")
         return render(
             request,
             "wayf.html",
