@@ -139,6 +139,17 @@ async def test_a_packed_body_is_not_taken_for_a_file(site: Any, planted: Path) -
     assert (await site.ask("PUT", "f", {"content-encoding": "Identity"}, b"plain")).status == 204
 
 
+async def test_a_body_in_chunks_that_is_not_as_long_as_macos_said(site: Any, planted: Path) -> None:
+    for said in ("50", "2"):
+        reply = await site.ask("PUT", "f", {"x-expected-entity-length": said}, [b"he", b"llo"])
+        assert (reply.status, code_of(reply.body)) == (400, "size-mismatch")
+    assert (planted / "f").read_text() == "f"
+    reply = await site.ask("PUT", "f", {"x-expected-entity-length": "many"}, [b"hello"])
+    assert (reply.status, code_of(reply.body)) == (400, "content-length-invalid")
+    assert (await site.ask("PUT", "f", {"x-expected-entity-length": "5"}, [b"he", b"llo"])).status == 204
+    assert (planted / "f").read_text() == "hello"
+
+
 @files("if")
 async def test_if_headers(site: Any, planted: Path, file: Path) -> None:
     for method in ("PUT", "DELETE", "GET", "LOCK", "PROPFIND"):

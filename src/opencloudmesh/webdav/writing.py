@@ -78,7 +78,8 @@ async def _checked_again(
 
 
 def _content_length(request: DavRequest) -> int | None:
-    value = request.headers.get("content-length")
+    """What is announced; macOS sends files in chunks and says beside it how long they will be."""
+    value = request.headers.get("content-length", request.headers.get("x-expected-entity-length"))
     if value is None:
         return None
     if not (value.isascii() and value.isdigit() and len(value) < 19):
