@@ -460,6 +460,9 @@ async def test_children_that_the_peer_cannot_read_are_left_out() -> None:
         await remote.entry("x")
 
 
+_FOLDER = "<resourcetype><collection/></resourcetype>"
+
+
 @pytest.mark.parametrize(
     ("properties", "expected"),
     [
@@ -469,6 +472,9 @@ async def test_children_that_the_peer_cannot_read_are_left_out() -> None:
         (('<size xmlns="http://owncloud.org/ns">7</size>',), Entry("f", False, 7, 0.0, "")),
         (("<getlastmodified>soon</getlastmodified>", "<getcontenttype>a\tb</getcontenttype>"), Entry("f", False, 0, 0.0, "")),
         (("<getlastmodified>Fri, 13 Feb 2009 23:31:30 GMT</getlastmodified>",), Entry("f", False, 0, 1234567890.0, "")),
+        ((_FOLDER, '<size xmlns="http://owncloud.org/ns">7</size>'), Entry("f", True, 0, 0.0, "", holds=7)),
+        ((_FOLDER, '<size xmlns="http://owncloud.org/ns">-3</size>'), Entry("f", True, 0, 0.0, "")),
+        ((_FOLDER,), Entry("f", True, 0, 0.0, "")),
         (
             ("<getetag>a&#13;&#10;x: y</getetag>", "<getcontenttype>" + "x" * 300 + "</getcontenttype>"),
             Entry("f", False, 0, 0.0, ""),
