@@ -42,6 +42,28 @@ async def states(home: Home, user: User) -> tuple[list[str], list[str]]:
     return [share.state for share in given], [share.state for share in received]
 
 
+async def test_what_ended_just_before_by_messages_of_its_own_is_counted_and_what_ended_long_ago_is_not(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    await meet(home, alice)
+    await home.creation.create(alice, path="notes", share_with="dora@away.example")
+    await home.reception.receive(away.share(**by("dora")))
+    await home.settle()
+    await home.reception.receive(away.share(**by("dora") | {"provider_id": "long ago"}))
+    (given,) = await home.creation.shares(alice)
+
+    async def tell(kind: str, provider_id: str) -> None:
+        await home.notifications.receive(away.notification(kind, provider_id, at=home.time.now))
+
+    await tell("SHARE_UNSHARED", "long ago")
+    await home.advance(3600)
+    await tell("SHARE_UNSHARED", "p-dora")
+    await tell("SHARE_DECLINED", given.provider_id)
+    await home.notifications.receive(removed(away, user=f"alice@{HOST}", at=home.time.now))
+    (notice,) = await home.removal.notices(alice)
+    assert notice.shares == 2
+
+
 # ---------------------------------------------------------------- we tell
 @pytest.mark.spec("NOTIF-6")
 async def test_the_other_side_is_told_and_the_shares_end(home: Home, away: SimulatedServer, alice: User, bob: User) -> None:

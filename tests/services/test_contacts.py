@@ -8,8 +8,9 @@ from opencloudmesh.protocol.invite_flow import Identity
 from opencloudmesh.services import contacts as module
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import User
-from tests.services.home import Home
-from tests.services.world import HOST, SimulatedServer, SimulatedTime
+from tests.services.home import Home, make_home
+from tests.services.test_share_reception import unsigned
+from tests.services.world import HOST, SimulatedNetwork, SimulatedServer, SimulatedTime, answer
 
 
 async def test_contacts_are_added_found_changed_and_removed(home: Home, alice: User, bob: User) -> None:
@@ -91,6 +92,33 @@ async def test_what_a_server_says_changes_nothing_that_the_user_wrote(
     assert (after.name, after.email, after.source, after.own_identifier) == ("My Dora", "d@away.example", "invite", "i1")
     assert (after.verified, after.trusted, after.last_seen_at) == (True, False, time.now)
     assert met.id == before.id
+
+
+@pytest.mark.spec("INV-6")
+async def test_the_first_signed_share_shows_that_the_address_of_a_contact_is_right(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    dora = await home.contacts.add(alice, "dora@away.example")
+    await home.reception.receive(away.share(owner="eve@away.example", provider_id="p0"))
+    assert not (await home.contacts.contact(alice, dora.id)).verified
+    await home.reception.receive(away.share())
+    assert (await home.contacts.contact(alice, dora.id)).verified
+
+
+@pytest.mark.parametrize("was_contact", [False, True])
+async def test_accepting_what_nobody_signed_verifies_nobody_even_where_signatures_are_demanded_since(
+    home: Home, network: SimulatedNetwork, time: SimulatedTime, alice: User, was_contact: bool
+) -> None:
+    silent = SimulatedServer(network, "silent.example")
+    silent.route("GET", "/.well-known/jwks.json", lambda _: answer(404))
+    if was_contact:
+        await home.contacts.add(alice, "dora@silent.example")
+    lax = make_home(home.database, network, time, require_signature=False)
+    await lax.reception.receive(unsigned(silent.share(owner="dora@silent.example")))
+    (share,) = await home.reception.inbox(alice)
+    await home.reception.accept(alice, share.id)
+    (dora,) = await home.contacts.of_user(alice)
+    assert not dora.verified
 
 
 async def test_whoever_gave_a_share_that_was_accepted_is_a_contact(home: Home, away: SimulatedServer, alice: User) -> None:

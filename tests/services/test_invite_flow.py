@@ -244,7 +244,7 @@ async def test_accepting_tells_the_other_server_and_makes_a_contact(
 ) -> None:
     away.route("POST", "/ocm/invite-accepted", lambda _: answer(200, CAROL))
     contact = await home.invite_flow.accept(alice, THEIRS)
-    assert (contact.address, contact.name, contact.source, contact.verified) == ("c4r0l@away.example", "Carol", "invite", True)
+    assert (contact.address, contact.name, contact.source, contact.verified) == ("c4r0l@away.example", "Carol", "invite", False)
     (asked,) = away.got("/ocm/invite-accepted")
     assert (asked.json["recipientProvider"], asked.json["token"], asked.json["name"]) == (HOST, "their-token", "Alice A.")
     assert "signature" in {name.lower() for name in asked.headers}

@@ -95,7 +95,9 @@ async def show(contact: Who, /, *, output: Output = Output()) -> None:
         *([f"E-mail: {text_of(item, 'email')}"] if item.get("email") else []),
         f"By {text_of(item, 'source')}, since {format_time(item.get('added_at'))}; last seen: {seen}",
         "Shares are accepted without asking." if item.get("trusted") else "Shares wait in the inbox for you.",
-        "Its server signed when the contact was made." if item.get("verified") else "Nobody has shown that the address is right.",
+        "Its own server has signed something of this address."
+        if item.get("verified")
+        else "Its server has signed nothing of this address yet.",
     )
 
 

@@ -10,7 +10,16 @@ from typing import Final
 
 from opencloudmesh.protocol.address import parse_address
 from opencloudmesh.protocol.errors import FieldFault, InvalidMessage, NotFound
-from opencloudmesh.protocol.lifecycle import INCOMING_SHARE, OUTGOING_SHARE, REVOKE, next_state
+from opencloudmesh.protocol.lifecycle import (
+    ACCEPTED,
+    DECLINED,
+    INCOMING_SHARE,
+    OUTGOING_SHARE,
+    PENDING,
+    REVOKE,
+    SENT,
+    next_state,
+)
 from opencloudmesh.protocol.notifications import Notification, Removal, build_removal
 from opencloudmesh.protocol.registries import USER_REMOVED
 from opencloudmesh.services.contacts import Contacts
@@ -24,6 +33,9 @@ from opencloudmesh.services.share_reception import ShareReception
 
 REASON: Final = "user-removed"
 KEPT_NOTICES: Final = 200
+_LIVING: Final = (PENDING, SENT, ACCEPTED)
+_TOGETHER: Final = 600.0
+"""Seconds: what the other side ended so shortly before, each with a message of its own, ended with the contact."""
 _SWEPT: Final = 200
 _SWEPT_AFTER: Final = 90 * 86400.0
 """Longer than any delivery of one lives."""
@@ -109,6 +121,7 @@ class ContactRemoval:
         return tx.users.by_id(ids[0]) if len(ids) == 1 else None
 
     def _end(self, tx: Transaction, contact: Contact, now: float) -> None:
+        since = now - _TOGETHER
         tx.contacts.remove(contact.id)
         given = tx.outgoing_shares.given_to(contact.user_id, contact.address)
         received = tx.incoming_shares.living_from(contact.user_id, contact.address)
@@ -116,7 +129,8 @@ class ContactRemoval:
             tx.outgoing_shares.set_state(share.id, next_state(OUTGOING_SHARE, share.state, REVOKE), REASON, now)
         for offered in received:
             tx.incoming_shares.set_state(offered.id, next_state(INCOMING_SHARE, offered.state, REVOKE), REASON, now)
-        ended = len(given) + len(received)
+        ended = len(received) + sum(one.state in _LIVING or (one.state == DECLINED and one.changed_at >= since) for one in given)
+        ended += tx.incoming_shares.unshared_since(contact.user_id, contact.address, since)
         notice = Notice(0, contact.user_id, REASON, contact.address, contact.name, ended, now)
         tx.notices.add(notice, kept=KEPT_NOTICES)
 

@@ -2,7 +2,8 @@
 
 Rules kept here: a contact is one OCM Address, made by an invite, by the user, or of the sender of a share; what the other server
 says of a person never changes what a user wrote, nor makes anybody trusted; removing one is local, and always works; whoever a
-user does not have as contact learns nothing of that.
+user does not have as contact learns nothing of that. Verified is whose own server has signed something of this very address: the
+acceptance of an invite, or a share; an answer to us, which nobody signs, shows nothing but that TLS led to that server.
 """
 
 from collections.abc import Sequence
@@ -138,20 +139,29 @@ class Contacts:
         tx.contacts.set_seen(found.id, at)
         return known
 
-    def accepted_from(self, tx: Transaction, user: User, share: IncomingShare, *, signed: bool, at: float) -> None:
+    def accepted_from(self, tx: Transaction, user: User, share: IncomingShare, *, at: float) -> None:
         """The user accepted a share: its sender is a contact from now on, known by what the sender says; not trusted for that."""
-        if tx.contacts.by_address(user.id, share.sender) is not None or tx.contacts.count_of(user.id) >= MOST:
+        found = tx.contacts.by_address(user.id, share.sender)
+        if found is not None:
+            self.signed(tx, found, share)
+            return
+        if tx.contacts.count_of(user.id) >= MOST:
             return
         name = "".join(c if c.isprintable() else " " for c in share.sender_display_name).strip()[:LONGEST_NAME]
         known_as = "" if share.recipient == user.name else share.recipient
         new = _new(user, parse_address(share.sender), Identity("", "", name), source=SHARED, at=at)
-        _added(tx, replace(new, verified=signed, own_identifier=known_as, last_seen_at=share.created_at), bounded=False)
+        _added(tx, replace(new, verified=share.signed, own_identifier=known_as, last_seen_at=share.created_at), bounded=False)
 
     def removed(self, tx: Transaction, user: User, contact_id: int) -> Contact:
         """Delete one, and return what it was; raises `NotFound` (contact-unknown)."""
         contact = _owned(tx, user, contact_id)
         tx.contacts.remove(contact_id)
         return contact
+
+    def signed(self, tx: Transaction, contact: Contact, share: IncomingShare) -> None:
+        """A share came from this contact: if the own server signed it, the address is shown to be right."""
+        if share.signed and not contact.verified:
+            tx.contacts.update(replace(contact, verified=True))
 
     def seen(self, tx: Transaction, contact: Contact, at: float) -> None:
         """Something came from this contact."""

@@ -258,7 +258,7 @@ class InviteFlow:
         now = self._clock()
         return await self._db.write(
             lambda tx: self._contacts.met(
-                tx, user, address, person, verified=True, own_identifier=identifier, source=INVITED, at=now
+                tx, user, address, person, verified=False, own_identifier=identifier, source=INVITED, at=now
             )
         )
 

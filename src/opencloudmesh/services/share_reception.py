@@ -197,6 +197,7 @@ class ShareReception:
                 expires_at=None if message.expiration is None else float(message.expiration),
                 created_at=arrival.now,
                 quarantined=isinstance(trust, Allowed) and trust.quarantine and not known,
+                signed=verified is not None,
             )
         )
         if is_new:
@@ -214,6 +215,7 @@ class ShareReception:
         if contact is None:
             return False
         self._contacts.seen(tx, contact, share.created_at)
+        self._contacts.signed(tx, contact, share)
         if contact.trusted:
             tx.incoming_shares.set_state(share.id, next_state(INCOMING_SHARE, share.state, ACCEPT), "", share.created_at)
             self._deliveries.queue(tx, peer=share.peer, kind=SHARE_ACCEPTED, user_id=share.user_id, incoming=share.id)
@@ -270,7 +272,7 @@ class ShareReception:
             tx.incoming_shares.set_state(share_id, state, "", now)
             if event == ACCEPT:
                 tx.incoming_shares.release(user.id, share.sender)
-                self._contacts.accepted_from(tx, user, share, signed=self._require_signature, at=now)
+                self._contacts.accepted_from(tx, user, share, at=now)
             if event != ACCEPT:
                 _withdraw_acceptance(tx, share_id, now)
             if share.state in (PENDING, ACCEPTED):  # of others the sender has heard, or told us

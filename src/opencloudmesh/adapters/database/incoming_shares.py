@@ -69,6 +69,7 @@ _COLUMNS = (
     _TABLE.seen_size,
     _TABLE.seen_modified_at,
     _TABLE.seen_etag,
+    _TABLE.signed,
 )
 _SELECT = select(*_COLUMNS)
 _MOST = bindparam("most", type_=Integer)
@@ -128,6 +129,17 @@ _ACCEPTED = Statement(
 _LIVING_FROM = Statement(
     _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.sender == bindparam("sender"), incoming_living).order_by(
         _TABLE.id
+    )
+)
+_UNSHARED_SINCE = Statement(
+    select(func.count())
+    .select_from(incoming_shares)
+    .where(
+        _TABLE.user_id == bindparam("user_id"),
+        _TABLE.sender == bindparam("sender"),
+        _TABLE.state == word("revoked"),
+        _TABLE.reason == bindparam("why"),
+        _TABLE.changed_at >= bindparam("since"),
     )
 )
 _PEERS_OF_ACCEPTED = Statement(select(_TABLE.peer).where(incoming_accepted).distinct().order_by(_TABLE.peer))
@@ -212,7 +224,9 @@ class IncomingShares:
 
     def _share(self, row: Row) -> IncomingShare:
         protocol = SealedObject(self._box, row[15], incoming_protocol_context(row[2], row[3], row[25]))
-        return IncomingShare(*(*row[:14], words_of_text(row[14]), protocol, *row[16:22], bool(row[22]), *row[23:25], *row[26:31]))
+        return IncomingShare(
+            *(*row[:14], words_of_text(row[14]), protocol, *row[16:22], bool(row[22]), *row[23:25], *row[26:31], bool(row[31]))
+        )
 
     def add(self, share: NewIncomingShare) -> tuple[IncomingShare, bool]:
         """Insert, or return the row that is there already for (user, peer, provider_id, secret); the flag says "new".
@@ -259,6 +273,7 @@ class IncomingShares:
             "created_at": share.created_at,
             "changed_at": share.created_at,
             "quarantined": share.quarantined,
+            "signed": share.signed,
         }
 
     @staticmethod
@@ -287,6 +302,7 @@ class IncomingShares:
             share.created_at,
             share.created_at,
             share.quarantined,
+            signed=share.signed,
         )
 
     def _same(self, share: NewIncomingShare, secret_hash: bytes) -> IncomingShare | None:
@@ -337,6 +353,11 @@ class IncomingShares:
     def living_from(self, user_id: int, sender: str) -> Sequence[IncomingShare]:
         """The shares of this sender that the user has, or may accept."""
         return [self._share(row) for row in self._connection.rows(_LIVING_FROM, user_id=user_id, sender=sender)]
+
+    def unshared_since(self, user_id: int, sender: str, since: float) -> int:
+        """How many shares of this sender (OCM Address) the sender took back since."""
+        row = self._connection.row(_UNSHARED_SINCE, user_id=user_id, sender=sender, why="unshared", since=since)
+        return int(row[0]) if row else 0
 
     def accepted(self, user_id: int) -> Sequence[IncomingShare]:
         """All that the user has accepted and not lost since, by mount name."""

@@ -25,9 +25,9 @@ class SentInvite:
 class Contact:
     """A person at another server whom a user knows. `address` is canonical; texts of the other server are shown, never trusted.
 
-    `source`: invite, share or direct. `trusted`: shares are accepted without asking. `verified`: the contact's server signed when
-    the contact was made. `own_identifier`: what the contact knows the user by, empty for the login name. `last_seen_at` is None
-    until something came from there.
+    `source`: invite, share or direct. `trusted`: shares are accepted without asking. `verified`: the contact's own server has
+    signed something of this address. `own_identifier`: what the contact knows the user by, empty for the login name.
+    `last_seen_at` is None until something came from there.
     """
 
     id: int

@@ -66,6 +66,7 @@ class IncomingShare:
     identifier as the sender wrote it (left of the last "@"). `quarantined`: the sender was unknown to the recipient on
     arrival, and the share was not announced. `refusals` counts the authoritative refusals (404, 403) in a row from
     `refused_since` to `refused_at`. `seen_*`: its root as it was last seen, None where it was not.
+    `signed`: the sender's server signed the notification.
     """
 
     id: int
@@ -98,6 +99,7 @@ class IncomingShare:
     seen_size: int | None = None
     seen_modified_at: float | None = None
     seen_etag: str | None = None
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +125,4 @@ class NewIncomingShare:
     expires_at: float | None
     created_at: float
     quarantined: bool = False
+    signed: bool = False

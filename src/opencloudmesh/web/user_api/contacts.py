@@ -53,7 +53,7 @@ class ContactAnswer(BaseModel):
     email: str
     source: str = Field(description="How the contact came about: invite, share or direct.")
     trusted: bool = Field(description="Shares of this contact are accepted without asking.")
-    verified: bool = Field(description="The contact's server signed when the contact was made.")
+    verified: bool = Field(description="The contact's own server has signed an acceptance or a share of this address.")
     added_at: Time
     last_seen_at: Time | None
 

@@ -53,6 +53,7 @@ incoming_shares = Table(
     Column("unavailable_reason", Text, nullable=False, server_default=""),
     time("refused_at", nullable=True),  # when the last refusal was counted
     time("accepted_at", nullable=True),  # kept whatever becomes of the share: its sender is known to the recipient
+    Column("signed", Boolean, nullable=False, server_default=false()),  # by the sender's server
     UniqueConstraint("peer", "provider_id", "user_id", "secret_hash"),
     Index(None, "provider_id"),
     Index(None, "user_id", "id"),
