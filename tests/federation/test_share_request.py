@@ -134,11 +134,12 @@ def test_a_third_server_asks_for_nobody_and_learns_nothing(
 
 
 @pytest.mark.spec("REQ-2")
-def test_who_is_known_is_told_404(alice: User, site: Site, peer: SimulatedPeer) -> None:
+def test_who_is_known_cannot_tell_what_exists(alice: User, site: Site, peer: SimulatedPeer) -> None:
     alice.api("POST", "/contacts", {"address": f"carol@{peer.host}"})
-    message = {"owner": alice.address, "shareWith": f"carol@{peer.host}", "share": "no such folder"}
-    refused = peer.post(site.origin, PATH, message)
-    assert (refused.status, refused.json["message"]) == (404, "resource-unknown")
+    alice.make_folder("there for carol")
+    message = {"owner": alice.address, "shareWith": f"carol@{peer.host}"}
+    answers = [peer.post(site.origin, PATH, message | {"share": share}) for share in ("no such folder", "there for carol")]
+    assert {(answer.status, answer.body) for answer in answers} == {(201, b"{}")}
 
 
 @pytest.mark.spec("REQ-2")

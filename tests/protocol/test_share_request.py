@@ -154,31 +154,28 @@ def test_an_opaque_identifier_is_long_and_plain() -> None:
 
 # ---------------------------------------------------------------- whether it is taken
 @pytest.mark.spec("REQ-2")
-def test_who_is_known_hears_whether_the_resource_exists() -> None:
-    assert decide_request(RequestArrival(trust=OPEN, owner_exists=True, known=True, found=True)) == Show()
-    missing = decide_request(RequestArrival(trust=OPEN, owner_exists=True, known=True, found=False))
-    assert isinstance(missing, Discard)
-    assert (missing.reason, missing.error.status) == ("resource-unknown", 404)
+def test_what_is_asked_for_is_shown_to_an_owner_who_knows_who_asks() -> None:
+    assert decide_request(RequestArrival(trust=OPEN, owner_exists=True, known=True)) == Show()
+    assert decide_request(RequestArrival(trust=INVITED, owner_exists=True, known=True)) == Show()
 
 
 @pytest.mark.spec("REQ-2")
-@pytest.mark.parametrize("found", [True, False])
-def test_strangers_cannot_tell_existing_from_missing(found: bool) -> None:
-    assert decide_request(RequestArrival(trust=OPEN, owner_exists=True, found=found)) == Show()
-    assert decide_request(RequestArrival(trust=OPEN, owner_exists=False, found=found)) == Ignore()
+def test_strangers_cannot_tell_existing_from_missing() -> None:
+    assert decide_request(RequestArrival(trust=OPEN, owner_exists=True)) == Show()
+    assert decide_request(RequestArrival(trust=OPEN, owner_exists=False)) == Ignore()
     answers = {
         decision.reason
         for exists in (True, False)
-        if isinstance(decision := decide_request(RequestArrival(trust=INVITED, owner_exists=exists, found=found)), Discard)
+        if isinstance(decision := decide_request(RequestArrival(trust=INVITED, owner_exists=exists)), Discard)
     }
     assert answers == {"sender-unknown"}
 
 
 def test_a_denied_server_is_refused_whoever_asks() -> None:
-    denied = decide_request(RequestArrival(trust=Denied("denylisted", "No."), owner_exists=True, known=True, found=True))
+    denied = decide_request(RequestArrival(trust=Denied("denylisted", "No."), owner_exists=True, known=True))
     assert isinstance(denied, Discard)
     assert (denied.reason, denied.error.status) == ("denylisted", 403)
-    assert isinstance(decide_request(RequestArrival(trust=INVITED, owner_exists=True, known=True, found=True)), Show)
+    assert isinstance(decide_request(RequestArrival(trust=INVITED, owner_exists=True, known=True)), Show)
 
 
 # ---------------------------------------------------------------- what a peer answers

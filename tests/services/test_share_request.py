@@ -18,7 +18,6 @@ from opencloudmesh.protocol.errors import (
     RateLimited,
     SignatureRefused,
     TemporarilyUnavailable,
-    UnknownResource,
     Unsupported,
 )
 from opencloudmesh.protocol.http_signatures import Request
@@ -148,14 +147,12 @@ async def test_the_same_request_twice_is_one(home: Home, away: SimulatedServer, 
 @pytest.mark.parametrize(
     "share", ["nothing/here", "../bob/secret", "Shared with me/x", "https://home.example/dav/files/bob/b.txt"]
 )
-async def test_who_is_known_hears_that_a_resource_is_none(
+async def test_who_is_known_cannot_tell_either_what_exists(
     share: str, home: Home, away: SimulatedServer, alice: User, bob: User, time: SimulatedTime
 ) -> None:
     await know_dora(home, alice)
-    fault = await refusal(home, asked(away, share, at=time.now))
-    assert isinstance(fault, UnknownResource)
-    assert fault.code == "resource-unknown"
-    assert await home.request_reception.requests(alice) == []
+    assert await home.request_reception.receive(asked(away, share, at=time.now)) == {}
+    assert (await only(home, alice)).resource == share
 
 
 @pytest.mark.spec("REQ-2")

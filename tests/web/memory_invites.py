@@ -59,6 +59,10 @@ class MemoryInvites:
         self.demands = what
         return replace(user, invite_only=what)
 
+    async def check_foreign(self, user: User, invite: Invite) -> None:
+        if invite.provider == "cloud.example.org":
+            raise InvalidInput("This is an invite of your own.", code="own-invite", hint="Send it to somebody else.")
+
     async def accept(self, user: User, invite: Invite) -> Contact:
         if invite.provider != "peer.example.org":
             raise PeerRefused("No.", code="invite-refused", status=400)

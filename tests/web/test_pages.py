@@ -330,6 +330,13 @@ async def test_an_address_of_a_button_is_explained_to_who_follows_it(alice: Visi
     assert (await alice.ask("PUT", path)).body == b""
 
 
+async def test_the_dialog_of_an_invitation_of_this_very_server_says_so_at_once(alice: Visitor) -> None:
+    answer = await alice.ask("GET", "/invite/accept?token=t&providerDomain=cloud.example.org")
+    assert answer.status == 400
+    assert "This is an invite of your own." in alice.page
+    assert 'action="/invite/accept"' not in alice.page
+
+
 async def test_the_dialog_shows_who_invites_and_accepts_with_one_click(server: Any, alice: Visitor) -> None:
     await alice.ask("GET", "/invite/accept?token=t&providerDomain=peer.example.org")
     assert "peer.example.org" in alice.page

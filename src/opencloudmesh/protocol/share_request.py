@@ -1,8 +1,8 @@
 """Requests for a share: somebody at another server asks the owner of a resource for it (section Request for a Share).
 
 Rules kept here: owner, shareWith and share are there and well-formed, else every fault is named; a resource is named by an opaque
-text, a path or a URL, and is never a way out of the owner's own files; whoever the owner knows hears whether the resource exists,
-everybody else is answered the same whatever is named. What a peer answers says whether it takes such requests at all.
+text, a path or a URL, and is never a way out of the owner's own files; everybody is answered the same whatever is named, who is
+known to the owner too: nobody finds out names by asking. What a peer answers says whether it takes such requests at all.
 """
 
 import re
@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from opencloudmesh.protocol.address import OCMAddress, host_of_url, parse_address
 from opencloudmesh.protocol.admission import Discard
-from opencloudmesh.protocol.errors import Forbidden, InvalidInput, InvalidMessage, UnknownResource, Unsupported
+from opencloudmesh.protocol.errors import Forbidden, InvalidInput, InvalidMessage, Unsupported
 from opencloudmesh.protocol.messages import WireModel, has_control_characters, read_object, validated, write_object
 from opencloudmesh.protocol.share_creation import Address, address_of
 from opencloudmesh.protocol.trust import Allowed, Denied
@@ -133,15 +133,11 @@ def _is_name(part: str) -> bool:
 # ---------------------------------------------------------------- whether it is taken
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestArrival:
-    """The facts about a request. `known`: the owner is there, and knows who asks, whose server signed.
-
-    `found`: the resource is there and the owner's to share; it is looked for only where the owner knows who asks.
-    """
+    """The facts about a request. `known`: the owner is there, and knows who asks, whose server signed."""
 
     trust: Allowed | Denied
     owner_exists: bool = False
     known: bool = False
-    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,21 +153,16 @@ class Ignore:
 def decide_request(arrival: RequestArrival) -> Show | Ignore | Discard:
     """Decide; a `Discard` has the error that the peer is answered with, every other outcome is 201 (REQ-2).
 
-    Whoever is not known to the owner cannot tell existing from missing owners and resources: neither is looked at here first.
+    The resource is not looked for: nobody can tell existing from missing ones, nor strangers existing from missing owners.
     """
     trust = arrival.trust
     if isinstance(trust, Denied):
         return _discard(Forbidden(trust.sentence, code=trust.reason))
     if arrival.known:
-        return Show() if arrival.found else _discard(unknown_resource())
+        return Show()
     if trust.only_known:
         return _discard(Forbidden("The owner takes requests of known people only; an invite makes known.", code="sender-unknown"))
     return Show() if arrival.owner_exists else Ignore()
-
-
-def unknown_resource() -> UnknownResource:
-    """404: there is no such resource, or none that who asks may be given; which of the two is not told."""
-    return UnknownResource("There is no such resource, or it cannot be shared with you.", code="resource-unknown")
 
 
 def requests_off() -> Unsupported:
@@ -179,7 +170,7 @@ def requests_off() -> Unsupported:
     return Unsupported("Requests for shares are not taken here.", code="requests-off")
 
 
-def _discard(error: Forbidden | UnknownResource) -> Discard:
+def _discard(error: Forbidden) -> Discard:
     return Discard(error.code, error)
 
 

@@ -239,8 +239,7 @@ class InviteFlow:
         (invite-refused, invite-untrusted, invite-used, invites-unsupported, answer-invalid, http-...), whose hint says what
         to do.
         """
-        if invite.provider == self._own_host:
-            raise await self._own(user, invite)
+        await self.check_foreign(user, invite)
         host = invite.provider
         self._peers.check_allowed(host)
         identifier = await self._db.write(lambda tx: self._identifier(tx, user, invite.token))
@@ -261,6 +260,11 @@ class InviteFlow:
                 tx, user, address, person, verified=False, own_identifier=identifier, source=INVITED, at=now
             )
         )
+
+    async def check_foreign(self, user: User, invite: Invite) -> None:
+        """Raise `InvalidInput` (own-invite, own-server) for an invite of this very server, which nobody here can accept."""
+        if invite.provider == self._own_host:
+            raise await self._own(user, invite)
 
     async def _own(self, user: User, invite: Invite) -> InvalidInput:
         """The invite names this very server (INV-12): whose it is, is told to its sender only."""

@@ -2,8 +2,8 @@
 
 - `sending`: our user asks somebody at another server; the request is delivered as all messages are.
 - `granted`: the share that comes is the answer: the draft has no other, so a refusal and silence look alike to who asked.
-- `reception`: somebody asks our user, who grants or refuses. Whoever the owner knows hears whether the resource exists;
-  everybody else is answered 201, whatever owner and resource are named, and the resource is not looked for.
+- `reception`: somebody asks our user, who grants or refuses. All are answered 201, whatever resource is named, which is
+  not looked for; strangers whatever owner is named, too.
 - `links`: any visitor who has a link enters an OCM Address, as a request to its owner or, where the owner said so, as the very
   gesture that shares.
 """

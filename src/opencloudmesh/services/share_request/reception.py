@@ -1,7 +1,7 @@
 """Requests of people at other servers for shares of our users, who grant or refuse them (section Request for a Share).
 
-Rules kept here: the server of shareWith signed (REQ-3), and is one that we deal with; the same request twice is one; only for who
-is known to the owner is the resource looked for; all others are answered the same whatever they name, and after the same work. A
+Rules kept here: the server of shareWith signed (REQ-3), and is one that we deal with; the same request twice is one; the
+resource is not looked for, so that whoever asks is answered the same whatever is named, and after the same work. A
 grant is the share, its notification and the end of the request in one transaction, so that a crash neither loses nor doubles it.
 """
 
@@ -17,7 +17,6 @@ from opencloudmesh.protocol.errors import (
     InvalidInput,
     InvalidMessage,
     NotFound,
-    OCMError,
     SignatureRefused,
     TemporarilyUnavailable,
 )
@@ -107,7 +106,7 @@ class RequestReception:
     async def receive(self, request: Request) -> dict[str, object]:
         """Take a request for a share and return the body of the 201.
 
-        Raises `Unsupported` (501), `InvalidMessage` (400), `SignatureRefused` (401), `Forbidden` (403), `UnknownResource` (404),
+        Raises `Unsupported` (501), `InvalidMessage` (400), `SignatureRefused` (401), `Forbidden` (403),
         and what the limits raise; then nothing is stored.
         """
         if not self._enabled:
@@ -142,7 +141,6 @@ class RequestReception:
             trust=self._peers.trust.decide(message.recipient.host),
             owner_exists=asked.owner is not None and self._takes_strangers(asked.owner, message.recipient.host),
             known=asked.known,
-            found=asked.known and asked.owner is not None and await self._is_there(asked.owner, asked.path),
         )
         decision = decide_request(arrival)
         if isinstance(decision, Discard):
@@ -179,16 +177,6 @@ class RequestReception:
 
     def _names(self, addressed: OCMAddress, owner: User | None) -> tuple[str, ...]:
         return (addressed.identifier, owner.name) if owner else (addressed.identifier,)
-
-    async def _is_there(self, owner: User, path: str) -> bool:
-        if not path:
-            return False
-        try:
-            await self._storage_for(owner).entry(path)
-        except OCMError as error:
-            because(f"{path}: {error.code}")
-            return False
-        return True
 
     def _store(self, tx: Transaction, message: ShareRequest, asked: _Asked, verified: VerifiedSignature | None) -> None:
         if verified is not None:

@@ -116,6 +116,7 @@ async def dialog(request: PageRequest) -> PageAnswer:
         invite = parse_invite(request.query.get("token", ""), provider=request.query.get("providerDomain", ""))
     except OCMError as error:
         return render(request, "accept.html", status=error.status if hasattr(error, "status") else 400, invite=None)
+    await request.services.invite_flow.check_foreign(request.me, invite)
     return await _shown(request, invite)
 
 
