@@ -224,7 +224,7 @@ async def test_in_invite_only_mode_strangers_are_refused_whatever_they_name(
         for share in ("notes/a.txt", "nothing")
         if (fault := await refusal(home, asked(away, share, owner=f"{owner}@{HOST}", at=time.now)))
     }
-    assert said == {(Forbidden, "sender-unknown", "Requests are taken of people whom the owner knows.")}
+    assert said == {(Forbidden, "sender-unknown", "The owner takes requests of known people only; an invite makes known.")}
     await know_dora(home, alice)
     assert await home.request_reception.receive(asked(away, at=time.now)) == {}
 
