@@ -72,13 +72,10 @@ def free_ports() -> tuple[int, int]:
 
 
 def tour(readme: str, ports: tuple[int, int]) -> str:
-    """The commands of the tour, from the second block on, with free ports, and waiting where a person would."""
+    """The commands of the tour, from the second block on, with free ports."""
     section = readme.partition("## Five minutes by hand")[2].partition("\n## ")[0]
     _, *blocks = _SHELL.findall(section)
     commands = "\n".join(blocks)
-    assert commands.count("sleep 5") == 1
-    listening = "; ".join(f"until (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 0.1; done" for port in ports)
-    commands = commands.replace("sleep 5", listening)
     for n, port in enumerate(ports, 1):
         commands = commands.replace(f"910{n}", str(port)).replace("910$n", "${ports[$n]}")
     return f"set -euo pipefail\nports=(0 {ports[0]} {ports[1]})\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{commands}\n"

@@ -47,7 +47,7 @@ class MemoryInvites:
     async def renew(self, user: User, invite_id: int, *, expires_at: float | None = None) -> MadeInvite:
         _found(self.kept, invite_id)  # type: ignore[arg-type]
         if self.kept[invite_id].state == "revoked":
-            raise Conflict("What is revoked cannot renew.", code="invalid-transition")
+            raise Conflict("It is revoked now, and cannot be renewed.", code="invalid-transition")
         return MadeInvite(self.kept[invite_id], Invite("another", "home.example.org"))
 
     def demanded(self) -> str:
