@@ -130,7 +130,7 @@ def test_who_is_unknown_there_is_told_to_invite(logged_in: Any, server: Any, mak
     share = make_outgoing(state="failed", reason="http-403")
     server.deliveries = [make_delivery(outgoing_share_id=share["id"], state="dead", detail="sender-unknown")]
     server.next_answer = JSONResponse(share, 201)
-    assert "Send them an invite (ocm invite)" in logged_in("share", "Reports", "bob@b.example.org").err
+    assert "Send them an invite (ocm invite create)" in logged_in("share", "Reports", "bob@b.example.org").err
 
 
 def test_a_share_that_is_not_taken_yet_says_why(logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any) -> None:

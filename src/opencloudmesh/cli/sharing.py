@@ -23,7 +23,7 @@ _REFUSED_THERE: Final = (
     "The other server does not deal with yours: that is for its operator to decide; ask them to allow your server."
 )
 _UNKNOWN_THERE: Final = (
-    "The recipient takes shares only from people they know. Send them an invite (ocm invite), or accept one of theirs"
+    "The recipient takes shares only from people they know. Send them an invite (ocm invite create), or accept one of theirs"
     " (ocm invite accept INVITE); then share again."
 )
 _HINTS: Final = (
