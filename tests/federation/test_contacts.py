@@ -75,3 +75,22 @@ def test_only_the_contacts_own_server_has_shares_accepted(
     later = peer.share(ida.address, sender=trusted, owner=trusted)
     assert peer.post(other.origin, "/ocm/shares", later).status == 201
     assert inbox(later["providerId"]) == "pending"
+
+
+@pytest.mark.spec("NOTIF-6")
+def test_the_other_side_hears_of_a_removal_though_it_was_down_and_ours_was_killed(
+    start_site: Callable[..., Site], other: Site
+) -> None:
+    ours = start_site("killed", ["kim"])
+    kim, iris = User(ours, "kim"), other.new_user("Iris")
+    contact = iris.api("POST", "/invites/accept", {"invite": kim.api("POST", "/invites", {"note": ""})["invite"]})
+    (back,) = kim.api("GET", "/contacts")["items"]
+    kim.make_folder("offered")
+    kim.share("offered", back["address"])
+    other.stop()
+    kim.api("DELETE", f"/contacts/{back['id']}?notify=true")
+    ours.kill()
+    ours.start()
+    other.start()
+    (notice,) = wait_until(lambda: iris.api("GET", "/notices")["items"])
+    assert (notice["address"], notice["shares"]) == (contact["address"], 1)
