@@ -87,7 +87,7 @@ def test_what_a_killed_process_had_under_way_is_sent_at_once_and_what_a_living_o
 
     first.kill()
     at_second = beside.share("data", f"carol@{well.host}")
-    assert beside.state_of(at_second) == "sent", "the other one works on"
+    wait_until(lambda: beside.state_of(at_second) == "sent")  # the other one works on
     gates[lost.host].open()
     first.start()
     wait_until(lambda: beside.state_of(of_first) == "sent")
