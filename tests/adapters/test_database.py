@@ -23,7 +23,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url, text
 
 from opencloudmesh.adapters.database import (
-    deliveries,
+    delivery_statements,
     incoming_shares,
     migrations,
     open_database,
@@ -650,11 +650,11 @@ async def test_a_database_of_a_newer_version_is_left_alone(database_url: str, bo
 
 # ---------------------------------------------------------------- query plans
 def statements() -> Iterator[tuple[str, Statement]]:
-    for module in (users, sessions, outgoing_shares, incoming_shares, deliveries, peers):
+    for module in (users, sessions, outgoing_shares, incoming_shares, delivery_statements, peers):
         for name, value in vars(module).items():
             for statement in value.values() if isinstance(value, dict) else [value]:
                 if isinstance(statement, Statement):
-                    yield f"{module.__name__.rpartition('.')[2]}{name}", statement
+                    yield f"{module.__name__.rpartition('.')[2]}_{name.lstrip('_')}", statement
 
 
 READS_ALL = {
@@ -662,9 +662,9 @@ READS_ALL = {
     "peers_ALL",
     "peers_HOSTS",
     "peers_TRUSTED",
-    "deliveries_HASTEN",
-    "deliveries_PEERS_GIVEN_UP",
-    "deliveries_DEAD_BEYOND",
+    "delivery_statements_HASTEN",
+    "delivery_statements_PEERS_GIVEN_UP",
+    "delivery_statements_DEAD_BEYOND",
     "incoming_shares_PEERS_OF_ACCEPTED",
     "incoming_shares_NUMBER_UNANSWERED",
     "peers_NUMBER",
@@ -702,7 +702,7 @@ async def test_no_statement_reads_a_whole_table(sqlite_database: Database, new_o
         for name, plan in (await sqlite_database.read(plans)).items():
             scans = [step for step in plan if re.match(r"SCAN (?!.*ix_deliveries_(queued|leased)|\(subquery|anon_1)", step)]
             assert not scans or name in READS_ALL | READS_A_FEW | PARENTS_ADD, (name, plan)
-        lease = (await sqlite_database.read(plans))["deliveries_LEASE"]
+        lease = (await sqlite_database.read(plans))["delivery_statements_LEASE"]
         assert any("ix_deliveries_queued (peer=? AND first=? AND due_at<?)" in step for step in lease), lease
         assert not any("TEMP B-TREE" in step for step in lease), lease
 

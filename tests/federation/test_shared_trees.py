@@ -279,15 +279,18 @@ def test_the_root_of_a_share_stays(share: Share) -> None:
 
 @pytest.mark.spec("ACC-9")
 def test_a_read_only_share_is_read_only(alice: User, make_share: Callable[..., Share], share: Share, place: str) -> None:
-    read_only = make_share(f"{place}/shared", "read")
+    alice.make_folder(f"{place} to read")
+    alice.make_folder(f"{place} to read/sub")
+    alice.put(f"{place} to read/file.txt", b"shared file")
+    read_only = make_share(f"{place} to read", "read")
     assert read_only.ask("GET", "/file.txt").body == b"shared file"
     for method in (*WRITING, "LOCK", "UNLOCK", "POST", "PATCH", "REPORT"):
         for below in ("/file.txt", "/new", "/sub", ""):
             refused(read_only.ask(method, below, f"{read_only.path}/copied"), 403, 405)
     for below in ("/file.txt", "/new"):  # nor with the token of the writable one at another share's path
         assert share.site.ask("PUT", read_only.path + below, [("authorization", f"Bearer {share.token}")]).status == 401
-    assert (share.disk / "file.txt").read_bytes() == b"shared file"
-    assert not (share.disk / "new").exists()
+    assert (read_only.disk / "file.txt").read_bytes() == b"shared file"
+    assert not (read_only.disk / "new").exists()
 
 
 @pytest.mark.spec("ACC-9", "NOTIF-5")

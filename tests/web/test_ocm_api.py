@@ -16,7 +16,6 @@ from opencloudmesh.protocol.errors import (
     SignatureRefused,
     TemporarilyUnavailable,
     TokenRefused,
-    UnknownResource,
     Unsupported,
 )
 from opencloudmesh.web.ocm_api import CachedDocument
@@ -280,7 +279,6 @@ async def test_a_body_that_stops_is_408(server_with):
         (InvalidMessage((FieldFault("a.b", "is wrong"),)), 400, "invalid-message"),
         (SignatureRefused("no", code="sig-stale"), 401, "sig-stale"),
         (Forbidden("no"), 403, "policy-denied"),
-        (UnknownResource("no"), 404, "not-found"),
         (Unsupported("no", code="notification-unsupported"), 501, "notification-unsupported"),
     ],
 )
@@ -320,7 +318,6 @@ async def test_the_unexpected_is_500_and_logged_and_not_told(server, error, path
         (TokenRefused("unsupported_grant_type", "no"), "unsupported_grant_type"),
         (SignatureRefused("unsigned", code="sig-missing"), "invalid_client"),
         (Forbidden("no"), "unauthorized_client"),
-        (UnknownResource("no"), "invalid_grant"),
         (InvalidMessage((FieldFault("code", "is missing"),)), "invalid_request"),
     ],
 )

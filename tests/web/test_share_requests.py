@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from opencloudmesh.protocol.errors import FieldFault, Forbidden, InvalidMessage, RateLimited, SignatureRefused
-from opencloudmesh.protocol.share_request import requests_off, unknown_resource
+from opencloudmesh.protocol.share_request import requests_off
 
 JSON = {"content-type": "application/json"}
 PATH = "/ocm/request-share"
@@ -81,7 +81,6 @@ async def test_a_request_is_201(server: Any) -> None:
         (InvalidMessage((FieldFault("share", "is missing"),)), 400, "invalid-message"),
         (SignatureRefused("No.", code="sig-missing"), 401, "sig-missing"),
         (Forbidden("No.", code="sender-unknown"), 403, "sender-unknown"),
-        (unknown_resource(), 404, "resource-unknown"),
         (RateLimited("Too many."), 429, "rate-limited"),
         (requests_off(), 501, "requests-off"),
         (RuntimeError("secret"), 500, "internal"),

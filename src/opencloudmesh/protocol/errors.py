@@ -5,7 +5,6 @@
     │   ├── InvalidMessage        400, every fault of the message in `validation_errors`
     │   ├── SignatureRefused      401, `code` says which rule of Appendix B failed
     │   ├── Forbidden             403
-    │   ├── UnknownResource       404
     │   ├── InviteUsed            409, `identity` for who accepted the invite before
     │   ├── Unsupported           501
     │   ├── TemporarilyUnavailable 503 with Retry-After
@@ -98,13 +97,6 @@ class Forbidden(PeerFault):
 
     status = 403
     code = "policy-denied"
-
-
-class UnknownResource(PeerFault):
-    """404 to a peer."""
-
-    status = 404
-    code = "not-found"
 
 
 class InviteUsed(PeerFault):

@@ -25,7 +25,6 @@ from opencloudmesh.protocol.errors import (
     TemporarilyUnavailable,
     TokenRefused,
     Unauthorized,
-    UnknownResource,
 )
 from opencloudmesh.services.tracing import current_trace
 from opencloudmesh.web.answers import CLOSE, NO_STORE, Answer, Header, json_answer
@@ -99,7 +98,6 @@ def answer_to_invitee(error: OCMError) -> Answer | None:
 _OAUTH_WORDS: Final[tuple[tuple[type[PeerFault], str], ...]] = (
     (SignatureRefused, "invalid_client"),
     (Forbidden, "unauthorized_client"),
-    (UnknownResource, "invalid_grant"),
     (PeerFault, "invalid_request"),
 )
 
