@@ -271,6 +271,29 @@ async def test_what_is_older_is_asked_for(mount: Mount, owner: Owner, time: Simu
     assert "new.txt" in await mount.propfind(old_is_good=True)
 
 
+@pytest.mark.parametrize("is_tagged", [False, True])
+async def test_who_walks_down_sees_each_level_as_it_is(mount: Mount, owner: Owner, time: SimulatedTime, is_tagged: bool) -> None:
+    """The listing above is younger than the folder's own: that the folder was seen there vouches for no listing of it."""
+    if is_tagged:
+        owner.folder_etag, owner.tags = '"never another"', listing_tag
+    owner.nodes.update({"a": None, "a/b": None, "a/b/c": None, "a/b/c/d": None})
+    levels = ["", "a", "a/b", "a/b/c", "a/b/c/d"]
+    for number in range(6):
+        owner.nodes[f"a/b/c/d/{number}.txt"] = b"new"
+        time.advance(STALE + 1)
+        walked = [await mount.propfind(level, old_is_good=True) for level in levels]
+        assert f"{number}.txt" in walked[-1]
+        await mount.settle()
+
+
+async def test_a_folder_that_was_seen_to_be_another_is_listed_anew(mount: Mount, owner: Owner, time: SimulatedTime) -> None:
+    await mount.propfind("d", old_is_good=True)
+    owner.nodes["d/new.txt"] = b"new"
+    time.advance(0.1)
+    await mount.propfind()
+    assert "new.txt" in await mount.propfind("d", old_is_good=True)
+
+
 async def test_who_needs_it_as_it_is_asks(mount: Mount, owner: Owner) -> None:
     await mount.propfind()
     owner.nodes["a.txt"] = b"longer than before"

@@ -193,14 +193,17 @@ class ShareMemory:
             self._memory.change(self._id, paths)
 
     def recent(self, path: str, seconds: float) -> Entry | None:
-        """An entry that was right at most so long ago."""
-        found = self.last(path)
+        """An entry that was right at most so long ago, and its listing, if there is one: the folder above vouches for none."""
+        found, seen = self.last(path), self.seen(path)
         if found is None:
             return None
-        oldest = self._memory.clock() - seconds
-        if oldest > -math.inf:
-            oldest = max(oldest, self._memory.share(self._id).right_since)
-        return found[0] if found[1] > oldest else None
+        entry, checked_at = found
+        if seen is not None and seen.listing is not None:
+            if entry.etag != seen.entry.etag:
+                return None
+            checked_at = seen.checked_at
+        oldest = max(self._memory.clock() - seconds, self._memory.share(self._id).right_since)
+        return entry if checked_at > oldest else None
 
     def last(self, path: str) -> tuple[Entry, float] | None:
         """An entry as it was seen last, and when that was."""
@@ -315,7 +318,7 @@ class ShareMemory:
 
     def forget(self, path: str) -> None:
         """It is not there any more; to look for what never was there is no change."""
-        if self.recent(path, float("inf")) is not None:
+        if self.last(path) is not None:
             self._memory.change(self._id, (path,))
 
 
