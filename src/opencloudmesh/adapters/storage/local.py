@@ -12,7 +12,6 @@ from opencloudmesh.adapters.storage.faults import local_faults
 from opencloudmesh.adapters.storage.staging import StagedFile
 from opencloudmesh.adapters.storage.threads import in_thread, in_thread_or
 from opencloudmesh.adapters.storage.tree import LocalTree
-from opencloudmesh.adapters.storage.turns import in_turns
 from opencloudmesh.protocol.errors import ChangedWhileRead, InvalidInput
 from opencloudmesh.services.ports import Entry, Quota, patience_for_sizes
 
@@ -155,14 +154,13 @@ class LocalStorage:
     def _write_whole(
         self, path: str, pieces: Sequence[bytes], modified_at: float | None, expected: str | None, checksum: str
     ) -> tuple[Entry, bool]:
-        with in_turns():
-            staged = self._begin(path, expected, sum(map(len, pieces)))
-            staged.checksum = checksum
-            try:
-                _write(staged, pieces)
-                return self._tree.commit(staged, path, modified_at, expected)
-            finally:
-                self._give_up(staged)
+        staged = self._begin(path, expected, sum(map(len, pieces)))
+        staged.checksum = checksum
+        try:
+            _write(staged, pieces)
+            return self._tree.commit(staged, path, modified_at, expected)
+        finally:
+            self._give_up(staged)
 
     async def make_folder(self, path: str) -> None:
         """Make one folder."""

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox
-from opencloudmesh.adapters.storage.turns import off_turn
 
 STALE_AFTER = 3600.0
 _MOST_PIECES = 512
@@ -31,7 +30,7 @@ def sync_folder(folder: int, *, durable: bool = True) -> None:
     """Make the names in a folder durable; some file systems cannot, and need not."""
     if not durable:
         return
-    with suppress(OSError), off_turn():
+    with suppress(OSError):
         os.fsync(folder)
 
 

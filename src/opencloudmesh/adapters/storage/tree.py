@@ -39,7 +39,6 @@ from opencloudmesh.adapters.storage.renaming import exchange, is_folder_at, rena
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, raw_parts
 from opencloudmesh.adapters.storage.seen_entries import SeenEntries
 from opencloudmesh.adapters.storage.staging import StagedFile, Staging, new_name, remove_tree, sync_folder
-from opencloudmesh.adapters.storage.turns import off_turn
 from opencloudmesh.adapters.storage.usage import Usage, size_of_folder
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, TemporarilyUnavailable
 from opencloudmesh.services.ports import Entry
@@ -190,8 +189,7 @@ class LocalTree:
             _give_rights(staged.file, folder, name)
         tag.foretell(staged.file)
         if self._durable:
-            with off_turn():
-                os.fsync(staged.file)
+            os.fsync(staged.file)
         with locked(folder):
             replaced = file_or_nothing(folder, name)
             check_expected(folder, name, expected)
