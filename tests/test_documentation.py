@@ -3,12 +3,13 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.federation.wire import free_port
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -64,13 +65,6 @@ def test_every_picture_is_shown_in_light_and_dark_and_all_are_small(project_root
     assert sum(pictures.values()) < 1_500_000
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
-
-
 def tour(readme: str, ports: tuple[int, int]) -> str:
     """The commands of the tour, from the second block on, with free ports."""
     section = readme.partition("## Five minutes by hand")[2].partition("\n## ")[0]
@@ -83,7 +77,7 @@ def tour(readme: str, ports: tuple[int, int]) -> str:
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the tour is written for bash")
 def test_the_tour_of_the_readme(project_root: Path, tmp_path: Path) -> None:
-    script = tour((project_root / "README.md").read_text("utf-8"), free_ports())
+    script = tour((project_root / "README.md").read_text("utf-8"), (free_port(), free_port()))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", script],

@@ -22,6 +22,7 @@ from opencloudmesh.protocol.errors import Unauthorized
 from opencloudmesh.services.ports import DavTree
 from opencloudmesh.webdav.memory import MemoryTreeStates
 from opencloudmesh.webdav.server import WebDavServer
+from tests.federation import wire
 
 TOKEN = "session-token-0123456789abcdefghij"
 ALICE = {"name": "alice", "display_name": "Alice A.", "address": "alice@cloud.example.org"}
@@ -344,6 +345,4 @@ def logged_in(server: SimulatedServer, ocm: Callable[..., Result], password_file
 @pytest.fixture
 def free_port() -> int:
     """A port of this machine where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    return wire.free_port()

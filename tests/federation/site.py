@@ -146,6 +146,11 @@ class User:
     def unshare(self, share: Any) -> Any:
         return self.api("POST", f"/shares/{share['id']}/unshare")
 
+    def push(self, delivery: Any) -> None:
+        """Have it sent now, unless that was done a moment ago."""
+        answer = self.ask_api("POST", f"/deliveries/{delivery['id']}/retry")
+        assert answer.status == 200 or answer.json["error"]["code"] == "delivery-done", answer
+
     def state_of(self, share: Any) -> str:
         return str(self.api("GET", f"/shares/{share['id']}")["state"])
 

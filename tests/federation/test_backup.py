@@ -112,6 +112,6 @@ def _is_delivered_after_all(peer: SimulatedPeer, alice: User, share: Any) -> Non
     """What waited when the backup was made is sent by the restored server, with the providerId that it had."""
     for delivery in alice.api("GET", "/deliveries")["items"]:
         if delivery["peer"] == peer.host and delivery["state"] != "done":
-            alice.api("POST", f"/deliveries/{delivery['id']}/retry")
+            alice.push(delivery)
     wait_until(lambda: [sent for sent in peer.shares if sent["providerId"] == share["provider_id"]])
     wait_until(lambda: alice.state_of(share) == "sent")

@@ -93,6 +93,6 @@ def test_the_other_side_hears_of_a_removal_though_it_was_down_and_ours_was_kille
     ours.start()
     other.start()
     (told,) = [one for one in kim.api("GET", "/deliveries")["items"] if one["kind"] == "USER_REMOVED"]
-    kim.api("POST", f"/deliveries/{told['id']}/retry")  # not to wait for its next try
+    kim.push(told)  # not to wait for its next try
     (notice,) = wait_until(lambda: iris.api("GET", "/notices")["items"])
     assert (notice["address"], notice["shares"]) == (contact["address"], 1)

@@ -78,7 +78,7 @@ def test_a_request_outlives_both_servers(rita: User, other: Site, make_peer: Cal
     other.start()
     peer = make_peer(port)
     peer.answers["POST", PATH] = json_answer(201, {})
-    rita.api("POST", f"/deliveries/{delivery['id']}/retry")
+    rita.push(delivery)
     wait_until(lambda: state_of(rita, asked)[0] == "sent")
     assert [seen.json for seen in peer.asked("POST", PATH)] == [
         {"owner": f"carol@127.0.0.1:{port}", "shareWith": rita.address, "share": "seeds"}

@@ -3,9 +3,11 @@
 import contextlib
 import http.client
 import json
+import os
+import random
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -13,7 +15,6 @@ from urllib.parse import quote, urlsplit
 Headers = Iterable[tuple[str, str]]
 _SECONDS = 20.0
 _LENGTHS = ("content-length", "transfer-encoding")
-_given: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,26 @@ def ask_raw(origin: str, head: bytes) -> int:
 
 
 def free_port() -> int:
-    """A port of this machine where nobody listens, and never the same again: servers remember the keys of a host."""
+    """A port of this machine where nobody listens, and never the same again: servers remember the keys of a host.
+
+    It lies below those that the system gives to outgoing connections, and in the part that this process of the tests has to
+    itself: where a server is down on purpose, no other test's may come up.
+    """
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port: int = listener.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
+        port = next(_ports)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
+
+
+def _all_ports() -> Iterator[int]:
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    of_all = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    size = 22_000 // of_all
+    start = random.SystemRandom().randrange(size)  # another run of the tests may go on beside this one
+    return iter([10_000 + number * size + (start + step) % size for step in range(size)])
+
+
+_ports = _all_ports()
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = 15.0) -> Any:
