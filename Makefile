@@ -10,6 +10,8 @@ RUN := scripts/quietly
 # Many tests wait for a server or a clock: more of them run at once than there are cores.
 JOBS ?= 3
 export PYTHON KEEP
+# Each command and each server would compile the whole product anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## List the targets
 	@sed -n 's/^\([a-z.]*\):[^#]*## /\1 -- /p' Makefile | awk -F' -- ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
