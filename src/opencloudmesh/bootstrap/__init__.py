@@ -1,14 +1,23 @@
-"""The only place that builds adapters and wires services: from a folder with its configuration to a running server."""
+"""The only place that builds adapters and wires services: from a folder with its configuration to a running server.
 
-from opencloudmesh.bootstrap.backup import back_up, bring_back
-from opencloudmesh.bootstrap.directory import directory_folder, serve_directory
-from opencloudmesh.bootstrap.doctor import own_doctor, peer_doctor
-from opencloudmesh.bootstrap.outside import new_token
-from opencloudmesh.bootstrap.server import Server, beside, open_server, run
-from opencloudmesh.bootstrap.setting_up import initialise
-from opencloudmesh.bootstrap.wiring import Wiring
+Each name is imported when it is asked for: a command needs no server, and a server neither backup nor doctor.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from opencloudmesh.bootstrap.backup import back_up, bring_back
+    from opencloudmesh.bootstrap.beside_server import Beside, beside
+    from opencloudmesh.bootstrap.directory import directory_folder, serve_directory
+    from opencloudmesh.bootstrap.doctor import own_doctor, peer_doctor
+    from opencloudmesh.bootstrap.outside import new_token
+    from opencloudmesh.bootstrap.server import Server, open_server, run
+    from opencloudmesh.bootstrap.setting_up import initialise
+    from opencloudmesh.bootstrap.wiring import Wiring
 
 __all__ = [
+    "Beside",
     "Server",
     "Wiring",
     "back_up",
@@ -23,3 +32,25 @@ __all__ = [
     "run",
     "serve_directory",
 ]
+_MODULES = {
+    "Beside": "beside_server",
+    "Server": "server",
+    "Wiring": "wiring",
+    "back_up": "backup",
+    "beside": "beside_server",
+    "bring_back": "backup",
+    "directory_folder": "directory",
+    "initialise": "setting_up",
+    "new_token": "outside",
+    "open_server": "server",
+    "own_doctor": "doctor",
+    "peer_doctor": "doctor",
+    "run": "server",
+    "serve_directory": "directory",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

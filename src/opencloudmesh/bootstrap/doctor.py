@@ -17,9 +17,9 @@ from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.adapters.storage.homes import fault_of_home
 from opencloudmesh.adapters.tokens import JwtIssuer
+from opencloudmesh.bootstrap.beside_server import Beside
 from opencloudmesh.bootstrap.limiting import trusted_proxies
 from opencloudmesh.bootstrap.outside import new_token
-from opencloudmesh.bootstrap.wiring import Wiring
 from opencloudmesh.config import Settings, load_settings
 from opencloudmesh.config.contradictions import contradictions
 from opencloudmesh.protocol.discovery import build_discovery
@@ -39,7 +39,7 @@ _TIMEX_BYTES: Final = 512
 async def peer_doctor(folder: Path) -> AsyncIterator[PeerDoctor]:
     """The doctor for other servers, with the key and the database of the server in `folder`. Raises `LocalFault`."""
     async with AsyncExitStack() as stack:
-        wiring = Wiring(load_settings(folder), stack, exclusive=False)
+        wiring = Beside(load_settings(folder), stack, exclusive=False)
         book = await wiring.load_trust()
         wiring.note_exchanges()
         yield PeerDoctor(
@@ -57,7 +57,7 @@ async def own_doctor(folder: Path) -> AsyncIterator[OwnDoctor]:
     """The doctor for the server in `folder`. Raises `ConfigError`."""
     async with AsyncExitStack() as stack:
         settings = load_settings(folder)
-        wiring = Wiring(settings, stack, exclusive=False)
+        wiring = Beside(settings, stack, exclusive=False)
         listener, policy = _listener(settings)
         local = GuardedHttpClient([policy] if policy else [], limits=_LIMITS)
         stack.push_async_callback(local.aclose)
@@ -76,7 +76,7 @@ async def own_doctor(folder: Path) -> AsyncIterator[OwnDoctor]:
         )
 
 
-def _instruments(wiring: Wiring, stack: AsyncExitStack, exchanges: NotesExchanges = NO_EXCHANGES) -> Instruments:
+def _instruments(wiring: Beside, stack: AsyncExitStack, exchanges: NotesExchanges = NO_EXCHANGES) -> Instruments:
     http = GuardedHttpClient(wiring.routes, limits=_LIMITS)
     stack.push_async_callback(http.aclose)
     signatures = wiring.settings.signatures
@@ -117,7 +117,7 @@ def _listener(settings: Settings) -> tuple[str, RoutePolicy | None]:
 class _Folder:
     """Implements `services.doctor.own_side.OwnFolder`."""
 
-    wiring: Wiring
+    wiring: Beside
 
     def contradictions(self) -> Sequence[tuple[str, str]]:
         return [(found.sentence, found.hint) for found in contradictions(self.wiring.settings)]

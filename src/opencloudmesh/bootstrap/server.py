@@ -34,13 +34,6 @@ class Server:
 
 
 @asynccontextmanager
-async def beside(folder: Path) -> AsyncIterator[Wiring]:
-    """The parts of the server in `folder`, for an operator's command; the server may be running."""
-    async with AsyncExitStack() as stack:
-        yield Wiring(load_settings(folder), stack, exclusive=False)
-
-
-@asynccontextmanager
 async def open_server(settings: Settings, make: type[Wiring] = Wiring) -> AsyncIterator[Server]:
     """Wire a server and let it work until the context ends; embed `app` where you like."""
     async with AsyncExitStack() as stack:
@@ -68,6 +61,7 @@ async def run(folder: Path) -> None:
     async with open_server(settings) as server:
         # What is built by now stays; collecting garbage at every 700th new object costs a sixth of a signed request.
         gc.freeze()
+        gc.enable()
         gc.set_threshold(20_000, 50, 100)
         _keep_memory()
         _log.info("serving", origin=settings.origin, listen=f"{settings.listen_host}:{settings.listen_port}")

@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -17,21 +16,12 @@ from opencloudmesh.adapters.metrics.sampling import DirectorySample
 from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.storage.homes import fault_of_home
 from opencloudmesh.adapters.tokens import JwtIssuer
+from opencloudmesh.bootstrap.beside_server import Beside
 from opencloudmesh.bootstrap.limiting import trusted_proxies
 from opencloudmesh.bootstrap.outside import new_token
-from opencloudmesh.bootstrap.use_cases import UseCases
-from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
+from opencloudmesh.protocol.discovery import build_discovery
 from opencloudmesh.protocol.jwks import KeySet, parse_key_set
-from opencloudmesh.protocol.legacy.cavage import build_public_key
 from opencloudmesh.protocol.registries import (
-    EXCHANGE_TOKEN,
-    HTTP_SIG,
-    INVITE_WAYF,
-    INVITES,
-    MUST_EXCHANGE_TOKEN,
-    MUST_USE_HTTP_SIG,
-    NOTIFICATIONS,
-    PROTOCOL_OBJECT,
     SHARE_ACCEPTED,
     SHARE_DECLINED,
     SHARE_UNSHARED,
@@ -52,7 +42,7 @@ from opencloudmesh.services.exchanges import Exchanges
 from opencloudmesh.services.invite_flow import InviteFlow
 from opencloudmesh.services.notifications import Notifications
 from opencloudmesh.services.own_keys import OwnKeys
-from opencloudmesh.services.peers import PeerRegistry, Peers, TrustBook, TrustDecisions
+from opencloudmesh.services.peers import PeerRegistry, Peers, TrustDecisions
 from opencloudmesh.services.ports import Processes
 from opencloudmesh.services.reconciliation import Repair
 from opencloudmesh.services.resource_access import UserTrees
@@ -107,25 +97,8 @@ class _UserServices:
     contact_removal: ContactRemoval
 
 
-class Wiring(UseCases):
+class Wiring(Beside):
     """The parts of one server; `start` is its last step."""
-
-    @property
-    def offer(self) -> OwnOffer:
-        """What discovery says of us: just what is switched on now."""
-        criteria = {
-            MUST_USE_HTTP_SIG: self.settings.signatures.required,
-            MUST_EXCHANGE_TOKEN: self.settings.sharing.must_exchange_token,
-        }
-        key = self.cavage_key
-        return OwnOffer(
-            origin=self.settings.origin,
-            provider=self.settings.provider,
-            capabilities=(EXCHANGE_TOKEN, HTTP_SIG, INVITES, INVITE_WAYF, NOTIFICATIONS, PROTOCOL_OBJECT),
-            invite_accept_dialog=f"{self.settings.origin}/invite/accept",
-            public_key=build_public_key(key.keyid, key.public_key_pem) if key else None,
-            criteria=(*(word for word, on in criteria.items() if on), *self.peers.trust.criteria),
-        )
 
     @cached_property
     def discovery(self) -> DiscoveryDocument:
@@ -283,15 +256,6 @@ class Wiring(UseCases):
                 hint = "Is it mounted, and whose is it? Under systemd name it in ReadWritePaths= (docs/operate/storage.md)."
                 _log.warning("home not usable", user=user.name, path=user.home, detail=fault, hint=hint)
 
-    def note_exchanges(self) -> None:
-        """Keep the exchange log until the stack is closed."""
-        self._run_beside(self.exchanges.run(), "exchange log")
-
-    async def load_trust(self) -> TrustBook:
-        """Read what operators decided and who is a member of the federation, once."""
-        await self.directories.load()
-        return await self.trust_watch.load()
-
     async def _start_trust(self) -> None:
         """Use what operators decided before anything is sent or taken, and hear of what they decide from now on."""
         book = await self.load_trust()
@@ -299,13 +263,3 @@ class Wiring(UseCases):
             _log.warning("trust", mode=book.mode, detail=warning)
         self.trust_watch.on_change.append(lambda _: self.deliveries.end_denied())
         self._run_beside(self.trust_watch.run(), "trust watch")
-
-    def _run_beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run something until the stack is closed; what it was doing then is cut off, and waited for."""
-        task = asyncio.create_task(work, name=name)
-
-        async def end() -> None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-        self._stack.push_async_callback(end)

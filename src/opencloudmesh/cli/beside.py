@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from opencloudmesh.bootstrap import Wiring
+    from opencloudmesh.bootstrap import Beside
 
 
 @asynccontextmanager
-async def parts_of(folder: Path) -> "AsyncIterator[Wiring]":
+async def parts_of(folder: Path) -> "AsyncIterator[Beside]":
     """The parts of the server in `folder`."""
     from opencloudmesh import bootstrap
 

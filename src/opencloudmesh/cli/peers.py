@@ -34,7 +34,7 @@ from opencloudmesh.cli.terminal import PARAMETERS, Output
 from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
 
 if TYPE_CHECKING:
-    from opencloudmesh.bootstrap import Wiring
+    from opencloudmesh.bootstrap import Beside
     from opencloudmesh.services.peers import Act
     from opencloudmesh.services.peers.registry import Peer
 
@@ -291,7 +291,7 @@ async def audit(
 
 
 @asynccontextmanager
-async def _trusting(folder: Path) -> "AsyncIterator[Wiring]":
+async def _trusting(folder: Path) -> "AsyncIterator[Beside]":
     async with parts_of(folder) as wiring:
         await wiring.load_trust()
         yield wiring
