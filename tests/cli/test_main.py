@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from opencloudmesh import bootstrap
 from opencloudmesh.cli.main import build_app, main
 from opencloudmesh.protocol.errors import OCMError, PeerUnreachable, Unauthorized
+from tests.migrated import put_migrated
 
 HEAVY = (
     "aiohttp",
@@ -24,6 +26,19 @@ HEAVY = (
     "uvicorn",
     "markdown_it",
     "asyncio",
+    "opencloudmesh.bootstrap",
+    "opencloudmesh.services",
+)
+OF_A_SERVER = (
+    "aiohttp",
+    "alembic",
+    "fastapi",
+    "jinja2",
+    "starlette",
+    "uvicorn",
+    "opencloudmesh.adapters.backup",
+    "opencloudmesh.services.doctor",
+    "opencloudmesh.web.app",
 )
 
 
@@ -37,8 +52,20 @@ def run(*arguments: str, folder: Path, stdin: bytes = b"", code: str = "") -> su
 # ---------------------------------------------------------------- as a process
 def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys; from opencloudmesh.cli.main import main; main(['--help']); main(['share', '--help']);"
+        "import sys; from opencloudmesh.cli.main import main; main(['--help']); main(['--version']); main(['share', '--help']);"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    ended = run(folder=tmp_path, code=code)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == b"[]"
+
+
+def test_a_command_beside_the_server_loads_nothing_that_only_a_server_needs(tmp_path: Path) -> None:
+    bootstrap.initialise(tmp_path, "https://cloud.example.org")
+    put_migrated(tmp_path / "data" / "opencloudmesh.sqlite3")
+    code = (
+        "import sys; from opencloudmesh.cli.main import main; assert not main(['log', '--json']) and not main(['user', 'list']);"
+        f"print([name for name in {OF_A_SERVER!r} if name in sys.modules])"
     )
     ended = run(folder=tmp_path, code=code)
     assert ended.returncode == 0, ended.stderr

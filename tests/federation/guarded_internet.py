@@ -236,7 +236,7 @@ async def home_in(folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Home
     internet = GuardedInternet()
     authority = Authority.make(folder)
     guarded = functools.partial(GuardedHttpClient, new_socket=internet.new_socket, resolver=_Resolver(internet), limits=_QUICK)
-    patch.setattr(outside, "GuardedHttpClient", guarded)
+    patch.setattr(outside, "guarded_client", guarded)
     patch.setattr(outside.Outside, "clock", staticmethod(lambda: NOW + internet.passed))
     patch.setattr(doctor, "GuardedHttpClient", guarded)
     patch.setattr(doctor, "SocketProbe", functools.partial(SocketProbe, new_socket=internet.new_socket, seconds=2.0))

@@ -117,7 +117,7 @@ async def home(tmp_path_factory: pytest.TempPathFactory, loopback: Loopback) -> 
     assert settings.delivery.retry_first == _FIRST
     with pytest.MonkeyPatch.context() as patch:
         client = partial(QuickClient, loopback=loopback, new_socket=loopback.new_socket)
-        patch.setattr(outside, "GuardedHttpClient", client)
+        patch.setattr(outside, "guarded_client", client)
         patch.setattr(outside.Outside, "clock", staticmethod(clock))
         for limit in ("REFUSALS_OF_ADDRESS", "REFUSALS_OF_ALL"):  # all come from one address
             patch.setattr(budgets, limit, 1000)

@@ -3,17 +3,17 @@
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opencloudmesh import __version__
 from opencloudmesh.adapters.database import open_database, remembering
 from opencloudmesh.adapters.database.measured import MeasuredDatabase
 from opencloudmesh.adapters.database.state_counts import state_counter
 from opencloudmesh.adapters.exchange_log import LoggedHttpClient
-from opencloudmesh.adapters.http_client import GuardedHttpClient
 from opencloudmesh.adapters.keys import CavageKey, KeyFolder, KeyRing, load_cavage_key, load_secret_box
 from opencloudmesh.adapters.metrics import MAX_PEERS, ServerMetrics
 from opencloudmesh.adapters.passwords import Argon2Hasher
@@ -28,6 +28,9 @@ from opencloudmesh.services.records import User
 from opencloudmesh.services.resource_access.received import Authorize
 from opencloudmesh.webdav.client import remote_tree
 
+if TYPE_CHECKING:
+    from opencloudmesh.adapters.http_client import GuardedHttpClient
+
 
 def new_token() -> str:
     """32 letters and digits: 128 bits."""
@@ -37,6 +40,13 @@ def new_token() -> str:
 def new_lock_token() -> str:
     """A URI that nobody else uses, and nobody guesses (RFC 4918 6.5)."""
     return uuid.uuid4().urn
+
+
+def guarded_client(routes: Sequence[RoutePolicy]) -> "GuardedHttpClient":
+    """The way out to other servers; most commands ask none, and need not import it."""
+    from opencloudmesh.adapters.http_client import GuardedHttpClient
+
+    return GuardedHttpClient(routes)
 
 
 class Outside:
@@ -94,7 +104,7 @@ class Outside:
 
     @cached_property
     def http(self) -> HttpClient:
-        guarded = GuardedHttpClient(self.routes)
+        guarded = guarded_client(self.routes)
         self._stack.push_async_callback(guarded.aclose)
         return LoggedHttpClient(guarded, self.exchanges, self.clock) if self._exclusive else LoggedHttpClient(guarded)
 

@@ -254,9 +254,11 @@ def _indented(body: str) -> str:
 
 def _host(text: str | None) -> str:
     """The server of an address, a URL or a host, as the log names it."""
+    if text is None:
+        return ""
     from opencloudmesh.services.doctor.peer import read_peer
 
-    return "" if text is None else read_peer(text)
+    return read_peer(text)
 
 
 def _reason(text: str | None) -> str:

@@ -10,11 +10,11 @@ from opencloudmesh.cli.faults import Failures, UsageFault
 from opencloudmesh.cli.formats import format_size, format_time, remote_path, unavailability_of
 from opencloudmesh.cli.terminal import Output, Terminal
 from opencloudmesh.protocol.errors import AccessDenied, InvalidInput, NotFound
-from opencloudmesh.services.ports import Entry
 
 if TYPE_CHECKING:
     from opencloudmesh.cli.own_files import OwnFiles
     from opencloudmesh.cli.transfers import Report
+    from opencloudmesh.services.ports import Entry
 
 
 _RECEIVED_FOLDER = "Shared with me"
@@ -65,7 +65,7 @@ async def _marks() -> dict[str, Mapping[str, Any]]:
     return {str(item.get("path")): item for item in items if item.get("unavailable_since") is not None and item.get("path")}
 
 
-def _describe(item: Entry, marked: Mapping[str, Any]) -> dict[str, Any]:
+def _describe(item: "Entry", marked: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "unavailable_since": marked.get("unavailable_since"),
         "unavailable_reason": marked.get("unavailable_reason", ""),

@@ -1,6 +1,5 @@
 """What the operator of a server does: `ocm init`, `ocm serve`, `ocm user add|list|disable|enable|admin|quota|password`."""
 
-import gc
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -76,15 +75,11 @@ def serve(folder: Annotated[Path, Parameter(name="DIR")] = HERE, /, *, output: O
     folder
         The server's folder, made by ocm init.
     """
-    gc.disable()  # until all is built: of that nothing is garbage, and looking through it takes a fifth of the time
-    try:
-        import uvloop
+    import uvloop
 
-        from opencloudmesh import bootstrap
+    from opencloudmesh import bootstrap
 
-        uvloop.run(bootstrap.run(folder))
-    finally:
-        gc.enable()
+    uvloop.run(bootstrap.run(folder))
 
 
 async def add(

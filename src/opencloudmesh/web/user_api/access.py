@@ -108,9 +108,14 @@ _MEANINGS = {
 }
 
 
+_ERROR = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}}}
+ERROR_SCHEMA: dict[int | str, dict[str, Any]] = {500: {"model": ErrorAnswer, "description": _MEANINGS[500]}}
+"""For one operation, which so gives the description that schema: FastAPI makes a validator for each answer with a `model`."""
+
+
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of an operation, beside those that every one has."""
-    return {status: {"model": ErrorAnswer, "description": _MEANINGS[status]} for status in sorted({*statuses, 422, 500, 503})}
+    return {status: {"description": _MEANINGS[status], "content": _ERROR} for status in sorted({*statuses, 422, 500, 503})}
 
 
 READ = errors(401)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from opencloudmesh.services import records
 from opencloudmesh.services.records import Secret
-from opencloudmesh.web.user_api.access import BODY, READ, CurrentUser, OwnHost, Services, SessionUser, Token, errors
+from opencloudmesh.web.user_api.access import BODY, ERROR_SCHEMA, READ, CurrentUser, OwnHost, Services, SessionUser, Token, errors
 from opencloudmesh.web.user_api.values import Taken, Time, text
 
 router = APIRouter(tags=["session"])
@@ -41,7 +41,7 @@ class SessionAnswer(BaseModel):
     user: Account
 
 
-@router.post("/session", responses=errors(*BODY, 429), summary="Log in")
+@router.post("/session", responses=errors(*BODY, 429) | ERROR_SCHEMA, summary="Log in")
 async def login(credentials: Credentials, services: Services, host: OwnHost) -> SessionAnswer:
     user, token, expires_at = await services.accounts.login(credentials.username, Secret(credentials.password))
     return SessionAnswer(token=token.reveal(), expires_at=expires_at, user=Account.of(user, host))
