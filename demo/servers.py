@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OCM = str(Path(sys.executable).with_name("ocm"))
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
+_STOP_SECONDS = 90.0
+"""A server lets requests under way finish, for half a minute."""
 
 
 class PortTaken(Exception):
@@ -130,7 +132,7 @@ class ServerProcess:
 
     def is_up(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.at}/healthz", timeout=5) as answer:  # noqa: S310 - loopback, http
+            with urllib.request.urlopen(f"{self.at}/healthz", timeout=10) as answer:  # noqa: S310 - loopback, http
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -139,13 +141,13 @@ class ServerProcess:
         """SIGTERM, then wait for the end."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(timeout=30)
+            self._process.wait(_STOP_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL, as a crash."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(timeout=30)
+            self._process.wait(_STOP_SECONDS)
 
     def new_exchanges(self) -> list[Exchange]:
         """What the server asked of the other one since the last call."""

@@ -1,13 +1,11 @@
 """The public address of a server, in front of it, where a test may stand between its answer and who asked."""
 
 import socketserver
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from socket import create_connection
-from typing import Any
 
 from tests.federation.site import Site
 from tests.federation.wire import free_port
@@ -23,11 +21,6 @@ class RelayedSite(Site):
         self.inner_port = free_port()
         self.listen = f"127.0.0.1:{self.inner_port}"
         self.at = f"http://{self.listen}"
-
-    def write(self, sql: str, *values: Any) -> None:
-        """Change something in the database behind the server's back."""
-        with closing(sqlite3.connect(self.folder / "data" / "opencloudmesh.sqlite3", timeout=20)) as database, database:
-            database.execute(sql, values)
 
 
 class Relay(socketserver.ThreadingTCPServer):

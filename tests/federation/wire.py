@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 Headers = Iterable[tuple[str, str]]
-_SECONDS = 20.0
+_SECONDS = 90.0
+"""More than anything takes on a machine that is slow and busy: who waits so long waits for nothing."""
 _LENGTHS = ("content-length", "transfer-encoding")
 
 
@@ -98,7 +99,7 @@ def _all_ports() -> Iterator[int]:
 _ports = _all_ports()
 
 
-def wait_until(holds: Callable[[], Any], seconds: float = 15.0) -> Any:
+def wait_until(holds: Callable[[], Any], seconds: float = _SECONDS) -> Any:
     """What `holds` returns as soon as that is true; fails after a time."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
