@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,6 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # Hundreds of servers and commands are started: each would compile the whole product anew, and each worker all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Properties are about what holds, not about how long a loaded machine takes to show it; and what a commit shows it shows every
+# time: new inputs are for `make fuzz`. It stands here, for a test takes the profile that there is when it is read.
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

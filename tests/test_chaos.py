@@ -9,6 +9,7 @@ import pytest
 
 from tests.chaos.plan import CUTS, DISK, KILL, Plan, Size, make_plan
 from tests.chaos.surroundings import way_apart
+from tests.federation.wire import free_ports
 
 _ROOT = Path(__file__).parent.parent
 _SIZE = Size(servers=3, users=9, shares=100, seconds=60.0)
@@ -31,7 +32,7 @@ def test_every_fault_comes() -> None:
 @pytest.mark.skipif(way_apart() is None, reason="mount namespaces are needed: run as root, or let users make namespaces")
 def test_in_short_every_pair_agrees_on_every_share() -> None:
     size = ["--servers", "2", "--users", "4", "--shares", "30", "--expiring", "0", "--minutes", "0.1"]
-    command = [sys.executable, "-m", "tests.chaos", "--seed", "3", *size, "--sqlite-only", "--port", "9471"]
+    command = [sys.executable, "-m", "tests.chaos", "--seed", "3", *size, "--sqlite-only", "--port", str(free_ports(3))]
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Every pair agrees on every share" in done.stdout

@@ -60,7 +60,7 @@ class MemoryDatabase:
         self.asked.append(now)
         self._time.now += self.takes
         if self.held:
-            self.held.wait(10)
+            self.held.wait(90)
         if self.error:
             raise self.error
         return self.counts

@@ -2,8 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -25,9 +26,17 @@ def tree(root: Path) -> LocalTree:
     made = LocalTree(root)
     (root / "seen").write_bytes(b"x")
     made.entry("seen")
-    if made.at_once.entry("seen") is None:
+    if soon(lambda: made.at_once.entry("seen")) is None:
         pytest.skip("this kernel, or this file system, does not tell what it has in memory")
     return made
+
+
+T = TypeVar("T")
+
+
+def soon(ask: Callable[[], T | None]) -> T | None:
+    """The first answer without a thread: there is none while the system changes what it has in memory, as where others mount."""
+    return next((found for _ in range(1000) if (found := ask()) is not None), None)
 
 
 async def chunks_of(content: bytes) -> AsyncIterator[bytes]:
@@ -47,13 +56,13 @@ async def test_a_file_is_what_a_thread_finds(tree: LocalTree, content: bytes) ->
     storage = LocalStorage.over(tree, limit=None)
     tree.make_folder("folder")
     await storage.write("folder/note.txt", chunks_of(content), size=len(content))
-    found = tree.at_once.file("folder/note.txt")
+    found = soon(lambda: tree.at_once.file("folder/note.txt"))
     assert found == by_thread(tree, "folder/note.txt")
     assert found is not None
     assert found[0].content_type == "text/plain"
     assert found[0].etag == tree.entry("folder/note.txt").etag
-    assert tree.at_once.entry("folder/note.txt") == tree.entry("folder/note.txt")
-    assert tree.at_once.entry("folder") == tree.entry("folder")
+    assert soon(lambda: tree.at_once.entry("folder/note.txt")) == tree.entry("folder/note.txt")
+    assert soon(lambda: tree.at_once.entry("folder")) == tree.entry("folder")
 
 
 def test_nothing_is_read_before_a_thread_has_seen_the_file_system(root: Path) -> None:
@@ -75,8 +84,11 @@ def test_what_is_not_in_memory_is_left_to_a_thread(tree: LocalTree, root: Path) 
         file.write(os.urandom(1 << 14))
         file.flush()
         os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    assert tree.at_once.entry("cold") is not None
+        assert soon(lambda: tree.at_once.entry("cold")) is not None
+        for _ in range(1000):  # until the system does as it is asked
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            if tree.at_once.file("cold") is None:
+                break
     assert tree.at_once.file("cold") is None
 
 
@@ -110,7 +122,7 @@ def test_a_home_without_its_staging_folder_shows_nothing(root: Path) -> None:
     home = LocalTree(root, is_home=True)
     (root / "seen").write_bytes(b"x")
     home.entry("seen")
-    if home.at_once.entry("seen") is None:
+    if soon(lambda: home.at_once.entry("seen")) is None:
         pytest.skip("this kernel, or this file system, does not tell what it has in memory")
     (root / os.fsdecode(STAGING)).rmdir()
     assert home.at_once.entry("seen") is None
@@ -125,4 +137,4 @@ def test_no_descriptor_is_left_open(tree: LocalTree, root: Path) -> None:
     for path in ("seen", "large", "missing"):
         tree.at_once.file(path)
         tree.at_once.entry(path)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before, "what other tests left open may be closed meanwhile"

@@ -60,7 +60,7 @@ class Tree:
         """Until nothing is counted behind any more."""
         for thread in threading.enumerate():
             if thread.name == "folder sizes":
-                thread.join(30)
+                thread.join(90)
 
 
 @pytest.fixture

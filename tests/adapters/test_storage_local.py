@@ -300,7 +300,7 @@ async def test_a_listing_that_is_left_is_closed(storage: LocalStorage, root: Pat
     found = storage.list("")
     await anext(found)
     await found.aclose()  # type: ignore[attr-defined]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 async def test_remove_takes_a_whole_tree(storage: LocalStorage, root: Path) -> None:

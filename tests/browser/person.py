@@ -5,21 +5,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.federation.site import PASSWORD
+from tests.federation.wire import SECONDS
 
 # Nothing is looked up and nothing is loaded but from this machine.
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-_MILLISECONDS = 10_000
+_MILLISECONDS = 1000 * SECONDS
 _MOST_TABS = 60
+expect.set_options(timeout=_MILLISECONDS)
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Debian's browser, without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS, timeout=_MILLISECONDS)
         try:
             yield browser
         finally:
@@ -53,8 +55,9 @@ class Person:
         return answer.status if answer else 0
 
     def click(self, role: Any, name: str) -> None:
-        """Click on the first link or button of that name."""
+        """Click on the first link or button of that name; what it leads to is there, and its script has run."""
         self.page.get_by_role(role, name=name, exact=True).first.click()
+        self.page.wait_for_load_state()
         self.clicks += 1
 
     def open(self, name: str) -> None:
@@ -85,7 +88,8 @@ class Person:
 
     @property
     def text(self) -> str:
-        """All that the page shows."""
+        """All that the page shows, when it is there."""
+        self.page.wait_for_load_state()
         return self.page.locator("body").inner_text()
 
     @property

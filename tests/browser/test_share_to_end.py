@@ -10,7 +10,7 @@ from tests.browser.conftest import NewPerson
 from tests.browser.person import Person
 from tests.federation.secrets_told import told
 from tests.federation.site import Site, User
-from tests.federation.wire import free_port
+from tests.federation.wire import free_port, wait_until
 
 
 class Mouse:
@@ -23,6 +23,8 @@ class Mouse:
 
     def press(self, role: str, name: str) -> None:
         self.person.open(name) if role == "summary" else self.person.click(role, name)
+
+    save = press
 
     def fill(self, label: str, text: str) -> None:
         self.person.fill(label, text)
@@ -37,6 +39,14 @@ class Keyboard:
         self.person = person
 
     def press(self, role: str, name: str) -> None:
+        if role == "summary":
+            self.save(role, name)
+            return
+        with self.person.page.expect_navigation():  # a key does not wait for it, as a click does
+            self.save(role, name)
+
+    def save(self, role: str, name: str) -> None:
+        """Press what leads to no other page."""
         self.person.tab_to(role, name)
         self.person.page.keyboard.press("Enter")
 
@@ -83,7 +93,7 @@ def test_a_share_from_choosing_a_file_to_its_end(
     taker.press("link", "Shares")
     taker.press("link", "May & June.txt")
     with taker.person.page.expect_download() as saved:
-        taker.press("link", "May & June.txt")
+        taker.save("link", "May & June.txt")
     saved.value.save_as(tmp_path / "saved")
     assert (tmp_path / "saved").read_bytes() == b"what we do"
     # leave; what was left needs no taking back, what is there does
@@ -111,7 +121,7 @@ def test_a_share_that_cannot_arrive_says_why_and_is_cancelled(person: NewPerson,
     user.click("button", "Share")
     assert "the other server is down (tcp-refused)" in user.text
     user.click("button", "Try again now")
-    assert "the other server is down (tcp-refused)" in user.text
+    wait_until(lambda: user.page.reload() and "the other server is down (tcp-refused)" in user.text)
     user.open("Cancel")
     user.click("button", "Yes, cancel it")
     assert "you gave up (cancelled)" in user.text

@@ -23,8 +23,8 @@ _REST_SECONDS = 60.0
 _DRAIN_SECONDS = 420.0
 _SWEEP_SECONDS = 90.0
 """Expired shares are swept twice a minute."""
-_AVAILABLE_SECONDS = 30.0
-"""A share that was unavailable is looked at when somebody wants it, and is there soon after."""
+_AVAILABLE_SECONDS = 120.0
+"""A share that was unavailable is looked at when somebody wants it, and is there soon after, if the machine is not too busy."""
 _AT_ONCE = 24
 _READ_AT_MOST = 2000
 

@@ -132,7 +132,7 @@ def test_a_password_is_never_an_argument(ocm: Any, folder: Path) -> None:
 def serving(ocm: Any, folder: Path, free_port: int, password_file: Path, tmp_path: Path) -> Iterator[tuple[str, Any]]:
     """A real server with the user alice, as (address, process)."""
     assert ocm("user", "add", "alice", "--password-file", password_file, "--dir", folder).status == 0
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
+    environment = {**os.environ, "OCM_WAIT_FOR_FIRST_TRY": "60", "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
     with (tmp_path / "log").open("wb") as log:
         command = [sys.executable, "-m", "opencloudmesh.cli", "serve", str(folder)]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -194,7 +194,7 @@ def opens(url: str, password: str) -> int:
     credentials = base64.b64encode(f"alice:{password}".encode()).decode()
     request = urllib.request.Request(url, method="OPTIONS", headers={"authorization": f"Basic {credentials}"})
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=90) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as refused:
         with refused:
@@ -204,5 +204,5 @@ def opens(url: str, password: str) -> int:
 def test_a_terminated_server_ends_well(ocm: Any, serving: tuple[str, Any]) -> None:
     _, process = serving
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(90) == 0
     assert ocm("whoami").status == 4

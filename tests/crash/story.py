@@ -16,7 +16,7 @@ from tests.crash.agreement import AGREE
 from tests.crash.api import Api
 
 _PASSWORD = "a password of both"
-_DRAIN_SECONDS = 120.0
+_DRAIN_SECONDS = 300.0
 
 
 _LIMITS = ("shares_per_recipient", "unknown_shares_per_peer", "messages_per_peer", "requests_per_address")
@@ -55,7 +55,7 @@ class Story:
             server.add_user(name, _PASSWORD)
             server.start()
         try:
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as http:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
                 alice, bob = Api(self._a.at, "alice", http), Api(self._b.at, "bob", http)
                 await alice.log_in(_PASSWORD)
                 await bob.log_in(_PASSWORD)

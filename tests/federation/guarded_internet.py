@@ -39,7 +39,9 @@ DOMAIN = "peers.example"
 OWN_NAME = "own"
 """Of a server whose doctor looks at it from outside."""
 _TLS_HANDSHAKE = b"\x16"
-_QUICK = TimeLimits(connect=2.0, fetch_idle=2.0, stream_idle=2.0)
+_PATIENCE = 60.0
+"""Seconds that anything may take on a busy machine: whoever is there answers, or hangs up."""
+_LIMITS = TimeLimits(connect=_PATIENCE, fetch_idle=_PATIENCE, stream_idle=_PATIENCE)
 
 
 @dataclass
@@ -235,11 +237,11 @@ async def home_in(folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[Home
     """A whole server, wired as always, in that internet; it trusts the authority of the peers' certificates."""
     internet = GuardedInternet()
     authority = Authority.make(folder)
-    guarded = functools.partial(GuardedHttpClient, new_socket=internet.new_socket, resolver=_Resolver(internet), limits=_QUICK)
+    guarded = functools.partial(GuardedHttpClient, new_socket=internet.new_socket, resolver=_Resolver(internet), limits=_LIMITS)
     patch.setattr(outside, "guarded_client", guarded)
     patch.setattr(outside.Outside, "clock", staticmethod(lambda: NOW + internet.passed))
     patch.setattr(doctor, "GuardedHttpClient", guarded)
-    patch.setattr(doctor, "SocketProbe", functools.partial(SocketProbe, new_socket=internet.new_socket, seconds=2.0))
+    patch.setattr(doctor, "SocketProbe", functools.partial(SocketProbe, new_socket=internet.new_socket, seconds=_PATIENCE))
     patch.setattr(socket, "getaddrinfo", internet.getaddrinfo)
     settings = _settings(folder / "home", ORIGIN, authority)
     _settings(folder / "own", f"https://{OWN_NAME}.{DOMAIN}", authority)
@@ -271,4 +273,5 @@ def _settings(folder: Path, origin: str, authority: Authority) -> Settings:
     assert "listen_port = 0" in text
     config.write_text(f'{text}\n[[routes]]\nname = "peers"\nhosts = ["{DOMAIN}"]\nca_file = "{authority.file}"\n')
     settings = load_settings(folder, environ={})
-    return replace(settings, limits=_without_rates(settings.limits))
+    delivery = replace(settings.delivery, wait_for_first_try=_PATIENCE)
+    return replace(settings, limits=_without_rates(settings.limits), delivery=delivery)

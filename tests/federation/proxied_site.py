@@ -4,14 +4,13 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.adapters.authority import Authority
 from tests.federation.site import Site
-from tests.federation.wire import Answer, Headers, free_port
+from tests.federation.wire import SECONDS, Answer, Headers, free_port, wait_until
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/operate/reverse-proxy.md"
 CLIENT = "127.0.0.2"
@@ -42,7 +41,17 @@ def curl(
     source: str = CLIENT,
 ) -> tuple[str, Answer]:
     """One request, by HTTP/2 unless an option says otherwise: the version that was spoken, and the answer as it came."""
-    command = ["curl", "--silent", "--show-error", "--include", "--http2", "--globoff", "--path-as-is", "--max-time", "20"]
+    command = [
+        "curl",
+        "--silent",
+        "--show-error",
+        "--include",
+        "--http2",
+        "--globoff",
+        "--path-as-is",
+        "--max-time",
+        f"{SECONDS:.0f}",
+    ]
     command += ["--cacert", str(authority.file), "--interface", source, *options]
     command += ["--head"] if method == "HEAD" else ["--request", method]
     for name, value in headers:
@@ -50,7 +59,7 @@ def curl(
     if body or method in ("POST", "PUT"):
         command += ["--data-binary", "@-", "--header", "Expect:"]
         command += [] if any(name.lower() == "content-type" for name, _ in headers) else ["--header", "Content-Type:"]
-    done = subprocess.run([*command, url], input=body, capture_output=True, timeout=30)
+    done = subprocess.run([*command, url], input=body, capture_output=True, timeout=SECONDS + 10)
     assert done.returncode == 0, done.stderr.decode()
     head, _, content = done.stdout.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
@@ -166,18 +175,15 @@ def _running(site: ProxiedSite, command: Sequence[str | Path], place: Path) -> I
     with (place / "said").open("ab") as said:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment)
     try:
-        for _ in range(500):
-            assert process.poll() is None, (place / "said").read_text()
-            if _answers(site):
-                break
-            time.sleep(0.02)
+        wait_until(lambda: _answers(site, process, place / "said"))
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(SECONDS)
 
 
-def _answers(site: ProxiedSite) -> bool:
+def _answers(site: ProxiedSite, process: "subprocess.Popen[bytes]", said: Path) -> bool:
+    assert process.poll() is None, said.read_text()
     try:
         curl(site.origin + "/", site.authority)
     except AssertionError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from socket import create_connection
 
 from tests.federation.site import Site
-from tests.federation.wire import free_port
+from tests.federation.wire import SECONDS, free_port
 
 
 class RelayedSite(Site):
@@ -53,7 +53,7 @@ class _Passing(socketserver.StreamRequestHandler):
         watched = head.startswith(self.server.line)
         if watched and self.server.asked():
             return
-        with create_connection(("127.0.0.1", self.server.to), timeout=20) as onward:
+        with create_connection(("127.0.0.1", self.server.to), timeout=SECONDS) as onward:
             onward.sendall(request)
             answer = b""
             while piece := onward.recv(65536):

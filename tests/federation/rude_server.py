@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
 from opencloudmesh.adapters.keys.signing_key import SigningKey
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
 from opencloudmesh.protocol.http_signatures import Request, sign
 from opencloudmesh.protocol.notifications import build_notification
+from opencloudmesh.services.ports import HttpAnswer
 from tests.services.world import new_token
 
 Writer = asyncio.StreamWriter
@@ -226,6 +229,35 @@ def at_first(number: int, rude: Manner) -> Manner:
         await (rude if asked <= number else polite)(server, heard, writer)
 
     return manner
+
+
+# ---------------------------------------------------------------- who asks it
+_AS_FAST = 50.0
+_USUAL = TimeLimits()
+_SOON = TimeLimits(_USUAL.connect, _USUAL.fetch_idle / _AS_FAST, _USUAL.stream_idle / _AS_FAST)
+
+
+class ImpatientClient(GuardedHttpClient):
+    """A client for whom time passes fifty times as fast while it asks one of these servers for what never comes.
+
+    Of every other answer it waits as long as always: a busy machine is no rude server.
+    """
+
+    def __init__(self, *given: Any, servers: Mapping[str, RudeServer], **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._servers = servers
+        self._impatient = GuardedHttpClient(*given, limits=_SOON, **options)
+
+    async def fetch(self, method: str, url: str, *, total_timeout: float = 20.0, **options: Any) -> HttpAnswer:
+        asked = urlsplit(url)
+        server = self._servers.get(asked.netloc)
+        if server is None or server.answers_in_time(asked.path):
+            return await super().fetch(method, url, total_timeout=total_timeout, **options)
+        return await self._impatient.fetch(method, url, total_timeout=total_timeout / _AS_FAST, **options)
+
+    async def aclose(self) -> None:
+        await self._impatient.aclose()
+        await super().aclose()
 
 
 def _whole(status: int, body: bytes, **headers: str) -> bytes:

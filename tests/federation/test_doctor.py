@@ -6,9 +6,6 @@ import shutil
 import ssl
 import subprocess
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +25,7 @@ from tests.federation.left_behind import examine
 from tests.federation.peer import SimulatedPeer
 from tests.federation.secrets_told import told
 from tests.federation.site import Site, User
-from tests.federation.wire import Answer, free_port
+from tests.federation.wire import SECONDS, Answer, ask, free_port, wait_until
 
 
 def peer_report(folder: Path, peer: str) -> Report:
@@ -212,20 +209,18 @@ class Proxied:
             yield
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(SECONDS)
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> None:
-        for _ in range(200):
+        def answers() -> bool:
+            assert process.poll() is None, "nginx does not start"
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.origin_port}/", timeout=5)
-            except urllib.error.HTTPError:
-                return
+                ask(f"http://127.0.0.1:{self.origin_port}", "GET", "/")
             except OSError:
-                assert process.poll() is None, "nginx does not start"
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError("nginx does not answer")
+                return False
+            return True
+
+        wait_until(answers)
 
     def report(self, block: str) -> Report:
         with self.behind(block):

@@ -1,6 +1,7 @@
 """The exchange log of real servers: an error's trace id leads to both of them, and the doctor's requests stand there."""
 
 import json
+from typing import Any
 
 from tests.federation.peer import SimulatedPeer
 from tests.federation.site import Site, User
@@ -17,11 +18,15 @@ def test_the_trace_id_of_a_users_error_leads_to_the_exchange_on_both_servers(
     trace_id = delivery["trace_id"]
     assert len(trace_id) == 32
     for server, direction, other in ((site, "out", strict), (strict, "in", site)):
-        wait_until(lambda server=server: len(server.exchanges("--trace", trace_id)) >= 1)
-        found = [each for each in server.exchanges("--trace", trace_id) if each["method"] == "POST"]
+        found = wait_until(lambda server=server: posts(server, trace_id))
         assert [(each["direction"], each["peer"], each["status"]) for each in found] == [(direction, other.host, 400)]
         assert "***" in found[0]["request_body"]
         assert "sharedSecret" in found[0]["request_body"]
+
+
+def posts(site: Site, trace_id: str) -> list[Any]:
+    """The messages of a trace, as far as they are written down."""
+    return [each for each in site.exchanges("--trace", trace_id) if each["method"] == "POST"]
 
 
 def test_an_error_shows_its_trace_id_and_the_log_why(site: Site, alice: User) -> None:
@@ -29,8 +34,7 @@ def test_an_error_shows_its_trace_id_and_the_log_why(site: Site, alice: User) ->
     refused = alice.ask_api("GET", f"/discover?host=127.0.0.1:{down}")
     assert refused.status >= 400
     trace_id = refused.json["error"]["trace_id"]
-    wait_until(lambda: len(site.exchanges("--trace", trace_id)) >= 1)
-    found = site.exchanges("--trace", trace_id, "--direction", "out", "--reason", "tcp-refused")
+    found = wait_until(lambda: site.exchanges("--trace", trace_id, "--direction", "out", "--reason", "tcp-refused"))
     assert {(each["peer"], each["status"]) for each in found} == {(f"127.0.0.1:{down}", 0)}
     shown = site.ocm("log", "--peer", f"127.0.0.1:{down}", "--since", "1h", "--body", "--dir", str(site.folder))
     assert "Reason: tcp-refused" in shown
@@ -47,7 +51,7 @@ def test_what_the_doctor_asks_stands_in_both_logs(site: Site, strict: Site) -> N
     ours = site.exchanges("--trace", trace_id)
     assert {"/.well-known/ocm", "/ocm/notifications"} <= {each["url"].removeprefix(strict.origin) for each in ours}
     assert {(each["direction"], each["peer"]) for each in ours} == {("out", strict.host)}
-    wait_until(lambda: any(each["method"] == "POST" for each in strict.exchanges("--trace", trace_id)))
+    wait_until(lambda: posts(strict, trace_id))
 
 
 def test_administrators_read_it_over_the_api(site: Site, alice: User, peer: SimulatedPeer, place: str) -> None:

@@ -26,7 +26,7 @@ from tests.federation.peer import SimulatedPeer, json_answer, unsigned
 from tests.federation.relay import RelayedSite, relay
 from tests.federation.secrets_told import told
 from tests.federation.site import Site, User
-from tests.federation.wire import Answer, free_port
+from tests.federation.wire import Answer, free_port, wait_until
 
 PATH = "/ocm/invite-accepted"
 JSON = [("content-type", "application/json")]
@@ -418,7 +418,8 @@ def is_whole(stage: Stage, invite_id: int) -> None:
         folder = f"of {giving} {invite_id}"
         stage.users[giving].make_folder(folder)
         given = stage.users[giving].share(folder, address)
-        assert stage.users[taking].received(given["provider_id"])["sender_known"] is True
+        taken = wait_until(lambda taking=taking, given=given: stage.users[taking].received(given["provider_id"]))
+        assert taken["sender_known"] is True
 
 
 @pytest.mark.spec("INV-6")

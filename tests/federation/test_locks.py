@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from tests.federation.peer import SimulatedPeer
 from tests.federation.site import Site, User
-from tests.federation.wire import Answer
+from tests.federation.wire import SECONDS, Answer
 
 LOCKINFO = b'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>'
 DISCOVERY = b'<propfind xmlns="DAV:"><prop><lockdiscovery/></prop></propfind>'
@@ -75,7 +75,7 @@ def test_who_loses_the_right_in_the_middle_of_an_upload_writes_nothing(
     carol = Receiver(site, peer)
     assert carol.dav("PUT", "x", body=b"before").status == 201
     parts = urlsplit(site.origin)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
     connection.putrequest("PUT", f"{carol.root}/x")
     connection.putheader("authorization", f"Bearer {carol.token}")
     connection.putheader("content-length", "200000")

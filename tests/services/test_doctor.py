@@ -121,7 +121,7 @@ async def test_a_step_that_hangs_fails_alone_and_all_ends_in_time() -> None:
         Step("stumbles", stumbles),
         Step("hangs long", hangs, after=("hangs",), seconds=1000.0),
     )
-    results = {result.step: result for result in await walk(steps, None, seconds=0.05)}
+    results = {result.step: result for result in await walk(steps, None, seconds=0.7)}
     found = {name: (result.outcome.value, [f.code for f in result.seen.findings]) for name, result in results.items()}
     assert found == {
         "hangs": ("fail", ["step-timeout"]),

@@ -42,6 +42,8 @@ class SimulatedFolder:
     disks: list[Space] = field(default_factory=lambda: [ROOMY])
     kept: bool | None = True
     homes: dict[str, str] = field(default_factory=dict)
+    answers: threading.Event = field(default_factory=threading.Event)
+    """Set: `/away` answers."""
     opened: Any = field(default_factory=MemoryDatabase)
 
     def _check(self, what: str) -> None:
@@ -67,7 +69,7 @@ class SimulatedFolder:
 
     def fault_of_home(self, home: str) -> str:
         if home == "/away":
-            threading.Event().wait(0.3)
+            self.answers.wait(60)
         return self.homes.get(home, "")
 
     def clock_is_kept(self) -> bool | None:
@@ -255,7 +257,9 @@ async def test_a_home_that_cannot_be_used(lab: SimulatedHome) -> None:
 async def test_a_home_that_does_not_answer(lab: SimulatedHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_homes, "_SECONDS", 0.05)
     lab.folder.opened.accounts = [user("bob", "/away"), user("left", "/gone", disabled=True)]
-    assert "did not answer" in finding(await lab.examine(), "homes", "home-unusable").sentence
+    report = await lab.examine()
+    lab.folder.answers.set()
+    assert "did not answer" in finding(report, "homes", "home-unusable").sentence
 
 
 async def test_homes_that_lie_one_in_the_other(lab: SimulatedHome) -> None:

@@ -28,7 +28,8 @@ from opencloudmesh.web.server import CannotListen, ServerLimits, serve
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
-QUICK = ServerLimits(ConnectionLimits(header_bytes=4096, header_seconds=0.15, idle_seconds=0.3), shutdown_seconds=1)
+# A moment without the processor is no idle client: less would be taken for one on a busy machine.
+QUICK = ServerLimits(ConnectionLimits(header_bytes=4096, header_seconds=0.8, idle_seconds=0.8), shutdown_seconds=1)
 PATIENT = ServerLimits(ConnectionLimits(header_bytes=4096))
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -39,7 +40,7 @@ def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
     def run(new_loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 await (test(tmp_path) if inspect.signature(test).parameters else test())
 
         with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -241,18 +242,16 @@ async def refused(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
 
 @on_both_loops
 async def test_a_head_that_does_not_come_in_time() -> None:
+    drops = [b"GET / HTTP/1.1\r\n", *[b"X-A: b\r\n"] * 400]
     async with serving(hello, QUICK) as (app, port):
-        assert await refused(port) == b""
-        assert (await refused(port, b"GET / HT")).startswith(b"HTTP/1.1 408 ")
-        assert (await refused(port, b"GET / HTTP/1.1\r\nX-A: ")).startswith(b"HTTP/1.1 408 ")
-        assert app.requests == []
-
-
-@on_both_loops
-async def test_a_head_that_drips() -> None:
-    async with serving(hello, QUICK) as (app, port):
-        drops = [b"GET / HTTP/1.1\r\n", *[b"X-A: b\r\n"] * 40]
-        assert (await refused(port, *drops, pause=0.01)).startswith(b"HTTP/1.1 408 ")
+        nothing, *some = await asyncio.gather(
+            refused(port),
+            refused(port, b"GET / HT"),
+            refused(port, b"GET / HTTP/1.1\r\nX-A: "),
+            refused(port, *drops, pause=QUICK.connection.header_seconds / 20),
+        )
+        assert nothing == b""
+        assert [said[:13] for said in some] == [b"HTTP/1.1 408 "] * 3
         assert app.requests == []
 
 
@@ -267,10 +266,11 @@ async def test_the_time_counts_for_the_second_request_too() -> None:
 @on_both_loops
 async def test_a_connection_that_is_kept_has_time() -> None:
     async with serving(hello, QUICK) as (_app, port), connected(port) as (reader, writer):
-        for _turn in range(2):
-            writer.write(GET)
-            assert (await read_answer(reader))[0] == 200
-            await asyncio.sleep(2 * QUICK.connection.header_seconds)
+        writer.write(GET)
+        assert (await read_answer(reader))[0] == 200
+        await asyncio.sleep(1.2 * QUICK.connection.header_seconds)
+        writer.write(GET)
+        assert (await read_answer(reader))[0] == 200
 
 
 @on_both_loops
@@ -396,7 +396,7 @@ async def test_a_body_that_drips_is_waited_for() -> None:
     async with serving(echo, QUICK) as (_app, port), connected(port) as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n")
         for _drop in range(10):
-            await asyncio.sleep(QUICK.connection.idle_seconds / 4)
+            await asyncio.sleep(QUICK.connection.idle_seconds / 8)
             writer.write(b"x")
         assert (await read_answer(reader))[2] == b"x" * 10
 
@@ -463,7 +463,7 @@ async def test_parts_of_a_file_byte_for_byte_and_the_connection_goes_on(folder: 
                 assert status == 200
                 assert body == expected
                 assert ("content-length" in headers) is (length is not None)
-            assert open_descriptors() == before
+            assert open_descriptors() <= before
 
 
 @on_both_loops
@@ -577,8 +577,8 @@ async def test_a_client_that_leaves_in_the_middle(folder: Path) -> None:
             await reader.readexactly(1000)
             assert not app.ended.is_set()
         await app.ended.wait()
-        await asyncio.sleep(0.01)
-        assert open_descriptors() == before
+        while open_descriptors() > before:  # noqa: ASYNC110 - the connection is closed by the loop, a turn later
+            await asyncio.sleep(0.01)
         async with connected(port) as (reader, writer):
             writer.write(GET)
             await reader.readexactly(1000)
@@ -595,14 +595,13 @@ async def test_a_client_that_takes_nothing_of_a_file(folder: Path) -> None:
 @on_both_loops
 async def test_a_client_that_is_slow_is_served(folder: Path) -> None:
     file, content = random_file(folder, 20_000_000)
-    limits = ServerLimits(ConnectionLimits(idle_seconds=0.3))
-    async with serving(sending(file, (0, 20_000_000)), limits) as (_app, port), connected(port) as (reader, writer):
+    async with serving(sending(file, (0, 20_000_000)), QUICK) as (_app, port), connected(port) as (reader, writer):
         writer.write(GET)
         await reader.readuntil(b"\r\n\r\n")
         got = bytearray()
         for _pause in range(10):  # for longer than the idle time-out
             got += await reader.readexactly(1_000_000)
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(QUICK.connection.idle_seconds / 8)
         got += await reader.readexactly(10_000_000)
         assert got == content
 
@@ -674,7 +673,7 @@ def test_sigterm_lets_a_request_in_flight_finish(loop_module: str) -> None:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == b"ready\n"
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
                 client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n")
                 got = b""
                 while not got.endswith(b"ab"):
@@ -686,7 +685,7 @@ def test_sigterm_lets_a_request_in_flight_finish(loop_module: str) -> None:
                 assert client.recv(1000) == b"cd"
                 assert client.recv(1000) == b""
             assert process.stdout.read().endswith(b"ended in order\n")
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
 

@@ -183,6 +183,6 @@ def serve() -> Iterator[Callable[[ASGIApp], str]]:
     for server, thread, listener in running:
         server.should_exit = True
         server.force_exit = True
-        thread.join(10)
+        thread.join(90)
         listener.close()
         assert not thread.is_alive()

@@ -30,13 +30,13 @@ def shelf(tmp_path: Path) -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}/dav/ada/"
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(90)
 
 
 @pytest.mark.skipif(LITMUS is None, reason="litmus (a Debian package) is not installed")
 def test_the_example_is_a_webdav_server(shelf: str, tmp_path: Path) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):  # the listener takes the request while the server starts
-        urllib.request.urlopen(shelf, timeout=30)
+        urllib.request.urlopen(shelf, timeout=90)
     outcome = run_litmus(shelf, "ada", "correct horse", folder=tmp_path)
     assert outcome.passed == SUITES, outcome.output
     # uvicorn drops the fragment of a request target
