@@ -32,7 +32,7 @@ class Outcome:
     output: str
 
 
-def run_litmus(url: str, user: str, password: str, *, folder: Path, seconds: float = 200.0) -> Outcome:
+def run_litmus(url: str, user: str, password: str, *, folder: Path, seconds: float = 900.0) -> Outcome:
     """Run all suites against `url`, each to its end; logs are written into `folder`."""
     done = subprocess.run(
         [LITMUS or "", "-k", quote(url, safe="/:%"), user, password],

@@ -82,7 +82,7 @@ def test_the_tour_of_the_readme(project_root: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=tmp_path,
-        env={**os.environ, "PATH": path, "OCM_WAIT_FOR_FIRST_TRY": "60"},  # on a busy machine the tour takes its time
+        env={**os.environ, "PATH": path, "OCM_DELIVERY_WAIT_FOR_FIRST_TRY": "60"},  # on a busy machine the tour takes its time
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

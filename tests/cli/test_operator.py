@@ -132,7 +132,11 @@ def test_a_password_is_never_an_argument(ocm: Any, folder: Path) -> None:
 def serving(ocm: Any, folder: Path, free_port: int, password_file: Path, tmp_path: Path) -> Iterator[tuple[str, Any]]:
     """A real server with the user alice, as (address, process)."""
     assert ocm("user", "add", "alice", "--password-file", password_file, "--dir", folder).status == 0
-    environment = {**os.environ, "OCM_WAIT_FOR_FIRST_TRY": "60", "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
+    environment = {
+        **os.environ,
+        "OCM_DELIVERY_WAIT_FOR_FIRST_TRY": "60",
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src"),
+    }
     with (tmp_path / "log").open("wb") as log:
         command = [sys.executable, "-m", "opencloudmesh.cli", "serve", str(folder)]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -64,7 +64,7 @@ class Login:
         return done.stdout.strip()
 
     # ------------------------------------------------------------ cadaver
-    def cadaver(self, *commands: str, seconds: float = 60.0) -> str:
+    def cadaver(self, *commands: str, seconds: float = 300.0) -> str:
         """What cadaver says to these commands."""
         self._write_netrc()
         done = subprocess.run(
@@ -113,7 +113,7 @@ class Login:
         secrets.write_text(f"{self.url} {self.user} {self.password}\n")
         config.write_text(f"ask_auth 0\ndelay_upload 0\nuse_locks 1\nsecrets {secrets}\nn_cookies 0\ndir_refresh 1\n")
         done = subprocess.run(
-            [_DAVFS, self.url, place, "-o", f"conf={config},uid=0,gid=0"], capture_output=True, text=True, timeout=60
+            [_DAVFS, self.url, place, "-o", f"conf={config},uid=0,gid=0"], capture_output=True, text=True, timeout=300
         )
         if done.returncode != 0:
             raise ClientFailed(done.stdout + done.stderr)
@@ -125,7 +125,7 @@ class Login:
 
 def _unmount(place: Path) -> None:
     """`umount` waits until davfs2 has sent what it holds."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while subprocess.run(["umount", place], capture_output=True).returncode != 0:
         if time.monotonic() > deadline:
             subprocess.run(["umount", "--lazy", place], check=True)

@@ -348,7 +348,7 @@ def test_a_client_that_asks_for_all_is_shown_the_remembered_listing(counted: Mou
         again = counted.dav("PROPFIND", "", [("depth", "1")], body)
         assert b">red<" in again.body
         assert _without_seconds(again.body) == _without_seconds(first.body)
-    assert _asked(counted) <= 4, "at most the folder is looked at behind"
+    assert _asked(counted) <= 6, "each time at most the folder is looked at behind"
     assert b"200 OK" in counted.dav("PROPPATCH", "f3", body=COLOUR.replace(b"red", b"blue")).body
     assert b">blue<" in counted.dav("PROPFIND", "", [("depth", "1")]).body, "never old after a change of ours"
     (counted.root / "late").write_bytes(b"x")

@@ -33,7 +33,7 @@ def rclone(url: str, token: str, *arguments: str | Path) -> str:
     options = ["--webdav-bearer-token", token, "--transfers", "4", "--retries", "1", "--low-level-retries", "1"]
     done = subprocess.run(
         [RCLONE or "", *options, *map(str, arguments)],
-        env=environment, capture_output=True, text=True, errors="surrogateescape", timeout=200,
+        env=environment, capture_output=True, text=True, errors="surrogateescape", timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout + done.stderr

@@ -68,7 +68,7 @@ class Busy:
     def end(self) -> None:
         self.stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(120)
 
     # ------------------------------------------------------------ what came of it
     def disagreements(self, seconds: float) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from opencloudmesh.adapters.database import open_database
+from opencloudmesh.adapters.database.sqlite import SqliteDatabase, connect
 from opencloudmesh.adapters.keys.secret_box import SecretBox
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Database
@@ -30,8 +30,10 @@ def network() -> SimulatedNetwork:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    """A SQLite database without rows."""
-    opened = open_database(f"sqlite:///{put_migrated(tmp_path / 'ocm.sqlite3')}", SecretBox(bytes(range(32))))
+    """A SQLite database without rows. One thread reads: so whoever asks later is answered later, on which `settle` relies."""
+    path = put_migrated(tmp_path / "ocm.sqlite3")
+    connect(path).close()
+    opened = SqliteDatabase(path, SecretBox(bytes(range(32))), readers=1)
     yield opened
     await opened.aclose()
 

@@ -71,7 +71,11 @@ class SimulatedTime:
 
 
 async def settle(database: Database) -> None:
-    """Let everything happen that waits neither for time nor for a test: a step of the services is a turn of the database."""
+    """Let everything happen that waits neither for time nor for a test: a step of the services is a turn of the database.
+
+    Its threads, one that reads and one that writes, answer in the order of the questions: with more, a busy machine could leave
+    one of them aside all the while.
+    """
     for _ in range(40):
         await database.read(lambda tx: None)
         await database.write(lambda tx: None)

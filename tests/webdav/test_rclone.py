@@ -37,7 +37,7 @@ def rclone(site: Any, serve: Callable[[Any], str], tmp_path: Path) -> Rclone:
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = [RCLONE or "", "--transfers", "4", "--checkers", "4", *map(str, arguments)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, errors="surrogateescape", timeout=240)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, errors="surrogateescape", timeout=900)
 
     return run
 
