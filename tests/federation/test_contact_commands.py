@@ -68,6 +68,17 @@ def test_an_invite_is_read_from_a_mail(people: tuple[Person, Person]) -> None:
     assert len(sam.items("contacts", "list")) == before + 1
 
 
+def test_two_contacts_that_are_one_person(people: tuple[Person, Person]) -> None:
+    nora, _ = people
+    for name in ("twin-1", "twin-2", "twin-2@elsewhere"):
+        nora.run("contacts", "add", f"{name}.example.org" if "@" in name else f"{name}@cloud.example.org")
+    assert nora.fails("contacts", "merge", "twin-1@cloud.example.org", "twin-2@elsewhere.example.org") == "contact-elsewhere"
+    nora.run("contacts", "merge", "twin-1@cloud.example.org", "twin-2@cloud.example.org")
+    (one,) = nora.items("contacts", "list", "--search", "twin-2@cloud")
+    assert (one["address"], one["aliases"]) == ("twin-1@cloud.example.org", ["twin-2@cloud.example.org"])
+    assert "Also: twin-2@cloud.example.org" in nora.told("", "contacts", "show", "twin-2@cloud.example.org")
+
+
 def test_removed_with_notice(people: tuple[Person, Person]) -> None:
     nora, sam = people
     sam.run("invite", "accept", nora.json("invite", "create")["invite"])

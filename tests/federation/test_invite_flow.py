@@ -48,6 +48,10 @@ def test_two_people_become_contacts_and_share_in_both_directions(alice: User, id
     assert alice.received(returned["provider_id"])["sender"] == back["address"]
     again = ida.api("POST", "/invites/accept", {"invite": made["invite"]})
     assert again["id"] == contact["id"], "a repeat is no error"
+    by_name = alice.share("for ida", f"ida@{ida.site.host}")  # who is told nothing of the contact: only the two servers know
+    offered = ida.received(by_name["provider_id"])
+    assert (offered["sender"], offered["sender_known"]) == (f"alice@{site.host}", True)
+    assert ida.api("GET", f"/contacts/{contact['id']}")["aliases"] == [f"alice@{site.host}"]
 
 
 @pytest.mark.spec("INV-11")

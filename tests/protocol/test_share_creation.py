@@ -109,6 +109,23 @@ def test_we_can_read_what_we_send() -> None:
     assert (read_back.recipient, read_back.owner_address) == (BOB, ALICE)
 
 
+@pytest.mark.spec("INV-7")
+def test_another_address_of_the_sender_counts_at_the_same_server_only_and_is_no_reason_to_refuse() -> None:
+    built = build(sender_known_as=OCMAddress("x1y2", "a.example"))
+    assert built["senderAlsoKnownAs"] == "x1y2@a.example"
+    for text, known_as in (
+        ("x1y2@A.example", OCMAddress("x1y2", "a.example")),
+        ("x1y2@c.example", None),
+        ("carol@a.example", None),
+        ("x1y2", None),
+        (["x1y2@a.example"], None),
+        ("x" * 100_000 + "@a.example", None),
+        (None, None),
+    ):
+        read_back = parse_share_creation(json.dumps(built | {"senderAlsoKnownAs": text}).encode())
+        assert read_back.sender_known_as == known_as, text
+
+
 # ---------------------------------------------------------------- reading
 @pytest.mark.spec("RECV-5")
 def test_a_plain_notification() -> None:

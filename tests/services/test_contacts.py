@@ -1,16 +1,20 @@
 """The address book of a user."""
 
+import json
+
 import pytest
 
 from opencloudmesh.protocol.address import parse_address
-from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
+from opencloudmesh.protocol.errors import Conflict, Forbidden, InvalidInput, NotFound
+from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.invite_flow import Identity
 from opencloudmesh.services import contacts as module
+from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import User
 from tests.services.home import Home, make_home
 from tests.services.test_share_reception import unsigned
-from tests.services.world import HOST, SimulatedNetwork, SimulatedServer, SimulatedTime, answer
+from tests.services.world import HOST, NOW, SimulatedNetwork, SimulatedServer, SimulatedTime, answer
 
 
 async def test_contacts_are_added_found_changed_and_removed(home: Home, alice: User, bob: User) -> None:
@@ -130,3 +134,134 @@ async def test_whoever_gave_a_share_that_was_accepted_is_a_contact(home: Home, a
     (dora,) = await home.contacts.of_user(alice)
     assert (dora.address, dora.name, dora.source, dora.own_identifier) == ("dora@away.example", "Dora  M.", "share", "")
     assert (dora.trusted, dora.verified, dora.last_seen_at) == (False, True, home.time.now)
+
+
+# ---------------------------------------------------------------- one person, several addresses
+async def meet(home: Home, user: User, address: str, own: str = "i1", *, trusted: bool = False) -> int:
+    met = await home.database.write(
+        lambda tx: home.contacts.met(
+            tx, user, parse_address(address), Identity("", "", "Dora"), verified=True, own_identifier=own, source="invite", at=NOW
+        )
+    )
+    return (await home.contacts.change(user, met.id, trusted=trusted)).id
+
+
+def known_as(address: str) -> dict[str, object]:
+    return {"sender_known_as": parse_address(address)}
+
+
+@pytest.mark.spec("INV-7")
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_who_shares_by_another_address_is_the_contact_whom_the_same_server_says_it_is(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User, trusted: bool
+) -> None:
+    home = make_home(database, network, time, trust=TrustBook(mode="invite-only"))
+    dora = await meet(home, alice, "x1y2@away.example", trusted=trusted)
+    with pytest.raises(Forbidden):
+        await home.reception.receive(away.share())
+    await home.reception.receive(away.share(**known_as("x1y2@away.example")))
+    (share,) = await home.reception.inbox(alice)
+    assert (share.state, share.sender) == ("accepted" if trusted else "pending", "dora@away.example")
+    assert (await home.contacts.contact(alice, dora)).aliases == ("dora@away.example",)
+    await home.reception.receive(away.share(provider_id="p2"))
+    assert len(await home.reception.inbox(alice)) == 2, "from then on it need not be said"
+    await home.reception.accept(alice, share.id)
+    (found,) = await home.contacts.search(alice, "dora@away")
+    assert found.id == dora, "no second one"
+
+
+@pytest.mark.parametrize("mode", ["unsigned", "elsewhere", "malformed", "unknown", "another's contact"])
+async def test_nobody_but_the_own_server_says_who_somebody_is(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User, bob: User, mode: str
+) -> None:
+    home = make_home(database, network, time, require_signature=False, trust=TrustBook(quarantine=True))
+    third = SimulatedServer(network, "third.example")
+    silent = SimulatedServer(network, "silent.example")
+    silent.route("GET", "/.well-known/jwks.json", lambda _: answer(404))
+    await meet(home, alice, "x1y2@away.example", trusted=True)
+    await meet(home, alice, "x1y2@silent.example", trusted=True)
+    await meet(home, bob, "z9@away.example", trusted=True)
+    share = {
+        "unsigned": unsigned(silent.share(owner="dora@silent.example", **known_as("x1y2@silent.example"))),
+        "elsewhere": third.share(owner="dora@third.example", **known_as("x1y2@away.example")),
+        "malformed": with_field(away, {"senderAlsoKnownAs": ["x1y2@away.example"]}),
+        "unknown": away.share(**known_as("nobody@away.example")),
+        "another's contact": away.share(**known_as("z9@away.example")),
+    }[mode]
+    await home.reception.receive(share)
+    (apart,) = await home.reception.inbox(alice, unknown=True)
+    assert apart.state == "pending"
+    for user in (alice, bob):
+        assert all(one.aliases == () for one in await home.contacts.of_user(user))
+
+
+def with_field(server: SimulatedServer, more: dict[str, object]) -> Request:
+    return server.signed("/ocm/shares", json.dumps(json.loads(server.share().body) | more).encode())
+
+
+async def test_a_server_adds_no_endless_aliases_and_takes_no_contact_away(
+    home: Home, away: SimulatedServer, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_ALIASES", 2)
+    dora = await meet(home, alice, "x1y2@away.example")
+    eve = await home.contacts.add(alice, "eve@away.example")
+    for name in ("eve", "a", "b", "c"):
+        share = away.share(owner=f"{name}@away.example", provider_id=name, **known_as("x1y2@away.example"))
+        await home.reception.receive(share)
+    assert (await home.contacts.contact(alice, dora)).aliases == ("a@away.example", "b@away.example")
+    assert (await home.contacts.contact(alice, eve.id)).address == "eve@away.example"
+    with pytest.raises(Conflict) as there:
+        await home.contacts.add(alice, "a@away.example")
+    assert there.value.code == "contact-exists"
+
+
+async def test_two_contacts_are_made_one_and_everything_goes_by_either_address(
+    home: Home, away: SimulatedServer, alice: User, bob: User
+) -> None:
+    by_name = await home.contacts.add(alice, "dora@away.example", name="My Dora", trusted=True)
+    met = await meet(home, alice, "x1y2@away.example", own="i1")
+    bobs = await home.contacts.add(bob, "eve@away.example")
+    merged = await home.contacts.merge(alice, by_name.id, met)
+    assert await home.contacts.of_user(alice) == [merged]
+    assert (merged.name, merged.trusted, merged.aliases, merged.own_identifier) == (
+        "My Dora", True, ("x1y2@away.example",), "i1",
+    )  # fmt: skip
+    for number, owner in enumerate(merged.addresses):
+        await home.reception.receive(away.share(owner=owner, provider_id=f"p{number}"))
+        share, _ = await home.creation.create(alice, path="notes", share_with=owner)
+        assert share.owner == f"i1@{HOST}", "she knows the user by this"
+    assert [share.state for share in await home.reception.inbox(alice)] == ["accepted"] * 2
+    elsewhere = await home.contacts.add(alice, "dora@third.example")
+    for contact, other in ((by_name.id, by_name.id), (by_name.id, elsewhere.id)):
+        with pytest.raises(InvalidInput) as refusal:
+            await home.contacts.merge(alice, contact, other)
+        assert refusal.value.code == "contact-elsewhere"
+    for contact, other in ((by_name.id, bobs.id), (bobs.id, by_name.id), (by_name.id, met)):
+        with pytest.raises(NotFound):
+            await home.contacts.merge(alice, contact, other)
+    await home.removal.remove(alice, by_name.id, notify=True)
+    assert {share.state for share in await home.reception.inbox(alice)} == {"left"}
+    assert {share.state for share in await home.creation.shares(alice)} == {"revoked"}
+    again = await home.contacts.add(alice, "x1y2@away.example")
+    assert again.aliases == (), "the aliases went with the contact"
+
+
+async def test_who_shares_by_the_login_name_is_named_as_others_of_that_server_know_the_user(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
+) -> None:
+    third = SimulatedServer(network, "third.example")
+    home, per_contact = (make_home(database, network, time, identifier_per_contact=each) for each in (False, True))
+    told = (await home.invite_flow.create(alice)).sent.identifier
+    one_only = (await per_contact.invite_flow.create(alice)).sent.identifier
+    await meet(home, alice, "x1y2@away.example", own=told)
+    await meet(home, alice, "x1y2@third.example", own=one_only)
+    await home.start()
+    for address in ("dora@away.example", "x1y2@away.example", "dora@third.example"):
+        await home.creation.create(alice, path="notes", share_with=address)
+    await home.settle()
+    by_name, as_contact = (asked.json for asked in away.got("/ocm/shares"))
+    assert (by_name["sender"], by_name["senderAlsoKnownAs"]) == (f"alice@{HOST}", f"{told}@{HOST}")
+    assert (as_contact["sender"], "senderAlsoKnownAs" in as_contact) == (f"{told}@{HOST}", False)
+    (elsewhere,) = (asked.json for asked in third.got("/ocm/shares"))
+    assert (elsewhere["sender"], "senderAlsoKnownAs" in elsewhere) == (f"alice@{HOST}", False)
+    await home.deliveries.stop()

@@ -99,6 +99,12 @@ class MemoryContacts:
         self.kept[contact_id] = replace(old, **given)  # type: ignore[arg-type]
         return self.kept[contact_id]
 
+    async def merge(self, user: User, contact_id: int, other_id: int) -> Contact:
+        kept, other = await self.contact(user, contact_id), await self.contact(user, other_id)
+        self.kept[contact_id] = replace(kept, aliases=(*kept.aliases, *other.addresses))
+        del self.kept[other_id]
+        return self.kept[contact_id]
+
 
 class MemoryContactCards:
     """Implements the user API's `ContactCards`: takes everybody of a file, and tells of one fault."""

@@ -58,6 +58,8 @@ async def test_contacts(server: Any) -> None:
     assert [one["id"] for one in (await server.call("GET", "/contacts", query="search=eve")).json["items"]] == [2]
     assert (await server.call("POST", "/contacts/1", {"trusted": True})).json["trusted"] is True
     assert (await server.call("GET", "/contacts/1")).json["name"] == "Dora"
+    assert (await server.call("POST", "/contacts/1/merge/2")).json["aliases"] == ["eve@peer.example.org"]
+    assert (await server.call("POST", "/contacts/1/merge/2")).status == 404
     assert (await server.call("DELETE", "/contacts/1")).json["address"] == "dora@peer.example.org"
     assert (await server.call("GET", "/contacts/1")).status == 404
 

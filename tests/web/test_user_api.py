@@ -96,6 +96,7 @@ OPERATIONS = [
     ("POST", "/contacts"),
     ("GET", "/contacts/1"),
     ("POST", "/contacts/1"),
+    ("POST", "/contacts/1/merge/1"),
     ("DELETE", "/contacts/1"),
     ("POST", "/requests"),
     ("GET", "/requests"),

@@ -17,7 +17,7 @@ def register(app: App, group: Group) -> None:
     """Add the commands of this module."""
     commands = App(name="contacts", help="People at other servers whom you know.", group=group, default_parameter=PARAMETERS)
     commands.command(list_contacts, name="list")
-    for command in (add, show, trust, distrust, remove, notices, export):
+    for command in (add, show, trust, distrust, merge, remove, notices, export):
         commands.command(command)
     commands.command(import_cards, name="import")
     app.command(commands)
@@ -92,6 +92,7 @@ async def show(contact: Who, /, *, output: Output = Output()) -> None:
     output.terminal().show(
         item,
         _shown(item),
+        *(f"Also: {address}" for address in item.get("aliases", []) if isinstance(address, str)),
         *([f"E-mail: {text_of(item, 'email')}"] if item.get("email") else []),
         f"By {text_of(item, 'source')}, since {format_time(item.get('added_at'))}; last seen: {seen}",
         "Shares are accepted without asking." if item.get("trusted") else "Shares wait in the inbox for you.",
@@ -111,6 +112,26 @@ async def distrust(contact: Who, /, *, output: Output = Output()) -> None:
     """Ask again before this contact's shares are accepted."""
     item = await _changed(contact, {"trusted": False})
     output.terminal().show(item, f"Shares of {text_of(item, 'address')} wait in the inbox for you.")
+
+
+async def merge(contact: Who, other: Annotated[str, Parameter(name="OTHER")], /, *, output: Output = Output()) -> None:
+    """Make one contact of two that are the same person, by two addresses at one server.
+
+    The contact keeps its name, and is trusted as it was; what the other was trusted with ends.
+
+    Parameters
+    ----------
+    other
+        The contact, by id, OCM Address or name, whose addresses the first has from then on.
+    """
+    from opencloudmesh.cli.client import item_path, signed_in
+    from opencloudmesh.cli.named_contacts import find_contact
+
+    async with signed_in() as (api, _):
+        kept, gone = await find_contact(api, contact), await find_contact(api, other)
+        path = item_path("contacts", text_of(kept, "id"))
+        item = await api.call("POST", f"{path}/merge/{text_of(gone, 'id')}")
+    output.terminal().show(item, f"{_shown(item)} is {text_of(gone, 'address')}, too.")
 
 
 async def remove(contact: Who, /, *, notify: bool = False, output: Output = Output()) -> None:

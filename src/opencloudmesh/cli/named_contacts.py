@@ -27,9 +27,13 @@ async def find_contact(api: ApiClient, word: str) -> dict[str, Any]:
         return await api.call("GET", item_path("contacts", word))
     if "@" not in word:
         return await _named(api, word)
-    wanted = word.strip().lower()
-    for item in await _search(api, wanted):
-        if text_of(item, "address").lower() == wanted:
+    wanted = word.strip()
+    found = await _search(api, wanted.lower())
+    for item in found:
+        if wanted in _addresses(item):
+            return item
+    for item in found:  # only the host has no case, yet who is known by another case alone is meant
+        if wanted.lower() in (address.lower() for address in _addresses(item)):
             return item
     raise NotFound(f"There is no contact {word}.", code="contact-unknown", hint=f"See: {_LIST}")
 
@@ -63,6 +67,10 @@ async def _search(api: ApiClient, wanted: str) -> list[dict[str, Any]]:
     return await api.items("/contacts", query={"search": wanted}) if 0 < len(wanted) <= _LONGEST and wanted.isprintable() else []
 
 
+def _addresses(item: Mapping[str, Any]) -> list[str]:
+    return [text_of(item, "address"), *(one for one in item.get("aliases") or () if isinstance(one, str))]
+
+
 def shown_contact(item: Mapping[str, Any]) -> str:
     """A contact as one line."""
     name, address = text_of(item, "name"), text_of(item, "address")
@@ -71,5 +79,5 @@ def shown_contact(item: Mapping[str, Any]) -> str:
 
 async def people(api: ApiClient) -> Callable[[str], str]:
     """Ask for the address book; what is returned shows an OCM Address with the name that stands there."""
-    names = {text_of(item, "address"): text_of(item, "name") for item in await api.items("/contacts")}
+    names = {address: text_of(item, "name") for item in await api.items("/contacts") for address in _addresses(item)}
     return lambda address: shown_contact({"address": address, "name": names.get(address, "")})

@@ -3,6 +3,9 @@
 Rules kept here: shareWith, name, providerId, owner, sender, shareType, resourceType and protocol are there and well-formed, else
 every fault is named; must-exchange-token is on a share exactly when the receiver can exchange, and a receiver that demands it
 gets no other. Dialects understood: integer providerId, sharedBy for sender, expiration 0, addresses with scheme or path.
+
+A field of ours, `senderAlsoKnownAs`, is the OCM Address by which the recipient's server was told of the sender before (userID of
+an invite, INV-7), where the sender's own is another. Whoever signs for the sender signs for it: it counts at the same host only.
 """
 
 from collections.abc import Mapping
@@ -24,6 +27,7 @@ from opencloudmesh.protocol.share_protocols import ShareProtocols
 LAST_EXPIRATION: Final = 253402300799
 """The last second of the year 9999."""
 MAX_NAME_BYTES: Final = 255
+_KNOWN_AS: Final = "senderAlsoKnownAs"
 
 
 @lru_cache(maxsize=1024)
@@ -91,6 +95,17 @@ class ShareCreationNotification(WireModel):
     def sender_address(self) -> OCMAddress:
         return address_of(self.sender)
 
+    @property
+    def sender_known_as(self) -> OCMAddress | None:
+        """Another address of the sender at the same server, as that server says; None where it says none that can be one."""
+        text = (self.model_extra or {}).get(_KNOWN_AS)
+        try:
+            address = parse_address(text) if isinstance(text, str) else None
+        except InvalidInput:
+            return None
+        sender = self.sender_address
+        return address if address is not None and address.host == sender.host and address != sender else None
+
 
 @dataclass(frozen=True, slots=True)
 class ShareCreationAnswer:
@@ -120,6 +135,7 @@ def build_share_creation(
     owner_display_name: str = "",
     sender_display_name: str = "",
     expiration: int | None = None,
+    sender_known_as: OCMAddress | None = None,
 ) -> bytes:
     """Build a notification; `protocol` comes from `build_protocols`. `sharedBy` repeats the sender for older peers."""
     sender_name = sender_display_name or sender.identifier
@@ -140,6 +156,8 @@ def build_share_creation(
     }
     if expiration is not None:
         message["expiration"] = expiration
+    if sender_known_as is not None:
+        message[_KNOWN_AS] = str(sender_known_as)
     return write_object(message)
 
 

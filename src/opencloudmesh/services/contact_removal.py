@@ -77,10 +77,11 @@ class ContactRemoval:
 
         def work(tx: Transaction) -> Contact:
             contact = self._contacts.removed(tx, user, contact_id)
-            for given in tx.outgoing_shares.given_to(user.id, contact.address):
-                self._creation.taken_back(tx, given, now)
-            for received in tx.incoming_shares.living_from(user.id, contact.address):
-                self._reception.left(tx, received, now)
+            for address in contact.addresses:
+                for given in tx.outgoing_shares.given_to(user.id, address):
+                    self._creation.taken_back(tx, given, now)
+                for received in tx.incoming_shares.living_from(user.id, address):
+                    self._reception.left(tx, received, now)
             known_as = contact.own_identifier or user.name
             removal = tx.contact_removals.add(user.id, contact.address, known_as, now)
             host = parse_address(contact.address).host
@@ -123,14 +124,14 @@ class ContactRemoval:
     def _end(self, tx: Transaction, contact: Contact, now: float) -> None:
         since = now - _TOGETHER
         tx.contacts.remove(contact.id)
-        given = tx.outgoing_shares.given_to(contact.user_id, contact.address)
-        received = tx.incoming_shares.living_from(contact.user_id, contact.address)
+        given = [one for whose in contact.addresses for one in tx.outgoing_shares.given_to(contact.user_id, whose)]
+        received = [one for whose in contact.addresses for one in tx.incoming_shares.living_from(contact.user_id, whose)]
         for share in given:
             tx.outgoing_shares.set_state(share.id, next_state(OUTGOING_SHARE, share.state, REVOKE), REASON, now)
         for offered in received:
             tx.incoming_shares.set_state(offered.id, next_state(INCOMING_SHARE, offered.state, REVOKE), REASON, now)
         ended = len(received) + sum(one.state in _LIVING or (one.state == DECLINED and one.changed_at >= since) for one in given)
-        ended += tx.incoming_shares.unshared_since(contact.user_id, contact.address, since)
+        ended += sum(tx.incoming_shares.unshared_since(contact.user_id, whose, since) for whose in contact.addresses)
         notice = Notice(0, contact.user_id, REASON, contact.address, contact.name, ended, now)
         tx.notices.add(notice, kept=KEPT_NOTICES)
 

@@ -4,6 +4,11 @@ Rules kept here: a contact is one OCM Address, made by an invite, by the user, o
 says of a person never changes what a user wrote, nor makes anybody trusted; removing one is local, and always works; whoever a
 user does not have as contact learns nothing of that. Verified is whose own server has signed something of this very address: the
 acceptance of an invite, or a share; an answer to us, which nobody signs, shows nothing but that TLS led to that server.
+
+One person may have several addresses at one server: the identifier of an invite, and the login name (INV-7). A further one is
+an alias of the contact, and counts as the contact's own, where the user says so, or where that server does, in a share that it
+signed: of its own addresses it could say no more than it can do. That a share came for the identifier which only the contact was
+told says nothing: an address is no secret, and whoever of that server was shown it would be taken for the contact.
 """
 
 from collections.abc import Sequence
@@ -22,6 +27,8 @@ DIRECT = "direct"
 ADDED, COMPLETED, KNOWN, FULL = "added", "completed", "known", "full"
 MOST = 10_000
 """Contacts of one user."""
+MOST_ALIASES = 16
+"""Of one contact."""
 _SEEN_EVERY = 3600.0
 _MOST_LOOKED_AT = 100_000
 
@@ -99,6 +106,34 @@ class Contacts:
 
         return await self._db.write(work)
 
+    async def merge(self, user: User, contact_id: int, other_id: int) -> Contact:
+        """Make one contact of two: the first, with the addresses of the other too, and what texts it lacks; trusted as it was.
+
+        Raises `NotFound` (contact-unknown), `InvalidInput` (contact-elsewhere), `Conflict` (aliases-full).
+        """
+
+        def work(tx: Transaction) -> Contact:
+            kept, other = _owned(tx, user, contact_id), _owned(tx, user, other_id)
+            if kept.id == other.id or parse_address(kept.address).host != parse_address(other.address).host:
+                raise _elsewhere()
+            if len(kept.addresses) + len(other.addresses) > 1 + MOST_ALIASES:
+                raise Conflict(f"A contact has at most {1 + MOST_ALIASES} addresses.", code="aliases-full")
+            tx.contacts.remove(other.id)
+            name, email, known_as = (
+                kept.name or other.name,
+                kept.email or other.email,
+                kept.own_identifier or other.own_identifier,
+            )
+            tx.contacts.update(replace(kept, name=name, email=email, own_identifier=known_as))
+            for address in other.addresses:
+                tx.contacts.add_alias(kept, address)
+            seen = [at for at in (kept.last_seen_at, other.last_seen_at) if at is not None]
+            if seen:
+                tx.contacts.set_seen(kept.id, max(seen))
+            return _owned(tx, user, contact_id)
+
+        return await self._db.write(work)
+
     async def remove(self, user: User, contact_id: int) -> Contact:
         """Delete one, and return what it was; raises `NotFound` (contact-unknown)."""
 
@@ -152,6 +187,13 @@ class Contacts:
         new = _new(user, parse_address(share.sender), Identity("", "", name), source=SHARED, at=at)
         _added(tx, replace(new, verified=share.signed, own_identifier=known_as, last_seen_at=share.created_at), bounded=False)
 
+    def told_alias(self, tx: Transaction, user_id: int, sender: str, known_as: str) -> None:
+        """The server of a share's sender signed that the sender is who is known as this: of a contact, the sender's address is an
+        alias then, unless it is a contact's."""
+        contact = tx.contacts.by_address(user_id, known_as)
+        if contact is not None and len(contact.aliases) < MOST_ALIASES and tx.contacts.by_address(user_id, sender) is None:
+            tx.contacts.add_alias(contact, sender)
+
     def removed(self, tx: Transaction, user: User, contact_id: int) -> Contact:
         """Delete one, and return what it was; raises `NotFound` (contact-unknown)."""
         contact = _owned(tx, user, contact_id)
@@ -173,6 +215,14 @@ def _new(user: User, address: OCMAddress, person: Identity, *, source: str, at: 
     return Contact(0, user.id, str(address), person.name, person.email, source, trusted, False, "", at)
 
 
+def _elsewhere() -> InvalidInput:
+    return InvalidInput(
+        "One contact can be made of two different ones at the same server.",
+        code="contact-elsewhere",
+        hint="A person with accounts at two servers is two contacts: each is known there by another address.",
+    )
+
+
 def own_server() -> InvalidInput:
     """Whoever has an account here is no contact."""
     return InvalidInput("That address is on this server: contacts are people at other servers.", code="own-server")
@@ -186,7 +236,7 @@ def contacts_full() -> Conflict:
 def _added(tx: Transaction, new: Contact, *, bounded: bool = True) -> Contact:
     if bounded and tx.contacts.count_of(new.user_id) >= MOST:
         raise contacts_full()
-    added = tx.contacts.add(new)
+    added = None if tx.contacts.by_address(new.user_id, new.address) else tx.contacts.add(new)
     if added is None:
         raise Conflict(f"{new.address} is a contact already.", code="contact-exists", hint="See: ocm contacts list")
     return added

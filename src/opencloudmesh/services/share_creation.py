@@ -31,14 +31,7 @@ from opencloudmesh.protocol.lifecycle import (
     next_state,
 )
 from opencloudmesh.protocol.notifications import build_notification
-from opencloudmesh.protocol.registries import (
-    FILE,
-    FOLDER,
-    READ,
-    RELATIVE,
-    SHARE_UNSHARED,
-    WEBDAV_PERMISSIONS,
-)
+from opencloudmesh.protocol.registries import FILE, FOLDER, READ, RELATIVE, SHARE_UNSHARED, WEBDAV_PERMISSIONS
 from opencloudmesh.protocol.share_creation import LAST_EXPIRATION, build_share_creation, choose_requirements
 from opencloudmesh.protocol.share_protocols import WebdavProtocol, build_protocols
 from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
@@ -232,19 +225,19 @@ class ShareCreation:
     async def _send_creation(self, share: OutgoingShare) -> HttpAnswer:
         receiver = await self._peers.discover(share.peer)
         size = await self._size(share)
-        body = self._message(share, receiver, size, await self._begun(share, receiver))
+        body = self._message(share, receiver, size, *await self._begun(share, receiver))
         answer = await self._peers.post_message(share.peer, "/shares", body)
         # what a peer says of a message may repeat it, and is shown
         return replace(answer, body=answer.body.replace(share.secret.reveal().encode(), b"***"))
 
-    async def _begun(self, share: OutgoingShare, receiver: Discovery) -> tuple[str, ...]:
-        """What the share demands: decided before the first try is sent, and later only ever more.
+    async def _begun(self, share: OutgoingShare, receiver: Discovery) -> tuple[tuple[str, ...], OCMAddress | None]:
+        """What the share demands: decided before the first try is sent, and later only ever more; and see `_known_as`.
 
         That it is decided says from then on that the message may have left us; raises `Overtaken` where the share has ended.
         """
         chosen = choose_requirements(receiver, sender_offers_exchange=True)
 
-        def work(tx: Transaction) -> tuple[str, ...]:
+        def work(tx: Transaction) -> tuple[tuple[str, ...], OCMAddress | None]:
             now = tx.outgoing_shares.by_id(share.id)
             if now is None or self._is_over(now):  # discovery can take long
                 raise Overtaken("The share ended before the other server heard of it.")
@@ -252,11 +245,26 @@ class ShareCreation:
             decided = before + tuple(word for word in chosen if word not in before)
             if decided != now.requirements:
                 tx.outgoing_shares.set_requirements(share.id, decided)
-            return decided
+            return decided, self._known_as(tx, share)
 
         return await self._db.write(work)
 
-    def _message(self, share: OutgoingShare, receiver: Discovery, size: int | None, requirements: tuple[str, ...]) -> bytes:
+    def _known_as(self, tx: Transaction, share: OutgoingShare) -> OCMAddress | None:
+        """What others at that server know the owner by, where the share comes from another address: the recipient may be one of
+        them. An identifier that each contact was told one of its own is told to nobody else."""
+        general = tx.identifiers.get(share.user_id, "")
+        if general is None or general == parse_address(share.owner).identifier:
+            return None
+        return OCMAddress(general, self._own_host) if tx.contacts.has_told(share.user_id, general, share.peer) else None
+
+    def _message(
+        self,
+        share: OutgoingShare,
+        receiver: Discovery,
+        size: int | None,
+        requirements: tuple[str, ...],
+        known_as: OCMAddress | None,
+    ) -> bytes:
         owner = parse_address(share.owner)
         relative = receiver.webdav_receive_uri == RELATIVE
         webdav = WebdavProtocol.model_validate(
@@ -281,6 +289,7 @@ class ShareCreation:
             resource_type=share.resource_type,
             expiration=None if share.expires_at is None else int(share.expires_at),
             protocol=build_protocols(webdav=webdav),
+            sender_known_as=known_as,
         )
 
     async def _size(self, share: OutgoingShare) -> int | None:

@@ -140,7 +140,9 @@ class ShareReception:
                 fault = None if refusal.code == "sig-missing" else refusal
                 publishes_keys = fault is None and not self._require_signature and await self._peers.publishes_keys(sender)
             if trust.asks_for_sender and verified:  # whoever did not sign may be anybody
-                known = await self._db.read(lambda tx: knows_sender(tx, message.recipient, message.sender_address))
+                known = await self._db.read(
+                    lambda tx: knows_sender(tx, message.recipient, message.sender_address, message.sender_known_as)
+                )
         now = self._clock()
         has_ended = message.expiration is not None and message.expiration <= now
         arrival = Arrival(
@@ -177,6 +179,9 @@ class ShareReception:
         address = str(message.sender_address)
         trust = arrival.trust.with_demand(user.invite_only) if isinstance(arrival.trust, Allowed) else arrival.trust
         known = arrival.sender_known or (verified is not None and is_known(tx, user.id, address))
+        if verified is not None and message.sender_known_as is not None:
+            known = known or is_known(tx, user.id, str(message.sender_known_as))
+            self._contacts.told_alias(tx, user.id, address, str(message.sender_known_as))
         share, is_new = tx.incoming_shares.add(
             NewIncomingShare(
                 user_id=user.id,

@@ -1,12 +1,13 @@
 """The stores of contacts, and of the identifiers by which other servers know our users."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from sqlalchemy import Integer, Text, bindparam, delete, func, select, update
+from sqlalchemy import Integer, Text, bindparam, delete, func, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 
 from opencloudmesh.adapters.database.connection import Connection, Row, Statement
-from opencloudmesh.adapters.database.schema import contact_removals, contacts, identifiers, notices
+from opencloudmesh.adapters.database.schema import contact_aliases, contact_removals, contacts, identifiers, notices
 from opencloudmesh.services.records import Contact, ContactRemoval, Notice
 
 _TABLE = contacts.c
@@ -23,14 +24,40 @@ _ADD = Statement(insert(contacts).on_conflict_do_nothing().returning(_TABLE.id),
 _BY_ID = Statement(_SELECT.where(_WHICH))
 _BY_ADDRESS = Statement(_SELECT.where(_OF_USER, _ADDRESS))
 _OF = Statement(_SELECT.where(_OF_USER, _TABLE.id > bindparam("after_id")).order_by(_TABLE.id).limit(_MOST))
+_ALIAS = contact_aliases.c
+_SOUGHT = bindparam("sought", type_=Text)
+_BY_FOUND_ALIAS = _TABLE.id.in_(
+    select(_ALIAS.contact_id).where(_ALIAS.user_id == bindparam("user_id"), func.lower(_ALIAS.address).like(_SOUGHT, escape="!"))
+)
 _SEARCH = Statement(
-    _SELECT.where(_OF_USER, _TABLE.folded.like(bindparam("sought", type_=Text), escape="!"))
+    _SELECT.where(_OF_USER, _TABLE.folded.like(_SOUGHT, escape="!") | _BY_FOUND_ALIAS)
     .order_by(_TABLE.folded, _TABLE.id)
     .limit(_MOST)
     .offset(bindparam("past", type_=Integer))
 )
 _COUNT = Statement(select(func.count()).select_from(contacts).where(_OF_USER))
-_USERS_WITH = Statement(select(_TABLE.user_id).where(_ADDRESS).order_by(_TABLE.user_id).limit(_MOST))
+_BY_ALIAS = Statement(
+    _SELECT.join(contact_aliases, _ALIAS.contact_id == _TABLE.id).where(
+        _ALIAS.user_id == bindparam("user_id"), _ALIAS.address == bindparam("whose", type_=Text)
+    )
+)
+_ALIASES = Statement(select(_ALIAS.contact_id, _ALIAS.address).where(_ALIAS.contact_id == bindparam("which")).order_by(_ALIAS.id))
+_ALIASES_OF = Statement(select(_ALIAS.contact_id, _ALIAS.address).where(_ALIAS.user_id == bindparam("whose")).order_by(_ALIAS.id))
+_ADD_ALIAS = Statement(insert(contact_aliases).on_conflict_do_nothing(), columns=["contact_id", "user_id", "address"])
+_USERS_WITH = Statement(
+    union(
+        select(_TABLE.user_id).where(_ADDRESS),
+        select(_ALIAS.user_id).where(_ALIAS.address == bindparam("whose", type_=Text)),
+    )
+    .order_by("user_id")
+    .limit(_MOST)
+)
+_HAS_TOLD = Statement(
+    select(_TABLE.id)
+    .where(_OF_USER, _TABLE.own_identifier == bindparam("given", type_=Text))
+    .where(_TABLE.address.like(bindparam("at_host", type_=Text), escape="!"))
+    .limit(1)
+)
 _VERIFIED = Statement(select(_TABLE.address).where(_TABLE.verified.is_(True)).distinct().limit(_MOST))
 _UPDATE = Statement(
     update(contacts).where(_WHICH), columns=["name", "email", "source", "trusted", "verified", "own_identifier", "folded"]
@@ -70,6 +97,10 @@ def _contact(row: Row) -> Contact:
     return Contact(**dict(zip(("id", *_FIELDS), row, strict=True)) | {"trusted": bool(row[6]), "verified": bool(row[7])})
 
 
+def _escaped(text: str) -> str:
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+
+
 def _folded(contact: Contact) -> str:
     return f"{contact.name}\n{contact.email}\n{contact.address}".casefold()
 
@@ -87,23 +118,34 @@ class Contacts:
 
     def by_id(self, contact_id: int) -> Contact | None:
         """The contact with this id."""
-        row = self._connection.row(_BY_ID, which=contact_id)
-        return _contact(row) if row else None
+        return self._one(self._connection.row(_BY_ID, which=contact_id))
 
     def by_address(self, user_id: int, address: str) -> Contact | None:
-        """The user's contact with this OCM Address (canonical)."""
+        """The user's contact with this OCM Address (canonical), or with this alias."""
         row = self._connection.row(_BY_ADDRESS, user_id=user_id, whose=address)
-        return _contact(row) if row else None
+        return self._one(row or self._connection.row(_BY_ALIAS, user_id=user_id, whose=address))
+
+    def _one(self, row: Row | None) -> Contact | None:
+        if row is None:
+            return None
+        aliases = tuple(str(address) for _, address in self._connection.rows(_ALIASES, which=row[0]))
+        return replace(_contact(row), aliases=aliases)
 
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[Contact]:
         """All of a user: ascending ids greater than `after_id`."""
-        return [_contact(row) for row in self._connection.rows(_OF, user_id=user_id, after_id=after_id, most=limit)]
+        return self._all(user_id, self._connection.rows(_OF, user_id=user_id, after_id=after_id, most=limit))
 
     def search(self, user_id: int, text: str, *, limit: int = 20, offset: int = 0) -> Sequence[Contact]:
         """Those whose name, address or e-mail address holds the text, whatever its case, by name."""
-        escaped = text.casefold().replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        rows = self._connection.rows(_SEARCH, user_id=user_id, sought=f"%{escaped}%", most=limit, past=offset)
-        return [_contact(row) for row in rows]
+        sought = f"%{_escaped(text.casefold())}%"
+        rows = self._connection.rows(_SEARCH, user_id=user_id, sought=sought, most=limit, past=offset)
+        return self._all(user_id, rows)
+
+    def _all(self, user_id: int, rows: Sequence[Row]) -> Sequence[Contact]:
+        aliases: dict[int, tuple[str, ...]] = {}
+        for contact_id, address in self._connection.rows(_ALIASES_OF, whose=user_id) if rows else ():
+            aliases[contact_id] = (*aliases.get(contact_id, ()), str(address))
+        return [replace(_contact(row), aliases=aliases.get(row[0], ())) for row in rows]
 
     def count_of(self, user_id: int) -> int:
         """How many a user has."""
@@ -115,8 +157,17 @@ class Contacts:
         return [str(row[0]) for row in self._connection.rows(_VERIFIED, most=limit)]
 
     def users_with(self, address: str, *, limit: int) -> Sequence[int]:
-        """Users, at most so many, who have this OCM Address (canonical) as contact."""
+        """Users, at most so many, who have this OCM Address (canonical) as contact, or as alias of one."""
         return [int(row[0]) for row in self._connection.rows(_USERS_WITH, whose=address, most=limit)]
+
+    def has_told(self, user_id: int, identifier: str, host: str) -> bool:
+        """Whether a contact of the user at this host knows the user by this identifier."""
+        at_host = f"%@{_escaped(host)}"
+        return self._connection.row(_HAS_TOLD, user_id=user_id, given=identifier, at_host=at_host) is not None
+
+    def add_alias(self, contact: Contact, address: str) -> None:
+        """Note a further address of the same person; nothing where the user has it as alias already."""
+        self._connection.change(_ADD_ALIAS, contact_id=contact.id, user_id=contact.user_id, address=address)
 
     def update(self, contact: Contact) -> None:
         """Write name, e-mail address, source, both marks and the own identifier."""
@@ -200,9 +251,14 @@ class Identifiers:
     def get_or_add(self, user_id: int, purpose: str, proposed: str) -> str:
         """The user's identifier for this purpose, which is `proposed` if there was none."""
         self._connection.change(_NEW_IDENTIFIER, identifier=proposed, user_id=user_id, purpose=purpose)
+        found = self.get(user_id, purpose)
+        assert found is not None  # noqa: S101  it was there, or was inserted
+        return found
+
+    def get(self, user_id: int, purpose: str) -> str | None:
+        """The user's identifier for this purpose, if there is one."""
         row = self._connection.row(_IDENTIFIER_FOR, user_id=user_id, what_for=purpose)
-        assert row is not None  # noqa: S101  it was there, or was inserted
-        return str(row[0])
+        return str(row[0]) if row else None
 
     def user_of(self, identifier: str) -> int | None:
         """Whose it is."""

@@ -29,7 +29,8 @@ def is_known(tx: Transaction, user_id: int, address: str) -> bool:
     return tx.outgoing_shares.has_given_to(user_id, address) or accepted or is_contact or is_asked
 
 
-def knows_sender(tx: Transaction, recipient: OCMAddress, sender: OCMAddress) -> bool:
-    """Whether the recipient of a message knows its sender; False too where there is no such recipient."""
+def knows_sender(tx: Transaction, recipient: OCMAddress, sender: OCMAddress, known_as: OCMAddress | None = None) -> bool:
+    """Whether the recipient of a message knows its sender, by either address; False too where there is no such recipient."""
     user = recipient_of(tx, recipient.identifier)
-    return is_known(tx, user.id if user else _NOBODY, str(sender))
+    user_id = user.id if user else _NOBODY
+    return is_known(tx, user_id, str(sender)) or (known_as is not None and is_known(tx, user_id, str(known_as)))

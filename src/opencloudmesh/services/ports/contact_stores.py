@@ -34,7 +34,9 @@ class ContactStore(Protocol):
         """Insert; None where the user has a contact with this address."""
 
     def by_id(self, contact_id: int) -> Contact | None: ...
-    def by_address(self, user_id: int, address: str) -> Contact | None: ...
+    def by_address(self, user_id: int, address: str) -> Contact | None:
+        """The user's contact with this OCM Address (canonical), or with this alias."""
+
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[Contact]:
         """All of a user: ascending ids greater than `after_id`."""
 
@@ -49,7 +51,13 @@ class ContactStore(Protocol):
         """Write name, e-mail address, source, both marks and the own identifier."""
 
     def users_with(self, address: str, *, limit: int) -> Sequence[int]:
-        """Users, at most so many, who have this OCM Address (canonical) as contact."""
+        """Users, at most so many, who have this OCM Address (canonical) as contact, or as alias of one."""
+
+    def has_told(self, user_id: int, identifier: str, host: str) -> bool:
+        """Whether a contact of the user at this host knows the user by this identifier."""
+
+    def add_alias(self, contact: Contact, address: str) -> None:
+        """Note a further address of the same person; nothing where the user has it as alias already."""
 
     def set_seen(self, contact_id: int, at: float) -> None: ...
     def remove(self, contact_id: int) -> None: ...
@@ -58,6 +66,9 @@ class ContactStore(Protocol):
 class IdentifierStore(Protocol):
     def get_or_add(self, user_id: int, purpose: str, proposed: str) -> str:
         """The user's identifier for this purpose, which is `proposed` if there was none."""
+
+    def get(self, user_id: int, purpose: str) -> str | None:
+        """The user's identifier for this purpose, if there is one."""
 
     def user_of(self, identifier: str) -> int | None: ...
 

@@ -27,7 +27,7 @@ class Contact:
 
     `source`: invite, share or direct. `trusted`: shares are accepted without asking. `verified`: the contact's own server has
     signed something of this address. `own_identifier`: what the contact knows the user by, empty for the login name.
-    `last_seen_at` is None until something came from there.
+    `last_seen_at` is None until something came from there. `aliases` are further addresses of the same person at the same server.
     """
 
     id: int
@@ -41,6 +41,12 @@ class Contact:
     own_identifier: str
     added_at: float
     last_seen_at: float | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All of them, the first first."""
+        return (self.address, *self.aliases)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ class ContactAnswer(BaseModel):
     verified: bool = Field(description="The contact's own server has signed an acceptance or a share of this address.")
     added_at: Time
     last_seen_at: Time | None
+    aliases: list[str] = Field(description="Further addresses of the same person at the same server.")
 
     @classmethod
     def of(cls, one: records.Contact) -> Self:
@@ -69,6 +70,7 @@ class ContactAnswer(BaseModel):
             verified=one.verified,
             added_at=one.added_at,
             last_seen_at=one.last_seen_at,
+            aliases=list(one.aliases),
         )
 
 
@@ -112,6 +114,14 @@ async def change_contact(user: CurrentUser, services: Services, contact_id: Id, 
     """Trust, or trust no longer; another name or e-mail address."""
     changed = await services.contacts.change(user, contact_id, name=change.name, email=change.email, trusted=change.trusted)
     return ContactAnswer.of(changed)
+
+
+@router.post(
+    "/contacts/{contact_id}/merge/{other_id}", responses=errors(400, 401, 404, 408, 409, 413), summary="Make one contact of two"
+)
+async def merge_contacts(user: CurrentUser, services: Services, contact_id: Id, other_id: Id) -> ContactAnswer:
+    """The other's addresses become further ones of this contact, which stays trusted, or not, as it was."""
+    return ContactAnswer.of(await services.contacts.merge(user, contact_id, other_id))
 
 
 Notify = Annotated[

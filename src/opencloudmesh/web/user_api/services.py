@@ -102,6 +102,7 @@ class Contacts(Protocol):
     async def change(
         self, user: User, contact_id: int, /, *, name: str | None, email: str | None, trusted: bool | None
     ) -> Contact: ...
+    async def merge(self, user: User, contact_id: int, other_id: int, /) -> Contact: ...
 
 
 class ContactRemoval(Protocol):

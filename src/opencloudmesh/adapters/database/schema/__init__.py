@@ -6,7 +6,14 @@ A change here needs a revision under `migrations/versions`; a test compares the 
 """
 
 from opencloudmesh.adapters.database.schema.columns import metadata, word
-from opencloudmesh.adapters.database.schema.contacts import contact_removals, contacts, identifiers, invites, notices
+from opencloudmesh.adapters.database.schema.contacts import (
+    contact_aliases,
+    contact_removals,
+    contacts,
+    identifiers,
+    invites,
+    notices,
+)
 from opencloudmesh.adapters.database.schema.deliveries import (
     deliveries,
     delivery_attempts,
@@ -49,6 +56,7 @@ from opencloudmesh.adapters.database.schema.trees import dead_properties, dead_p
 __all__ = [
     "app_passwords",
     "audit",
+    "contact_aliases",
     "contact_removals",
     "contacts",
     "dead_properties",

@@ -48,6 +48,17 @@ contacts = Table(
     Index(None, "address"),
 )
 
+contact_aliases = Table(
+    "contact_aliases",
+    metadata,
+    Column("id", Identifier, primary_key=True),
+    Column("contact_id", Identifier, ForeignKey("contacts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("user_id", Identifier, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    text("address"),
+    UniqueConstraint("user_id", "address"),
+    Index(None, "address"),
+)
+
 contact_removals = Table(
     "contact_removals",
     metadata,
