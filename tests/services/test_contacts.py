@@ -233,7 +233,7 @@ async def test_two_contacts_are_made_one_and_everything_goes_by_either_address(
     assert [share.state for share in await home.reception.inbox(alice)] == ["accepted"] * 2
     elsewhere = await home.contacts.add(alice, "dora@third.example")
     for contact, other in ((by_name.id, by_name.id), (by_name.id, elsewhere.id)):
-        with pytest.raises(InvalidInput) as refusal:
+        with pytest.raises(Conflict) as refusal:
             await home.contacts.merge(alice, contact, other)
         assert refusal.value.code == "contact-elsewhere"
     for contact, other in ((by_name.id, bobs.id), (bobs.id, by_name.id), (by_name.id, met)):

@@ -102,7 +102,7 @@ class MemoryContacts:
     async def merge(self, user: User, contact_id: int, other_id: int) -> Contact:
         kept, other = await self.contact(user, contact_id), await self.contact(user, other_id)
         if kept is other:
-            raise InvalidInput("That is the same contact.", code="contact-elsewhere")
+            raise Conflict("That is the same contact.", code="contact-elsewhere")
         self.kept[contact_id] = replace(kept, aliases=(*kept.aliases, *other.addresses))
         del self.kept[other_id]
         return self.kept[contact_id]

@@ -109,7 +109,7 @@ class Contacts:
     async def merge(self, user: User, contact_id: int, other_id: int) -> Contact:
         """Make one contact of two: the first, with the addresses of the other too, and what texts it lacks; trusted as it was.
 
-        Raises `NotFound` (contact-unknown), `InvalidInput` (contact-elsewhere), `Conflict` (aliases-full).
+        Raises `NotFound` (contact-unknown), `Conflict` (contact-elsewhere, aliases-full).
         """
 
         def work(tx: Transaction) -> Contact:
@@ -215,8 +215,8 @@ def _new(user: User, address: OCMAddress, person: Identity, *, source: str, at: 
     return Contact(0, user.id, str(address), person.name, person.email, source, trusted, False, "", at)
 
 
-def _elsewhere() -> InvalidInput:
-    return InvalidInput(
+def _elsewhere() -> Conflict:
+    return Conflict(
         "One contact can be made of two different ones at the same server.",
         code="contact-elsewhere",
         hint="A person with accounts at two servers is two contacts: each is known there by another address.",

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from opencloudmesh.protocol.invite_flow import LONGEST_EMAIL, LONGEST_NAME
 from opencloudmesh.services import records
-from opencloudmesh.web.user_api.access import BODY, ONE, READ, CurrentUser, Services, errors
+from opencloudmesh.web.user_api.access import ACT, BODY, ONE, READ, CurrentUser, Services, errors
 from opencloudmesh.web.user_api.values import (
     MAX_PAGE,
     TRUE_OR_FALSE,
@@ -117,7 +117,7 @@ async def change_contact(user: CurrentUser, services: Services, contact_id: Id, 
 
 
 @router.post(
-    "/contacts/{contact_id}/merge/{other_id}", responses=errors(400, 401, 404, 408, 409, 413), summary="Make one contact of two"
+    "/contacts/{contact_id}/merge/{other_id}", responses=ACT, summary="Make one contact of two"
 )
 async def merge_contacts(user: CurrentUser, services: Services, contact_id: Id, other_id: Id) -> ContactAnswer:
     """The other's addresses become further ones of this contact, which stays trusted, or not, as it was."""
