@@ -282,6 +282,13 @@ def test_the_file_of_a_new_server_names_every_setting(tmp_path: Path) -> None:
         ("[[directories]]", "a directory needs `url`"),
         ("[[directories]]\nurl = 'https://a.example.org/list'", "a directory needs `keys_file`"),
         ("[[directories]]\nurl = 'list'\nkeys_file = 'keys.json'", "`list` is not a URL such as"),
+        (
+            "".join(
+                f"[[directories]]\nurl = 'https://{host}/list'\nkeys_file = 'keys.json'\n"
+                for host in ("a.example", "A.example:443")
+            ),
+            "`https://A.example:443/list` stands in another [[directories]] already",
+        ),
         ("directories = 1", "`directories` are tables: write [[directories]]"),
         ('[limits]\ntrusted_proxies = ["proxy"]', "`proxy` is not a network such as 10.0.0.0/8"),
     ],

@@ -1,19 +1,17 @@
 """`ocm directory list` on a real server's folder, and a directory of one's own."""
 
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
-from joserfc import jws
-from joserfc.jwk import ECKey
 
 from opencloudmesh.adapters.keys.directory_keys import load_directory_keys
 from opencloudmesh.protocol.directory_service import parse_directory
+from tests.services.test_directories import KEY
+from tests.signed_list import ListServer
 
-KEY = ECKey.generate_key("P-256")
 ROUTE = """
 [[routes]]
 name = "tests"
@@ -24,44 +22,29 @@ plain_http = true
 
 
 @pytest.fixture
-def directory() -> Any:
+def directory() -> Iterator[ListServer]:
     """A web server with a signed list."""
-    payload = {"federation": "Campus", "servers": [{"url": "https://one.example.org", "displayName": "One"}]}
-    body = json.dumps(jws.serialize_json({"protected": {"alg": "ES256"}}, json.dumps(payload), KEY)).encode()
-
-    class List(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: Any) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), List)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with ListServer().serving() as server:
+        server.publish("one.example.org", scheme="https")
+        yield server
 
 
-def test_the_list_of_a_directory_and_its_loss(ocm: Any, directory: Any, tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{directory.server_port}/list"
+def test_the_list_of_a_directory_and_its_loss(ocm: Any, directory: ListServer, tmp_path: Path) -> None:
     ocm("init", "cloud", "--origin", "http://127.0.0.1:8080")
     assert "There are no directories" in ocm("directory", "list", "--dir", "cloud").out
     Path("cloud/directory.json").write_text(json.dumps(KEY.as_dict(private=False)))
     with Path("cloud/opencloudmesh.toml").open("a") as file:
-        file.write(f'[[directories]]\nurl = "{url}"\nkeys_file = "directory.json"\n{ROUTE}')
+        file.write(f'[[directories]]\nurl = "{directory.url}"\nkeys_file = "directory.json"\n{ROUTE}')
     (item,) = ocm("directory", "list", "--dir", "cloud", "--json").document["items"]
     assert (item["servers"], item["checked_at"]) == (0, None)
     (item,) = ocm("directory", "list", "--refresh", "--dir", "cloud", "--json").document["items"]
-    assert (item["federation"], item["servers"], item["reason"]) == ("Campus", 1, "")
+    assert (item["federation"], item["servers"], item["reason"]) == ("Test", 1, "")
     assert ocm("directory", "list", "--members", "--dir", "cloud", "--json").document == {
-        "items": [{"host": "one.example.org", "display_name": "One"}]
+        "items": [{"host": "one.example.org", "display_name": "one.example.org"}]
     }
+    assert ocm("directory", "renew", directory.url, "--reason", "asked", "--dir", "cloud").status == 0
+    (act,) = ocm("peer", "audit", "--dir", "cloud", "--json").document["items"]
+    assert (act["action"], act["subject"], act["reason"]) == ("directory-renewed", directory.url, "asked")
     directory.server_close()
     (item,) = ocm("directory", "list", "--refresh", "--dir", "cloud", "--json").document["items"]
     assert item["servers"] == 1

@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey
 from opencloudmesh.protocol.errors import NotFound
 from opencloudmesh.protocol.jwks import KeySet, parse_key_set
 from opencloudmesh.services.directories import REFRESH_SECONDS, Directories, DirectorySource
+from opencloudmesh.services.peers import Act
 from opencloudmesh.services.ports import Database, HttpAnswer
 from tests.services.world import SimulatedNetwork, SimulatedTime, new_token
 
@@ -199,11 +200,18 @@ async def test_a_list_that_does_not_say_its_age_replaces_none_that_does_unless_t
     assert not server.is_member("removed.example.org")
     await command.load()
     time.advance(1)
-    assert (await command.renew(URL)).reason == ""
+    act = Act("operator root", "asked its operator")
+    assert (await command.renew(URL, act)).reason == ""
     await server.catch_up()
     assert server.is_member("removed.example.org")
     with pytest.raises(NotFound):
-        await command.renew("https://other.example.org")
+        await command.renew("https://other.example.org", act)
+    (entry,) = await database.read(lambda tx: tx.audit.find())
+    assert (entry.actor, entry.action, entry.subject, entry.reason) == (act.actor, "directory-renewed", URL, act.reason)
+    assert (entry.before, entry.after) == ("1 servers, signed 2027-01-15 08:00 UTC", "1 servers, undated")
+    service.body = b"{}"
+    assert (await command.renew(URL, act)).reason != ""
+    assert len(await database.read(lambda tx: tx.audit.find())) == 1, "nothing was taken"
 
 
 @pytest.mark.spec("DIR-3")

@@ -9,6 +9,7 @@ from cyclopts import App, Group, Parameter
 from opencloudmesh.cli.beside import parts_of
 from opencloudmesh.cli.formats import format_time
 from opencloudmesh.cli.operator import HERE, Folder
+from opencloudmesh.cli.peers import Reason, act_for
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 
 if TYPE_CHECKING:
@@ -66,16 +67,18 @@ async def renew(
     url: Annotated[str, Parameter(name="URL", help="Its URL in the configuration.")],
     /,
     *,
+    reason: Reason = "",
     folder: Folder = HERE,
     output: Output = Output(),
 ) -> None:
     """Use the list of a directory as it is now, even where it is older than the one in use or does not say when it was signed.
 
     Ask the directory's operator first: somebody who keeps an old list brings servers back with it that were removed since.
+    What was taken so is kept in the audit log (ocm peer audit).
     """
     async with parts_of(folder) as wiring:
         await wiring.directories.load()
-        one = await wiring.directories.renew(url)
+        one = await wiring.directories.renew(url, act_for(reason))
     outcome = f"{one.reason}: {one.detail}" if one.reason else f"{len(one.directory.servers) if one.directory else 0} servers"
     output.terminal().show(_describe(one), f"{one.url}: {outcome}")
 

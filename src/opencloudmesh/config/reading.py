@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 from opencloudmesh.config.origin import holds, parse_origin
 from opencloudmesh.config.places import line_of_same_table, line_that_breaks, lines_of_keys
@@ -102,6 +103,7 @@ class _Reader:
         self._lines = dict(lines_of_keys(text))
         self._faults: list[SettingFault] = []
         self._places: dict[str, str] = {}
+        self._lists: set[object] = set()
 
     def read(self, environ: Mapping[str, str]) -> Settings:
         document = self._parse()
@@ -163,6 +165,12 @@ class _Reader:
             self._fault(
                 self._place(f"{prefix}.url"), f"`{directory.url}` is not a URL such as https://directory.example.org/list"
             )
+        place = (host_of_url(directory.url), urlsplit(directory.url)[2:4]) if holds(host_of_url, directory.url) else None
+        if place in self._lists:
+            what = "stands in another [[directories]] already: name it once, with all its keys in one file"
+            self._fault(self._place(f"{prefix}.url"), f"`{directory.url}` {what}")
+        if place is not None:
+            self._lists.add(place)
         return dataclasses.replace(directory, keys_file=directory.keys_file and self._folder / directory.keys_file)
 
     def _route(self, table: dict[str, Any], prefix: str) -> RouteSettings:

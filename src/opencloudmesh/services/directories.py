@@ -13,17 +13,20 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import structlog
 
 from opencloudmesh.protocol.directory_service import Directory, ListedServer, parse_directory
 from opencloudmesh.protocol.errors import NotFound, OCMError, PeerRefused
 from opencloudmesh.protocol.jwks import KeySet
+from opencloudmesh.services.peers import Act
 from opencloudmesh.services.ports import Clock, Database, HttpClient, NewToken, Transaction
-from opencloudmesh.services.records import DirectoryMark, DirectoryRecord
+from opencloudmesh.services.records import AuditEntry, DirectoryMark, DirectoryRecord
 
 _log = structlog.get_logger(__name__)
 
+RENEWED = "directory-renewed"
 REFRESH_SECONDS = 3600.0
 _SKEW_SECONDS = 86400.0
 _AFTER_FAULT_SECONDS = 300.0
@@ -191,23 +194,25 @@ class Directories:
             await self.refresh(source)
         return self.status()
 
-    async def renew(self, url: str) -> DirectoryStatus:
+    async def renew(self, url: str, act: Act) -> DirectoryStatus:
         """Fetch one directory now, and use its list even where it is older than the one in use, or does not say its age.
+
+        That a list was taken so stands in the audit log, by the transaction that stores it.
 
         Raises `NotFound` (directory-unknown).
         """
         for source in self._sources:
             if source.url == url:
-                await self.refresh(source, renew=True)
+                await self.refresh(source, renew=act)
                 return self._known[url]
         raise NotFound("The configuration names no such directory.", code="directory-unknown", hint="See: ocm directory list")
 
-    async def refresh(self, source: DirectorySource, *, renew: bool = False) -> None:
+    async def refresh(self, source: DirectorySource, *, renew: Act | None = None) -> None:
         """Fetch one directory now; a fault of any kind leaves the last good list in use."""
         async with self._looking:  # two looks at once could end in the wrong order
             await self._look(source, renew=renew)
 
-    async def _look(self, source: DirectorySource, *, renew: bool) -> None:
+    async def _look(self, source: DirectorySource, *, renew: Act | None) -> None:
         url, now = source.url, self._clock()
         try:
             keys = source.present_keys()
@@ -244,14 +249,14 @@ class Directories:
             )
         return answer.body
 
-    async def _is_used(self, found: Directory, body: bytes, now: float, *, renew: bool, url: str) -> bool:
+    async def _is_used(self, found: Directory, body: bytes, now: float, *, renew: Act | None, url: str) -> bool:
         """Store a list and use it; False where another process stored one meanwhile, which has to be looked at first.
 
         One that cannot be stored is used all the same, and the fault told.
         """
-        known, version = self._taken.get(url), self._new_token()
-        if not renew:
-            _check_age(found, self._known[url].directory, now)
+        known, before, version = self._taken.get(url), self._known[url].directory, self._new_token()
+        if renew is None:
+            _check_age(found, before, now)
 
         def work(tx: Transaction) -> DirectoryMark | None:
             stored = {mark.url: mark for mark in tx.directories.marks()}.get(url)
@@ -259,6 +264,8 @@ class Directories:
                 return None
             tx.directories.set(url, document=body.decode("utf-8", "replace"), checked_at=now, reason="", detail="")
             tx.runtime_settings.set(_VERSION, version, now)
+            if renew is not None:
+                tx.audit.add(AuditEntry(now, renew.actor, RENEWED, url, _list_told(before), _list_told(found), renew.reason))
             return DirectoryMark(url, now, now, "")
 
         status = DirectoryStatus(url, found, now, now)
@@ -329,6 +336,18 @@ def _check_age(found: Directory, before: Directory | None, now: float) -> None:
             hint="Somebody may be holding the new list back: ask its operator when it was signed last. "
             "To take it all the same: ocm directory renew",
         )
+
+
+def _list_told(directory: Directory | None) -> str:
+    """A list as the audit log names it."""
+    if directory is None:
+        return ""
+    signed = (
+        "undated"
+        if directory.signed_at is None
+        else f"signed {datetime.fromtimestamp(directory.signed_at, UTC):%Y-%m-%d %H:%M} UTC"
+    )
+    return f"{len(directory.servers)} servers, {signed}"
 
 
 def _told(error: OCMError) -> str:
