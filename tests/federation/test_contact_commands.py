@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,14 @@ def test_an_invite_is_read_from_a_mail(people: tuple[Person, Person]) -> None:
     nora, sam = people
     invite = nora.json("invite", "create")["invite"]
     before = len(sam.items("contacts", "list"))
-    mail = f"> {invite[: len(invite) // 2]}\r\n> {invite[len(invite) // 2 :]}\r\n"
-    assert "Nora" in sam.told(mail, "invite", "accept", "-")
+    quoted = f"> {invite[: len(invite) // 2]}\r\n> {invite[len(invite) // 2 :]}\r\n"
+    assert "Nora" in sam.told(quoted, "invite", "accept", "-")
     assert len(sam.items("contacts", "list")) == before + 1
+    mail = EmailMessage()
+    mail["Subject"] = "Grüße"
+    mail.set_content(f"Dear Säm,\n\n{nora.json('invite', 'create')['link']}\n\nNora", cte="base64")
+    mail.add_attachment(bytes(200_000), maintype="application", subtype="pdf")
+    assert "Nora" in sam.told(mail.as_string(), "invite", "accept", "-")
 
 
 def test_two_contacts_that_are_one_person(people: tuple[Person, Person]) -> None:

@@ -1,6 +1,7 @@
 """An invite within what people really paste: mails, quoted and broken, pages, what `ocm invite create` prints."""
 
 from contextlib import suppress
+from email.message import EmailMessage
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.protocol.invite_flow import Invite, build_invite_link, build_invite_string
-from opencloudmesh.protocol.invite_in_text import MAX_TEXT, find_invite
+from opencloudmesh.protocol.invite_in_text import MAX_TEXT, find_invite, text_of_mail
 
 INVITE = Invite("Zx9kPq3LmN8vRt2WyB5cDf", "cloud.example.org")
 OTHER = Invite("Qw8nMe4RtZ6uKl1PoI7aSd", "other.example.org")
@@ -45,6 +46,55 @@ ENCODED = WAYF.replace("=", "=3D")
 )
 def test_the_invite_of_a_text_is_found(text: str) -> None:
     assert find_invite(text) == INVITE
+
+
+def mail(*parts: tuple[str, str, str], charset: str = "utf-8", attached: bytes = b"") -> bytes:
+    """A mail as it is sent: parts of text as (subtype, encoding, text)."""
+    message = EmailMessage()
+    message["From"] = "Alice <alice1234567890alice@cloud.example.org>"
+    message["Subject"] = "Grüße"
+    for number, (subtype, encoding, text) in enumerate(parts):
+        add = message.add_alternative if number else message.set_content
+        add(text, subtype=subtype, cte=encoding, charset=charset)
+    if attached:
+        message.add_attachment(attached, maintype="application", subtype="pdf")
+    return message.as_bytes()
+
+
+BODY = f"Dear Böb,\n\nplease follow {WAYF}\n\nAlice"
+PAGE = f'<p>Dear Böb, <a href="{WAYF.replace("&", "&amp;")}">accept</a></p>'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        mail(("plain", "base64", BODY)),
+        mail(("plain", "quoted-printable", BODY)),
+        mail(("plain", "8bit", BODY), charset="iso-8859-1"),
+        mail(("html", "base64", PAGE)),
+        mail(("plain", "base64", "see the page"), ("html", "base64", PAGE)),
+        mail(("plain", "base64", BODY), ("html", "base64", PAGE + "x" * MAX_TEXT), attached=bytes(200_000)),
+        b"From alice Mon Nov 30\r\n" + mail(("plain", "base64", BODY)).replace(b"\n", b"\r\n"),
+        mail(("plain", "base64", BODY)).replace(b'charset="utf-8"', b'charset="nobody knows"'),
+        mail(("plain", "base64", BODY), attached=b"").replace(b"MIME-Version: 1.0", f"X-Other: {OTHER.token}@x.example".encode()),
+        b"MIME-Version: 1.0\nContent-Type: message/rfc822\n\n" + mail(("plain", "base64", BODY)),
+    ],
+)
+def test_the_invite_of_a_mail_as_it_was_sent_is_found(data: bytes) -> None:
+    text = text_of_mail(data)
+    assert find_invite(text) == INVITE
+    assert len(text) < MAX_TEXT
+    if len(data) < MAX_TEXT:
+        assert find_invite(data.decode("utf-8", "replace")) == INVITE
+
+
+def test_what_is_no_mail_stays_as_it_is() -> None:
+    nested = "".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(5000))
+    for text in ("", STRING, f"Note: {WAYF}\n\nRegards", f"Content-Type: image/png\n\n{STRING}", nested):
+        assert text_of_mail(text.encode()) == text
+    assert text_of_mail(b"\xff" + STRING.encode()) == "\ufffd" + STRING
+    with suppress(InvalidInput):
+        find_invite("Content-Type: message/rfc822\n\n" * 1000)
 
 
 def test_a_bare_token_is_of_the_server_that_is_named() -> None:

@@ -215,6 +215,16 @@ async def test_nonsense_is_refused_and_open_invites_are_bounded(home: Home, alic
         with pytest.raises(Conflict):
             await home.invite_flow.create(alice, expires_at=end)
     made = (await home.invite_flow.create(alice)).sent
+    for act in (
+        home.invite_flow.create(alice, expires_at=home.time.now + 31 * DAY),
+        home.invite_flow.renew(alice, made.id, expires_at=1e11),
+    ):
+        with pytest.raises(Conflict, match="30 days") as too_long:
+            await act
+        assert too_long.value.code == "invite-too-long"
+    by_another_clock = await home.invite_flow.create(alice, expires_at=home.time.now + 30 * DAY + 60)
+    assert by_another_clock.sent.expires_at == made.expires_at
+    await home.invite_flow.revoke(alice, by_another_clock.sent.id)
     await database.write(
         lambda tx: [tx.invites.add(dataclasses.replace(made, id=0), b"%d" % number) for number in range(MOST_OPEN - 1)]
     )

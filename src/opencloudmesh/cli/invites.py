@@ -11,7 +11,11 @@ from opencloudmesh.cli.terminal import PARAMETERS, Output
 
 InviteId = Annotated[str, Parameter(name="ID", help="The id of the invite (see: ocm invite list).")]
 Expires = Annotated[
-    str | None, Parameter(name="--expires", help="When it ends: a duration such as 30d or 12h, or a date. [default: 30 days]")
+    str | None,
+    Parameter(
+        name="--expires",
+        help="When it ends: a duration such as 7d or 12h, or a date. [default: as late as the server allows, mostly 30 days]",
+    ),
 ]
 
 
@@ -66,7 +70,7 @@ async def accept(
     """
     from opencloudmesh.cli.client import signed_in
 
-    text = sys.stdin.read(_LONGEST_READ) if invite == "-" else invite
+    text = _read_mail() if invite == "-" else invite
     document = {"invite": text.strip()} | ({} if provider is None else {"provider": provider.strip()})
     async with signed_in() as (api, _):
         contact = await api.call("POST", "/invites/accept", document=document)
@@ -146,13 +150,19 @@ async def only(
     output.terminal().show(got, _BECOMES.get(in_force, in_force), *stricter)
 
 
-_LONGEST_READ = 100_000
-"""Characters: the server says what is too long."""
+_LARGEST_MAIL = 64 << 20
+"""Bytes; of what is read only the texts are sent, and the server says what is too long."""
 _BECOMES = {
     "off": "Everybody may offer you shares.",
     "quarantine": "Shares of people whom you do not know are kept apart: ocm inbox --unknown",
     "refuse": "Shares of people whom you do not know are refused.",
 }
+
+
+def _read_mail() -> str:
+    from opencloudmesh.protocol.invite_in_text import text_of_mail
+
+    return text_of_mail(sys.stdin.buffer.read(_LARGEST_MAIL))
 
 
 def _end(expires: str | None) -> dict[str, Any]:

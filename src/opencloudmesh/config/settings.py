@@ -136,7 +136,7 @@ class InviteSettings:
     """Invites, by which people at different servers become each other's contacts."""
 
     invite_days: float = _setting(
-        30.0, "Days in which an invite can be accepted, where its sender says nothing else.", least=0.001
+        30.0, "Days in which an invite can be accepted, at the most, and where its sender says nothing else.", least=0.001
     )
     offer_known_servers: bool = _setting(
         True,

@@ -2,13 +2,16 @@
 
 Rules kept here: what is an invite by itself (`invite_flow.parse_invite`) stays that; the same invite in several forms is one;
 several different ones are never chosen among; the mail addresses of a mail are no invites. A link names an invite before any
-other word does, a link that says so before one that only holds a token.
+other word does, a link that says so before one that only holds a token. A mail as it was sent is read as one (RFC 5322, 2045):
+its texts, in whatever encoding, the plain ones before those in HTML, and nothing of its header and its attachments.
 """
 
 import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -29,6 +32,10 @@ _GOES_ON: Final = re.compile(r"[ \t]*\r?\n[ \t>|]*([\w%&=/+.:~-]+)[ \t]*(?=\r?\n
 _PROSE: Final = re.compile(r"[^\s>|][ \t]+[^\s>|]")
 _AFTER: Final = ".,;:!?*"
 _NAMED: Final = re.compile(r"wayf|invit", re.IGNORECASE | re.ASCII)
+_HEADER: Final = re.compile(r"\s*(?:From [^\n]*\n)?(?:[!-9;-~]+:[^\n]*\n(?:[ \t]+[^\n]*\n)*)+\r?\n", re.ASCII)
+_OF_MAIL: Final = re.compile(
+    r"^(?:content-type|content-transfer-encoding|mime-version):", re.IGNORECASE | re.MULTILINE | re.ASCII
+)
 _ENCODED: Final = re.compile(r"^content-transfer-encoding:[ \t]*quoted-printable[ \t]*$", re.IGNORECASE | re.MULTILINE | re.ASCII)
 
 
@@ -73,8 +80,37 @@ def find_invite(text: str, *, provider: str | None = None) -> Invite:
         raise
 
 
+def text_of_mail(data: bytes) -> str:
+    """What people read of a mail as it was sent, however large its attachments are; of what is no mail everything."""
+    text = data.decode("utf-8", "replace")
+    return text if (read := _of_mail(data, text)) is None else read
+
+
+def _of_mail(data: bytes, text: str) -> str | None:
+    """The texts of a mail; None for what is none, or has none."""
+    header = _HEADER.match(text)
+    if header is None or _OF_MAIL.search(header[0]) is None:
+        return None
+    try:
+        parts = [part for part in message_from_bytes(data.lstrip()).walk() if part.get_content_maintype() == "text"]
+    except (RecursionError, ValueError):  # parts within parts without end
+        return None
+    plain = "\n".join(_content(part) for part in parts if part.get_content_subtype() == "plain")
+    return plain if _in_words(plain) else "\n".join(map(_content, parts)) or None
+
+
+def _content(part: Message) -> str:
+    data = part.get_payload(decode=True)
+    try:
+        return data.decode(part.get_content_charset("utf-8"), "replace") if isinstance(data, bytes) else ""
+    except (LookupError, ValueError):  # a charset that nobody knows: an invite is ASCII
+        return data.decode("ascii", "replace") if isinstance(data, bytes) else ""
+
+
 def _decoded(text: str) -> str:
-    """A mail as it was sent may have its line ends and its "=" written as escapes (RFC 2045, section 6.7)."""
+    """What was written; a part of a mail may have its line ends and its "=" written as escapes (RFC 2045, section 6.7)."""
+    if (read := _of_mail(text.encode("utf-8", "surrogatepass"), text)) is not None:
+        return read
     return quopri.decodestring(text.encode()).decode("utf-8", "replace") if _ENCODED.search(text) else text
 
 

@@ -47,6 +47,8 @@ from opencloudmesh.services.records import Contact, SentInvite, User
 
 PATH = "/invite-accepted"
 DAY = 86400.0
+_SLACK = 3600.0
+"""Seconds: who asks for all that the server allows may have another clock, and is given just that."""
 LONGEST_NOTE = 1000
 MOST_OPEN = 1000
 """Open invites of one user."""
@@ -93,7 +95,10 @@ class InviteFlow:
 
     # ------------------------------------------------------------ for the Invite Sender
     async def create(self, user: User, *, note: str = "", expires_at: float | None = None) -> MadeInvite:
-        """Make an invite; `note` is for the user. Raises `InvalidInput`, `Conflict` (already-expired, invites-full)."""
+        """Make an invite; `note` is for the user.
+
+        Raises `InvalidInput` (invite-note-invalid), `Conflict` (already-expired, invite-too-long, invites-full).
+        """
         now, token = self._clock(), self._new_token()
         ends = self._end(expires_at, now)
         if len(note) > LONGEST_NOTE or any(not c.isprintable() for c in note):
@@ -116,7 +121,7 @@ class InviteFlow:
 
     @property
     def lifetime_days(self) -> float:
-        """How long an invite can be accepted where its sender says nothing else."""
+        """How long an invite can be accepted at the most, and where its sender says nothing else."""
         return self._lifetime / DAY
 
     async def is_open(self, token: str) -> bool:
@@ -138,7 +143,7 @@ class InviteFlow:
     async def renew(self, user: User, invite_id: int, *, expires_at: float | None = None) -> MadeInvite:
         """Make an open or expired invite afresh, to be sent again: it has another token, and the earlier one opens nothing.
 
-        Raises `NotFound` (invite-unknown), `Conflict` (invalid-transition, already-expired).
+        Raises `NotFound` (invite-unknown), `Conflict` (invalid-transition, already-expired, invite-too-long).
         """
         now, token = self._clock(), self._new_token()
         ends = self._end(expires_at, now)
@@ -166,11 +171,18 @@ class InviteFlow:
         return replace(user, invite_only=what)
 
     def _end(self, expires_at: float | None, now: float) -> float:
+        latest = now + self._lifetime
         if expires_at is None:
-            return now + self._lifetime
-        if not now < expires_at < 1e12:  # nor is NaN
+            return latest
+        if not now < expires_at:  # nor is NaN
             raise Conflict("The invite would have ended already.", code="already-expired")
-        return expires_at
+        if expires_at > latest + _SLACK:
+            raise Conflict(
+                f"On this server an invite can be accepted for at most {self.lifetime_days:g} days.",
+                code="invite-too-long",
+                hint="Give an earlier end, or none for the longest there is; an invite can be sent again: ocm invite resend",
+            )
+        return min(expires_at, latest)
 
     def _identifier(self, tx: Transaction, user: User, token: str) -> str:
         """What the other side is told the user's identifier is: never the login name (INV-7), the same for the same invite."""

@@ -116,9 +116,7 @@ async def change_contact(user: CurrentUser, services: Services, contact_id: Id, 
     return ContactAnswer.of(changed)
 
 
-@router.post(
-    "/contacts/{contact_id}/merge/{other_id}", responses=ACT, summary="Make one contact of two"
-)
+@router.post("/contacts/{contact_id}/merge/{other_id}", responses=ACT, summary="Make one contact of two")
 async def merge_contacts(user: CurrentUser, services: Services, contact_id: Id, other_id: Id) -> ContactAnswer:
     """The other's addresses become further ones of this contact, which stays trusted, or not, as it was."""
     return ContactAnswer.of(await services.contacts.merge(user, contact_id, other_id))

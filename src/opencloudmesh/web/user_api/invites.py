@@ -36,14 +36,15 @@ InviteText = Annotated[str, StringConstraints(strict=True, min_length=1, max_len
 
 
 class NewInvite(Taken):
-    """What an invite is for, in the user's own words; its end in seconds since the epoch, or that of the configuration."""
+    """What an invite is for, in the user's own words; its end in seconds since the epoch, no later than that of the
+    configuration, which counts where none is given."""
 
     note: Annotated[str, text(0, LONGEST_NOTE)] = Field(default="", examples=["for the people of the summer school"])
     expires_at: Annotated[float, Field(ge=0, le=LATEST)] | None = None
 
 
 class RenewedInvite(Taken):
-    """The new end, in seconds since the epoch, or that of the configuration."""
+    """The new end, in seconds since the epoch, no later than that of the configuration, which counts where none is given."""
 
     expires_at: Annotated[float, Field(ge=0, le=LATEST)] | None = None
 
