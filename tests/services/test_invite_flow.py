@@ -337,6 +337,42 @@ async def test_the_other_servers_refusal_is_explained(
     assert await home.contacts.of_user(alice) == []
 
 
+async def test_one_user_uses_up_no_guesses_of_the_others(
+    home: Home, away: SimulatedServer, alice: User, bob: User, time: SimulatedTime
+) -> None:
+    async def accepted(who: User, status: int) -> str:
+        away.route("POST", "/ocm/invite-accepted", lambda _: answer(status, {"userID": "carol"}))
+        try:
+            await home.invite_flow.accept(who, THEIRS)
+        except OCMError as error:
+            return error.code
+        return ""
+
+    asked = away.got("/ocm/invite-accepted")
+    assert [await accepted(alice, 403) for _ in range(30)] == ["invite-untrusted"] * 30
+    assert [await accepted(alice, 400) for _ in range(20)] == ["invite-refused"] * 20
+    assert [await accepted(alice, status) for status in (400, 200)] == ["invites-throttled"] * 2
+    assert len(away.got("/ocm/invite-accepted")) == len(asked) + 50, "it was not asked"
+    assert await accepted(bob, 200) == ""
+    time.advance(200)
+    assert await accepted(alice, 200) == ""
+
+
+@pytest.mark.parametrize("claimed", ["bob\u200b", "b\u202eob"])
+async def test_an_address_with_characters_that_nobody_sees_is_no_contacts(
+    home: Home, away: SimulatedServer, alice: User, claimed: str, time: SimulatedTime
+) -> None:
+    made = await home.invite_flow.create(alice)
+    assert isinstance(await said(home, acceptance(away, made.invite, Identity(claimed, "", ""), at=time.now)), InvalidMessage)
+    away.route("POST", "/ocm/invite-accepted", lambda _: answer(200, {"userID": claimed}))
+    with pytest.raises(PeerRefused, match="does not say who invited"):
+        await home.invite_flow.accept(alice, THEIRS)
+    await home.reception.receive(away.share(owner=f"{claimed}@away.example"))
+    (share,) = await home.reception.inbox(alice)
+    assert (await home.reception.accept(alice, share.id)).state == "accepted"
+    assert await home.contacts.of_user(alice) == [], "the share is accepted, and who sent it stays unknown"
+
+
 async def test_an_answer_that_says_nothing_makes_no_contact(home: Home, away: SimulatedServer, alice: User) -> None:
     away.route("POST", "/ocm/invite-accepted", lambda _: answer(200, json.dumps({"name": "Carol"}).encode()))
     with pytest.raises(PeerRefused, match="does not say who invited") as refusal:

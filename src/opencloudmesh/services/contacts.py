@@ -2,7 +2,8 @@
 
 Rules kept here: a contact is one OCM Address, made by an invite, by the user, or of the sender of a share; what the other server
 says of a person never changes what a user wrote, nor makes anybody trusted; removing one is local, and always works; whoever a
-user does not have as contact learns nothing of that. Verified is whose own server has signed something of this very address: the
+user does not have as contact learns nothing of that; an address that looks like another, by characters that nobody sees, is
+nobody's. Verified is whose own server has signed something of this very address: the
 acceptance of an invite, or a share; an answer to us, which nobody signs, shows nothing but that TLS led to that server.
 
 One person may have several addresses at one server: the identifier of an invite, and the login name (INV-7). A further one is
@@ -180,7 +181,7 @@ class Contacts:
         if found is not None:
             self.signed(tx, found, share)
             return
-        if tx.contacts.count_of(user.id) >= MOST:
+        if tx.contacts.count_of(user.id) >= MOST or not share.sender.isprintable():
             return
         name = "".join(c if c.isprintable() else " " for c in share.sender_display_name).strip()[:LONGEST_NAME]
         known_as = "" if share.recipient == user.name else share.recipient
@@ -190,7 +191,7 @@ class Contacts:
     def told_alias(self, tx: Transaction, user_id: int, sender: str, known_as: str) -> None:
         """The server of a share's sender signed that the sender is who is known as this: of a contact, the sender's address is an
         alias then, unless it is a contact's."""
-        contact = tx.contacts.by_address(user_id, known_as)
+        contact = tx.contacts.by_address(user_id, known_as) if sender.isprintable() else None
         if contact is not None and len(contact.aliases) < MOST_ALIASES and tx.contacts.by_address(user_id, sender) is None:
             tx.contacts.add_alias(contact, sender)
 

@@ -7,9 +7,11 @@ the two servers' writes heals by itself); both sides have each other as contact 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from opencloudmesh.protocol.address import OCMAddress
 from opencloudmesh.protocol.errors import (
     Conflict,
     FieldFault,
@@ -20,6 +22,7 @@ from opencloudmesh.protocol.errors import (
     NotFound,
     PeerRefused,
     PeerUnreachable,
+    RateLimited,
     SignatureRefused,
 )
 from opencloudmesh.protocol.http_signatures import Request
@@ -39,6 +42,7 @@ from opencloudmesh.protocol.lifecycle import ACCEPT, ACCEPTED, INVITE, OPEN, REN
 from opencloudmesh.protocol.registries import INVITES
 from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services.contacts import INVITED, Contacts
+from opencloudmesh.services.limits import RateLimiter, retry_after
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.peers.signed_messages import read_signed
@@ -52,6 +56,9 @@ _SLACK = 3600.0
 LONGEST_NOTE = 1000
 MOST_OPEN = 1000
 """Open invites of one user."""
+GUESSES_AN_HOUR = 20
+"""Invites that one user accepts and no server knows: well below what a server takes of another (`PeerLimits`)."""
+_UNKNOWN_THERE = "invite-refused"
 _SWEPT_AFTER = 365 * DAY
 _SWEPT = 200
 _NOBODY = 0
@@ -92,6 +99,7 @@ class InviteFlow:
         self._per_contact = identifier_per_contact
         self._require_signature = require_signature
         self._limits = limits or PeerLimits(clock=clock)
+        self._guesses = RateLimiter(GUESSES_AN_HOUR / 3600.0, GUESSES_AN_HOUR)
 
     # ------------------------------------------------------------ for the Invite Sender
     async def create(self, user: User, *, note: str = "", expires_at: float | None = None) -> MadeInvite:
@@ -249,7 +257,7 @@ class InviteFlow:
 
         Raises `InvalidInput` (own-invite, own-server), `Forbidden` (policy-denied), `PeerUnreachable`, `PeerRefused`
         (invite-refused, invite-untrusted, invite-used, invites-unsupported, answer-invalid, http-...), whose hint says what
-        to do.
+        to do, `RateLimited` (invites-throttled).
         """
         await self.check_foreign(user, invite)
         host = invite.provider
@@ -258,20 +266,46 @@ class InviteFlow:
         body = build_invite_acceptance(
             invite, recipient_provider=self._own_host, acceptor=Identity(identifier, user.email, user.display_name)
         )
-        try:
-            answer = await self._peers.post_message(host, PATH, body)
-            if answer.status not in (200, 201) and not (answer.status == 409 and has_identity(answer.body)):
-                raise _refused(host, answer.status, takes_invites=(await self._peers.discover(host)).supports(INVITES))
-            address, person = parse_identity(answer.body, host)
-        except (PeerUnreachable, PeerRefused) as error:
-            error.hint = error.hint or _HINTS.get(error.code, _ANY_HINT).format(host=host)
-            raise
+        with self._guess(user):
+            address, person = await self._asked(host, body)
         now = self._clock()
         return await self._db.write(
             lambda tx: self._contacts.met(
                 tx, user, address, person, verified=False, own_identifier=identifier, source=INVITED, at=now
             )
         )
+
+    async def _asked(self, host: str, body: bytes) -> tuple[OCMAddress, Identity]:
+        """Who invited, as the other server says to an acceptance."""
+        try:
+            answer = await self._peers.post_message(host, PATH, body)
+            if answer.status not in (200, 201) and not (answer.status == 409 and has_identity(answer.body)):
+                raise _refused(host, answer.status, takes_invites=(await self._peers.discover(host)).supports(INVITES))
+            return parse_identity(answer.body, host)
+        except (PeerUnreachable, PeerRefused) as error:
+            error.hint = error.hint or _HINTS.get(error.code, _ANY_HINT).format(host=host)
+            raise
+
+    @contextmanager
+    def _guess(self, user: User) -> Iterator[None]:
+        """While one invite is accepted: what no server knows counts, for that server holds it against all here (`PeerLimits`)."""
+        if wait := self._guesses.take(user.id, self._clock()):
+            seconds = retry_after(wait)
+            raise RateLimited(
+                "Too many of your invites were unknown to the servers that they name.",
+                retry_after=seconds,
+                code="invites-throttled",
+                hint=f"Wait {seconds} s, then accept the right one; ask who invited you for a new one.",
+            )
+        was_wrong = False
+        try:
+            yield
+        except PeerRefused as error:
+            was_wrong = error.code == _UNKNOWN_THERE
+            raise
+        finally:
+            if not was_wrong:
+                self._guesses.give_back(user.id, self._clock())
 
     async def check_foreign(self, user: User, invite: Invite) -> None:
         """Raise `InvalidInput` (own-invite, own-server) for an invite of this very server, which nobody here can accept."""

@@ -130,7 +130,7 @@ async def invites(user: CurrentUser, services: Services, after: After = 0, limit
     return InviteList(items=[InviteAnswer.of(one) for one in found], next=next_after(found, limit))
 
 
-@router.post("/invites/accept", responses=errors(*BODY, 403, 404, 409), summary="Accept an invite")
+@router.post("/invites/accept", responses=errors(*BODY, 403, 404, 409, 429), summary="Accept an invite")
 async def accept_invite(user: CurrentUser, services: Services, received: ReceivedInvite) -> ContactAnswer:
     """Who invited is a contact then. What the other server refuses has a reason code (invite-refused, invite-used, ...)."""
     invite = find_invite(received.invite, provider=received.provider)
