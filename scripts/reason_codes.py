@@ -2,9 +2,9 @@
 
     python scripts/reason_codes.py           print every code found, with one place where it stands
 
-A code is the value of a class attribute `code`, of an argument for a parameter named `code` or `reason` (by keyword or
-place), of an entry in a table from conditions to codes (a constant whose name has CODES in it), or what a function named
-`code_of...` returns. Nothing is run.
+A code is the value of a class attribute `code`, of an argument for a parameter (or a field of a dataclass) named `code` or
+`reason` (by keyword or place), of an entry in a table from conditions to codes (a constant whose name has CODES in it), or what
+a function named `code_of...` returns. Nothing is run.
 """
 
 import ast
@@ -59,7 +59,7 @@ def codes(modules: Mapping[Path, ast.Module], root: Path = ROOT) -> Iterator[Fou
     """Find the reason codes."""
     places = _places(modules)
     for path, module in modules.items():
-        constants = _constants(module)
+        constants = _imported(module, modules) | _constants(module)
         for node in ast.walk(module):
             for value in _values(node, places):
                 for text in _texts(value, constants):
@@ -73,6 +73,7 @@ def _places(modules: Mapping[Path, ast.Module]) -> dict[str, set[int]]:
     for module in modules.values():
         for node in ast.walk(module):
             if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, set()).update(_fields(node))
                 for part in node.body:
                     if isinstance(part, ast.FunctionDef) and part.name == "__init__":
                         places.setdefault(node.name, set()).update(_positions(part))
@@ -86,6 +87,25 @@ def _positions(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[int]:
     if names[:1] in (["self"], ["cls"]):
         names = names[1:]
     return {index for index, name in enumerate(names) if name in _NAMES}
+
+
+def _fields(node: ast.ClassDef) -> set[int]:
+    """Which fields of a dataclass are codes."""
+    if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        return set()
+    fields = [part.target for part in node.body if isinstance(part, ast.AnnAssign)]
+    return {index for index, field in enumerate(fields) if isinstance(field, ast.Name) and field.id in _NAMES}
+
+
+def _imported(module: ast.Module, modules: Mapping[Path, ast.Module]) -> dict[str, str]:
+    """The string constants that a module takes from others of the package."""
+    found: dict[str, str] = {}
+    for node in ast.walk(module):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(SOURCE.name):
+            path = SOURCE.parent.joinpath(*(node.module or "").split("."))
+            there = _constants(modules.get(path.with_suffix(".py"), ast.Module([], [])))
+            found |= {name.asname or name.name: there[name.name] for name in node.names if name.name in there}
+    return found
 
 
 def _constants(module: ast.Module) -> dict[str, str]:

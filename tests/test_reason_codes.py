@@ -51,6 +51,12 @@ def test_codes_are_found_in_every_form(reason_codes: ModuleType) -> None:
         class Row:
             reason: str = "annotated"
 
+        @dataclass(frozen=True)
+        class Decision:
+            host: str
+            reason: str
+            sentence: str
+
         def refuse(sentence, code): ...
         def code_of(error):
             return TABLE.get(error, "by-default")
@@ -61,11 +67,13 @@ def test_codes_are_found_in_every_form(reason_codes: ModuleType) -> None:
         refuse("No.", code="if-so" if NAMED else "if-not")
         refuse("No.", code=f"http-{1}")
         refuse("No.", code="Not a code.")
+        Decision("a-host", "of-dataclass", "No.")
         refuse("not-one", "")
     """
     modules = {Path("/x/a.py"): ast.parse(textwrap.dedent(source))}
     assert {found.code for found in reason_codes.codes(modules, Path("/x"))} == {
-        "by-name", "in-table", "of-class", "annotated", "by-default", "by-place", "to-class", "if-so", "if-not", "http-{}",
+        "by-name", "in-table", "of-class", "annotated", "by-default", "by-place", "to-class", "if-so", "if-not",
+        "http-{}", "of-dataclass",
     }  # fmt: skip
 
 

@@ -227,6 +227,13 @@ def test_a_rotation_overlaps_and_everything_else_is_an_alert(
         assert (change.added, change.gone) == (set(now) - set(before), set(before) - set(now))
 
 
+def test_a_key_beside_those_that_are_pinned_is_an_alert() -> None:
+    alert = compare_keys([ONE], [ONE, OTHER], pinned={ONE.thumbprint}).alert
+    assert alert is not None
+    assert alert[0] == "keys-not-pinned"
+    assert compare_keys([ONE], [ONE, OTHER], pinned={ONE.thumbprint, OTHER.thumbprint}).alert is None
+
+
 def test_what_is_published_is_named_by_kid_and_thumbprint() -> None:
     key = PRIVATE["ed25519"].public_key()
     keys = parsed(build_jwk(key, kid="a#1", algorithm="ed25519"))

@@ -408,6 +408,17 @@ async def test_keys_that_changed_at_once_are_an_alert_until_somebody_looked(
         await office.decisions.pin(".away.example", ACT)
 
 
+async def test_a_key_beside_the_pinned_ones_is_an_alert_that_ends_with_the_pin(office: Office, away: SimulatedServer) -> None:
+    await meet(office)
+    await office.decisions.pin(AWAY, ACT)
+    other = SimulatedServer(SimulatedNetwork(), AWAY)
+    away.key_set["keys"] = [*away.key_set["keys"], *other.key_set["keys"]]
+    await office.peers.key_set(AWAY, fresh=True)
+    assert (await office.registry.peer(AWAY)).record.alert.startswith("keys-not-pinned: ")
+    await office.decisions.unpin(AWAY, ACT)
+    assert (await office.registry.peer(AWAY)).record.alert == ""
+
+
 async def test_a_server_without_keys_cannot_be_pinned(office: Office, away: SimulatedServer) -> None:
     await meet(office)
     away.key_set["keys"] = []

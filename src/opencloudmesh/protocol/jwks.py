@@ -8,7 +8,7 @@ whose private part was published, are refused; what is larger than any set of ke
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -147,12 +147,16 @@ class KeySet:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """What differs between two looks at a peer's keys; `replaced` are kids that now stand for another key."""
+    """What differs between two looks at a peer's keys.
+
+    `replaced` are kids that now stand for another key, `not_pinned` new keys of a peer of which other keys are pinned.
+    """
 
     added: frozenset[PublishedKey]
     gone: frozenset[PublishedKey]
     replaced: frozenset[str]
     all_at_once: bool
+    not_pinned: frozenset[PublishedKey] = frozenset()
 
     @property
     def alert(self) -> tuple[str, str] | None:
@@ -161,11 +165,18 @@ class KeyChange:
             return "key-changed", f"The key id {min(self.replaced)} stands for another key than before."
         if self.all_at_once:
             return "keys-replaced", "All former keys are gone, and others are there: without an overlap."
+        if self.not_pinned:
+            return "keys-not-pinned", "There are keys beside those that are pinned; what they sign is refused."
         return None
 
 
-def compare_keys(known: Iterable[PublishedKey], published: Iterable[PublishedKey]) -> KeyChange:
-    """Compare what was published at the last look with what is now. A key set that is empty for a while says nothing."""
+def compare_keys(
+    known: Iterable[PublishedKey], published: Iterable[PublishedKey], *, pinned: Set[str] = frozenset()
+) -> KeyChange:
+    """Compare what was published at the last look with what is now. A key set that is empty for a while says nothing.
+
+    `pinned` are thumbprints; none where any key is taken.
+    """
     before, now = frozenset(known), frozenset(published)
     if not now:
         return KeyChange(now, now, frozenset(), False)
@@ -173,7 +184,8 @@ def compare_keys(known: Iterable[PublishedKey], published: Iterable[PublishedKey
     kids_before = {key.kid: key.thumbprint for key in before}
     replaced = frozenset(key.kid for key in added if kids_before.get(key.kid, key.thumbprint) != key.thumbprint)
     stayed = {key.thumbprint for key in before} & {key.thumbprint for key in now}
-    return KeyChange(added, gone, replaced, bool(before) and not stayed)
+    not_pinned = frozenset(key for key in added if pinned and key.thumbprint not in pinned)
+    return KeyChange(added, gone, replaced, bool(before) and not stayed, not_pinned)
 
 
 class _Unusable(Exception):

@@ -26,16 +26,18 @@ class KeyUnusable(LocalFault):
     code = "key-unusable"
 
 
-def read_key_file(path: Path) -> bytes:
-    """The bytes of a key file that is ours alone; raises `KeyUnusable`."""
+_ANY_IF_LOST = "Only where no database was made with it: run ocm init for a new one."
+
+
+def read_key_file(path: Path, *, if_lost: str = _ANY_IF_LOST) -> bytes:
+    """The bytes of a key file that is ours alone; raises `KeyUnusable`, which says what to do `if_lost`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise KeyUnusable(
             f"The key file {path} does not exist.",
             code="key-missing",
-            hint=f"Bring {path} back from a backup. Only where no database was made with it: run ocm init for a new one. "
-            "See docs/operate/key-loss.md.",
+            hint=f"Bring {path} back from a backup. {if_lost} See docs/operate/key-loss.md.",
         ) from None
     except OSError as error:
         raise _unreadable(path, error) from None

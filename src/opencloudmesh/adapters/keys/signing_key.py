@@ -71,9 +71,12 @@ class SigningKey:
         raise TypeError("a SigningKey is not pickled")
 
 
+_IF_LOST = "Where it is lost: ocm init makes a new one, which other servers fetch by themselves; no share is lost."
+
+
 def load_signing_key(path: Path, host: str, *, algorithm: str | None = None) -> SigningKey:
     """Load our signing key (PEM, not encrypted); raises `KeyUnusable` with a sentence and a hint that name the file."""
-    content = read_key_file(path)
+    content = read_key_file(path, if_lost=_IF_LOST)
     try:
         private_key = load_pem_private_key(content, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -163,8 +163,10 @@ class TrustDecisions:
 
         def work(tx: Transaction) -> None:
             _known(tx, canonical)
-            before = _pinned(tx, canonical)
+            before, record = _pinned(tx, canonical), tx.peers.get(canonical)
             tx.peers.set_pinned(canonical, False)
+            if record is not None and record.alert.startswith("keys-not-pinned:"):
+                tx.peers.set_alert(canonical, "")
             tx.peer_keys.pin(canonical, ())
             self._record(tx, act, "unpin", canonical, " ".join(before), "")
 

@@ -1,8 +1,8 @@
 """The keys that a peer published, look by look, and the alert where they changed in a way that no rotation does.
 
 Appendix B: JWKS Endpoint. Rules kept here: only peers that we have dealt with leave rows; a new key beside an old one is a
-rotation; another key for the same kid, or only other keys at once, is an alert that stays until an operator has looked at it; so
-many keys that are gone are kept, and those that are pinned.
+rotation; another key for the same kid, only other keys at once, or one beside those that are pinned is an alert that stays until
+an operator has looked at it; so many keys that are gone are kept, and those that are pinned.
 """
 
 import json
@@ -21,8 +21,9 @@ def note_keys(tx: Transaction, host: str, keys: KeySet, now: float) -> KeyChange
     record = tx.peers.get(host)
     if record is None:
         return None
-    current = {PublishedKey(key.kid, key.thumbprint): key for key in tx.peer_keys.of(host) if key.gone_at is None}
-    change = compare_keys(current, keys.published)
+    rows = tx.peer_keys.of(host)
+    current = {PublishedKey(key.kid, key.thumbprint): key for key in rows if key.gone_at is None}
+    change = compare_keys(current, keys.published, pinned={key.thumbprint for key in rows if key.pinned})
     for published in sorted(keys.published, key=lambda key: key.kid):
         tx.peer_keys.saw(_as_seen(host, keys, published, now))
     for gone in change.gone:
