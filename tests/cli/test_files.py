@@ -156,6 +156,9 @@ def test_why_a_received_share_cannot_be_reached_is_told(logged_in: Any, server: 
     assert refused.status != 0
     assert "cannot get at" in refused.err
     assert "now: cloud.example.org is down since 2026-11-24 04:25. (tcp-refused)" in refused.err
+    assert "try again later" in refused.err
+    server.next_answer = Response(build_error("token-refused", "It gives no access."), 503, {}, "application/xml")
+    assert "ocm leave" in logged_in("ls", "Shared with me/data").err
 
 
 def test_a_peer_that_is_down_is_not_the_own_server_that_is_down(logged_in: Any, server: Any) -> None:

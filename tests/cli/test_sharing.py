@@ -124,6 +124,15 @@ def test_a_refusal_of_the_whole_server_is_for_the_other_operator(
     assert "Check the address" not in result.err
 
 
+def test_a_refusal_of_a_federation_says_so(logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any) -> None:
+    from starlette.responses import JSONResponse
+
+    share = make_outgoing(state="failed", reason="http-403")
+    server.deliveries = [make_delivery(outgoing_share_id=share["id"], state="dead", detail="not-federated")]
+    server.next_answer = JSONResponse(share, 201)
+    assert "members of its federation" in logged_in("share", "Reports", "bob@b.example.org").err
+
+
 def test_who_is_unknown_there_is_told_to_invite(logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any) -> None:
     from starlette.responses import JSONResponse
 

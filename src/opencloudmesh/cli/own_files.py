@@ -10,11 +10,18 @@ from urllib.parse import quote
 from opencloudmesh.cli.client import open_http
 from opencloudmesh.cli.faults import NotLoggedIn, ServerRefused
 from opencloudmesh.cli.session_file import StoredSession, load_session
-from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCMError, PeerRefused, StorageFull
+from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCMError, PeerRefused, RefusedByPeer, StorageFull
 from opencloudmesh.services.ports import Entry, OpenFile, Storage
 from opencloudmesh.webdav.client import remote_tree
 
 _UNAVAILABLE = 'If it is below "Shared with me", the sender\'s server may be down: try again later. See: ocm inbox'
+_ENDED = "The share was probably ended: ask who gave it (ocm inbox). To be rid of it: ocm leave ID"
+_HINTS = {
+    "token-refused": _ENDED,
+    "http-403": _ENDED,
+    "http-404": _ENDED,
+    "storage-missing": "The folder of your files is not there: tell your server's operator.",
+}
 
 
 @asynccontextmanager
@@ -103,7 +110,11 @@ def _reworded(error: OCMError, what: str) -> OCMError:
         case StorageFull():
             return StorageFull(f"There is no space left for {what}.", code=error.code, hint="Remove something with: ocm rm")
         case PeerRefused() if error.status >= 500:
-            sentence = f"Your server cannot get at {what} now: {error.said or f'HTTP status {error.status}'}."
-            return ServerRefused(sentence, code=error.code, status=error.status, hint=_UNAVAILABLE)
+            told = error.told if isinstance(error, RefusedByPeer) else ""
+            why = error.said.removesuffix(f" ({told})").removesuffix(".") or f"HTTP status {error.status}"
+            hint = _HINTS.get(told, _UNAVAILABLE)
+            return ServerRefused(
+                f"Your server cannot get at {what} now: {why}.", code=told or error.code, status=error.status, hint=hint
+            )
         case _:
             return error

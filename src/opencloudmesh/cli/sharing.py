@@ -22,12 +22,17 @@ _NOT_TAKEN: Final = "Check the address of the recipient; if it is right, ask the
 _REFUSED_THERE: Final = (
     "The other server does not deal with yours: that is for its operator to decide; ask them to allow your server."
 )
+_NO_MEMBER: Final = (
+    "The other server deals with members of its federation only, and yours is none: ask your operator to join it, or theirs to"
+    " allow your server."
+)
 _UNKNOWN_THERE: Final = (
     "The recipient takes shares only from people they know. Send them an invite (ocm invite create), or accept one of theirs"
     " (ocm invite accept INVITE); then share again."
 )
 _HINTS: Final = (
     (frozenset({"denylisted", "policy-denied", "not-allowlisted"}), _REFUSED_THERE),
+    (frozenset({"not-federated"}), _NO_MEMBER),
     (frozenset({"sender-unknown"}), _UNKNOWN_THERE),
 )
 

@@ -428,7 +428,7 @@ def _kept(document: str) -> str:
 
 def _refused(host: str, decision: Denied) -> Forbidden:
     return Forbidden(
-        f"This server does not federate with {host}: {decision.sentence}",
+        f"Your server does not deal with {host} ({decision.reason}).",
         code="policy-denied",
-        hint=f"The operator decides: ocm peer show {host}",
+        hint=f"Ask its operator, whom this tells why: ocm peer show {host}",
     )
