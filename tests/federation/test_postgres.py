@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from opencloudmesh import bootstrap
+from opencloudmesh.adapters.database.faults import DatabaseUnusable
+from opencloudmesh.config import load_settings
+from opencloudmesh.protocol.errors import Conflict
 from tests.federation.conftest import MakePeer
 from tests.federation.peer import Seen, SimulatedPeer, json_answer
 from tests.federation.site import Site, User
@@ -53,6 +57,30 @@ def _started(stack: ExitStack, tmp_path: Path, postgres_url: str) -> tuple[Site,
         one.start()
         stack.callback(one.stop)
     return first, second
+
+
+def test_no_new_secrets_are_made_beside_a_database(
+    processes: tuple[Site, SecondProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = processes
+    key = first.folder / "keys" / "secrets.key"
+    kept = key.rename(tmp_path / "secrets.key")
+    try:
+        with pytest.raises(Conflict) as refusal:
+            bootstrap.initialise(first.folder, first.origin)
+        assert (refusal.value.code, key.exists()) == ("key-missing", False)
+    finally:
+        kept.rename(key)
+    url = load_settings(first.folder).database_url
+    monkeypatch.setenv("OCM_DATABASE_URL", url)
+    with pytest.raises(Conflict, match="PostgreSQL"):
+        bootstrap.initialise(tmp_path / "lost", first.origin)
+    monkeypatch.setenv("OCM_DATABASE_URL", f"postgresql://ocm@/ocm?host={tmp_path}")
+    with pytest.raises(DatabaseUnusable) as away:
+        bootstrap.initialise(tmp_path / "new", first.origin)
+    assert "--new-secrets" in away.value.hint
+    bootstrap.initialise(tmp_path / "new", first.origin, new_secrets=True)
+    assert (tmp_path / "new" / "keys" / "secrets.key").exists()
 
 
 class Gate:

@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from opencloudmesh.adapters.database import has_tables
+from opencloudmesh.adapters.database.faults import DatabaseUnusable
 from opencloudmesh.adapters.keys import KeyFolder, create_metrics_token, create_secret_key
-from opencloudmesh.config import CONFIG_FILE, load_settings, parse_origin, render_default
+from opencloudmesh.config import CONFIG_FILE, load_settings, parse_origin, parse_settings, render_default
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.errors import Conflict
 from opencloudmesh.protocol.jwks import ED25519
@@ -17,7 +19,8 @@ def initialise(
     """Make what a server needs in `folder`: configuration, keys, data folder. What is there already is left as it is.
 
     `key_kind`: the algorithm of the signing key; `new_secrets`: a new secrets.key may be made beside a database. Returns a line
-    for each thing made or kept. Raises `ConfigError`, `LocalFault`.
+    for each thing made or kept. Raises `ConfigError`, `LocalFault` (key-missing; database-unusable where nobody can tell whether
+    there is a database that wants the old key).
     """
     text = render_default(origin=origin, listen=listen)
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +31,7 @@ def initialise(
             hint="Name another folder, or change the origin in that file.",
         )
     keys = folder / "keys"
-    if not new_secrets and not (keys / "secrets.key").exists() and (database := _database_of(folder)):
+    if not new_secrets and not (keys / "secrets.key").exists() and (database := _database_of(folder, text)):
         raise Conflict(
             f"{keys / 'secrets.key'} is missing, and there is a database: {database}. A new key opens no secret in it.",
             code="key-missing",
@@ -44,12 +47,18 @@ def initialise(
     return lines
 
 
-def _database_of(folder: Path) -> Path | None:
-    """The file of the SQLite database that is there; of PostgreSQL, which `ocm init` does not ask, nothing is known."""
-    url = load_settings(folder).database_url if (folder / CONFIG_FILE).exists() else "sqlite:///"
-    named = url.partition("?")[0].removeprefix("sqlite:///")
-    file = Path(named) if named else folder / "data" / "opencloudmesh.sqlite3"
-    return file if url.startswith("sqlite") and file.is_file() else None
+def _database_of(folder: Path, text: str) -> str:
+    """The database that is there already, as a person knows it; empty for none. `text` is that of the configuration to be."""
+    settings = load_settings(folder) if (folder / CONFIG_FILE).exists() else parse_settings(folder, text)
+    url = settings.database_url
+    if url.startswith("sqlite"):
+        file = Path(url.partition("?")[0].removeprefix("sqlite:///"))
+        return str(file) if file.is_file() else ""
+    try:
+        return "the PostgreSQL database of `database_url`" if has_tables(url) else ""
+    except DatabaseUnusable as error:
+        error.hint = f"{error.hint} Where it is new, or its key is lost: --new-secrets."
+        raise
 
 
 def _make(path: Path, make: Callable[[Path], None]) -> str:

@@ -6,14 +6,14 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from opencloudmesh.adapters.database.faults import DatabaseUnusable
-from opencloudmesh.adapters.database.migrations import is_current, migrate
+from opencloudmesh.adapters.database.migrations import has_schema, is_current, migrate
 from opencloudmesh.adapters.database.remembering import Commits, RememberingDatabase
 from opencloudmesh.adapters.database.sealing import SecretBox
 from opencloudmesh.adapters.database.sqlite import FolderLock, SqliteDatabase, connect
 from opencloudmesh.adapters.database.urls import parse_url
 from opencloudmesh.services.ports import Database
 
-__all__ = ["SecretBox", "migrate", "open_database", "remembering"]
+__all__ = ["SecretBox", "has_tables", "migrate", "open_database", "remembering"]
 
 
 def open_database(url: str, box: SecretBox, *, exclusive: bool = True) -> Database:
@@ -29,6 +29,11 @@ def open_database(url: str, box: SecretBox, *, exclusive: bool = True) -> Databa
     from opencloudmesh.adapters.database.postgres import PostgresDatabase
 
     return PostgresDatabase(parsed, box)
+
+
+def has_tables(url: str) -> bool:
+    """Whether this program has made its tables in that PostgreSQL database; raises `DatabaseUnusable`."""
+    return has_schema(parse_url(url))
 
 
 def remembering(database: Database, url: str) -> Database:

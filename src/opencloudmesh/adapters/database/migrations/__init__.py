@@ -15,6 +15,7 @@ from sqlalchemy.sql import column, table
 from opencloudmesh.adapters.database.faults import DatabaseNewer, DatabaseUnusable
 
 HEAD = "0029"
+_VERSIONS = "alembic_version"
 _LOCK = 0x6F636D  # any number, the same in every process
 
 
@@ -30,6 +31,12 @@ def migrate(url: URL | str) -> None:
             _upgrade(connection)
 
 
+def has_schema(url: URL | str) -> bool:
+    """Whether this program has made its tables there, in whatever version; raises `DatabaseUnusable`."""
+    with _connection(make_url(url)) as connection:
+        return inspect(connection).has_table(_VERSIONS)
+
+
 def is_current(url: URL | str) -> bool:
     """Whether the database has the newest schema."""
     with _connection(make_url(url)) as connection:
@@ -37,9 +44,9 @@ def is_current(url: URL | str) -> bool:
 
 
 def _is_current(connection: Connection) -> bool:
-    if not inspect(connection).has_table("alembic_version"):
+    if not inspect(connection).has_table(_VERSIONS):
         return False
-    versions = connection.execute(select(column("version_num", Text)).select_from(table("alembic_version")))
+    versions = connection.execute(select(column("version_num", Text)).select_from(table(_VERSIONS)))
     return versions.scalars().all() == [HEAD]
 
 
