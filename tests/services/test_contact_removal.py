@@ -42,7 +42,7 @@ async def states(home: Home, user: User) -> tuple[list[str], list[str]]:
     return [share.state for share in given], [share.state for share in received]
 
 
-async def test_what_ended_just_before_by_messages_of_its_own_is_counted_and_what_ended_long_ago_is_not(
+async def test_what_ended_before_by_messages_of_its_own_is_counted_where_they_say_so(
     home: Home, away: SimulatedServer, alice: User
 ) -> None:
     await meet(home, alice)
@@ -52,16 +52,20 @@ async def test_what_ended_just_before_by_messages_of_its_own_is_counted_and_what
     await home.reception.receive(away.share(**by("dora") | {"provider_id": "long ago"}))
     (given,) = await home.creation.shares(alice)
 
-    async def tell(kind: str, provider_id: str) -> None:
-        await home.notifications.receive(away.notification(kind, provider_id, at=home.time.now))
+    async def tell(kind: str, provider_id: str, **details: str) -> None:
+        await home.notifications.receive(away.notification(kind, provider_id, at=home.time.now, details=details))
 
     await tell("SHARE_UNSHARED", "long ago")
-    await home.advance(3600)
-    await tell("SHARE_UNSHARED", "p-dora")
-    await tell("SHARE_DECLINED", given.provider_id)
+    await tell("SHARE_UNSHARED", "p-dora", reason="USER_REMOVED")
+    await tell("SHARE_DECLINED", given.provider_id, reason="USER_REMOVED")
+    await home.advance(86400)
     await home.notifications.receive(removed(away, user=f"alice@{HOST}", at=home.time.now))
     (notice,) = await home.removal.notices(alice)
     assert notice.shares == 2
+    await home.advance(1)
+    await home.contacts.add(alice, "dora@away.example")
+    await home.notifications.receive(removed(away, user=f"alice@{HOST}", at=home.time.now))
+    assert (await home.removal.notices(alice))[0].shares == 0, "they ended with the contact that was there before"
 
 
 # ---------------------------------------------------------------- we tell
@@ -78,6 +82,7 @@ async def test_the_other_side_is_told_and_the_shares_end(home: Home, away: Simul
     await home.settle()
     told = {one["notificationType"]: one for one in (asked.json for asked in away.got("/ocm/notifications"))}
     assert set(told) == {"USER_REMOVED", "SHARE_UNSHARED", "SHARE_DECLINED"}
+    assert {told[kind]["notification"]["reason"] for kind in ("SHARE_UNSHARED", "SHARE_DECLINED")} == {"USER_REMOVED"}
     assert told["USER_REMOVED"] == {
         "notificationType": "USER_REMOVED",
         "resourceType": "user",
@@ -239,3 +244,19 @@ async def test_notices_are_not_endlessly_many(
         await meet(home, alice, f"d{n}@away.example")
         await home.notifications.receive(removed(away, f"d{n}"))
     assert [one.address for one in await home.removal.notices(alice)] == ["d3@away.example", "d2@away.example"]
+
+
+@pytest.mark.parametrize("names_me", [True, False])
+async def test_who_is_known_by_two_addresses_removes_by_either(
+    home: Home, away: SimulatedServer, alice: User, bob: User, names_me: bool
+) -> None:
+    contact = await meet(home, alice, "x1y2@away.example")
+    await home.reception.receive(away.share(**by("dora"), sender_known_as=parse_address("x1y2@away.example")))
+    await home.creation.create(alice, path="notes", share_with="x1y2@away.example")
+    await home.notifications.receive(removed(away, "eve", user=f"alice@{HOST}" if names_me else None))
+    assert await home.contacts.contact(alice, contact.id), "that is somebody else"
+    await home.notifications.receive(removed(away, "dora", user=f"alice@{HOST}" if names_me else None))
+    assert await home.contacts.of_user(alice) == []
+    assert await states(home, alice) == (["revoked"], ["revoked"])
+    (notice,) = await home.removal.notices(alice)
+    assert (notice.address, notice.shares) == ("x1y2@away.example", 2)

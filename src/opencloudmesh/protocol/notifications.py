@@ -2,7 +2,8 @@
 
 Rules kept here: notificationType and providerId are there, resourceType and notification may be; unknown types are kept for the
 service to answer. Deployed servers send an integer providerId, an empty list for an empty object, and the share's secret
-in `notification`.
+in `notification`. A member of ours in it, `reason` with the value USER_REMOVED, says that a share ended because one of the two
+removed the other from the contacts, of which a USER_REMOVED tells too, sooner or later.
 """
 
 from collections.abc import Mapping
@@ -32,6 +33,11 @@ class Notification(WireModel):
         """The share's secret, by which servers that do not sign bind a notification to a share (NOTIF-4)."""
         secret = self.notification.get("sharedSecret")
         return secret if isinstance(secret, str) and secret else None
+
+    @property
+    def ends_with_contact(self) -> bool:
+        """Whether the share ended because of a removal."""
+        return self.notification.get("reason") == USER_REMOVED
 
     def removal(self, host: str) -> "Removal | None":
         """What a USER_REMOVED of `host` says; None where no user of that server can be meant by it.
@@ -73,7 +79,12 @@ def parse_notification(body: bytes) -> Notification:
 
 
 def build_notification(
-    notification_type: str, provider_id: str, resource_type: str, details: Mapping[str, Any] | None = None
+    notification_type: str,
+    provider_id: str,
+    resource_type: str,
+    details: Mapping[str, Any] | None = None,
+    *,
+    ends_with_contact: bool = False,
 ) -> bytes:
     """Build a notification; providerId and resourceType are copied from the share."""
     message: dict[str, Any] = {
@@ -81,8 +92,8 @@ def build_notification(
         "providerId": provider_id,
         "resourceType": resource_type,
     }
-    if details:
-        message["notification"] = details
+    if details or ends_with_contact:
+        message["notification"] = {**(details or {}), **({"reason": USER_REMOVED} if ends_with_contact else {})}
     return write_object(message)
 
 

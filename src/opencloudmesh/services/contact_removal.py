@@ -22,20 +22,17 @@ from opencloudmesh.protocol.lifecycle import (
 )
 from opencloudmesh.protocol.notifications import Notification, Removal, build_removal
 from opencloudmesh.protocol.registries import USER_REMOVED
-from opencloudmesh.services.contacts import Contacts
+from opencloudmesh.services.contacts import WITH_CONTACT, Contacts
 from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.peers.known_senders import recipient_of
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, Transaction
-from opencloudmesh.services.records import Contact, Delivery, Notice, User
+from opencloudmesh.services.records import Contact, Delivery, Notice, OutgoingShare, User
 from opencloudmesh.services.share_creation import ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
 
-REASON: Final = "user-removed"
 KEPT_NOTICES: Final = 200
 _LIVING: Final = (PENDING, SENT, ACCEPTED)
-_TOGETHER: Final = 600.0
-"""Seconds: what the other side ended so shortly before, each with a message of its own, ended with the contact."""
 _SWEPT: Final = 200
 _SWEPT_AFTER: Final = 90 * 86400.0
 """Longer than any delivery of one lives."""
@@ -79,9 +76,9 @@ class ContactRemoval:
             contact = self._contacts.removed(tx, user, contact_id)
             for address in contact.addresses:
                 for given in tx.outgoing_shares.given_to(user.id, address):
-                    self._creation.taken_back(tx, given, now)
+                    self._creation.taken_back(tx, given, now, WITH_CONTACT)
                 for received in tx.incoming_shares.living_from(user.id, address):
-                    self._reception.left(tx, received, now)
+                    self._reception.left(tx, received, now, WITH_CONTACT)
             known_as = contact.own_identifier or user.name
             removal = tx.contact_removals.add(user.id, contact.address, known_as, now)
             host = parse_address(contact.address).host
@@ -122,17 +119,18 @@ class ContactRemoval:
         return tx.users.by_id(ids[0]) if len(ids) == 1 else None
 
     def _end(self, tx: Transaction, contact: Contact, now: float) -> None:
-        since = now - _TOGETHER
         tx.contacts.remove(contact.id)
         given = [one for whose in contact.addresses for one in tx.outgoing_shares.given_to(contact.user_id, whose)]
         received = [one for whose in contact.addresses for one in tx.incoming_shares.living_from(contact.user_id, whose)]
+        # What the other side ended with a message of its own that came before this one says so.
+        ended = len(received) + sum(one.state in _LIVING or _ended_with(contact, one) for one in given)
+        since = contact.added_at
+        ended += sum(tx.incoming_shares.ended_since(contact.user_id, who, WITH_CONTACT, since) for who in contact.addresses)
         for share in given:
-            tx.outgoing_shares.set_state(share.id, next_state(OUTGOING_SHARE, share.state, REVOKE), REASON, now)
+            tx.outgoing_shares.set_state(share.id, next_state(OUTGOING_SHARE, share.state, REVOKE), WITH_CONTACT, now)
         for offered in received:
-            tx.incoming_shares.set_state(offered.id, next_state(INCOMING_SHARE, offered.state, REVOKE), REASON, now)
-        ended = len(received) + sum(one.state in _LIVING or (one.state == DECLINED and one.changed_at >= since) for one in given)
-        ended += sum(tx.incoming_shares.unshared_since(contact.user_id, whose, since) for whose in contact.addresses)
-        notice = Notice(0, contact.user_id, REASON, contact.address, contact.name, ended, now)
+            tx.incoming_shares.set_state(offered.id, next_state(INCOMING_SHARE, offered.state, REVOKE), WITH_CONTACT, now)
+        notice = Notice(0, contact.user_id, WITH_CONTACT, contact.address, contact.name, ended, now)
         tx.notices.add(notice, kept=KEPT_NOTICES)
 
     # ------------------------------------------------------------ delivery handler
@@ -167,3 +165,8 @@ class ContactRemoval:
     def sweep(self, tx: Transaction, now: float) -> int:
         """Forget a batch of removals from long ago."""
         return tx.contact_removals.remove_older(now - _SWEPT_AFTER, _SWEPT)
+
+
+def _ended_with(contact: Contact, share: OutgoingShare) -> bool:
+    """Whether a share was declined with this contact's removal; one of an earlier time, met anew since, has another row."""
+    return share.state == DECLINED and share.reason == WITH_CONTACT and share.changed_at >= contact.added_at

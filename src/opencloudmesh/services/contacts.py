@@ -30,6 +30,8 @@ MOST = 10_000
 """Contacts of one user."""
 MOST_ALIASES = 16
 """Of one contact."""
+WITH_CONTACT = "user-removed"
+"""Why a share ended that ended because one of the two removed the other."""
 _SEEN_EVERY = 3600.0
 _MOST_LOOKED_AT = 100_000
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 
 from opencloudmesh.protocol.errors import Conflict, Forbidden, LocalFault, SignatureRefused, Unsupported
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid
-from opencloudmesh.protocol.lifecycle import ACCEPT, DECLINE, INCOMING_SHARE, OUTGOING_SHARE, REVOKE, next_state
+from opencloudmesh.protocol.lifecycle import ACCEPT, DECLINE, DECLINED, INCOMING_SHARE, OUTGOING_SHARE, REVOKE, next_state
 from opencloudmesh.protocol.notifications import Notification, parse_notification
 from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED, USER_REMOVED
 from opencloudmesh.protocol.share_protocols import parse_protocols
+from opencloudmesh.services.contacts import WITH_CONTACT
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.peers.seen_signatures import count
@@ -97,7 +98,8 @@ class Notifications:
         except Conflict:
             return
         if state != share.state:
-            tx.outgoing_shares.set_state(share.id, state, "", self._clock())
+            reason = WITH_CONTACT if state == DECLINED and message.ends_with_contact else ""
+            tx.outgoing_shares.set_state(share.id, state, reason, self._clock())
 
     def _unshared(self, tx: Transaction, message: Notification, host: str) -> None:
         shares = tx.incoming_shares.by_provider_id(host, message.provider_id)
@@ -106,7 +108,8 @@ class Notifications:
         for share in _meant(shares, message.shared_secret):
             state = next_state(INCOMING_SHARE, share.state, REVOKE)
             if state != share.state:
-                tx.incoming_shares.set_state(share.id, state, "unshared", self._clock())
+                reason = WITH_CONTACT if message.ends_with_contact else "unshared"
+                tx.incoming_shares.set_state(share.id, state, reason, self._clock())
 
 
 def _parties(tx: Transaction, message: Notification) -> Sequence[str]:

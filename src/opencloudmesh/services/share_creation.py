@@ -35,6 +35,7 @@ from opencloudmesh.protocol.registries import FILE, FOLDER, READ, RELATIVE, SHAR
 from opencloudmesh.protocol.share_creation import LAST_EXPIRATION, build_share_creation, choose_requirements
 from opencloudmesh.protocol.share_protocols import WebdavProtocol, build_protocols
 from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
+from opencloudmesh.services.contacts import WITH_CONTACT
 from opencloudmesh.services.delivery import Deliveries, Overtaken, may_have_arrived
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, NewToken, StorageFor, Transaction
@@ -192,12 +193,12 @@ class ShareCreation:
         self._deliveries.wake(share.peer)
         return share
 
-    def taken_back(self, tx: Transaction, share: OutgoingShare, now: float) -> None:
+    def taken_back(self, tx: Transaction, share: OutgoingShare, now: float, reason: str = "") -> None:
         """Take a share back in a transaction of the caller, who calls `Deliveries.wake` after COMMIT."""
         state = next_state(OUTGOING_SHARE, share.state, REVOKE)
         if state == share.state:
             return
-        tx.outgoing_shares.set_state(share.id, state, "", now)
+        tx.outgoing_shares.set_state(share.id, state, reason, now)
         may_be_known = _withdraw_creation(tx, share.id, now) or share.state in _TAKEN
         if may_be_known and share.requirements is not None:
             self._deliveries.queue(tx, peer=share.peer, kind=SHARE_UNSHARED, user_id=share.user_id, outgoing=share.id)
@@ -304,7 +305,11 @@ class ShareCreation:
 
     async def _send_unshared(self, share: OutgoingShare) -> HttpAnswer:
         body = build_notification(
-            SHARE_UNSHARED, share.provider_id, share.resource_type, {"message": "The share was taken back."}
+            SHARE_UNSHARED,
+            share.provider_id,
+            share.resource_type,
+            {"message": "The share was taken back."},
+            ends_with_contact=share.reason == WITH_CONTACT,
         )
         answer = await self._peers.post_message(share.peer, "/notifications", body)
         if answer.status in _UNKNOWN_THERE and await self._db.read(lambda tx: _was_never_taken(tx, share.id)):

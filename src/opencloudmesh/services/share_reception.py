@@ -38,7 +38,7 @@ from opencloudmesh.protocol.share_creation import (
     parse_share_creation,
 )
 from opencloudmesh.protocol.trust import Allowed
-from opencloudmesh.services.contacts import Contacts
+from opencloudmesh.services.contacts import WITH_CONTACT, Contacts
 from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.inbox_limits import InboxLimits
 from opencloudmesh.services.peer_limits import PeerLimits
@@ -288,9 +288,9 @@ class ShareReception:
         self._deliveries.wake(share.peer)
         return share
 
-    def left(self, tx: Transaction, share: IncomingShare, now: float) -> None:
+    def left(self, tx: Transaction, share: IncomingShare, now: float, reason: str = "") -> None:
         """Give up a share in a transaction of the caller, who calls `Deliveries.wake` after COMMIT."""
-        tx.incoming_shares.set_state(share.id, next_state(INCOMING_SHARE, share.state, LEAVE), "", now)
+        tx.incoming_shares.set_state(share.id, next_state(INCOMING_SHARE, share.state, LEAVE), reason, now)
         _withdraw_acceptance(tx, share.id, now)
         self._deliveries.queue(tx, peer=share.peer, kind=SHARE_DECLINED, user_id=share.user_id, incoming=share.id)
 
@@ -300,7 +300,13 @@ class ShareReception:
         share = await self._db.read(lambda tx: tx.incoming_shares.by_id(delivery.incoming_share_id or 0))
         if share is None or not _is_true(share, delivery.kind):
             raise Overtaken("The share is gone, or the recipient has changed his mind.")
-        body = build_notification(delivery.kind, share.provider_id, share.resource_type, {"message": "The recipient answered."})
+        body = build_notification(
+            delivery.kind,
+            share.provider_id,
+            share.resource_type,
+            {"message": "The recipient answered."},
+            ends_with_contact=share.reason == WITH_CONTACT,
+        )
         return await self._peers.post_message(share.peer, "/notifications", body)
 
     def is_moot(self, tx: Transaction, delivery: Delivery, at: float) -> bool:

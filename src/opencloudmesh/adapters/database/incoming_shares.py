@@ -131,7 +131,7 @@ _LIVING_FROM = Statement(
         _TABLE.id
     )
 )
-_UNSHARED_SINCE = Statement(
+_ENDED_SINCE = Statement(
     select(func.count())
     .select_from(incoming_shares)
     .where(
@@ -354,9 +354,9 @@ class IncomingShares:
         """The shares of this sender that the user has, or may accept."""
         return [self._share(row) for row in self._connection.rows(_LIVING_FROM, user_id=user_id, sender=sender)]
 
-    def unshared_since(self, user_id: int, sender: str, since: float) -> int:
-        """How many shares of this sender (OCM Address) the sender took back since."""
-        row = self._connection.row(_UNSHARED_SINCE, user_id=user_id, sender=sender, why="unshared", since=since)
+    def ended_since(self, user_id: int, sender: str, reason: str, since: float) -> int:
+        """How many shares of this sender (OCM Address) the sender took back since, with this reason."""
+        row = self._connection.row(_ENDED_SINCE, user_id=user_id, sender=sender, why=reason, since=since)
         return int(row[0]) if row else 0
 
     def accepted(self, user_id: int) -> Sequence[IncomingShare]:

@@ -121,8 +121,8 @@ class IncomingShareStore(Protocol):
     def peers_of(self, provider_id: str, *, limit: int) -> Sequence[str]:
         """The peers, at most so many, that gave one of our users a share with this providerId."""
 
-    def unshared_since(self, user_id: int, sender: str, since: float) -> int:
-        """How many shares of this sender (OCM Address) the sender took back since."""
+    def ended_since(self, user_id: int, sender: str, reason: str, since: float) -> int:
+        """How many shares of this sender (OCM Address) the sender took back since, with this reason."""
 
     def has_accepted_from(self, user_id: int, sender: str) -> bool:
         """Whether the user ever accepted a share of this sender."""
