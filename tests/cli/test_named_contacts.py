@@ -59,13 +59,13 @@ def test_a_contact_is_shown_by_id_address_or_name(logged_in: Any, server: Any) -
 def test_an_address_means_who_has_it_letter_by_letter_and_by_any_of_the_addresses(logged_in: Any, server: Any) -> None:
     server.contacts = [
         contact(1, "Big", "Bob@b.example.org"),
-        contact(2, "Small", "bob@b.example.org", aliases=["x1@b.example.org"]),
+        contact(2, "Small", "bob@b.example.org", aliases=["x1@b.example.org"], server="B"),
     ]
     shown = {
         word: logged_in("contacts", "show", word).out for word in ("bob@b.example.org", "Bob@b.example.org", "x1@b.example.org")
     }
     assert [out.partition(" ")[0] for out in shown.values()] == ["Small", "Big", "Small"]
-    assert "\nAlso: x1@b.example.org\n" in shown["x1@b.example.org"]
+    assert "\nServer: B\nAlso: x1@b.example.org\n" in shown["x1@b.example.org"]
 
 
 def test_lists_show_names_beside_addresses(logged_in: Any, server: Any, make_outgoing: Any, make_incoming: Any) -> None:

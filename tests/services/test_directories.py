@@ -169,6 +169,7 @@ async def test_a_list_that_is_older_than_the_one_in_use_brings_nobody_back(
     found = directories(database, network, time)
     service.body = signed("one.example.org", iat=time.now)
     await found.refresh_all()
+    assert [found.name_of(host) for host in ("one.example.org", "two.example.org")] == ["one.example.org", ""]
     for iat, reason in ((time.now - 1, "directory-older"), (time.now + 90_000, "directory-in-future")):
         service.body = signed("one.example.org", "removed.example.org", iat=iat)
         (status,) = await found.refresh_all()

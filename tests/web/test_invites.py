@@ -54,7 +54,8 @@ async def test_contacts(server: Any) -> None:
     assert (made.status, made.json["source"], made.json["trusted"]) == (201, "direct", False)
     assert (await server.call("POST", "/contacts", {"address": "dora@peer.example.org"})).status == 409
     await server.call("POST", "/contacts", {"address": "eve@peer.example.org"})
-    assert [one["id"] for one in (await server.call("GET", "/contacts")).json["items"]] == [1, 2]
+    items = (await server.call("GET", "/contacts")).json["items"]
+    assert [(one["id"], one["server"]) for one in items] == [(1, "The Peer"), (2, "The Peer")]
     assert [one["id"] for one in (await server.call("GET", "/contacts", query="search=eve")).json["items"]] == [2]
     assert (await server.call("POST", "/contacts/1", {"trusted": True})).json["trusted"] is True
     assert (await server.call("GET", "/contacts/1")).json["name"] == "Dora"

@@ -187,7 +187,7 @@ class UseCases(Outside):
 
     @cached_property
     def contacts(self) -> Contacts:
-        return Contacts(database=self.database, clock=self.clock, own_host=self.own_host)
+        return Contacts(database=self.database, clock=self.clock, own_host=self.own_host, name_of_server=self.directories.name_of)
 
     @cached_property
     def contact_cards(self) -> ContactCards:

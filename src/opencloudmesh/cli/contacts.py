@@ -41,6 +41,7 @@ async def list_contacts(*, search: str | None = None, output: Output = Output())
             text_of(item, "name"),
             text_of(item, "address"),
             text_of(item, "email"),
+            text_of(item, "server"),
             text_of(item, "source"),
             format_time(item.get("last_seen_at")) or "never",
             ", ".join(mark for mark in ("trusted", "verified") if item.get(mark)),
@@ -48,7 +49,10 @@ async def list_contacts(*, search: str | None = None, output: Output = Output())
         for item in items
     )
     empty = "There are no such contacts." if search else "There are no contacts; invite somebody: ocm invite create"
-    output.terminal().table({"items": items}, ("ID", "NAME", "ADDRESS", "E-MAIL", "BY", "LAST SEEN", "MARKS"), rows, empty=empty)
+    output.terminal().table({"items": items}, _COLUMNS, rows, empty=empty)
+
+
+_COLUMNS = ("ID", "NAME", "ADDRESS", "E-MAIL", "SERVER", "BY", "LAST SEEN", "MARKS")
 
 
 async def add(
@@ -92,6 +96,7 @@ async def show(contact: Who, /, *, output: Output = Output()) -> None:
     output.terminal().show(
         item,
         _shown(item),
+        *([f"Server: {text_of(item, 'server')}"] if item.get("server") else []),
         *(f"Also: {address}" for address in item.get("aliases", []) if isinstance(address, str)),
         *([f"E-mail: {text_of(item, 'email')}"] if item.get("email") else []),
         f"By {text_of(item, 'source')}, since {format_time(item.get('added_at'))}; last seen: {seen}",

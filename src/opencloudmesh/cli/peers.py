@@ -88,9 +88,11 @@ async def show(host: Host, /, *, folder: Folder = HERE, output: Output = Output(
     """Show what is known of a server: the decision and where it comes from, its keys, shares and messages."""
     async with _trusting(folder) as wiring:
         peer = await wiring.registry.peer(host)
+        listed_as = wiring.directories.name_of(peer.record.host)
     keys = [describe_key(key) for key in peer.keys]
-    document = {**describe_peer(peer), "discovery": peer.discovery, "keys": keys}
-    output.terminal().show(document, *peer_lines(peer))
+    document = {**describe_peer(peer), "listed_as": listed_as, "discovery": peer.discovery, "keys": keys}
+    named = [f"  The directories name it {listed_as}."] if listed_as else []
+    output.terminal().show(document, *peer_lines(peer), *named)
 
 
 async def allow(subject: Subject, /, *, reason: Reason = "", folder: Folder = HERE, output: Output = Output()) -> None:

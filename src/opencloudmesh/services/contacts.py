@@ -12,7 +12,7 @@ signed: of its own addresses it could say no more than it can do. That a share c
 told says nothing: an address is no secret, and whoever of that server was shown it would be taken for the contact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from opencloudmesh.protocol.address import OCMAddress, parse_address
@@ -39,7 +39,11 @@ _MOST_LOOKED_AT = 100_000
 class Contacts:
     """The address books of our users."""
 
-    def __init__(self, *, database: Database, clock: Clock, own_host: str) -> None:
+    def __init__(
+        self, *, database: Database, clock: Clock, own_host: str, name_of_server: Callable[[str], str] = lambda host: ""
+    ) -> None:
+        """`name_of_server` says how the directories name a host, or nothing."""
+        self._name_of_server = name_of_server
         self._db = database
         self._clock = clock
         self._own_host = own_host
@@ -141,6 +145,10 @@ class Contacts:
         """Delete one, and return what it was; raises `NotFound` (contact-unknown)."""
 
         return await self._db.write(lambda tx: self.removed(tx, user, contact_id))
+
+    def server_name(self, contact: Contact) -> str:
+        """The name of the contact's server as a Directory Service has it; empty where none lists it."""
+        return self._name_of_server(parse_address(contact.address).host)
 
     # ------------------------------------------------------------ for other use cases
     async def servers(self) -> frozenset[str]:

@@ -106,6 +106,10 @@ class Directories:
         """Whether a list in use names this canonical host[:port]."""
         return host in self._members
 
+    def name_of(self, host: str) -> str:
+        """The name by which a list in use names this canonical host[:port]; empty where none does."""
+        return server.display_name if (server := self._members.get(host)) else ""
+
     def members(self) -> Sequence[ListedServer]:
         """The servers of all lists in use, each once."""
         return tuple(self._members.values())

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from opencloudmesh.protocol.invite_flow import LONGEST_EMAIL, LONGEST_NAME
 from opencloudmesh.services import records
 from opencloudmesh.web.user_api.access import ACT, BODY, ONE, READ, CurrentUser, Services, errors
+from opencloudmesh.web.user_api.services import UserServices
 from opencloudmesh.web.user_api.values import (
     MAX_PAGE,
     TRUE_OR_FALSE,
@@ -57,9 +58,10 @@ class ContactAnswer(BaseModel):
     added_at: Time
     last_seen_at: Time | None
     aliases: list[str] = Field(description="Further addresses of the same person at the same server.")
+    server: str = Field(description="The name of the contact's server as a Directory Service has it, or empty.")
 
     @classmethod
-    def of(cls, one: records.Contact) -> Self:
+    def of(cls, one: records.Contact, services: UserServices) -> Self:
         return cls(
             id=one.id,
             address=one.address,
@@ -71,6 +73,7 @@ class ContactAnswer(BaseModel):
             added_at=one.added_at,
             last_seen_at=one.last_seen_at,
             aliases=list(one.aliases),
+            server=services.contacts.server_name(one),
         )
 
 
@@ -93,33 +96,33 @@ async def contacts(
 ) -> ContactList:
     if search is not None:
         found = await services.contacts.search(user, search, limit=limit)
-        return ContactList(items=[ContactAnswer.of(one) for one in found], next=None)
+        return ContactList(items=[ContactAnswer.of(one, services) for one in found], next=None)
     found = await services.contacts.of_user(user, after_id=after, limit=limit)
-    return ContactList(items=[ContactAnswer.of(one) for one in found], next=next_after(found, limit))
+    return ContactList(items=[ContactAnswer.of(one, services) for one in found], next=next_after(found, limit))
 
 
 @router.post("/contacts", status_code=201, responses=errors(*BODY, 409), summary="Add a contact")
 async def add_contact(user: CurrentUser, services: Services, new: NewContact) -> ContactAnswer:
     made = await services.contacts.add(user, new.address, name=new.name, email=new.email, trusted=new.trusted)
-    return ContactAnswer.of(made)
+    return ContactAnswer.of(made, services)
 
 
 @router.get("/contacts/{contact_id}", responses=ONE, summary="A contact")
 async def contact(user: CurrentUser, services: Services, contact_id: Id) -> ContactAnswer:
-    return ContactAnswer.of(await services.contacts.contact(user, contact_id))
+    return ContactAnswer.of(await services.contacts.contact(user, contact_id), services)
 
 
 @router.post("/contacts/{contact_id}", responses=errors(*BODY, 404), summary="Change a contact")
 async def change_contact(user: CurrentUser, services: Services, contact_id: Id, change: ContactChange) -> ContactAnswer:
     """Trust, or trust no longer; another name or e-mail address."""
     changed = await services.contacts.change(user, contact_id, name=change.name, email=change.email, trusted=change.trusted)
-    return ContactAnswer.of(changed)
+    return ContactAnswer.of(changed, services)
 
 
 @router.post("/contacts/{contact_id}/merge/{other_id}", responses=ACT, summary="Make one contact of two")
 async def merge_contacts(user: CurrentUser, services: Services, contact_id: Id, other_id: Id) -> ContactAnswer:
     """The other's addresses become further ones of this contact, which stays trusted, or not, as it was."""
-    return ContactAnswer.of(await services.contacts.merge(user, contact_id, other_id))
+    return ContactAnswer.of(await services.contacts.merge(user, contact_id, other_id), services)
 
 
 Notify = Annotated[
@@ -130,7 +133,7 @@ Notify = Annotated[
 @router.delete("/contacts/{contact_id}", responses=ONE, summary="Remove a contact")
 async def remove_contact(user: CurrentUser, services: Services, contact_id: Id, notify: Notify = False) -> ContactAnswer:
     """Without `notify` nobody else is told, and shares given and received stay as they are."""
-    return ContactAnswer.of(await services.contact_removal.remove(user, contact_id, notify=notify))
+    return ContactAnswer.of(await services.contact_removal.remove(user, contact_id, notify=notify), services)
 
 
 class NoticeAnswer(BaseModel):

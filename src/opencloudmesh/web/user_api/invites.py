@@ -134,7 +134,7 @@ async def invites(user: CurrentUser, services: Services, after: After = 0, limit
 async def accept_invite(user: CurrentUser, services: Services, received: ReceivedInvite) -> ContactAnswer:
     """Who invited is a contact then. What the other server refuses has a reason code (invite-refused, invite-used, ...)."""
     invite = find_invite(received.invite, provider=received.provider)
-    return ContactAnswer.of(await services.invite_flow.accept(user, invite))
+    return ContactAnswer.of(await services.invite_flow.accept(user, invite), services)
 
 
 @router.get("/invites/only", responses=READ, summary="What I demand of people whom I do not know")
