@@ -25,6 +25,7 @@ from opencloudmesh.protocol.errors import PeerUnreachable
 from opencloudmesh.web.app import guarded
 from opencloudmesh.web.http_protocol import ConnectionLimits
 from opencloudmesh.web.server import CannotListen, ServerLimits, serve
+from tests.federation.wire import free_port
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
@@ -665,9 +666,7 @@ PROGRAM = """
 
 @pytest.mark.parametrize("loop_module", ["asyncio", "uvloop"])
 def test_sigterm_lets_a_request_in_flight_finish(loop_module: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     source = textwrap.dedent(PROGRAM.format(loop_module=loop_module))
     with subprocess.Popen([sys.executable, "-c", source, str(port)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
