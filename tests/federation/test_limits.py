@@ -64,8 +64,7 @@ def test_messages_of_one_server(start: Callable[..., Site], peer: SimulatedPeer,
     assert [offer(peer, alice).status for _ in range(12)] == [201] * 12
     wait_until(lambda: refused([offer(peer, alice)]))
     assert offer(stranger, alice).status == 201, "another server"
-    said = site.ocm("log", "--peer", peer.host, "--reason", "rate-limited", "--dir", str(site.folder))
-    assert "429" in said
+    wait_until(lambda: "429" in site.ocm("log", "--peer", peer.host, "--reason", "rate-limited", "--dir", str(site.folder)))
 
 
 def test_refused_signatures_tokens_and_secrets(start: Callable[..., Site], peer: SimulatedPeer, stranger: SimulatedPeer) -> None:

@@ -118,8 +118,9 @@ def test_a_shared_folder_through_both(sender: str, receiver: str, people: dict[s
     giver.user.unshare(share)
     wait_until(lambda: taker.user.received(share["provider_id"])["state"] == "revoked")
     for site in (giver.site, taker.site):
-        messages = [found for found in site.exchanges() if found["method"] == "POST" and "/ocm/" in found["url"]]
-        assert messages
+        messages = wait_until(
+            lambda site=site: [one for one in site.exchanges() if one["method"] == "POST" and "/ocm/" in one["url"]]
+        )
         assert [found for found in messages if found["reason"]] == []
 
 
