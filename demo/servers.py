@@ -110,7 +110,7 @@ class ServerProcess:
 
     def ocm(self, *args: str, stdin: str = "") -> str:
         """Run an operator's command; raises with its words when it fails."""
-        done = subprocess.run([OCM, *args], input=stdin, capture_output=True, text=True, timeout=120)
+        done = subprocess.run([OCM, *args], input=stdin, capture_output=True, text=True, timeout=600)
         self.said += (done.stdout, done.stderr)
         if done.returncode != 0:
             raise RuntimeError(f"ocm {args[0]} failed: {done.stdout}{done.stderr}")

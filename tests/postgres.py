@@ -26,7 +26,7 @@ class PrivateCluster:
         self._run("initdb", "--pgdata", "data", "--auth", "trust", "--username", "ocm", "--encoding", "UTF8", "--no-sync")
         careless = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
         options = f"-c listen_addresses= -c unix_socket_directories={self._folder} {careless}"
-        self._run("pg_ctl", "start", "--wait", "--pgdata", "data", "--log", "log", "--options", options)
+        self._run("pg_ctl", "start", "--wait", "--timeout", "300", "--pgdata", "data", "--log", "log", "--options", options)
         self.url = f"postgresql://ocm@/postgres?host={self._folder}"
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -39,7 +39,7 @@ class PrivateCluster:
         assert done.returncode == 0, done.stderr.decode()
 
     def close(self) -> None:
-        self._run("pg_ctl", "stop", "--wait", "--pgdata", "data", "--mode", "immediate")
+        self._run("pg_ctl", "stop", "--wait", "--timeout", "300", "--pgdata", "data", "--mode", "immediate")
         shutil.rmtree(self._folder)
 
 

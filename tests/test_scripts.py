@@ -44,7 +44,7 @@ def run(tree: Path, tools: Path, *command: str, **environment: str) -> "subproce
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 

@@ -30,7 +30,7 @@ class Served:
 
     def ocm(self, *words: str) -> Any:
         command = [OCM, "directory", *words, "--dir", str(self.folder), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "PRIVATE" not in done.stdout + done.stderr
         return json.loads(done.stdout)
