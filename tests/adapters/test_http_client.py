@@ -556,6 +556,17 @@ async def test_errors_of_the_caller_pass_through(client: GuardedHttpClient) -> N
                 raise OSError("disk full")
 
 
+async def test_a_closed_client_asks_nobody() -> None:
+    async with peer_doing(answering(OK)) as peer:
+        async with a_client() as client:
+            assert (await client.fetch("GET", peer.url())).status == 200
+        assert await code_of_fetch(client, peer.url()) == "connection-lost"
+        with pytest.raises(PeerUnreachable):
+            async with client.stream("GET", peer.url()):
+                pytest.fail("it was answered")
+    assert peer.connections == 1
+
+
 # ---------------------------------------------------------------- what a peer can do
 async def test_a_port_where_nobody_listens(client: GuardedHttpClient) -> None:
     with socket.socket() as taken:

@@ -78,6 +78,7 @@ class GuardedHttpClient(HttpClient):
         self._new_socket = new_socket or open_socket
         self._resolver = resolver
         self._sessions: dict[tuple[Way, bool], aiohttp.ClientSession] = {}
+        self._is_closed = False
 
     async def fetch(
         self,
@@ -140,7 +141,8 @@ class GuardedHttpClient(HttpClient):
         return f"http://{host}" if plain else f"https://{host}"
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections; whoever still asks for something gets PeerUnreachable (connection-lost)."""
+        self._is_closed = True
         sessions = list(self._sessions.values())
         self._sessions.clear()
         for session in sessions:
@@ -152,6 +154,8 @@ class GuardedHttpClient(HttpClient):
 
         Streams have a pool of their own: long downloads let no message, and no look at a server, wait for a connection.
         """
+        if self._is_closed:  # nobody would close a new one
+            raise aiohttp.ServerDisconnectedError
         key = (way, streams)
         if key not in self._sessions:
             self._sessions[key] = aiohttp.ClientSession(
