@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from opencloudmesh.webdav.memory import MemoryTreeStates
+
 BAD = Path(__file__).parents[1] / "vectors/bad/webdav"
 
 
@@ -183,6 +185,7 @@ async def test_lock_tokens(site: Any, planted: Path, file: Path) -> None:
 )
 async def test_timeouts(site: Any, planted: Path, value: str, answered: int) -> None:
     body = b'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>'
+    site.states = MemoryTreeStates(lambda: 1e9)  # no second passes
     reply = await site.ask("LOCK", "f", {"timeout": value}, body)
     assert reply.status == 200
     assert f"<d:timeout>Second-{answered}</d:timeout>" in reply.text
