@@ -49,7 +49,7 @@ class FuzzedSite:
         if not self._left:
             self._make()
         self._left -= 1
-        status = self._loop.run_until_complete(asyncio.wait_for(self._answer(method, target, headers, body), 4))
+        status = self._loop.run_until_complete(asyncio.wait_for(self._answer(method, target, headers, body), 60))
         assert status in _ANSWERED, status
         assert {path.name for path in self._folder.iterdir()} == {"root", "outside"}
         assert (self._folder / "outside").read_text() == "of nobody's business"

@@ -9,7 +9,7 @@ import pytest
 from opencloudmesh.protocol.errors import OCMError
 from tests.fuzz.targets import TARGETS, Target
 
-SECONDS = 2.0
+SECONDS = 6.0
 MUTATED = 300
 
 
