@@ -27,14 +27,15 @@ def start_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     ) -> Site:
         site = kind(tmp_path_factory.mktemp("federation") / name, users, settings)
         site.set_up()
+        stack.callback(site.stop)
         site.start()
         running.append(site)
         return site
 
-    yield start
-    for site in running:
-        site.ocm("log", "--json", "--limit", "1000", "--dir", str(site.folder))
-        site.stop()
+    with ExitStack() as stack:  # whatever goes wrong, none is left behind
+        yield start
+        for site in running:
+            site.ocm("log", "--json", "--limit", "1000", "--dir", str(site.folder))
     errors = [line for site in running for line in site.log_text().splitlines() if _is_error(line)]
     assert errors == []
     examined = [examine(site, told) for site in running]
