@@ -75,7 +75,7 @@ def test_the_page_about_a_new_name_says_of_every_table_what_becomes_of_it(projec
         for statement in statements:
             database.executescript(statement)
     emptied = set(re.findall(r"DELETE FROM (\w+)", "".join(statements))) | {"delivery_attempts"}  # with their deliveries
-    of_people = {"users", "identifiers", "contacts", "locks", "dead_properties", "dead_property_bytes"}
+    of_people = {"users", "identifiers", "contacts", "contact_aliases", "locks", "dead_properties", "dead_property_bytes"}
     of_servers = {"peers", "peer_keys", "directories", "seen_signatures", "audit", "runtime_settings"}
     assert {table.name for table in metadata.sorted_tables} - emptied == of_people | of_servers
 
