@@ -381,7 +381,8 @@ async def test_a_process_is_at_work_until_its_session_ends(postgres_url: str) ->
     assert await one.ended(["one"]) == []
     with psycopg.connect(postgres_url, autocommit=True) as connection:  # as when its machine is gone
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'idle'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND state = 'idle' AND datname = current_database()"
         )
     await until_ended(other, "one")
     await one.announce("one")
