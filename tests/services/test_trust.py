@@ -1,8 +1,10 @@
 """Decisions at run time: allow, deny, forget, modes, pins, alerts, the audit log, and who hears of them."""
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from opencloudmesh.services.ports import Database, Transaction
 from opencloudmesh.services.records import AuditEntry, User
 from tests.services.home import make_home, make_peers
 from tests.services.queue import new_share
-from tests.services.world import NOW, SimulatedNetwork, SimulatedServer, SimulatedTime, new_token
+from tests.services.world import NOW, SimulatedNetwork, SimulatedServer, SimulatedTime, new_token, settle
 
 ACT = Act("operator root", "because")
 AWAY = "away.example"
@@ -83,6 +85,33 @@ async def test_denied_allowed_and_forgotten(office: Office) -> None:
     with pytest.raises(NotFound) as raised:
         await office.decisions.forget(AWAY, ACT)
     assert raised.value.code == "peer-unknown"
+
+
+class Slow:
+    """A database whose first answer is long on its way."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.read_once, self.answered = asyncio.Event(), asyncio.Event()
+
+    async def read(self, work: Any) -> Any:
+        found = await self.database.read(work)
+        if not self.read_once.is_set():
+            self.read_once.set()
+            await self.answered.wait()
+        return found
+
+
+async def test_what_was_read_before_a_decision_does_not_undo_it(office: Office, database: Database) -> None:
+    slow = Slow(database)
+    office.watch._db = slow  # type: ignore[assignment]
+    before = asyncio.create_task(office.watch.load())
+    await slow.read_once.wait()
+    deciding = asyncio.create_task(office.decisions.deny(AWAY, ACT))
+    await settle(database)
+    slow.answered.set()
+    await asyncio.gather(before, deciding)
+    assert not office.peers.is_allowed(AWAY)
 
 
 async def test_a_pattern_denies_all_below_and_one_cannot_be_allowed_under_it(office: Office) -> None:

@@ -84,6 +84,7 @@ class TrustWatch:
         self._configured = configured
         self._every = every
         self._pause = pause
+        self._loading = asyncio.Lock()
         self._is_failing = False
         self.on_change: list[Callable[[TrustBook], None]] = []
 
@@ -94,12 +95,13 @@ class TrustWatch:
 
     async def load(self) -> TrustBook:
         """Read the book and use it from now on."""
-        book = await self._db.read(lambda tx: read_book(tx, self._configured))
-        if book != self._peers.trust:
-            self._peers.trust = book
-            for listener in self.on_change:
-                listener(book)
-        return book
+        async with self._loading:  # of two read at once, the older one could be answered last, and be used
+            book = await self._db.read(lambda tx: read_book(tx, self._configured))
+            if book != self._peers.trust:
+                self._peers.trust = book
+                for listener in self.on_change:
+                    listener(book)
+            return book
 
     async def run(self) -> None:
         """Look for a new version until cancelled."""
