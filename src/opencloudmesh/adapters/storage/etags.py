@@ -167,31 +167,36 @@ class Tag:
     """What a new content of a file is known by: `tag_file` makes it, and it is kept once more when the file has its place."""
 
     number: int
+    inode: int
     size: int
     modified_ns: int
     checksum: bytes = b""
 
-    def keep(self, file: int) -> None:
-        """Write it down; what has changed the inode until now, as a rename does, was done by us."""
+    def keep(self, file: int) -> tuple[os.stat_result, Attribute]:
+        """Write it down; what has changed the inode until now, as a rename does, was done by us. Gives what the file is then."""
+        least = 0
         for _ in range(3):
+            until = max(time.time_ns(), least) + _SLACK
+            attribute = self._write(file, until)
             found = os.fstat(file)
-            until = max(time.time_ns(), found.st_ctime_ns) + _SLACK
-            if not self._write(file, found.st_ino, until) or os.fstat(file).st_ctime_ns <= until:
-                return
+            if attribute is None or found.st_ctime_ns <= until:
+                break
+            least = found.st_ctime_ns  # the file system's clock is ahead of ours
+        return found, attribute
 
     def foretell(self, file: int) -> None:
         """The same for a file that is still to get its place, where nobody else reaches it."""
-        self._write(file, os.fstat(file).st_ino, time.time_ns() + _UNTIL_PLACED)
+        self._write(file, time.time_ns() + _UNTIL_PLACED)
 
-    def _write(self, file: int, inode: int, until: int) -> bool:
+    def _write(self, file: int, until: int) -> Attribute:
         if not _HAS_ATTRIBUTES:
-            return False
+            return None
         try:
-            value = _PLACE.pack(self.number, self.size, self.modified_ns, _MARK, inode, until)
-            os.setxattr(file, _NAME, value + self.checksum)
+            value = _PLACE.pack(self.number, self.size, self.modified_ns, _MARK, self.inode, until) + self.checksum
+            os.setxattr(file, _NAME, value)
         except (OSError, struct.error):  # a time after 2262 does not fit
-            return False
-        return True
+            return None
+        return value
 
 
 def tag_file(file: int, *, modified_ns: int | None = None, checksum: str = "") -> Tag:
@@ -199,7 +204,7 @@ def tag_file(file: int, *, modified_ns: int | None = None, checksum: str = "") -
     at = time.time_ns() if modified_ns is None else modified_ns
     os.utime(file, ns=(at, at))
     found = os.fstat(file)
-    return Tag(secrets.randbits(64), found.st_size, found.st_mtime_ns, checksum.encode("ascii"))
+    return Tag(secrets.randbits(64), found.st_ino, found.st_size, found.st_mtime_ns, checksum.encode("ascii"))
 
 
 def tag_folder(folder: int) -> None:
@@ -214,7 +219,8 @@ def keep_tag(file: int, attribute: Attribute, before: os.stat_result) -> None:
     if attribute is None or not _holds(before, attribute):
         return
     number, size, _ = _LAYOUT.unpack_from(attribute)
-    Tag(number, size, os.fstat(file).st_mtime_ns, attribute[_start_of_checksum(attribute) :]).keep(file)
+    now = os.fstat(file)
+    Tag(number, now.st_ino, size, now.st_mtime_ns, attribute[_start_of_checksum(attribute) :]).keep(file)
 
 
 def _tag_folder(folder: int) -> bool:

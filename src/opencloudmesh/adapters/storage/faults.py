@@ -39,7 +39,8 @@ def is_a_folder() -> Conflict:
     return Conflict("This is a folder.", code="is-a-folder")
 
 
-def _fault_of(error: OSError) -> OCMError:
+def fault_of(error: OSError) -> OCMError:
+    """Our error for what the operating system said."""
     number = error.errno or 0
     if number in _MISSING:
         return NotFound("There is no such file or folder.")
@@ -64,7 +65,7 @@ def local_faults() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _fault_of(error) from error
+        raise fault_of(error) from error
 
 
 @contextmanager
@@ -73,4 +74,4 @@ def parent_faults() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise (parent_missing() if error.errno in _MISSING else _fault_of(error)) from error
+        raise (parent_missing() if error.errno in _MISSING else fault_of(error)) from error

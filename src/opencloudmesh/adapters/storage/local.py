@@ -116,6 +116,10 @@ class LocalStorage:
         """Replace or create atomically; raises `InvalidInput` (size-mismatch) and changes nothing if the size is another."""
         if size is not None and size <= BLOCK:
             pieces = await _whole(chunks, size)
+            if size <= SMALL:
+                return await self._tree.write_small(
+                    path, pieces, modified_at=modified_at, expected=expected, checksum=checksum, limit=self._limit
+                )
             return await in_thread(self._write_whole, path, pieces, modified_at, expected, checksum)
         staged = await in_thread_or(self._give_up, self._begin, path, expected, size)
         try:

@@ -137,9 +137,13 @@ class Sandbox:
         if not parts:
             return root
         try:
-            return _openat2(root, b"/".join(parts)) if self.openat2 else _walk(root, parts)
+            return self.open_below(root, parts)
         finally:
             os.close(root)
+
+    def open_below(self, root: int, parts: tuple[bytes, ...]) -> int:
+        """The same, where the root is open."""
+        return _openat2(root, b"/".join(parts)) if self.openat2 else _walk(root, parts)
 
     def _open_root(self) -> int:
         try:

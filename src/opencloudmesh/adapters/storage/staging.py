@@ -10,6 +10,7 @@ import os
 import secrets
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -81,12 +82,16 @@ class StagedFile:
                 self.size += count
                 view = view[count:]
 
-    def close(self) -> None:
+    def drop(self) -> None:
         """Forget it; what has not been renamed is deleted."""
         if not self.is_placed:
             with suppress(FileNotFoundError):
                 os.unlink(self.name, dir_fd=self.folder)
         os.close(self.file)
+
+    def close(self) -> None:
+        """The same, and close the staging folder."""
+        self.drop()
         os.close(self.folder)
 
 
@@ -95,25 +100,35 @@ class Staging:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
+        self._swept = False
 
     def open(self) -> int:
         """A descriptor of the staging folder, made if it is missing."""
         with self._sandbox.folder(()) as root:
-            try:
-                return os.open(STAGING, _FOLDER, dir_fd=root)
-            except FileNotFoundError:
-                with suppress(FileExistsError):
-                    os.mkdir(STAGING, 0o700, dir_fd=root)
-                return os.open(STAGING, _FOLDER, dir_fd=root)
+            return self.open_in(root)
+
+    def open_in(self, root: int) -> int:
+        """The same, where the tree's root is open."""
+        try:
+            return os.open(STAGING, _FOLDER, dir_fd=root)
+        except FileNotFoundError:
+            with suppress(FileExistsError):
+                os.mkdir(STAGING, 0o700, dir_fd=root)
+            return os.open(STAGING, _FOLDER, dir_fd=root)
 
     def new_file(self) -> StagedFile:
         """An empty staged file, locked for as long as it is open."""
-        folder, name = self.open(), new_name()
+        folder = self.open()
         try:
-            file = os.open(name, _CREATE, 0o600, dir_fd=folder)
+            return self.new_file_in(folder)
         except OSError:
             os.close(folder)
             raise
+
+    def new_file_in(self, folder: int) -> StagedFile:
+        """The same, where the staging folder is open; the file's `close` closes that, its `drop` does not."""
+        name = new_name()
+        file = os.open(name, _CREATE, 0o600, dir_fd=folder)
         fcntl.flock(file, fcntl.LOCK_EX)
         return StagedFile(folder, name, file)
 
@@ -133,8 +148,13 @@ class Staging:
         finally:
             os.close(folder)
 
-    def sweep(self, now: float) -> None:
-        """Delete what earlier processes left."""
+    def sweep_once(self) -> None:
+        """Delete what earlier processes left, the first time."""
+        if not self._swept:
+            self._swept = True
+            self._sweep(time.time())
+
+    def _sweep(self, now: float) -> None:
         folder = self.open()
         try:
             with os.scandir(folder) as found:

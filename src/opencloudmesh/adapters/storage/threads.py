@@ -17,29 +17,19 @@ T = TypeVar("T")
 _MOST_THREADS: Final = 16
 
 
-class _Job:
-    """A piece of work; `future` is resolved on its loop when it has ended, unless its caller was cancelled."""
+class Caller:
+    """Who waits for work that a thread does: `future` is resolved on the caller's loop at the end, unless it was cancelled."""
 
-    __slots__ = ("args", "ended", "error", "future", "is_over", "kwargs", "loop", "result", "work")
+    __slots__ = ("ended", "future", "is_over", "loop")
 
-    def __init__(self, work: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.work, self.args, self.kwargs = work, args, kwargs
+    def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[None] = self.loop.create_future()
         self.ended: asyncio.Future[None] | None = None
         self.is_over = False
-        self.result: Any = None
-        self.error: BaseException | None = None
 
-    def run(self) -> None:
-        try:
-            self.result = self.work(*self.args, **self.kwargs)
-        except BaseException as error:
-            self.error = error
-        with suppress(RuntimeError):  # the loop was closed: nobody waits
-            self.loop.call_soon_threadsafe(self._tell)
-
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """The work has ended; to be called on the loop."""
         self.is_over = True
         future = self.future if self.ended is None else self.ended
         if not future.done():
@@ -53,23 +43,45 @@ class _Job:
                 await self.ended
 
 
-class _Pool:
-    """Threads that are started when all others are at work."""
+class _Job(Caller):
+    """A piece of work, and what has come of it."""
 
-    def __init__(self) -> None:
-        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+    __slots__ = ("args", "error", "kwargs", "result", "work")
+
+    def __init__(self, work: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super().__init__()
+        self.work, self.args, self.kwargs = work, args, kwargs
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self.work(*self.args, **self.kwargs)
+        except BaseException as error:
+            self.error = error
+        with suppress(RuntimeError):  # the loop was closed: nobody waits
+            self.loop.call_soon_threadsafe(self.tell)
+
+
+class Pool:
+    """Threads that are started when all others are at work; what they run raises nothing."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
         self._threads = 0
 
-    def put(self, job: _Job) -> None:
+    def put(self, job: Callable[[], None]) -> None:
+        """Have it run as soon as a thread is free."""
         with self._lock:
             is_short = self._jobs.qsize() >= self._idle and self._threads < _MOST_THREADS
             if is_short:
                 self._threads += 1
         self._jobs.put(job)
         if is_short:
-            threading.Thread(target=self._serve, name=f"storage {self._threads}", daemon=True).start()
+            threading.Thread(target=self._serve, name=f"{self._name} {self._threads}", daemon=True).start()
 
     def _serve(self) -> None:
         while True:
@@ -78,11 +90,11 @@ class _Pool:
             job = self._jobs.get()
             with self._lock:
                 self._idle -= 1
-            job.run()
+            job()
             del job
 
 
-_POOL = _Pool()
+POOL: Final = Pool("storage")
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -93,7 +105,7 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 async def in_thread_or(discard: Callable[[T], None] | None, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The same; a result that nobody waits for any more goes to `discard`."""
     job = _Job(work, args, kwargs)
-    _POOL.put(job)
+    POOL.put(job.run)
     try:
         await job.future
     except asyncio.CancelledError:

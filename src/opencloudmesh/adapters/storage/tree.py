@@ -6,8 +6,7 @@ pipes are neither followed nor listed. ETags are those of `etags`; check and cha
 
 import os
 import stat
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,9 +34,12 @@ from opencloudmesh.adapters.storage.faults import (
 )
 from opencloudmesh.adapters.storage.folder_lock import locked
 from opencloudmesh.adapters.storage.folder_sizes import FolderSizes
+from opencloudmesh.adapters.storage.gathering import Gathering
 from opencloudmesh.adapters.storage.renaming import exchange, is_folder_at, rename_new
+from opencloudmesh.adapters.storage.rights import give_rights
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, raw_parts
 from opencloudmesh.adapters.storage.seen_entries import SeenEntries
+from opencloudmesh.adapters.storage.small_files import SmallFile, SmallFiles
 from opencloudmesh.adapters.storage.staging import StagedFile, Staging, new_name, remove_tree, sync_folder
 from opencloudmesh.adapters.storage.usage import Usage, size_of_folder
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, TemporarilyUnavailable
@@ -106,7 +108,7 @@ class LocalTree:
         self.at_once = AtOnce(self._sandbox)
         self.usage = Usage(self._sandbox)
         self._staging = Staging(self._sandbox)
-        self._swept = False
+        self._small = Gathering(SmallFiles(self._sandbox, self._staging, self.usage, durable=durable).write)
         with suppress(OSError, TemporarilyUnavailable), self._sandbox.folder(()) as folder:
             learn_clock(folder)
 
@@ -166,27 +168,42 @@ class LocalTree:
     def stage(self) -> StagedFile:
         """A new unfinished file."""
         with local_faults():
-            if not self._swept:
-                self._swept = True
-                self._staging.sweep(time.time())
+            self._staging.sweep_once()
             return self._staging.new_file()
+
+    async def write_small(
+        self,
+        path: str,
+        pieces: Sequence[bytes],
+        *,
+        modified_at: float | None,
+        expected: str | None,
+        checksum: str,
+        limit: int | None,
+    ) -> tuple[Entry, bool]:
+        """Write a whole file, together with others that come at the same time; the flag says that nothing was there."""
+        parts, modified_ns = _not_root(path), None if modified_at is None else _nanoseconds(modified_at)
+        file = SmallFile(path, parts, pieces, modified_ns, expected, checksum, limit)
+        await self._small.add(file)
+        return file.answer()
 
     def commit(self, staged: StagedFile, path: str, modified_at: float | None, expected: str | None = None) -> tuple[Entry, bool]:
         """Put a staged file in its place; the flag says that nothing was there."""
         with local_faults(), self._target(path) as (folder, name):
             with self._changing(raw_parts(path)[:-1], nearest=folder):
-                replaced = self._place(staged, folder, name, modified_at, expected)
-            entry = entry_of(path, os.fstat(staged.file), attribute_of(staged.file))
+                found, attribute, replaced = self._place(staged, folder, name, modified_at, expected)
             sync_folder(folder, durable=self._durable)
-        self.usage.settle(0, entry.size - (replaced or 0))
-        return entry, replaced is None
+        self.usage.settle(0, found.st_size - (replaced or 0))
+        return entry_of(path, found, attribute), replaced is None
 
-    def _place(self, staged: StagedFile, folder: int, name: bytes, modified_at: float | None, expected: str | None) -> int | None:
-        """Make a staged file durable and give it its name; returns the size of what had that name."""
+    def _place(
+        self, staged: StagedFile, folder: int, name: bytes, modified_at: float | None, expected: str | None
+    ) -> tuple[os.stat_result, Attribute, int | None]:
+        """Make a staged file durable and give it its name; gives what it is then, and the size of what had that name."""
         modified_ns = None if modified_at is None else _nanoseconds(modified_at)
         tag = tag_file(staged.file, modified_ns=modified_ns, checksum=staged.checksum)
         if self._is_home:
-            _give_rights(staged.file, folder, name)
+            give_rights(staged.file, folder, name)
         tag.foretell(staged.file)
         if self._durable:
             os.fsync(staged.file)
@@ -194,9 +211,9 @@ class LocalTree:
             replaced = file_or_nothing(folder, name)
             check_expected(folder, name, expected)
             os.rename(staged.name, name, src_dir_fd=staged.folder, dst_dir_fd=folder)
-            tag.keep(staged.file)
-        staged.is_placed = True
-        return replaced
+            staged.is_placed = True
+            found, attribute = tag.keep(staged.file)
+        return found, attribute, replaced
 
     def make_folder(self, path: str) -> None:
         """Make one folder; its parent must be there."""
@@ -404,28 +421,6 @@ def _keep_tag_at(folder: int, name: bytes, attribute: Attribute, before: os.stat
                 keep_tag(file, attribute, before)
         finally:
             os.close(file)
-
-
-def _give_rights(file: int, folder: int, name: bytes) -> None:
-    """In a folder that is shared with other programs: the rights of what is replaced, or those of any new file there."""
-    try:
-        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode & 0o777
-    except FileNotFoundError:
-        mode = 0o666 & ~_UMASK
-    os.fchmod(file, mode | 0o600)
-    above = os.fstat(folder)
-    if above.st_mode & stat.S_ISGID:
-        with suppress(OSError):
-            os.fchown(file, -1, above.st_gid)
-
-
-def _umask() -> int:
-    found = os.umask(0o077)
-    os.umask(found)
-    return found
-
-
-_UMASK: Final = _umask()
 
 
 def _not_root(path: str) -> tuple[bytes, ...]:
