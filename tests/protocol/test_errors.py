@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from opencloudmesh.protocol.errors import (
+    ChangedWhileRead,
+    Conflict,
     FieldFault,
     InvalidInput,
     InvalidMessage,
@@ -16,6 +18,7 @@ from opencloudmesh.protocol.errors import (
     PeerFault,
     PeerRefused,
     RateLimited,
+    RefusedByPeer,
     TemporarilyUnavailable,
     TokenRefused,
 )
@@ -68,6 +71,22 @@ def test_a_refused_token_request_is_always_400_with_an_oauth_word() -> None:
 def test_a_refusing_peer_is_told_with_its_status() -> None:
     error = PeerRefused("It answered 503.", code="http-503", status=503, retry_after=7.5, hint="Wait.")
     assert (error.status, error.retry_after, error.code, error.hint) == (503, 7.5, "http-503", "Wait.")
+
+
+def test_what_a_peer_said_of_a_file_is_told_with_its_status_and_its_own_code() -> None:
+    error = RefusedByPeer("It answered 423.", status=423, code="http-423", said="Somebody writes.", told="locked")
+    assert (error.status, error.code, error.said, error.told, error.retry_after) == (
+        423,
+        "http-423",
+        "Somebody writes.",
+        "locked",
+        None,
+    )
+    assert RefusedByPeer("It answered 423.", status=423).told == ""
+
+
+def test_a_file_that_changed_while_it_was_read_is_a_conflict() -> None:
+    assert (ChangedWhileRead().code, ChangedWhileRead().status) == ("changed-while-read", Conflict.status)
 
 
 def test_an_invite_that_was_used_tells_its_acceptor_again() -> None:

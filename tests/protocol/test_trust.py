@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.protocol.trust import (
+    DEMANDS,
     MODES,
+    OFF,
+    QUARANTINE,
+    REFUSE,
     Allowed,
     Denied,
     TrustFacts,
@@ -72,6 +76,15 @@ def test_who_is_dealt_with_and_how(mode: str, facts: TrustFacts, reason: str, on
     without = decide_trust(mode, facts)
     assert isinstance(without, Allowed)
     assert not without.quarantine
+
+
+@pytest.mark.parametrize("ours", DEMANDS)
+@pytest.mark.parametrize("theirs", DEMANDS)
+def test_of_two_demands_the_stricter_counts(ours: str, theirs: str) -> None:
+    allowed = Allowed("mode-open", "All are.", only_known=ours == REFUSE, quarantine=ours == QUARANTINE)
+    both = allowed.with_demand(theirs)
+    assert (allowed.demand, both.demand) == (ours, max(ours, theirs, key=(OFF, QUARANTINE, REFUSE).index))
+    assert (both.reason, both.sentence) == (allowed.reason, allowed.sentence)
 
 
 @pytest.mark.parametrize(
