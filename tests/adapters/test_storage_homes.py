@@ -4,7 +4,10 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +16,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from opencloudmesh import bootstrap
-from opencloudmesh.adapters.storage import usage
+from opencloudmesh.adapters.storage import outside_changes, small_files, tree, usage
+from opencloudmesh.adapters.storage.etags import folder_etag, read_attribute_at, tag_folder
 from opencloudmesh.adapters.storage.homes import Homes, fault_of_home, prepare_home
 from opencloudmesh.adapters.storage.local import LocalStorage
 from opencloudmesh.adapters.storage.sandbox import STAGING
+from opencloudmesh.adapters.storage.tree import LocalTree
 from opencloudmesh.config import load_settings
-from opencloudmesh.protocol.errors import InvalidInput, StorageFull, TemporarilyUnavailable
+from opencloudmesh.protocol.errors import InvalidInput, NotFound, StorageFull, TemporarilyUnavailable
 from opencloudmesh.services.records import Secret, User
 
 ALICE = User(1, "alice", "Alice", "hash", False, 1.0)
@@ -275,3 +280,111 @@ async def test_a_server_says_at_its_start_which_homes_it_cannot_use(tmp_path: Pa
                 await asyncio.sleep(0.01)
     told = {line["user"]: line["path"] for line in lines if line["event"] == "home not usable"}
     assert told == {name: str(places[name]) for name in ("gone", "closed")}
+
+
+# ---------------------------------------------------------------- changes of other programs
+FOLDERS = ("", "a", "a/b", "a/b/c", "other")
+
+
+async def _etags(storage: LocalStorage) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in FOLDERS:
+        with suppress(NotFound):
+            found[path] = (await storage.entry(path)).etag
+    return found
+
+
+@pytest.fixture
+async def deep(tmp_path: Path) -> LocalTree:
+    """A home with files and folders that the server made."""
+    (tmp_path / "lab" / os.fsdecode(STAGING)).mkdir(parents=True)
+    made = LocalTree(tmp_path / "lab", is_home=True)
+    made.outside_changes = None  # looked at by the test alone
+    storage = LocalStorage.over(made, limit=None)
+    for path in FOLDERS[1:]:
+        await storage.make_folder(path)
+    for path in ("a/b/c/f", "a/b/g", "other/h"):
+        await write(storage, path, 100)
+    return made
+
+
+def _tick(file: Path) -> None:
+    """Wait until what happens next has a later time than all before, by the file system's clock."""
+    file.write_bytes(b"")
+    before = file.stat().st_ctime_ns
+    while file.stat().st_ctime_ns <= before:
+        time.sleep(0.001)
+        file.write_bytes(b"")
+
+
+def _look(of: LocalTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside_changes, "SETTLED_AFTER", -60.0)
+    outside_changes.OutsideChanges(of._sandbox).look()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lab: (lab / "a/b/c/f").write_bytes(b"in place"),
+        lambda lab: (lab / "a/b/c/new").write_bytes(b"x"),
+        lambda lab: (lab / "a/b/c/f").unlink(),
+        lambda lab: (lab / "a/b/c/d").mkdir(),
+    ],
+)
+async def test_what_others_change_is_told_to_the_folders_above(
+    deep: LocalTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
+) -> None:
+    storage = LocalStorage.over(deep, limit=None)
+    before = await _etags(storage)
+    _tick(tmp_path / "clock")
+    change(tmp_path / "lab")
+    _look(deep, monkeypatch)
+    after = await _etags(storage)
+    assert {path for path in FOLDERS if before[path] != after[path]} == set(FOLDERS) - {"other"}
+    _look(deep, monkeypatch)
+    assert await _etags(storage) == after
+
+
+async def test_what_we_change_ourselves_is_no_change_of_others(
+    deep: LocalTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tag(folder: int) -> None:
+        _tick(tmp_path / f"clock {threading.get_ident()}")
+        tag_folder(folder)
+
+    monkeypatch.setattr(tree, "tag_folder", tag)
+    monkeypatch.setattr(small_files, "tag_folder", tag)
+    storage = LocalStorage.over(deep, limit=None)
+    for step in (
+        write(storage, "a/b/c/f", 200),
+        asyncio.gather(*(write(storage, f"a/b/c/{number}", 10) for number in range(5))),
+        write(storage, "a/b/c/streamed", 2 * MIB, announced=False),
+        storage.move("a/b/c/f", "other/moved"),
+        storage.copy("other/moved", "a/b/copied"),
+        storage.move("a/b/c", "other/c"),
+        storage.move("other/c", "a/b/c"),
+        storage.set_modified("a/b/g", 1e9),
+        storage.set_modified("a/b/c", 1e9),
+        storage.remove("other/moved"),
+    ):
+        await step
+        before = await _etags(storage)
+        _look(deep, monkeypatch)
+        assert await _etags(storage) == before
+
+
+async def test_who_asks_has_a_look_made(homes: Homes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside_changes, "SETTLED_AFTER", -60.0)
+    home = tmp_path / "home"
+    home.mkdir()
+    prepare_home(home, apart_from=[tmp_path / "data"])
+    storage = homes(replace(ALICE, home=str(home)))
+    await storage.make_folder("a")
+    _tick(tmp_path / "clock")
+    (home / "a/f").write_bytes(b"x")
+    before = folder_etag(home.stat(), read_attribute_at(str(home)))
+    for _ in range(300):
+        if (await storage.entry("")).etag != before:
+            break
+        await asyncio.sleep(0.1)
+    assert (await storage.entry("")).etag != before

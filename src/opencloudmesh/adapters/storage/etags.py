@@ -13,8 +13,9 @@ still stand for two contents (Linux before 6.13), its ETag is weak for that tick
 The checksum that a client sent with a content stands behind the tag, and holds as long as the tag does.
 
 A folder's tag is replaced with every change below it, however deep, up to the root; a change made there by others changes the
-folder's own time of modification, and so the ETag of that folder only. Where there are no extended attributes, files are known
-by inode, size and times, and changes below a folder are shown by its time of modification.
+folder's own time of modification, and so the ETag of that folder only, until it is found in a home (`outside_changes`). Where
+there are no extended attributes, files are known by inode, size and times, and changes below a folder are shown by its time of
+modification.
 """
 
 import os

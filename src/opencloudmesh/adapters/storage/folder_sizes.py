@@ -163,18 +163,19 @@ class FolderSizes:
                     return
                 (root, parts), sandbox = next(iter(self._waiting.items()))
             with suppress(Exception):
-                self._count(sandbox, parts, _Pace().go_on)
+                self._count(sandbox, parts, Pace().go_on)
             with self._lock:
                 del self._waiting[root, parts]
 
 
-class _Pace:
+class Pace:
     """Work for a short while, then rest for a longer one: requests come first."""
 
     def __init__(self) -> None:
         self._rest_at = time.monotonic() + _WORK
 
     def go_on(self) -> bool:
+        """True, after a rest if it is time for one."""
         if time.monotonic() > self._rest_at:
             time.sleep(_REST)
             self._rest_at = time.monotonic() + _WORK

@@ -71,6 +71,8 @@ class LocalStorage:
 
     async def entry(self, path: str) -> Entry:
         """What stands at a path."""
+        if self._tree.outside_changes is not None:
+            self._tree.outside_changes.ask()
         patience = patience_for_sizes()
         found = self._tree.at_once.entry(path)
         if found is not None and (patience is None or not found.is_folder):

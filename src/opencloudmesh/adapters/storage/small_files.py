@@ -17,6 +17,7 @@ from opencloudmesh.adapters.storage.etags import Tag, tag_file, tag_folder
 from opencloudmesh.adapters.storage.faults import fault_of, local_faults, parent_faults
 from opencloudmesh.adapters.storage.folder_lock import locked
 from opencloudmesh.adapters.storage.gathering import side_by_side
+from opencloudmesh.adapters.storage.outside_changes import from_the_bottom
 from opencloudmesh.adapters.storage.rights import give_rights
 from opencloudmesh.adapters.storage.sandbox import Sandbox
 from opencloudmesh.adapters.storage.staging import StagedFile, Staging, sync_folder
@@ -210,6 +211,6 @@ def _sync(one: _Begun) -> None:
 
 def _tell(changed: set[Parts], folders: _Folders) -> None:
     """Something below these has changed."""
-    for parts in changed:
+    for parts in from_the_bottom(changed):
         with suppress(OSError):
             tag_folder(folders.of(parts))

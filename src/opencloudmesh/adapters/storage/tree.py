@@ -35,6 +35,7 @@ from opencloudmesh.adapters.storage.faults import (
 from opencloudmesh.adapters.storage.folder_lock import locked
 from opencloudmesh.adapters.storage.folder_sizes import FolderSizes
 from opencloudmesh.adapters.storage.gathering import Gathering
+from opencloudmesh.adapters.storage.outside_changes import OutsideChanges
 from opencloudmesh.adapters.storage.renaming import exchange, is_folder_at, rename_new
 from opencloudmesh.adapters.storage.rights import give_rights
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, raw_parts
@@ -107,6 +108,7 @@ class LocalTree:
         self._sandbox = Sandbox(root, openat2=openat2, is_home=is_home)
         self.at_once = AtOnce(self._sandbox)
         self.usage = Usage(self._sandbox)
+        self.outside_changes = OutsideChanges(self._sandbox) if is_home else None
         self._staging = Staging(self._sandbox)
         self._small = Gathering(SmallFiles(self._sandbox, self._staging, self.usage, durable=durable).write)
         with suppress(OSError, TemporarilyUnavailable), self._sandbox.folder(()) as folder:
@@ -383,19 +385,20 @@ class LocalTree:
     def _changing(self, parents: Parts, nearest: int | None = None) -> Iterator[None]:
         """Something below these folders changes: all of them have another ETag from then on, up to the root.
 
-        Those above the nearest are told before it, too: a crash in between leaves none of them as it was. `nearest` is a
-        descriptor of that one, where there is one already.
+        Those above the nearest are told before it, too: a crash in between leaves none of them as it was. After it they are told
+        from the bottom up, by which the changes of others are known (`outside_changes`). `nearest` is a descriptor of that one,
+        where there is one already.
         """
         for count in range(len(parents)):
             self._tag(parents[:count])
         yield
-        for count in range(len(parents)):
-            self._tag(parents[:count])
         if nearest is None:
             self._tag(parents)
         else:
             with suppress(OSError):
                 tag_folder(nearest)
+        for count in reversed(range(len(parents))):
+            self._tag(parents[:count])
 
     def _tag(self, parts: Parts) -> None:
         with suppress(OSError), self._sandbox.folder(parts) as folder:
