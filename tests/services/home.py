@@ -138,6 +138,7 @@ def make_home(
         policy=policy or RetryPolicy(),
         wait=time.wait,
         denial=peers.denial,
+        is_allowed=peers.is_allowed,
     )
     peers.on_contact.append(deliveries.peer_seen)
     homes, issuer = MemoryHomes(), MemoryIssuer()

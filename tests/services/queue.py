@@ -42,6 +42,9 @@ class MemoryHandler:
     def is_moot(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
         return delivery.id in self.moot
 
+    def is_wanted(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
+        return not self.is_moot(tx, delivery, at)
+
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         if self.fault is not None:
             raise self.fault
@@ -100,6 +103,7 @@ class Queue:
             policy=POLICY,
             wait=self.time.wait,
             denial=lambda peer: self.denied.get(peer),
+            is_allowed=lambda peer: peer not in self.denied,
         )
 
     async def restart(self) -> None:

@@ -460,11 +460,11 @@ async def test_what_waits_for_a_denied_peer_ends_at_once(queue: Queue) -> None:
     other = await queue.after_one_try(answer(503), "other.example")
     await queue.settle()
     before = len(queue.handler.sent)
-    queue.worker.end_denied()
+    queue.worker.trust_changed()
     await queue.settle()
     assert await queue.state(tried.id) == "queued", "nothing was denied"
     queue.denied["away.example"] = DENIED
-    queue.worker.end_denied()
+    queue.worker.trust_changed()
     await queue.settle()
     assert await denied(queue, *waiting)
     assert sorted(queue.handler.told) == sorted((DENIED.code, one) for one in waiting), "each share heard of it"
@@ -485,7 +485,7 @@ async def test_what_is_under_way_to_a_peer_that_is_denied_meanwhile_is_not_tried
     under_way = [await queue.add() for _ in range(3)]
     await queue.settle()
     queue.denied["away.example"] = DENIED
-    queue.worker.end_denied()
+    queue.worker.trust_changed()
     await queue.settle()
     assert {await queue.state(one) for one in under_way} == {"leased"}
     gate.set()

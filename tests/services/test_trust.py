@@ -2,8 +2,7 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,41 +10,16 @@ import pytest
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, SignatureRefused, TemporarilyUnavailable
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.http_signatures.signature_base import fields_of, signature_base
-from opencloudmesh.services.peers import Act, PeerRegistry, Peers, TrustBook, TrustDecisions, TrustWatch
+from opencloudmesh.services.peers import Peers, TrustBook
 from opencloudmesh.services.peers.taken_signatures import PROFILE_NAMES
 from opencloudmesh.services.ports import Database, Transaction
-from opencloudmesh.services.records import AuditEntry, User
+from opencloudmesh.services.records import User
 from tests.services.home import make_home, make_peers
+from tests.services.office import ACT, Office, make_office
 from tests.services.queue import new_share
-from tests.services.world import NOW, SimulatedNetwork, SimulatedServer, SimulatedTime, new_token, settle
+from tests.services.world import NOW, SimulatedNetwork, SimulatedServer, SimulatedTime, settle
 
-ACT = Act("operator root", "because")
 AWAY = "away.example"
-
-
-@dataclass
-class Office:
-    """An operator's desk beside a server of ours."""
-
-    database: Database
-    peers: Peers
-    watch: TrustWatch
-    decisions: TrustDecisions
-    registry: PeerRegistry
-    heard: list[TrustBook] = field(default_factory=list)
-
-    async def acts(self) -> list[tuple[str, str, str, str, str, str]]:
-        """The audit log, oldest first."""
-        found: Sequence[AuditEntry] = await self.registry.audit()
-        return [(act.actor, act.action, act.subject, act.before, act.after, act.reason) for act in reversed(found)]
-
-
-def make_office(database: Database, peers: Peers, time: SimulatedTime, configured: TrustBook) -> Office:
-    watch = TrustWatch(database=database, peers=peers, configured=configured)
-    decisions = TrustDecisions(database=database, peers=peers, watch=watch, clock=time, new_token=new_token)
-    office = Office(database, peers, watch, decisions, PeerRegistry(database=database, peers=peers))
-    watch.on_change.append(office.heard.append)
-    return office
 
 
 @pytest.fixture
@@ -76,9 +50,9 @@ async def test_denied_allowed_and_forgotten(office: Office) -> None:
     explained = office.peers.trust.explain(AWAY)
     assert (explained.decision.reason, explained.entry is not None) == ("denylisted", True)
     assert "Decided by the operator: because." in explained.sentence
-    assert await office.decisions.allow(AWAY, ACT) == AWAY
+    assert await office.decisions.allow(AWAY, ACT) == (AWAY, 0)
     assert office.peers.trust.explain(AWAY).decision.reason == "operator-allowed"
-    assert await office.decisions.forget(AWAY, ACT) == AWAY
+    assert await office.decisions.forget(AWAY, ACT) == (AWAY, 0)
     assert office.peers.trust.explain(AWAY).entry is None
     said = [(action, before, after) for _, action, _, before, after, _ in await office.acts()]
     assert said == [("deny", "", "deny"), ("deny", "deny", "deny"), ("allow", "deny", "allow"), ("forget", "allow", "")]
@@ -153,12 +127,12 @@ async def test_what_the_configuration_allows_can_be_denied_and_is_not_forgotten(
 
 async def test_modes_and_quarantine_at_run_time(bound: Office) -> None:
     assert bound.peers.trust.mode == "allowlist"
-    book = await bound.decisions.set_mode("open", ACT)
+    book, _ = await bound.decisions.set_mode("open", ACT)
     assert (book.mode, book.mode_source) == ("open", "operator")
     assert bound.peers.is_allowed("stranger.example")
     assert not bound.peers.is_allowed("foe.example")
-    assert (await bound.decisions.set_mode("invite-only", ACT)).criteria == ("denylist", "must-invite")
-    assert (await bound.decisions.set_mode(None, ACT)).mode_source == "configuration"
+    assert (await bound.decisions.set_mode("invite-only", ACT))[0].criteria == ("denylist", "must-invite")
+    assert (await bound.decisions.set_mode(None, ACT))[0].mode_source == "configuration"
     assert (await bound.decisions.set_quarantine(True, ACT)).quarantine
     assert not (await bound.decisions.set_quarantine(False, ACT)).quarantine
     book = await bound.decisions.set_quarantine(None, ACT)
@@ -171,8 +145,8 @@ async def test_modes_and_quarantine_at_run_time(bound: Office) -> None:
 
 
 async def test_an_empty_federation_or_allowlist_is_warned_of(office: Office) -> None:
-    assert "no Directory Service" in (await office.decisions.set_mode("federation", ACT)).warnings[0]
-    assert "no server is allowed" in (await office.decisions.set_mode("allowlist", ACT)).warnings[0]
+    assert "no Directory Service" in (await office.decisions.set_mode("federation", ACT))[0].warnings[0]
+    assert "no server is allowed" in (await office.decisions.set_mode("allowlist", ACT))[0].warnings[0]
     await office.decisions.allow(AWAY, ACT)
     assert office.peers.trust.warnings == ()
 

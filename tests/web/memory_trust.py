@@ -53,11 +53,11 @@ class MemoryTrust:
         return [act for act in found if before_id is None or act.id < before_id][:limit]
 
     # ------------------------------------------------------------ decisions
-    async def allow(self, subject: str, act: Act) -> str:
-        return self._decide(subject, "allow", act)
+    async def allow(self, subject: str, act: Act) -> tuple[str, int]:
+        return self._decide(subject, "allow", act), 3
 
     async def deny(self, subject: str, act: Act) -> tuple[str, Affected]:
-        return self._decide(subject, "deny", act), Affected(given=2, received=0, waiting=1)
+        return self._decide(subject, "deny", act), Affected(given=2, received=0, waiting=1, ended=1)
 
     def _decide(self, subject: str, decision: str, act: Act) -> str:
         canonical = parse_subject(subject)
@@ -67,11 +67,11 @@ class MemoryTrust:
         self._record(decision, canonical, act)
         return canonical
 
-    async def forget(self, subject: str, act: Act, *, everything: bool = False) -> str:
+    async def forget(self, subject: str, act: Act, *, everything: bool = False) -> tuple[str, int]:
         canonical = parse_subject(subject)
         self._check(canonical)
         self._record("forget-all" if everything else "forget", canonical, act)
-        return canonical
+        return canonical, 2
 
     async def pin(self, host: str, act: Act, *, renew: bool = False) -> Sequence[PeerKey]:
         return [replace(KEY, host=self._act_on(host, "pin --renew" if renew else "pin", act), pinned=True)]
@@ -93,10 +93,10 @@ class MemoryTrust:
         self._record(action, canonical, act)
         return canonical
 
-    async def set_mode(self, mode: str | None, act: Act) -> TrustBook:
+    async def set_mode(self, mode: str | None, act: Act) -> tuple[TrustBook, int]:
         self.trust = replace(self.trust, mode=mode or "open", mode_source=OPERATOR if mode else "configuration")
         self._record("trust.mode", "", act)
-        return self.trust
+        return self.trust, 4
 
     async def set_quarantine(self, on: bool | None, act: Act) -> TrustBook:
         self.trust = replace(self.trust, quarantine=bool(on))

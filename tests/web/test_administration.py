@@ -63,7 +63,10 @@ async def test_every_act_is_recorded_with_who_and_why(admin: Any) -> None:
         "shares_given": 2,
         "shares_received": 0,
         "deliveries_waiting": 1,
+        "deliveries_ended": 1,
+        "deliveries_again": 0,
     }
+    assert [answers[act].json["deliveries_again"] for act in ("allow", "forget")] == [3, 2]
     assert [answers[act].json["pinned"] for act in ("pin", "unpin")] == [True, False]
     assert [len(answers[act].json["keys"]) for act in ("pin", "unpin", "acknowledge")] == [1, 0, 1]
     acts = (await admin.call("GET", "/admin/audit")).json["items"]

@@ -27,6 +27,7 @@ OUTGOING = {
     "permissions": ["read", "write"],
     "state": "sent",
     "reason": "",
+    "untold": "",
     "expires_at": None,
     "created_at": 1_800_000_000.0,
     "changed_at": 1_800_000_000.0,

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Mapping
 from functools import cached_property, partial
 
 from opencloudmesh.adapters.keys.directory_keys import load_directory_keys
@@ -10,6 +11,7 @@ from opencloudmesh.bootstrap.limiting import Limits
 from opencloudmesh.bootstrap.outside import Outside, new_lock_token, new_token
 from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.protocol.availability import RefusalRule
+from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED, USER_REMOVED
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.availability import Marks, Prober, SeenRoots
 from opencloudmesh.services.caused_fetches import CausedFetches
@@ -17,7 +19,7 @@ from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.contact_cards import ContactCards
 from opencloudmesh.services.contact_removal import ContactRemoval
 from opencloudmesh.services.contacts import Contacts
-from opencloudmesh.services.delivery import Deliveries, RetryPolicy
+from opencloudmesh.services.delivery import Deliveries, Handler, RetryPolicy
 from opencloudmesh.services.delivery.worker import wait_for
 from opencloudmesh.services.directories import Directories, DirectorySource
 from opencloudmesh.services.invite_flow import InviteFlow
@@ -29,9 +31,9 @@ from opencloudmesh.services.peers.seen_signatures import sweep_older
 from opencloudmesh.services.ports import HttpClient
 from opencloudmesh.services.reconciliation import Reconciler, Repair
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
-from opencloudmesh.services.share_creation import ShareCreation
+from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
-from opencloudmesh.services.share_request import RequestLinks, RequestReception, RequestSending
+from opencloudmesh.services.share_request import SHARE_REQUEST, RequestLinks, RequestReception, RequestSending
 from opencloudmesh.services.tree_state import TreeStates
 
 
@@ -78,6 +80,7 @@ class UseCases(Outside):
             policy=RetryPolicy(first=delivery.retry_first, longest=delivery.retry_max, time_to_live=delivery.time_to_live),
             measures=self.measures,
             denial=lambda host: self.peers.denial(host),
+            is_allowed=lambda host: self.peers.is_allowed(host),
         )
 
     @cached_property
@@ -132,9 +135,27 @@ class UseCases(Outside):
 
     @cached_property
     def trust_decisions(self) -> TrustDecisions:
+        self.deliveries.use(self.delivery_handlers)
         return TrustDecisions(
-            database=self.database, peers=self.peers, watch=self.trust_watch, clock=self.clock, new_token=new_token
+            database=self.database,
+            peers=self.peers,
+            watch=self.trust_watch,
+            denials=self.deliveries.denials,
+            clock=self.clock,
+            new_token=new_token,
         )
+
+    @cached_property
+    def delivery_handlers(self) -> Mapping[str, Handler]:
+        """Who builds and settles each kind of message to other servers."""
+        return {
+            SHARE_CREATION: self.share_creation,
+            SHARE_UNSHARED: self.share_creation,
+            SHARE_ACCEPTED: self.share_reception,
+            SHARE_DECLINED: self.share_reception,
+            SHARE_REQUEST: self.request_sending,
+            USER_REMOVED: self.contact_removal,
+        }
 
     @cached_property
     def own_keys(self) -> OwnKeys:

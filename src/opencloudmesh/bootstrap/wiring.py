@@ -21,12 +21,6 @@ from opencloudmesh.bootstrap.limiting import trusted_proxies
 from opencloudmesh.bootstrap.outside import new_token
 from opencloudmesh.protocol.discovery import build_discovery
 from opencloudmesh.protocol.jwks import KeySet, parse_key_set
-from opencloudmesh.protocol.registries import (
-    SHARE_ACCEPTED,
-    SHARE_DECLINED,
-    SHARE_UNSHARED,
-    USER_REMOVED,
-)
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.code_flow import CodeFlow
@@ -47,9 +41,9 @@ from opencloudmesh.services.ports import Processes
 from opencloudmesh.services.reconciliation import Repair
 from opencloudmesh.services.resource_access import UserTrees
 from opencloudmesh.services.servers_to_choose import ServersToChoose, no_servers
-from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
+from opencloudmesh.services.share_creation import ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
-from opencloudmesh.services.share_request import SHARE_REQUEST, RequestLinks, RequestReception, RequestSending
+from opencloudmesh.services.share_request import RequestLinks, RequestReception, RequestSending
 from opencloudmesh.web.answers import ASGIApp
 from opencloudmesh.web.app import Above, build_app
 from opencloudmesh.web.errors import PEER_NOT_FOUND, USER_NOT_FOUND
@@ -206,17 +200,7 @@ class Wiring(Beside):
         await self.database.read(lambda tx: tx.check_secrets())
         await self._start_trust()
         self.note_exchanges()  # first, so that it ends last
-        await self.deliveries.start(
-            {
-                SHARE_CREATION: self.share_creation,
-                SHARE_UNSHARED: self.share_creation,
-                SHARE_ACCEPTED: self.share_reception,
-                SHARE_DECLINED: self.share_reception,
-                SHARE_REQUEST: self.request_sending,
-                USER_REMOVED: self.contact_removal,
-            },
-            await self._processes(),
-        )
+        await self.deliveries.start(self.delivery_handlers, await self._processes())
         self._stack.push_async_callback(self.deliveries.stop)
         self._run_beside(self.signer.run(), "own keys")
         self._run_beside(self._look_at_homes(), "homes")  # a file system that does not answer must not hold up the start
@@ -261,5 +245,5 @@ class Wiring(Beside):
         book = await self.load_trust()
         for warning in book.warnings:
             _log.warning("trust", mode=book.mode, detail=warning)
-        self.trust_watch.on_change.append(lambda _: self.deliveries.end_denied())
+        self.trust_watch.on_change.append(lambda _: self.deliveries.trust_changed())
         self._run_beside(self.trust_watch.run(), "trust watch")

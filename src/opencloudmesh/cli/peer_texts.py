@@ -156,10 +156,25 @@ def consequences(subject: str, affected: "Affected") -> Iterator[str]:
             f"{affected.given} shares given and {affected.received} received stay on record; "
             "while the denial holds, neither side can reach them, and their users see why."
         )
-    if affected.waiting:
-        yield f"{affected.waiting} messages wait; they end now as policy-denied, and can be retried when it is allowed again."
+    if affected.ended:
+        yield (
+            f"{_messages(affected.ended)} that waited ended as policy-denied; "
+            "what is still true then is sent when the denial ends."
+        )
+    if under_way := affected.waiting - affected.ended:
+        yield f"{_messages(under_way)} under way: what does not arrive ends in the same way."
     if affected.anything:
         yield f"To undo: ocm peer forget {subject}"
+
+
+def sent_again(number: int) -> Iterator[str]:
+    """Say how many messages go out again that a denial had ended."""
+    if number:
+        yield f"{_messages(number)} that ended as policy-denied before {'goes' if number == 1 else 'go'} out now."
+
+
+def _messages(number: int) -> str:
+    return f"{number} message" if number == 1 else f"{number} messages"
 
 
 def _published(document: Mapping[str, Any]) -> str:

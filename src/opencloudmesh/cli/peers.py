@@ -28,6 +28,7 @@ from opencloudmesh.cli.peer_texts import (
     meaning,
     peer_lines,
     peer_row,
+    sent_again,
     trust_lines,
 )
 from opencloudmesh.cli.terminal import PARAMETERS, Output
@@ -101,10 +102,9 @@ async def allow(subject: Subject, /, *, reason: Reason = "", folder: Folder = HE
     What denies a server wins over this.
     """
     async with _trusting(folder) as wiring:
-        canonical = await wiring.trust_decisions.allow(subject, act_for(reason))
-    output.terminal().show(
-        {"host": canonical, "decision": "allow", "reason": reason}, f"Allowed {canonical}{meaning(canonical)}."
-    )
+        canonical, again = await wiring.trust_decisions.allow(subject, act_for(reason))
+    document = {"host": canonical, "decision": "allow", "reason": reason, "deliveries_again": again}
+    output.terminal().show(document, f"Allowed {canonical}{meaning(canonical)}.", *sent_again(again))
 
 
 async def deny(subject: Subject, /, *, reason: Reason = "", folder: Folder = HERE, output: Output = Output()) -> None:
@@ -118,6 +118,7 @@ async def deny(subject: Subject, /, *, reason: Reason = "", folder: Folder = HER
         "shares_given": affected.given,
         "shares_received": affected.received,
         "deliveries_waiting": affected.waiting,
+        "deliveries_ended": affected.ended,
     }
     output.terminal().show(document, f"Denied {canonical}{meaning(canonical)}.", *consequences(canonical, affected))
 
@@ -139,11 +140,12 @@ async def forget(
         Forget all that is known of the server, its keys too. Refused while shares with it are alive.
     """
     async with _trusting(folder) as wiring:
-        canonical = await wiring.trust_decisions.forget(subject, act_for(reason), everything=everything)
+        canonical, again = await wiring.trust_decisions.forget(subject, act_for(reason), everything=everything)
         trust = None if canonical.startswith(".") else wiring.peers.trust.explain(canonical)
     now = "" if trust is None else f" Now: {trust.sentence}"
     what = f"all that was known of {canonical}" if everything else f"the decision about {canonical}"
-    output.terminal().show({"host": canonical, "decision": "", "forgotten": everything}, f"Forgot {what}.{now}")
+    document = {"host": canonical, "decision": "", "forgotten": everything, "deliveries_again": again}
+    output.terminal().show(document, f"Forgot {what}.{now}", *sent_again(again))
 
 
 async def pin(
@@ -226,12 +228,13 @@ async def mode(
     """
     if reset and name:
         raise UsageFault("Give a mode, or --reset.")
+    again = 0
     async with _trusting(folder) as wiring:
         if name or reset:
-            await wiring.trust_decisions.set_mode(name, act_for(reason))
+            _, again = await wiring.trust_decisions.set_mode(name, act_for(reason))
         book = wiring.peers.trust
-    document = {"mode": book.mode, "mode_source": book.mode_source, "warnings": list(book.warnings)}
-    output.terminal().show(document, *trust_lines(book))
+    document = {"mode": book.mode, "mode_source": book.mode_source, "warnings": list(book.warnings), "deliveries_again": again}
+    output.terminal().show(document, *trust_lines(book), *sent_again(again))
 
 
 async def quarantine(

@@ -189,7 +189,21 @@ async def unshare(share: Annotated[str, Parameter(name="ID")], /, *, output: Out
         share_id = await find_share(api, OUTGOING, share, states=OUTGOING.living)
         ended = await api.call("POST", item_path("shares", share_id, "unshare"))
     what = f"{text_of(ended, 'path')} with {text_of(ended, 'share_with')}"
-    output.terminal().show(ended, f"Ended the share of {what} (share {text_of(ended, 'id')}): {_state_of(ended)}.")
+    done = f"Ended the share of {what} (share {text_of(ended, 'id')}): {_state_of(ended)}."
+    output.terminal().show(ended, done, *_untold(ended))
+
+
+def _untold(ended: Item) -> tuple[str, ...]:
+    """Say where the other server does not know yet that a share was taken back, and when it will."""
+    why = text_of(ended, "untold")
+    if why == "policy-denied":
+        return (
+            "Nobody has access any more. The other server has not been told: your server does not deal with it (policy-denied).",
+            "It is told when that ends, which is for your server's operator to decide.",
+        )
+    return (
+        ("Nobody has access any more. The other server has not been told yet" + f" ({why}); see: ocm deliveries",) if why else ()
+    )
 
 
 async def inbox(

@@ -152,6 +152,10 @@ class ContactRemoval:
         """Whoever is a contact again was not removed."""
         return self._is_overtaken(tx, delivery)
 
+    def is_wanted(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
+        """Whoever is a contact again was not removed."""
+        return not self._is_overtaken(tx, delivery)
+
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """Nothing changes here."""
 

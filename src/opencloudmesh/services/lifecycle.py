@@ -88,4 +88,4 @@ class Sweeper:
         if last is None:
             return 0
         before = math.nextafter(last, math.inf)
-        return await self._swept("deliveries-dead", lambda tx, _: tx.deliveries.remove_dead(before, _BATCH), now)
+        return await self._swept("deliveries-dead", lambda tx, _: tx.deliveries.remove_dead(before, _BATCH, denied=True), now)

@@ -23,6 +23,7 @@ from opencloudmesh.protocol.lifecycle import (
     FAILED,
     LEASED,
     OUTGOING_SHARE,
+    PENDING,
     QUEUED,
     RETRY,
     REVOKE,
@@ -39,10 +40,11 @@ from opencloudmesh.services.contacts import WITH_CONTACT
 from opencloudmesh.services.delivery import Deliveries, Overtaken, may_have_arrived
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, HttpAnswer, NewToken, StorageFor, Transaction
-from opencloudmesh.services.records import Delivery, NewOutgoingShare, OutgoingShare, Secret, User
+from opencloudmesh.services.records import POLICY_DENIED, Delivery, NewOutgoingShare, OutgoingShare, Secret, User
 
 SHARE_CREATION = "SHARE_CREATION"
 _OVER = frozenset({REVOKED, EXPIRED, FAILED})
+_LIVING = frozenset({PENDING, SENT, ACCEPTED})
 _TAKEN = frozenset({SENT, ACCEPTED, DECLINED})
 _UNKNOWN_THERE = frozenset({400, 403, 404, 410})
 """What servers answer to a notification about a share that they do not have."""
@@ -170,12 +172,29 @@ class ShareCreation:
 
     async def shares(self, user: User, *, after_id: int = 0, limit: int = 1000) -> Sequence[OutgoingShare]:
         """The user's outgoing shares, by id."""
-        found = await self._db.read(lambda tx: tx.outgoing_shares.of_user(user.id, after_id=after_id, limit=limit))
-        return [self._peers.shown(share) for share in found]
+
+        def work(tx: Transaction) -> list[OutgoingShare]:
+            found = tx.outgoing_shares.of_user(user.id, after_id=after_id, limit=limit)
+            untold = _untold(tx, user) if any(share.state == REVOKED for share in found) else {}
+            return [replace(share, untold=untold[share.id]) if share.id in untold else share for share in found]
+
+        return [self._peers.shown(share) for share in await self._db.read(work)]
 
     async def share(self, user: User, share_id: int) -> OutgoingShare:
         """One outgoing share of the user; raises `NotFound` (share-unknown)."""
-        return self._peers.shown(await self._db.read(lambda tx: _owned(tx, user, share_id)))
+
+        def work(tx: Transaction) -> OutgoingShare:
+            share = _owned(tx, user, share_id)
+            return replace(share, untold=self._why_untold(tx, share)) if share.state == REVOKED else share
+
+        return self._peers.shown(await self._db.read(work))
+
+    def _why_untold(self, tx: Transaction, share: OutgoingShare) -> str:
+        """Why the message that a share was taken back has not arrived; nothing where a first try is to come."""
+        ends = [each for each in tx.deliveries.of_outgoing_share(share.id) if each.kind == SHARE_UNSHARED]
+        if not ends or ends[-1].state == DONE or ends[-1].reason == Overtaken.code:
+            return ""
+        return ends[-1].reason or ("" if self._peers.is_allowed(share.peer) else POLICY_DENIED)
 
     async def unshare(self, user: User, share_id: int) -> OutgoingShare:
         """Take a share back: access ends with this transaction, the Receiving Server is told when it can be reached.
@@ -191,7 +210,7 @@ class ShareCreation:
 
         share = await self._db.write(work)
         self._deliveries.wake(share.peer)
-        return share
+        return await self.share(user, share.id)
 
     def taken_back(self, tx: Transaction, share: OutgoingShare, now: float, reason: str = "") -> None:
         """Take a share back in a transaction of the caller, who calls `Deliveries.wake` after COMMIT."""
@@ -316,6 +335,18 @@ class ShareCreation:
             raise Overtaken("The other server does not know the share.")
         return answer
 
+    def is_wanted(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
+        """An end that was kept from the other side; a share that nobody took back, and that was not given anew meanwhile."""
+        share = tx.outgoing_shares.by_id(delivery.outgoing_share_id or 0)
+        if share is None:
+            return False
+        if delivery.kind == SHARE_UNSHARED:
+            return share.state == REVOKED
+        is_over = share.expires_at is not None and share.expires_at <= at
+        if is_over or share.state not in _LIVING | {FAILED}:
+            return False
+        return share.state != FAILED or not tx.outgoing_shares.living(share.user_id, share.share_with, share.path, at)
+
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """The Receiving Server took it: pending -> sent, unless an answer of the recipient came first."""
         if delivery.kind == SHARE_CREATION:
@@ -352,6 +383,12 @@ def _same(living: Sequence[OutgoingShare], new: NewOutgoingShare) -> OutgoingSha
 def _untried(tx: Transaction, share: OutgoingShare) -> Delivery | None:
     """The notification of a share of which no try has ended yet."""
     return next((one for one in _creations(tx, share.id) if one.state in (QUEUED, LEASED) and not one.attempts), None)
+
+
+def _untold(tx: Transaction, user: User) -> dict[int, str]:
+    """Why messages that shares were taken back have not arrived, by share."""
+    failed = tx.deliveries.of_user(user.id, failed=True)
+    return {each.outgoing_share_id or 0: each.reason for each in failed if each.kind == SHARE_UNSHARED}
 
 
 def _withdraw_creation(tx: Transaction, share_id: int, now: float) -> bool:

@@ -314,6 +314,10 @@ class ShareReception:
         share = tx.incoming_shares.by_id(delivery.incoming_share_id or 0)
         return share is None or not _is_true(share, delivery.kind)
 
+    def is_wanted(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
+        """The recipient's last answer."""
+        return not self.is_moot(tx, delivery, at)
+
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """Nothing changes here: the answer was the recipient's."""
 

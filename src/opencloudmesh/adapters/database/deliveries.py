@@ -209,14 +209,35 @@ class Deliveries:
         """Delete up to `limit` done deliveries (with their attempts) that changed before `before`; returns how many."""
         return self._connection.change(sql.REMOVE_DONE, before=before, most=limit)
 
-    def remove_dead(self, before: float, limit: int) -> int:
-        """Delete up to `limit` dead deliveries (with their attempts) that died before `before`; returns how many."""
-        return self._connection.change(sql.REMOVE_DEAD, before=before, most=limit)
+    def remove_dead(self, before: float, limit: int, *, denied: bool = False) -> int:
+        """Delete up to `limit` dead deliveries (with their attempts) that died before `before`; returns how many.
+
+        Those that a denial ended stay, unless `denied` says otherwise.
+        """
+        return self._connection.change(sql.REMOVE_DEAD[denied], before=before, most=limit)
 
     def dead_beyond(self, newest: int) -> float | None:
         """When the newest dead delivery died that is not among so many newest ones; None where there are not more."""
         row = self._connection.row(sql.DEAD_BEYOND, most=newest)
         return row[0] if row else None
+
+    def queued(self, peer: str, *, limit: int) -> Sequence[Delivery]:
+        """Queued ones to this peer, by ascending ids."""
+        return [Delivery(*row) for row in self._connection.rows(sql.QUEUED, which_peer=peer, most=limit)]
+
+    def peers_denied(self) -> Sequence[str]:
+        """The peers of dead deliveries that a denial ended."""
+        return [row[0] for row in self._connection.rows(sql.PEERS_DENIED)]
+
+    def denied(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
+        """Dead deliveries of this peer that a denial ended: ascending ids greater than `after_id`."""
+        return [Delivery(*row) for row in self._connection.rows(sql.DENIED, which_peer=peer, after=after_id, most=limit)]
+
+    def revive(self, delivery_id: int, *, expires_at: float, at: float) -> None:
+        """A dead one -> queued, due now, with a new end of its time to live (attempts kept)."""
+        row = self._connection.row(sql.REVIVE_UNTIL, which=delivery_id, expires_at=expires_at, due_at=at, changed_at=at)
+        if row:
+            self._connection.change(sql.SET_FIRST, share=row[0])
 
     def unreached(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
         """Dead deliveries whose peer was not reached until their end, or which a fault of ours ended: ascending ids."""

@@ -25,6 +25,7 @@ from opencloudmesh.adapters.database.schema import (
     deliveries,
     delivery_attempts,
     delivery_dead,
+    delivery_denied,
     delivery_done,
     delivery_failed,
     delivery_leased,
@@ -171,18 +172,19 @@ _hasten = update(deliveries).where(delivery_queued, _LATER)
 HASTEN = Statement(_hasten, columns=["due_at"])
 HASTEN_PEER = Statement(_hasten.where(_PEER), columns=["due_at"])
 HASTEN_ONE = Statement(_hasten.where(_WHICH), columns=["due_at"])
+_revive = update(deliveries).where(_WHICH, _TABLE.state == word("dead"))
 REVIVE = Statement(
-    update(deliveries)
-    .where(_WHICH, _TABLE.state == word("dead"))
-    .values(
+    _revive.values(
         state=word("queued"),
         expires_at=case(
             (_TABLE.expires_at > bindparam("now"), _TABLE.expires_at),
             else_=bindparam("now") + _TABLE.expires_at - _TABLE.created_at,
         ),
-    )
-    .returning(_TABLE.share_key),
+    ).returning(_TABLE.share_key),
     columns=["due_at", "changed_at"],
+)
+REVIVE_UNTIL = Statement(
+    _revive.values(state=word("queued")).returning(_TABLE.share_key), columns=["expires_at", "due_at", "changed_at"]
 )
 _ATTEMPT = delivery_attempts.c
 ADD_ATTEMPT = Statement(insert(delivery_attempts), columns=["delivery_id", "at", "duration", "reason", "detail", "http_status"])
@@ -225,8 +227,12 @@ def _remove(ended: ColumnElement[bool]) -> Statement:
 
 
 REMOVE_DONE = _remove(delivery_done)
-REMOVE_DEAD = _remove(delivery_dead)
+REMOVE_DEAD = {True: _remove(delivery_dead), False: _remove(and_(delivery_dead, _TABLE.reason != word("policy-denied")))}
+"""By whether those go too that a denial ended."""
 DEAD_BEYOND = Statement(select(_TABLE.changed_at).where(delivery_dead).order_by(_TABLE.changed_at.desc()).limit(1).offset(_MOST))
+QUEUED = Statement(_SELECT.where(delivery_queued, _PEER).order_by(_TABLE.id).limit(_MOST))
+PEERS_DENIED = Statement(select(_TABLE.peer).where(delivery_denied).distinct().order_by(_TABLE.peer))
+DENIED = Statement(_SELECT.where(delivery_denied, _PEER, _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST))
 UNREACHED = Statement(
     _SELECT.where(
         delivery_dead, _PEER, _TABLE.id > bindparam("after"), _TABLE.reason.in_([word("time-to-live"), word("internal")])

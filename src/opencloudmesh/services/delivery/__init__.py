@@ -22,8 +22,8 @@ How it works (design decision 5)
   not wait for the back-off: it makes the rows due and lets one try. `Retry-After` of a 429 or 503 holds the whole peer back, at
   most for the longest pause; that of a 429 holds also when the peer calls us. Breakers are known to their process only: with
   several, each finds out for itself; one that starts takes up those that the last tries on record tell of (`PeerQueue.recall`).
-- What waits for a peer that an operator denied ends at once, whatever its breaker says, with the reason; a user can have it tried
-  again when that was taken back. What a mode alone does not allow ends when it is due.
+- What waits for a peer that an operator denied ends at once, whatever its breaker says, with the reason; what a mode alone does
+  not allow ends when it is due. Both go out when the peer is allowed again, as far as they are still true (`denials`).
 - A new message whose user waits for the answer lets one message be tried through an open breaker, if the last failure is some
   seconds old and the peer named no time of its own; if that fails, the breaker stays open as long as it would have.
 - What is shown as the next try is when that will really be: not before the breaker lets it (`next_try`).
@@ -48,9 +48,10 @@ Which answers are final
 
 from opencloudmesh.services.delivery.arrival import may_have_arrived
 from opencloudmesh.services.delivery.deliveries import Deliveries
+from opencloudmesh.services.delivery.denials import Denials
 from opencloudmesh.services.delivery.messages import Handler, Overtaken
 from opencloudmesh.services.delivery.next_try import NextTry
 from opencloudmesh.services.delivery.peer_queue import RetryPolicy
 from opencloudmesh.services.delivery.worker import OnlyProcess
 
-__all__ = ["Deliveries", "Handler", "NextTry", "OnlyProcess", "Overtaken", "RetryPolicy", "may_have_arrived"]
+__all__ = ["Deliveries", "Denials", "Handler", "NextTry", "OnlyProcess", "Overtaken", "RetryPolicy", "may_have_arrived"]

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from opencloudmesh.protocol.errors import Conflict, NotFound
+from opencloudmesh.services.delivery.denials import Denials
 from opencloudmesh.services.delivery.messages import Handler
 from opencloudmesh.services.delivery.next_try import NextTry
 from opencloudmesh.services.delivery.peer_queue import Breaker, RetryPolicy
 from opencloudmesh.services.delivery.worker import Denial, Wait, Worker, wait_for
 from opencloudmesh.services.measures import NO_MEASURES, Measures
 from opencloudmesh.services.ports import Clock, Database, NewToken, Processes, Transaction
-from opencloudmesh.services.records import Delivery, DeliveryAttempt, User
+from opencloudmesh.services.records import POLICY_DENIED, Delivery, DeliveryAttempt, User
 from opencloudmesh.services.tracing import current_trace
 
 
@@ -26,15 +27,30 @@ class Deliveries:
         wait: Wait = wait_for,
         measures: Measures = NO_MEASURES,
         denial: Denial = lambda _: None,
+        is_allowed: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        """`denial`: why a peer is denied by name; `is_allowed`: whether a peer is dealt with at all."""
         self._db = database
         self._clock = clock
         self._policy = policy
         self.on_push: list[Callable[[str], None]] = []
         """Called with the peer where a user wants something tried now."""
+        self.denials = Denials(handlers=lambda: self._worker.handlers, policy=policy)
         self._worker = Worker(
-            database=database, clock=clock, holder=new_token(), policy=policy, wait=wait, measures=measures, denial=denial
+            database=database,
+            clock=clock,
+            holder=new_token(),
+            policy=policy,
+            wait=wait,
+            measures=measures,
+            denial=denial,
+            denials=self.denials,
+            is_allowed=is_allowed,
         )
+
+    def use(self, handlers: Mapping[str, Handler]) -> None:
+        """Know the kinds of messages, without a start: for an operator's command beside the server."""
+        self._worker.handlers = handlers
 
     async def start(self, handlers: Mapping[str, Handler], processes: Processes) -> None:
         """Begin to deliver; what processes had under way that have ended is tried again first."""
@@ -86,9 +102,10 @@ class Deliveries:
         self._worker.peer_seen(peer)
 
     # ------------------------------------------------------------ for operators
-    def end_denied(self) -> None:
-        """Something was decided about peers: what waits for those that are denied ends now, with the reason."""
-        self._worker.end_denied()
+    def trust_changed(self) -> None:
+        """Something was decided about peers: what waits for those that are denied ends now, with the reason; what denials ended
+        of those that are allowed is sent."""
+        self._worker.trust_changed()
 
     def breakers(self) -> Sequence[Breaker]:
         """The breakers of the peers that something waits for in this process."""
@@ -145,7 +162,7 @@ class Deliveries:
         return found
 
     async def cancel(self, user: User, delivery_id: int) -> Delivery:
-        """Give up an open delivery; one that is under way may arrive all the same.
+        """Give up an open delivery, or one that would be sent when a denial is lifted; one under way may arrive all the same.
 
         Raises `NotFound`, `Conflict` (delivery-done, delivery-dead).
         """
@@ -153,7 +170,9 @@ class Deliveries:
 
         def work(tx: Transaction) -> Delivery:
             found = _owned(tx, user, delivery_id)
-            if found.state in ("done", "dead"):
+            if found.state == "dead" and found.reason == POLICY_DENIED:
+                tx.deliveries.hasten(delivery_id=delivery_id, at=now)
+            elif found.state in ("done", "dead"):
                 raise Conflict("This delivery has ended already.", code=f"delivery-{found.state}")
             tx.deliveries.bury(delivery_id, reason="cancelled", detail="", http_status=found.http_status, at=now)
             self._handler(found).failed(tx, found, "cancelled", now)

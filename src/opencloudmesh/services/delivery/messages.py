@@ -30,6 +30,9 @@ class Handler(Protocol):
     def is_moot(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
         """Whether there is nothing to tell any more, so that a try that failed is the last."""
 
+    def is_wanted(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
+        """Whether the other side should still be told what a denial, lifted now, kept from it."""
+
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """Write what the success means, in the transaction that ends the delivery; it may come twice, and after `failed`."""
 

@@ -9,13 +9,14 @@ import structlog
 
 from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerFault, PeerRefused, PeerUnreachable, TemporarilyUnavailable
 from opencloudmesh.services.delivery.arrival import is_open_question
+from opencloudmesh.services.delivery.denials import QUEUED_AGAIN, Denials, count_in_audit
 from opencloudmesh.services.delivery.messages import Handler, Outcome, Overtaken, of_answer, of_refusal
 from opencloudmesh.services.delivery.next_try import NextTry, next_try
 from opencloudmesh.services.delivery.peer_queue import Breaker, PeerQueue, RetryPolicy
 from opencloudmesh.services.delivery.settling import Try
 from opencloudmesh.services.measures import Measures
 from opencloudmesh.services.ports import Clock, Database, Processes, Transaction
-from opencloudmesh.services.records import Delivery, DeliveryAttempt
+from opencloudmesh.services.records import SERVER, Delivery, DeliveryAttempt
 from opencloudmesh.services.tracing import leave_trace, resume_trace
 
 _log = structlog.get_logger(__name__)
@@ -70,6 +71,8 @@ class Worker:
         wait: Wait,
         measures: Measures,
         denial: Denial,
+        denials: Denials,
+        is_allowed: Callable[[str], bool],
     ) -> None:
         self._db = database
         self._clock = clock
@@ -78,6 +81,9 @@ class Worker:
         self._wait = wait
         self._measures = measures
         self._denial = denial
+        self._denials = denials
+        self._is_allowed = is_allowed
+        self._decided = asyncio.Event()
         self._peers: dict[str, PeerQueue] = {}
         self._first_places = asyncio.Semaphore(_FIRST_AT_ONCE)
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -126,11 +132,13 @@ class Worker:
             state.pushed()
         self.wake(peer)
 
-    def end_denied(self) -> None:
-        """Something was decided about peers: what waits for those that are denied ends now, whatever the breaker says."""
+    def trust_changed(self) -> None:
+        """Something was decided about peers: what waits for those that are denied ends now, whatever the breaker says, and what
+        denials ended of those that are allowed is sent."""
         for peer, state in self._peers.items():
             if self._denial(peer) is not None:
                 state.wake.set()
+        self._decided.set()
 
     def breakers(self) -> Sequence[Breaker]:
         """The breakers of the peers that something waits for."""
@@ -170,11 +178,14 @@ class Worker:
     # ------------------------------------------------------------ finding work
     async def _look_for_work(self) -> None:
         """Find peers with work at the start, and what other processes queued, or left, now and then."""
-        never = asyncio.Event()
         is_first = True
         while True:
+            is_decided = self._decided.is_set()
+            self._decided.clear()
             try:
-                await self._look_for_the_ended()
+                if not is_decided:  # between two looks at who has ended there is time
+                    await self._look_for_the_ended()
+                await self._lift_denials()
                 if is_first:
                     await self._recall()
                 is_first = False
@@ -184,7 +195,20 @@ class Worker:
                         self.wake(peer)
             except Exception:
                 _log.exception("delivery-watch-failed")
-            await self._wait(never, _IDLE_CHECK)
+            await self._wait(self._decided, _IDLE_CHECK)
+
+    async def _lift_denials(self) -> None:
+        """Bring back what denials ended that were lifted without an act here: in the configuration, or by a directory; and what
+        ended while its denial was lifted."""
+        if not any(self._is_allowed(peer) for peer in await self._db.read(lambda tx: tx.deliveries.peers_denied())):
+            return
+
+        def work(tx: Transaction) -> None:
+            now = self._clock()
+            for peer, number in self._denials.lift(tx, self._is_allowed, now).items():
+                count_in_audit(tx, SERVER, QUEUED_AGAIN, peer, number, now)
+
+        await self._db.write(work)
 
     async def _recall(self) -> None:
         """Take up the breakers that another process left, so that many messages for a dead peer are not many tries."""

@@ -5,14 +5,15 @@ effect, because the configuration or another entry denies, is refused and says w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.address import parse_host
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
 from opencloudmesh.protocol.lifecycle import ACCEPTED, PENDING, SENT
-from opencloudmesh.protocol.trust import MODES, parse_subject, subjects_denying
+from opencloudmesh.protocol.trust import MODES, Allowed, parse_subject, subjects_denying
+from opencloudmesh.services.delivery.denials import ENDED, QUEUED_AGAIN, Denials, count_in_audit
 from opencloudmesh.services.peers.key_history import current_keys, note_keys
-from opencloudmesh.services.peers.peers import Peers
+from opencloudmesh.services.peers.peers import Peers, refused
 from opencloudmesh.services.peers.taken_signatures import PROFILE_NAMES, TakenSignatures
 from opencloudmesh.services.peers.trust import ALLOW, CONFIGURATION, DENY, TrustBook, TrustEntry
 from opencloudmesh.services.peers.trust_watch import MODE, OFF, ON, QUARANTINE, TrustWatch, read_book, write_version
@@ -24,11 +25,13 @@ _LIVING = (PENDING, SENT, ACCEPTED)
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """What there is with the servers that a decision is about: living shares of both directions, messages that wait."""
+    """What there is with the servers that a denial is about: living shares of both directions, messages that waited, and how many
+    of those it ended; the others were under way, and end after their try."""
 
     given: int = 0
     received: int = 0
     waiting: int = 0
+    ended: int = 0
 
     @property
     def anything(self) -> bool:
@@ -46,30 +49,36 @@ class Act:
 class TrustDecisions:
     """Changes decisions, modes and pins; the book of this process is the new one when a method returns."""
 
-    def __init__(self, *, database: Database, peers: Peers, watch: TrustWatch, clock: Clock, new_token: NewToken) -> None:
+    def __init__(
+        self, *, database: Database, peers: Peers, watch: TrustWatch, denials: Denials, clock: Clock, new_token: NewToken
+    ) -> None:
         self._db = database
         self._peers = peers
         self._watch = watch
+        self._denials = denials
         self._clock = clock
         self._new_token = new_token
 
     # ------------------------------------------------------------ decisions
-    async def allow(self, subject: str, act: Act) -> str:
-        """Deal with a host, or with all hosts below ".example.org", whatever the mode; returns the canonical subject.
+    async def allow(self, subject: str, act: Act) -> tuple[str, int]:
+        """Deal with a host, or with all hosts below ".example.org", whatever the mode.
+
+        Returns the canonical subject, and how many messages go out again that were ended because we did not deal with it.
 
         Raises `InvalidInput` (host-invalid), `Conflict` (decided-in-configuration, still-denied).
         """
         canonical = parse_subject(subject)
 
-        def work(tx: Transaction) -> None:
+        def work(tx: Transaction) -> int:
             self._decide(tx, canonical, ALLOW, act)
             denying = read_book(tx, self._watch.configured).denying(canonical)
             if denying is not None:
                 raise _still_denied(canonical, denying)
+            return self._lift(tx, canonical, act)
 
-        await self._db.write(work)
+        again = await self._db.write(work)
         await self._watch.load()
-        return canonical
+        return canonical, again
 
     async def deny(self, subject: str, act: Act) -> tuple[str, Affected]:
         """Deal no more with a host, or with all hosts below ".example.org"; returns the canonical subject and what that concerns.
@@ -80,11 +89,25 @@ class TrustDecisions:
 
         def work(tx: Transaction) -> Affected:
             self._decide(tx, canonical, DENY, act)
-            return _affected(tx, canonical)
+            affected, now = _affected(tx, canonical), self._clock()
+            if not affected.waiting:
+                return affected
+            book = read_book(tx, self._watch.configured)
+            hosts = [host for host, _ in tx.deliveries.peers_with_work() if canonical in subjects_denying(host)]
+            ended = sum(self._denials.end(tx, host, refused(host, book.decide(host)).sentence, now) for host in hosts)
+            count_in_audit(tx, act.actor, ENDED, canonical, ended, now)
+            return replace(affected, ended=ended)
 
         affected = await self._db.write(work)
         await self._watch.load()
         return canonical, affected
+
+    def _lift(self, tx: Transaction, subject: str, act: Act) -> int:
+        """Bring back what denials ended of servers that are allowed by what this transaction decided."""
+        book, now = read_book(tx, self._watch.configured), self._clock()
+        again = sum(self._denials.lift(tx, lambda host: isinstance(book.decide(host), Allowed), now).values())
+        count_in_audit(tx, act.actor, QUEUED_AGAIN, subject, again, now)
+        return again
 
     def _decide(self, tx: Transaction, subject: str, decision: str, act: Act) -> None:
         before = tx.peers.get(subject)
@@ -92,14 +115,16 @@ class TrustDecisions:
         tx.peers.set_decision(subject, decision, act.reason, now if decision else None)
         self._record(tx, act, decision or "forget", subject, before.decision if before else "", decision)
 
-    async def forget(self, subject: str, act: Act, *, everything: bool = False) -> str:
-        """Take a decision back; with `everything` forget all we know of a host. Returns the canonical subject.
+    async def forget(self, subject: str, act: Act, *, everything: bool = False) -> tuple[str, int]:
+        """Take a decision back; with `everything` forget all we know of a host.
+
+        Returns the canonical subject, and how many messages go out again that were ended because we did not deal with it.
 
         Raises `NotFound` (peer-unknown), `Conflict` (decided-in-configuration; peer-in-use where shares or messages are left).
         """
         canonical = parse_subject(subject)
 
-        def work(tx: Transaction) -> None:
+        def work(tx: Transaction) -> int:
             record = tx.peers.get(canonical)
             if record is None:
                 raise self._nothing_to_forget(canonical)
@@ -108,14 +133,15 @@ class TrustDecisions:
                 tx.peers.remove(canonical)
                 tx.peer_keys.remove(canonical)
                 self._record(tx, act, "forget-all", canonical, record.decision, "")
-                return
+                return self._lift(tx, canonical, act)
             self._decide(tx, canonical, "", act)
             if not record.first_contact and not record.pinned and not record.profiles:  # there is nothing but the decision
                 tx.peers.remove(canonical)
+            return self._lift(tx, canonical, act)
 
-        await self._db.write(work)
+        again = await self._db.write(work)
         await self._watch.load()
-        return canonical
+        return canonical, again
 
     def _nothing_to_forget(self, subject: str) -> Conflict | NotFound:
         configured = self._watch.configured
@@ -218,27 +244,33 @@ class TrustDecisions:
         return (await self._watch.load()).signatures_of(canonical).names
 
     # ------------------------------------------------------------ the mode
-    async def set_mode(self, mode: str | None, act: Act) -> TrustBook:
-        """Change the mode; None: what the configuration says holds again. Raises `InvalidInput` (mode-unknown)."""
+    async def set_mode(self, mode: str | None, act: Act) -> tuple[TrustBook, int]:
+        """Change the mode; None: what the configuration says holds again.
+
+        Returns what holds now, and how many messages go out again to servers that are dealt with now. Raises `InvalidInput`
+        (mode-unknown).
+        """
         if mode is not None and mode not in MODES:
             raise InvalidInput(f"There is no mode {mode!r}.", code="mode-unknown", hint=f"Choose one of: {', '.join(MODES)}.")
         return await self._set(MODE, mode, act)
 
     async def set_quarantine(self, on: bool | None, act: Act) -> TrustBook:
         """Keep shares of unknown senders apart, or not; None: what the configuration says holds again."""
-        return await self._set(QUARANTINE, None if on is None else ON if on else OFF, act)
+        book, _ = await self._set(QUARANTINE, None if on is None else ON if on else OFF, act)
+        return book
 
-    async def _set(self, name: str, value: str | None, act: Act) -> TrustBook:
-        def work(tx: Transaction) -> None:
+    async def _set(self, name: str, value: str | None, act: Act) -> tuple[TrustBook, int]:
+        def work(tx: Transaction) -> int:
             before = tx.runtime_settings.get(name) or ""
             if value is None:
                 tx.runtime_settings.remove(name)
             else:
                 tx.runtime_settings.set(name, value, self._clock())
             self._record(tx, act, name, "", before, value or "")
+            return self._lift(tx, "", act)
 
-        await self._db.write(work)
-        return await self._watch.load()
+        again = await self._db.write(work)
+        return await self._watch.load(), again
 
     def _record(self, tx: Transaction, act: Act, action: str, subject: str, before: str, after: str) -> None:
         now = self._clock()

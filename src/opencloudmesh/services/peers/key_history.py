@@ -9,11 +9,9 @@ import json
 
 from opencloudmesh.protocol.jwks import KeyChange, KeySet, PublishedKey, build_jwk, compare_keys
 from opencloudmesh.services.ports import Transaction
-from opencloudmesh.services.records import AuditEntry, PeerKey
+from opencloudmesh.services.records import SERVER, AuditEntry, PeerKey
 
 KEPT = 32
-SERVER = "server"
-"""The actor of acts that nobody but the server itself did."""
 
 
 def note_keys(tx: Transaction, host: str, keys: KeySet, now: float) -> KeyChange | None:

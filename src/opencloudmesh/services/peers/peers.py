@@ -108,12 +108,12 @@ class Peers:
         """Raise `Forbidden` (policy-denied) for a server we do not deal with (TRUST-1)."""
         decision = self.trust.decide(host)
         if not isinstance(decision, Allowed):
-            raise _refused(host, decision)
+            raise refused(host, decision)
 
     def denial(self, host: str) -> Forbidden | None:
         """The same fault, where somebody denied that very server; None where a mode does, for that can pass by itself."""
         decision = self.trust.decide(host)
-        return _refused(host, decision) if isinstance(decision, Denied) and decision.reason == DENYLISTED else None
+        return refused(host, decision) if isinstance(decision, Denied) and decision.reason == DENYLISTED else None
 
     def shown(self, share: S) -> S:
         """A share as its user is shown it: one that is alive, with a server that we do not deal with, says so as its reason."""
@@ -426,7 +426,8 @@ def _kept(document: str) -> str:
     return document if len(document) <= _LONGEST_KEPT else ""
 
 
-def _refused(host: str, decision: Denied) -> Forbidden:
+def refused(host: str, decision: Allowed | Denied) -> Forbidden:
+    """The fault of who would deal with a server that was decided against."""
     return Forbidden(
         f"Your server does not deal with {host} ({decision.reason}).",
         code="policy-denied",

@@ -4,8 +4,8 @@ Rules kept here: of servers without a decision, a pin or a share so many are kep
 documents and keys; of the alerts that the server itself noted in the audit log the newest are kept, and all that people did.
 """
 
-from opencloudmesh.services.peers.key_history import SERVER
 from opencloudmesh.services.ports import Transaction
+from opencloudmesh.services.records import SERVER
 
 _BATCH = 200
 _MOST_ALERTS = 10_000

@@ -234,11 +234,25 @@ class DeliveryStore(Protocol):
     def remove_done(self, before: float, limit: int) -> int:
         """Delete up to `limit` done deliveries (with their attempts) that changed before `before`; returns how many."""
 
-    def remove_dead(self, before: float, limit: int) -> int:
-        """Delete up to `limit` dead deliveries (with their attempts) that died before `before`; returns how many."""
+    def remove_dead(self, before: float, limit: int, *, denied: bool = False) -> int:
+        """Delete up to `limit` dead deliveries (with their attempts) that died before `before`; returns how many.
+
+        Those that a denial ended, and that are sent when it is lifted, stay, unless `denied` says otherwise."""
 
     def dead_beyond(self, newest: int) -> float | None:
         """When the newest dead delivery died that is not among so many newest ones; None where there are not more."""
+
+    def queued(self, peer: str, *, limit: int) -> Sequence[Delivery]:
+        """Queued ones to this peer, by ascending ids."""
+
+    def peers_denied(self) -> Sequence[str]:
+        """The peers of dead deliveries that a denial ended (policy-denied)."""
+
+    def denied(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
+        """Those of this peer: ascending ids greater than `after_id`."""
+
+    def revive(self, delivery_id: int, *, expires_at: float, at: float) -> None:
+        """A dead one -> queued, due now, with a new end of its time to live (attempts kept)."""
 
     def unreached(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
         """Dead deliveries whose peer was not reached until their end, or which a fault of ours ended: ascending ids."""

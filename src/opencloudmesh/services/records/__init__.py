@@ -4,9 +4,9 @@ All times are seconds since the epoch (UTC) as float; `expires_at` too, whatever
 `opencloudmesh.protocol.lifecycle`.
 """
 
-from opencloudmesh.services.records.audit import AuditEntry
+from opencloudmesh.services.records.audit import SERVER, AuditEntry
 from opencloudmesh.services.records.contacts import Contact, ContactRemoval, Notice, SentInvite
-from opencloudmesh.services.records.deliveries import BROKEN_OFF, Delivery, DeliveryAttempt, WaitingDeliveries
+from opencloudmesh.services.records.deliveries import BROKEN_OFF, POLICY_DENIED, Delivery, DeliveryAttempt, WaitingDeliveries
 from opencloudmesh.services.records.exchanges import Exchange, ExchangeFilter
 from opencloudmesh.services.records.locks import LockRow
 from opencloudmesh.services.records.own_keys import ANNOUNCED, SIGNING, SUPERSEDED, OwnKey
@@ -19,6 +19,8 @@ from opencloudmesh.services.records.shares import IncomingShare, NewIncomingShar
 __all__ = [
     "ANNOUNCED",
     "BROKEN_OFF",
+    "POLICY_DENIED",
+    "SERVER",
     "SIGNING",
     "SUPERSEDED",
     "AppPassword",

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+SERVER = "server"
+"""The actor of acts that nobody but the server itself did."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:

@@ -35,6 +35,8 @@ class Delivery:
     contact_removal_id: int | None = None
 
 
+POLICY_DENIED = "policy-denied"
+"""The reason of what ended because this server does not deal with the peer."""
 BROKEN_OFF = "broken-off"
 """The reason of a try, or of an exchange, whose end we did not wait for."""
 

@@ -13,8 +13,8 @@ class OutgoingShare:
 
     `path` is relative to the owner's tree, without leading slash. `requirements` is None until the Receiving Server was
     discovered (they depend on its criteria) and the first Share Creation Notification is about to be sent: with None, it never
-    was. `delivery_*` describe the Share Creation Notification's delivery where the
-    query joined it, else None.
+    was. `untold` is why the Receiving Server has not been told yet that the share was taken back, where that was looked up: the
+    reason code of its message, or empty.
     """
 
     id: int
@@ -35,6 +35,7 @@ class OutgoingShare:
     reason: str
     created_at: float
     changed_at: float
+    untold: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,18 @@ from collections.abc import Sequence
 
 from opencloudmesh.protocol.address import OCMAddress, parse_address
 from opencloudmesh.protocol.errors import Conflict, NotFound
-from opencloudmesh.protocol.lifecycle import DELIVER, FAIL, PENDING, QUEUED, RETRY, SENT, SENT_REQUEST, WITHDRAW, next_state
+from opencloudmesh.protocol.lifecycle import (
+    DELIVER,
+    FAIL,
+    FAILED,
+    PENDING,
+    QUEUED,
+    RETRY,
+    SENT,
+    SENT_REQUEST,
+    WITHDRAW,
+    next_state,
+)
 from opencloudmesh.protocol.share_request import build_share_request, is_unsupported, parse_owner, parse_resource
 from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.peers import Peers
@@ -134,6 +145,14 @@ class RequestSending:
         """What nobody waits for any more is not asked."""
         request = tx.sent_requests.by_id(delivery.sent_request_id or 0)
         return request is None or not self._waits(request)
+
+    def is_wanted(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
+        """What the user still waits for, and did not ask anew."""
+        request = tx.sent_requests.by_id(delivery.sent_request_id or 0)
+        if request is None or request.state != FAILED or request.expires_at <= at:
+            return False
+        waiting = tx.sent_requests.waiting(request.user_id, request.owner)
+        return not any(one.resource == request.resource and one.state in _WAITS for one in waiting)
 
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """The owner's server took it: pending -> sent, unless the share came first."""

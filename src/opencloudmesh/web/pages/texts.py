@@ -126,6 +126,8 @@ TEXTS: Final[dict[str, str]] = {
     "shares.unavailable": "Not available since",
     "shares.unavailable.stays": "The share stays, and comes back by itself.",
     "shares.gave_up": "{peer} was not told: {reason}.",
+    "shares.denied": "{peer} has not been told: this server does not deal with it. It is told when that ends.",
+    "shares.denied.unshared": "The share was taken back; nobody has access any more.",
     "shares.waits": "Not delivered yet: {reason}. It is tried again by itself.",
     "shares.held": "Not delivered yet, held back: {reason}. {peer} was not reached since",
     "shares.asked_again": "asked again at",

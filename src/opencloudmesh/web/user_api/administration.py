@@ -120,6 +120,12 @@ class TrustAnswer(BaseModel):
         )
 
 
+class ChangedTrustAnswer(TrustAnswer):
+    """Whom this server deals with now, and how many messages go out again that were ended because it did not."""
+
+    deliveries_again: int = 0
+
+
 class PeerAnswer(BaseModel):
     """A server: the decision about it and where that comes from, and how much there is with it."""
 
@@ -213,13 +219,15 @@ class PeersPage(BaseModel):
 
 
 class DecisionAnswer(BaseModel):
-    """A decision that was made, and what it concerns: living shares, messages that wait."""
+    """A decision that was made, and what it concerns: living shares, and messages."""
 
     host: str
     decision: str = Field(description="allow, deny, or empty where it was taken back")
     shares_given: int = 0
     shares_received: int = 0
-    deliveries_waiting: int = 0
+    deliveries_waiting: int = Field(default=0, description="How many waited for a server that was denied.")
+    deliveries_ended: int = Field(default=0, description="How many of those the denial ended; the others were under way.")
+    deliveries_again: int = Field(default=0, description="How many that a denial had ended go out again.")
 
 
 class PinAnswer(BaseModel):
@@ -283,13 +291,15 @@ async def trust(user: Administrator, services: Services) -> TrustAnswer:
 
 
 @router.post("/trust", responses=_ACT, summary="Change the mode or the quarantine")
-async def change_trust(user: Administrator, services: Services, new: NewTrust) -> TrustAnswer:
-    act = Act(user.name, new.reason)
+async def change_trust(user: Administrator, services: Services, new: NewTrust) -> ChangedTrustAnswer:
+    act, again = Act(user.name, new.reason), 0
     if new.mode is not None:
-        await services.trust_decisions.set_mode(None if new.mode == "configuration" else new.mode, act)
+        _, again = await services.trust_decisions.set_mode(None if new.mode == "configuration" else new.mode, act)
     if new.quarantine is not None:
         await services.trust_decisions.set_quarantine(None if new.quarantine == "configuration" else new.quarantine == "on", act)
-    return TrustAnswer.of(services.registry.trust)
+    answer = ChangedTrustAnswer.of(services.registry.trust)
+    answer.deliveries_again = again
+    return answer
 
 
 @router.get("/peers", responses=_READ, summary="The servers that are known here")
@@ -307,7 +317,8 @@ async def peer(user: Administrator, services: Services, host: Host) -> PeerDetai
 @router.post("/peers/{host}/allow", responses=_ACT, summary="Deal with a server, whatever the mode")
 async def allow(user: Administrator, services: Services, host: Subject, new: Decision) -> DecisionAnswer:
     """What denies a server wins over this."""
-    return DecisionAnswer(host=await services.trust_decisions.allow(host, Act(user.name, new.reason)), decision="allow")
+    canonical, again = await services.trust_decisions.allow(host, Act(user.name, new.reason))
+    return DecisionAnswer(host=canonical, decision="allow", deliveries_again=again)
 
 
 @router.post("/peers/{host}/deny", responses=_ACT, summary="Deal no more with a server")
@@ -319,13 +330,15 @@ async def deny(user: Administrator, services: Services, host: Subject, new: Deci
         shares_given=affected.given,
         shares_received=affected.received,
         deliveries_waiting=affected.waiting,
+        deliveries_ended=affected.ended,
     )
 
 
 @router.post("/peers/{host}/forget", responses=_ACT, summary="Take a decision back")
 async def forget(user: Administrator, services: Services, host: Subject, new: Forgetting) -> DecisionAnswer:
     act = Act(user.name, new.reason)
-    return DecisionAnswer(host=await services.trust_decisions.forget(host, act, everything=new.everything), decision="")
+    canonical, again = await services.trust_decisions.forget(host, act, everything=new.everything)
+    return DecisionAnswer(host=canonical, decision="", deliveries_again=again)
 
 
 @router.post("/peers/{host}/pin", responses=_ACT, summary="Take only the keys that the server publishes now")

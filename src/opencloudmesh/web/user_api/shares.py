@@ -37,6 +37,10 @@ class OutgoingShareAnswer(BaseModel):
     permissions: list[str]
     state: str = Field(description="pending, sent, accepted, declined, revoked, expired or failed")
     reason: str = Field(description="The reason code of the state, or empty.")
+    untold: str = Field(
+        description="Of a share that was taken back: why the other server has not been told so yet, as a reason code. Empty: it "
+        "was told, or has nothing to hear. With policy-denied it is told when this server deals with it again."
+    )
     expires_at: Time | None
     created_at: Time
     changed_at: Time
@@ -53,6 +57,7 @@ class OutgoingShareAnswer(BaseModel):
             permissions=list(share.permissions),
             state=share.state,
             reason=share.reason,
+            untold=share.untold,
             expires_at=share.expires_at,
             created_at=share.created_at,
             changed_at=share.changed_at,

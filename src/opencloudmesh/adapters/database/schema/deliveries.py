@@ -42,6 +42,8 @@ delivery_queued = deliveries.c.state == word("queued")
 delivery_leased = deliveries.c.state == word("leased")
 delivery_done = deliveries.c.state == word("done")
 delivery_dead = deliveries.c.state == word("dead")
+delivery_denied = and_(deliveries.c.state == word("dead"), deliveries.c.reason == word("policy-denied"))
+"""Ended by a denial, and sent again when that is lifted."""
 delivery_open = deliveries.c.state.in_([word("queued"), word("leased")])
 delivery_failed = and_(deliveries.c.state != word("done"), deliveries.c.reason.not_in([word(""), word("overtaken")]))
 """Given up, or waiting after a failed try."""
@@ -91,6 +93,13 @@ Index(
     deliveries.c.id,
     sqlite_where=delivery_dead,
     postgresql_where=delivery_dead,
+)
+Index(
+    "ix_deliveries_denied",
+    deliveries.c.peer,
+    deliveries.c.id,
+    sqlite_where=delivery_denied,
+    postgresql_where=delivery_denied,
 )
 Index(
     "ix_deliveries_failed",
