@@ -69,7 +69,12 @@ def test_the_mode_and_the_quarantine(peer: Any) -> None:
     assert peer("mode").out.startswith("Mode: open (configuration file).")
     assert peer("mode", "invite-only").out.startswith("Mode: invite-only (operator).")
     assert "Warning: The mode is allowlist" in peer("mode", "allowlist").out
-    assert peer("mode", "--reset", "--json").document == {"mode": "open", "mode_source": "configuration", "warnings": []}
+    assert peer("mode", "--reset", "--json").document == {
+        "mode": "open",
+        "mode_source": "configuration",
+        "warnings": [],
+        "deliveries_again": 0,
+    }
     assert peer("quarantine", "on", "--json").document == {"quarantine": True, "quarantine_source": "operator"}
     assert peer("quarantine", "--reset", "--json").document == {"quarantine": False, "quarantine_source": "configuration"}
 
