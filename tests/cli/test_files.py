@@ -159,6 +159,9 @@ def test_why_a_received_share_cannot_be_reached_is_told(logged_in: Any, server: 
     assert "try again later" in refused.err
     server.next_answer = Response(build_error("token-refused", "It gives no access."), 503, {}, "application/xml")
     assert "ocm leave" in logged_in("ls", "Shared with me/data").err
+    server.next_answer = Response(build_error("refused-by-peer", "No."), 503, media_type="application/xml")
+    denied = logged_in("--json", "ls", "Shared with me/data").document["error"]
+    assert (denied["code"], "does not deal with yours" in denied["hint"]) == ("refused-by-peer", True)
 
 
 def test_a_peer_that_is_down_is_not_the_own_server_that_is_down(logged_in: Any, server: Any) -> None:

@@ -18,6 +18,7 @@ from opencloudmesh.protocol.availability import (
 from opencloudmesh.protocol.errors import (
     AccessDenied,
     Conflict,
+    DeniedByPeer,
     ForbiddenByPeer,
     GrantRefused,
     MissingAtPeer,
@@ -79,6 +80,12 @@ def test_a_method_that_is_not_offered_says_nothing_of_the_share() -> None:
 def test_invalid_grant_is_a_refusal_and_other_words_of_a_token_endpoint_are_not() -> None:
     assert finding_of(GrantRefused("No.", status=400), at_root=False) == Refused("token-refused")
     assert finding_of(PeerRefused("No.", code="token-refused", status=500), at_root=False) == Away("token-refused")
+
+
+@pytest.mark.parametrize("at_root", [True, False])
+def test_a_server_that_does_not_deal_with_us_ends_no_share(at_root: bool) -> None:
+    for status in (400, 401):
+        assert finding_of(DeniedByPeer("No.", status=status), at_root=at_root) == Away("refused-by-peer")
 
 
 def test_invalid_answers_are_of_the_whole_share_and_local_faults_of_nobody() -> None:

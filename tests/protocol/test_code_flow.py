@@ -16,11 +16,11 @@ from opencloudmesh.protocol.code_flow import (
     build_token_error,
     build_token_request,
     check_grant,
-    is_invalid_grant,
     parse_token_answer,
     parse_token_request,
+    refusal_of,
 )
-from opencloudmesh.protocol.errors import PeerRefused, TokenRefused
+from opencloudmesh.protocol.errors import DeniedByPeer, GrantRefused, PeerRefused, TokenRefused
 
 CODE = "k3Yq9vTz0aPb7LmNc4RdXw5EfGh2JsUu"
 GOOD = b"grant_type=authorization_code&client_id=b.example&code=" + CODE.encode()
@@ -233,14 +233,18 @@ def test_any_answer_is_read_or_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "means_it"),
+    ("status", "body", "kind", "code"),
     [
-        (400, b'{"error": "invalid_grant"}', True),
-        (401, b'{"error": "invalid_grant"}', True),
-        (400, b'{"error": "invalid_request"}', False),
-        (500, b'{"error": "invalid_grant"}', False),
-        (400, b"<html>", False),
+        (400, b'{"error": "invalid_grant"}', GrantRefused, "token-refused"),
+        (401, b'{"error": "invalid_grant"}', GrantRefused, "token-refused"),
+        (400, b'{"error": "unauthorized_client"}', DeniedByPeer, "refused-by-peer"),
+        (400, b'{"error": "invalid_request"}', PeerRefused, "token-refused"),
+        (400, b'{"error": ["invalid_grant"]}', PeerRefused, "token-refused"),
+        (500, b'{"error": "invalid_grant"}', PeerRefused, "token-refused"),
+        (500, b'{"error": "unauthorized_client"}', PeerRefused, "token-refused"),
+        (400, b"<html>", PeerRefused, "token-refused"),
     ],
 )
-def test_whether_a_refusal_is_about_the_code(status: int, body: bytes, means_it: bool) -> None:
-    assert is_invalid_grant(status, body) == means_it
+def test_what_a_refusal_is_about(status: int, body: bytes, kind: type[PeerRefused], code: str) -> None:
+    refusal = refusal_of("away.example", status, body)
+    assert (type(refusal), refusal.code, refusal.status) == (kind, code, status)

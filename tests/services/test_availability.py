@@ -8,6 +8,8 @@ import pytest
 
 from opencloudmesh.protocol.availability import Answered, Away, Refused
 from opencloudmesh.protocol.errors import (
+    DeniedByPeer,
+    Forbidden,
     GrantRefused,
     MissingAtPeer,
     OCMError,
@@ -430,6 +432,33 @@ async def test_a_file_that_is_missing_inside_says_nothing(home: Home, away: Simu
     share = await got(home, away, alice)
     assert await watch.use(share, "no-such-file") == "not-found"
     assert await marked(home, share) == ("accepted", None, "")
+
+
+async def test_a_server_that_refuses_us_is_not_gone_and_its_first_message_brings_its_shares_back(
+    home: Home, away: SimulatedServer, alice: User, watch: Watch, remote: SimulatedRemote
+) -> None:
+    shares = [await got(home, away, alice, provider_id=f"p{number}") for number in range(3)]
+    remote.storage.fault = DeniedByPeer("No.", status=401)
+    for share in shares:
+        await watch.use(share)
+    for _ in range(20):
+        await home.advance(6 * HOUR + 60)
+    assert {(await marked(home, share))[::2] for share in shares} == {("accepted", "refused-by-peer")}
+    asked = away.fetched("/.well-known/ocm")
+
+    async def call() -> None:
+        with pytest.raises(Forbidden):  # it is about no share that we know, and signed
+            await home.notifications.receive(away.notification("SHARE_UNSHARED", "other", at=home.time.now))
+        await home.settle()
+
+    for _ in range(30):  # in vain: it is asked, less often each time
+        await call()
+        await home.advance(1)
+    assert 2 <= away.fetched("/.well-known/ocm") - asked <= 8
+    remote.storage.fault = None
+    await home.advance(60)
+    await call()
+    assert {await marked(home, share) for share in shares} == {("accepted", None, "")}
 
 
 async def test_a_share_can_be_left_while_its_server_is_down(

@@ -508,6 +508,24 @@ async def test_retry_tries_at_once_also_behind_an_open_breaker(queue: Queue) -> 
     assert refusal.value.code == "delivery-done"
 
 
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (answer(403, {"message": "policy-denied"}), "refused-by-peer"),
+        (answer(403, {"message": "not-allowlisted"}), "refused-by-peer"),
+        (answer(403, {"message": ["policy-denied"]}), "http-403"),
+        (answer(403, {"message": "sender-unknown"}), "http-403"),
+        (answer(403), "http-403"),
+        (answer(400, {"message": "policy-denied"}), "http-400"),
+    ],
+)
+async def test_a_peer_that_does_not_deal_with_us_is_not_down(queue: Queue, told: HttpAnswer, reason: str) -> None:
+    await queue.start()
+    tried = await queue.after_one_try(told)
+    assert (tried.state, tried.reason) == ("dead", reason)
+    assert queue.worker.breakers() == []
+
+
 async def test_retry_brings_a_dead_one_back(queue: Queue) -> None:
     await queue.start()
     tried = await queue.after_one_try(answer(403))

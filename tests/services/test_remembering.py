@@ -5,12 +5,21 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
 
-from opencloudmesh.protocol.errors import AccessDenied, GrantRefused, NotFound, OCMError, PeerRefused, PeerUnreachable
+from opencloudmesh.protocol.errors import (
+    AccessDenied,
+    DeniedByPeer,
+    GrantRefused,
+    NotFound,
+    OCMError,
+    PeerDown,
+    PeerRefused,
+    PeerUnreachable,
+)
 from opencloudmesh.services.ports import Entry
 from opencloudmesh.services.resource_access.listing_tag import listing_tag
 from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree, may_be_remembered
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
-from tests.services.world import MemoryStorage, SimulatedTime
+from tests.services.world import NOW, MemoryStorage, SimulatedTime
 
 STALE = 5.0
 
@@ -387,6 +396,21 @@ async def test_what_is_refused_is_never_shown_again(mount: Mount, owner: Owner, 
     for path in ("", "d"):
         with pytest.raises(PeerUnreachable):
             await mount.propfind(path, old_is_good=True)
+
+
+async def test_of_a_server_that_does_not_deal_with_us_nothing_is_shown_and_nothing_forgotten(
+    mount: Mount, owner: Owner, time: SimulatedTime
+) -> None:
+    await mount.propfind("")
+    time.advance(10)
+    owner.fault = DeniedByPeer("No.", status=401)
+    with pytest.raises(DeniedByPeer):
+        await mount.propfind(old_is_good=True)
+    owner.fault = PeerDown("No.", code="refused-by-peer", since=NOW, retry_after=30.0)
+    with pytest.raises(PeerDown):
+        await mount.propfind(old_is_good=True)
+    owner.fault = PeerUnreachable("Away.", code="tcp-refused")
+    assert await mount.propfind(old_is_good=True) != {}
 
 
 # ---------------------------------------------------------------- our own changes

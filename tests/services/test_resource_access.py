@@ -19,6 +19,7 @@ from opencloudmesh.protocol.errors import (
 )
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.availability import Marks, SeenRoots
+from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.ports import DavTree, Entry, Name, OpenFile, PropertyChange, Storage, WantedLock
 from opencloudmesh.services.records import IncomingShare, OutgoingShare, Secret, User
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees, may_be_remembered
@@ -204,6 +205,19 @@ async def test_a_token_issued_before_does_not_outlive_the_share(
     assert revoked.value.code == "share-revoked"
     time.advance(300)
     await refused(shared.resolve(given.provider_id, token), "token-invalid")
+
+
+async def test_a_denied_server_is_told_so_where_its_credentials_are_right(
+    home: Home, shared: SharedTrees, away: SimulatedServer, given: OutgoingShare
+) -> None:
+    token = await token_for(home, away, given)
+    tree = await shared.resolve(given.provider_id, token)
+    home.peers.trust = TrustBook.configured(denylist=(away.host,))
+    await refused(shared.resolve(given.provider_id, token), "policy-denied")
+    assert tree.may_still is not None
+    await refused(tree.may_still("PUT", "a.txt"), "policy-denied")
+    await refused(shared.resolve(given.provider_id, "Bearer a.b.c"), "token-invalid")
+    await refused(shared.resolve("another", token), "token-invalid")
 
 
 async def test_a_disabled_user_shares_nothing(

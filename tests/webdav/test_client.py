@@ -16,6 +16,7 @@ from opencloudmesh.adapters.storage.local import LocalStorage
 from opencloudmesh.protocol.errors import (
     AccessDenied,
     Conflict,
+    DeniedByPeer,
     InvalidInput,
     Locked,
     NotFound,
@@ -567,6 +568,14 @@ async def test_the_reason_of_the_peer_comes_along(status: int) -> None:
         await remote.make_folder("d")
     assert caught.value.sentence.endswith(": The disk is away[31m.")
     assert getattr(caught.value, "told", caught.value.code) == "home-away"
+
+
+async def test_a_peer_that_does_not_deal_with_us_says_so() -> None:
+    body = build_error("policy-denied", "This server does not deal with yours.")
+    remote, _ = lying(*[(401, {"content-type": "application/xml"}, [body])] * 2)
+    with pytest.raises(DeniedByPeer) as caught:
+        await remote.entry("")
+    assert (caught.value.code, caught.value.status) == ("refused-by-peer", 401)
 
 
 async def test_an_endless_error_body_is_cut() -> None:

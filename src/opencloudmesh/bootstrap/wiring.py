@@ -246,4 +246,5 @@ class Wiring(Beside):
         for warning in book.warnings:
             _log.warning("trust", mode=book.mode, detail=warning)
         self.trust_watch.on_change.append(lambda _: self.deliveries.trust_changed())
+        self.trust_watch.on_change.append(lambda _: self.prober.trust_changed())
         self._run_beside(self.trust_watch.run(), "trust watch")

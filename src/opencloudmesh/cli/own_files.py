@@ -10,13 +10,27 @@ from urllib.parse import quote
 from opencloudmesh.cli.client import open_http
 from opencloudmesh.cli.faults import NotLoggedIn, ServerRefused
 from opencloudmesh.cli.session_file import StoredSession, load_session
-from opencloudmesh.protocol.errors import AccessDenied, Conflict, NotFound, OCMError, PeerRefused, RefusedByPeer, StorageFull
+from opencloudmesh.protocol.errors import (
+    AccessDenied,
+    Conflict,
+    DeniedByPeer,
+    NotFound,
+    OCMError,
+    PeerRefused,
+    RefusedByPeer,
+    StorageFull,
+)
 from opencloudmesh.services.ports import Entry, OpenFile, Storage
 from opencloudmesh.webdav.client import remote_tree
 
 _UNAVAILABLE = 'If it is below "Shared with me", the sender\'s server may be down: try again later. See: ocm inbox'
 _ENDED = "The share was probably ended: ask who gave it (ocm inbox). To be rid of it: ocm leave ID"
+_REFUSED_THERE = (
+    "The sender's server is there, and does not deal with yours: its operator decides. "
+    "Nothing is lost: the share comes back by itself when that ends."
+)
 _HINTS = {
+    DeniedByPeer.code: _REFUSED_THERE,
     "token-refused": _ENDED,
     "http-403": _ENDED,
     "http-404": _ENDED,

@@ -31,8 +31,8 @@ _UNKNOWN_THERE: Final = (
     " (ocm invite accept INVITE); then share again."
 )
 _HINTS: Final = (
-    (frozenset({"denylisted", "policy-denied", "not-allowlisted"}), _REFUSED_THERE),
     (frozenset({"not-federated"}), _NO_MEMBER),
+    (frozenset({"denylisted", "policy-denied", "not-allowlisted", "refused-by-peer"}), _REFUSED_THERE),
     (frozenset({"sender-unknown"}), _UNKNOWN_THERE),
 )
 

@@ -1,15 +1,24 @@
 """Whether a received share can be reached, and when it counts as gone (design decision 14; section "Code Flow: Error Responses").
 
 Rules kept here: what failed is told by the type of an error, never by its text; time-outs, TLS faults, 5xx, 401, 407, 408, 425,
-429, web pages and answers without a word of the application make a share unavailable and never end it; only refusals that the
-Sending Server's application itself gave for the root of the share, or `invalid_grant` of its token endpoint, are counted, each
-some time after the one before; enough of them over long enough end the share; any success begins anew.
+429, a Sending Server that does not deal with us, web pages and answers without a word of the application make a share unavailable
+and never end it; only refusals that the Sending Server's application itself gave for the root of the share, or `invalid_grant` of
+its token endpoint, are counted, each some time after the one before; enough of them over long enough end the share; any success
+begins anew.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-from opencloudmesh.protocol.errors import ForbiddenByPeer, GrantRefused, MissingAtPeer, OCMError, PeerRefused, PeerUnreachable
+from opencloudmesh.protocol.errors import (
+    DeniedByPeer,
+    ForbiddenByPeer,
+    GrantRefused,
+    MissingAtPeer,
+    OCMError,
+    PeerRefused,
+    PeerUnreachable,
+)
 
 GONE: Final = "gone"
 """The reason code of a share that was marked as revoked after repeated refusals."""
@@ -71,6 +80,8 @@ def finding_of(error: OCMError, *, at_root: bool) -> Finding | None:
     match error:
         case GrantRefused():
             return Refused(error.code)
+        case DeniedByPeer():
+            return Away(error.code)
         case MissingAtPeer() | ForbiddenByPeer():
             return _said_of_the_root(error) if at_root else None
         case PeerRefused() if _is_about_a_file(error.status) and not at_root:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from opencloudmesh.protocol import lifecycle, registries
 from opencloudmesh.protocol.address import parse_host
-from opencloudmesh.protocol.errors import InvalidInput, InvalidMessage, PeerRefused, TokenRefused
+from opencloudmesh.protocol.errors import DeniedByPeer, GrantRefused, InvalidInput, InvalidMessage, PeerRefused, TokenRefused
 from opencloudmesh.protocol.messages import read_object
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -94,14 +94,23 @@ def parse_token_answer(body: bytes) -> TokenAnswer:
     return TokenAnswer(token, min(expires_in, LONGEST_LIFETIME))
 
 
-def is_invalid_grant(status: int, body: bytes) -> bool:
-    """Whether a refusal says that the code is not, or no longer, valid; deployed servers say it with 401 too."""
-    if status not in (400, 401):
-        return False
+def refusal_of(host: str, status: int, body: bytes) -> PeerRefused:
+    """What it means that the token endpoint of `host` refuses, as 400 or, at deployed servers, 401.
+
+    invalid_grant: the code is not, or no longer, valid. unauthorized_client: `host` does not deal with us.
+    """
+    error = _error_of(body) if status in (400, 401) else ""
+    if error == UNAUTHORIZED_CLIENT:
+        return DeniedByPeer(f"{host} does not deal with this server: it gives it no access token.", status=status)
+    kind = GrantRefused if error == INVALID_GRANT else PeerRefused
+    return kind(f"{host} gives no access token (HTTP {status}).", code="token-refused", status=status)
+
+
+def _error_of(body: bytes) -> Any:
     try:
-        return read_object(body).get("error") == INVALID_GRANT
+        return read_object(body).get("error")
     except InvalidMessage:
-        return False
+        return ""
 
 
 def check_grant(

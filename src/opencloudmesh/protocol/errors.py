@@ -14,6 +14,7 @@
     │   └── PeerDown              it did not answer before, and was not asked
     ├── PeerRefused               a peer answered and said no: http-403, ...
     │   ├── GrantRefused          its token endpoint knows no such secret
+    │   ├── DeniedByPeer          it does not deal with our server
     │   └── RefusedByPeer         its WebDAV answered with a status that has no error of its own here
     └── LocalFault                we, or our user, were about to break the rules
         ├── InvalidInput          a value the user typed
@@ -199,6 +200,12 @@ class GrantRefused(PeerRefused):
     """The token endpoint says that the shared secret is none that it knows: `invalid_grant` (Code Flow: Error Responses)."""
 
     code = "token-refused"
+
+
+class DeniedByPeer(PeerRefused):
+    """A peer says that it does not deal with our server: it is there, and well, and its operator may think better of it."""
+
+    code = "refused-by-peer"
 
 
 class RefusedByPeer(PeerRefused):

@@ -26,6 +26,9 @@ REFUSE: Final = "refuse"
 DEMANDS: Final = (OFF, QUARANTINE, REFUSE)
 """What may become of shares of people whom their recipient does not know, the strictest last."""
 
+DENIALS: Final = frozenset({"policy-denied", "denylisted", "not-allowlisted", "not-federated"})
+"""Reason codes by which a server says that it does not deal with another one."""
+
 DENYLISTED: Final = "denylisted"
 """The reason of who is denied by name."""
 

@@ -15,11 +15,11 @@ from opencloudmesh.protocol.code_flow import (
     build_token_answer,
     build_token_request,
     check_grant,
-    is_invalid_grant,
     parse_token_answer,
     parse_token_request,
+    refusal_of,
 )
-from opencloudmesh.protocol.errors import Forbidden, GrantRefused, PeerRefused, SignatureRefused, TokenRefused
+from opencloudmesh.protocol.errors import Forbidden, SignatureRefused, TokenRefused
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
@@ -135,7 +135,7 @@ class CodeFlow:
     async def access_token(self, *, host: str, token_end_point: str, code: Secret, refused: Secret | None = None) -> Secret:
         """A token for the shared secret `code`, held until shortly before its end; another one than the `refused` one.
 
-        Raises `PeerUnreachable`, `PeerRefused` (token-refused, answer-invalid, http-...).
+        Raises `PeerUnreachable`, `PeerRefused` (token-refused, refused-by-peer, answer-invalid, http-...).
         """
         key = f"{host} {code.reveal()}"
         held, now = self._held.get(key), self._clock()
@@ -162,8 +162,7 @@ class CodeFlow:
         body = build_token_request(code.reveal(), self._own_host)
         answer = await self._peers.post_signed(host, token_end_point, content_type=FORM, body=body)
         if answer.status != 200:
-            refusal = GrantRefused if is_invalid_grant(answer.status, answer.body) else PeerRefused
-            raise refusal(f"{host} gives no access token (HTTP {answer.status}).", code="token-refused", status=answer.status)
+            raise refusal_of(host, answer.status, answer.body)
         granted = answer.read(parse_token_answer)
         now = self._clock()
         life = granted.expires_in

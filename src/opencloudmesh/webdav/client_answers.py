@@ -11,6 +11,7 @@ from opencloudmesh.protocol.errors import (
     AccessDenied,
     Changed,
     Conflict,
+    DeniedByPeer,
     ForbiddenByPeer,
     InvalidInput,
     Locked,
@@ -20,6 +21,7 @@ from opencloudmesh.protocol.errors import (
     RefusedByPeer,
     StorageFull,
 )
+from opencloudmesh.protocol.trust import DENIALS
 from opencloudmesh.services.ports import Entry, HttpStream, Quota
 from opencloudmesh.webdav.checksums import CHECKSUMS, known_checksum
 from opencloudmesh.webdav.conditions import parse_http_date
@@ -37,6 +39,7 @@ PROPERTIES: Final = (
 QUOTA: Final = (Name(DAV, "quota-used-bytes"), Name(DAV, "quota-available-bytes"))
 _SHORT: Final = re.compile(r"[\x20-\x7e]{1,256}")
 _WEB_PAGE: Final = frozenset({"text/html", "application/xhtml+xml"})
+_UNAUTHORIZED: Final = 401
 _A_PROXY_TOO: Final = frozenset({403, 404, 405, 410})
 """What a proxy before the peer answers with, too."""
 _NUMBER: Final = re.compile(r"\d{1,18}")
@@ -138,6 +141,8 @@ def http_refusal(status: int, headers: Mapping[str, str], body: bytes, *, makes:
     if status in _A_PROXY_TOO and kind in _WEB_PAGE:
         sentence = f"The other server answered {status} with a web page, which is most often a proxy's."
         return PeerRefused(sentence, code=f"http-{status}", status=status)
+    if status == _UNAUTHORIZED and told in DENIALS:
+        return DeniedByPeer("The other server says that it does not deal with this one.", status=status)
     said = _printable(sentence_told)
     error = _own_error(status, told or None, said, makes=makes)
     if isinstance(error, MissingAtPeer | ForbiddenByPeer):
@@ -150,7 +155,7 @@ def http_refusal(status: int, headers: Mapping[str, str], body: bytes, *, makes:
         code=f"http-{status}",
         status=status,
         retry_after=float(retry_after) if _NUMBER.fullmatch(retry_after) else None,
-        said=f"{said} ({told})" if told else said,
+        said=f"{said.rstrip('.')} ({told})" if told else said,
         told=told,
     )
 

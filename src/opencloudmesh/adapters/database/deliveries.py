@@ -240,7 +240,8 @@ class Deliveries:
             self._connection.change(sql.SET_FIRST, share=row[0])
 
     def unreached(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
-        """Dead deliveries whose peer was not reached until their end, or which a fault of ours ended: ascending ids."""
+        """Dead deliveries whose peer was not reached until their end, or did not deal with us, or which a fault of ours ended:
+        ascending ids."""
         rows = self._connection.rows(sql.UNREACHED, which_peer=peer, after=after_id, most=limit)
         return [Delivery(*row) for row in rows]
 

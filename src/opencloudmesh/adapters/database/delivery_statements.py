@@ -235,7 +235,10 @@ PEERS_DENIED = Statement(select(_TABLE.peer).where(delivery_denied).distinct().o
 DENIED = Statement(_SELECT.where(delivery_denied, _PEER, _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST))
 UNREACHED = Statement(
     _SELECT.where(
-        delivery_dead, _PEER, _TABLE.id > bindparam("after"), _TABLE.reason.in_([word("time-to-live"), word("internal")])
+        delivery_dead,
+        _PEER,
+        _TABLE.id > bindparam("after"),
+        _TABLE.reason.in_([word("time-to-live"), word("internal"), word("refused-by-peer")]),
     )
     .order_by(_TABLE.id)
     .limit(_MOST)

@@ -40,7 +40,8 @@ _RELOAD_SECONDS = 60.0
 class _Watched:
     """A server that is looked after: when its next round is due, and when the next one for all of its unavailable shares.
 
-    `asked` are shares to look at next, `suspects` those found out of order one by one.
+    `asked` are shares to look at next, `suspects` those found out of order one by one. `is_heard_of`: the server called since the
+    last round; `fruitless` counts how often it did, and its shares stayed unavailable.
     """
 
     due_at: float
@@ -50,6 +51,8 @@ class _Watched:
     after_id: int = 0
     asked: set[int] = field(default_factory=set)
     suspects: set[int] = field(default_factory=set)
+    is_heard_of: bool = False
+    fruitless: int = 0
     round: "asyncio.Task[None] | None" = None
 
 
@@ -75,14 +78,24 @@ class Prober:
 
     # ------------------------------------------------------------ what it is told
     def heard_of(self, peer: str) -> None:
-        """The server sent a verified message: look now, if it was away."""
+        """The server sent a verified message: look now, if it was away or gave no access; later each time that was in vain."""
         if self._marks.is_away(peer):
             self._hurry(self._watch(peer), _SOON_SECONDS)
+        elif watched := self._watched.get(peer):
+            watched.is_heard_of = True
+            self._hurry(watched, min(self._policy.first, _SOON_SECONDS * 2.0 ** min(watched.fruitless, 30)))
+
+    def trust_changed(self) -> None:
+        """Something was decided about servers: look again at those that were not asked because of what was decided before."""
+        for peer, watched in self._watched.items():
+            if self._marks.is_away(peer):
+                self._hurry(watched, _SOON_SECONDS)
 
     def exchanged(self, peer: str, answered: bool) -> None:
         """An exchange of ours with the server ended: look now if it was away and answers, or was not away and fails."""
         if answered:
-            self.heard_of(peer)
+            if self._marks.is_away(peer):
+                self._hurry(self._watch(peer), _SOON_SECONDS)
         elif peer not in self._watched:
             self._hurry(self._watch(peer), _SOON_SECONDS)
 
@@ -194,7 +207,7 @@ class Prober:
         watched.round.add_done_callback(ended)
 
     async def _round(self, peer: str, watched: _Watched) -> None:
-        is_well = False
+        is_well, is_heard_of = False, watched.is_heard_of
         try:
             async with self._lock(peer):
                 is_well = await self._probe_peer(peer, watched)
@@ -202,6 +215,8 @@ class Prober:
             _log.warning("probe-failed", peer=peer, error=type(error).__name__)
         now = self._clock()
         watched.probed_at = now
+        if is_heard_of:
+            watched.fruitless += 1
         if is_well and not watched.asked:
             self._watched.pop(peer, None)
             return
@@ -232,7 +247,8 @@ class Prober:
 
     async def _next_shares(self, peer: str, watched: _Watched, asked: Set[int]) -> Sequence[IncomingShare]:
         """Those that were asked for, and when it is time as many of the unavailable ones as a round takes, in turns."""
-        most = _SHARES_A_ROUND if self._clock() >= watched.all_due_at else 0
+        most = _SHARES_A_ROUND if watched.is_heard_of or self._clock() >= watched.all_due_at else 0
+        watched.is_heard_of = False
 
         def work(tx: Transaction) -> tuple[list[IncomingShare], Sequence[int]]:
             found = tx.availability.of_peer(peer, after_id=watched.after_id, limit=most) if most else ()

@@ -35,6 +35,7 @@ How it works (design decision 5)
 
 Which answers are final
 
+- 403 of a peer that says that it does not deal with us is final as refused-by-peer.
 - 2xx is success. 400, 403, 404, 405, 410, 413, 415, 422 and 501 are final, where an Open Cloud Mesh server says them.
 - A web page (HTML) is never the word of such a server, but that of a proxy, a portal or a maintenance page: whatever its status,
   the message is tried again.

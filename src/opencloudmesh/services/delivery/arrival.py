@@ -14,7 +14,7 @@ _NOT_SENT = frozenset(
         "dns", "address-refused", "scheme-refused", "tcp-refused", "tcp-timeout",
         "tls", "tls-untrusted", "tls-name", "tls-expired",
         "discovery-not-json", "discovery-invalid", "discovery-disabled",
-        "policy-denied", "exchange-not-offered", "time-to-live", "overtaken",
+        "policy-denied", "refused-by-peer", "exchange-not-offered", "time-to-live", "overtaken",
     }
 )  # fmt: skip
 _NOT_REFUSED = frozenset({"http-408", "http-409"})

@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from opencloudmesh.protocol.errors import InvalidMessage, OCMError, PeerRefused
+from opencloudmesh.protocol.errors import DeniedByPeer, InvalidMessage, OCMError, PeerRefused
 from opencloudmesh.protocol.messages import read_object
+from opencloudmesh.protocol.trust import DENIALS
 from opencloudmesh.services.ports import HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery
 
 _FINAL = frozenset({400, 403, 404, 405, 410, 413, 415, 422, 501})
+_FORBIDDEN = 403
 _OF_A_ROUTER = frozenset({404, 405, 410})
 """What a proxy answers, too, while there is no application behind it."""
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
@@ -95,13 +97,21 @@ def of_answer(answer: HttpAnswer, now: float) -> Outcome:
     is_down = answer.status >= 500 and not is_final
     return Outcome(
         final=is_final,
-        reason=f"http-{answer.status}",
+        reason=DeniedByPeer.code if answer.status == _FORBIDDEN and _denies(answer.body) else f"http-{answer.status}",
         detail=_title(answer.body) if page else _said(answer.body),
         status=answer.status,
         retry_after=answer.retry_after(now),
         is_down=is_down,
         is_answered=not is_down and not page,
     )
+
+
+def _denies(body: bytes) -> bool:
+    """Whether the peer says that it does not deal with us."""
+    try:
+        return str(read_object(body).get("message")) in DENIALS
+    except InvalidMessage:
+        return False
 
 
 def _is_page(answer: HttpAnswer) -> bool:

@@ -255,7 +255,8 @@ class DeliveryStore(Protocol):
         """A dead one -> queued, due now, with a new end of its time to live (attempts kept)."""
 
     def unreached(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
-        """Dead deliveries whose peer was not reached until their end, or which a fault of ours ended: ascending ids."""
+        """Dead deliveries whose peer was not reached until their end, or did not deal with us, or which a fault of ours ended:
+        ascending ids."""
 
     def given_up(self, peer: str) -> tuple[int, str]:
         """How many messages this peer will not get, and why the last of them; without those that somebody cancelled."""

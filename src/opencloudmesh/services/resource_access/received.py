@@ -17,6 +17,7 @@ from opencloudmesh.protocol.availability import Answered, Finding, finding_of
 from opencloudmesh.protocol.discovery import Discovery
 from opencloudmesh.protocol.errors import (
     AccessDenied,
+    DeniedByPeer,
     GrantRefused,
     OCMError,
     PeerRefused,
@@ -213,7 +214,7 @@ class ReceivedShares:
             try:
                 given = await self._token(share, plan, given if renew else None)
             except _AWAY as error:
-                if plan.exchange is Exchange.REQUIRED or (secret_refused and isinstance(error, GrantRefused)):
+                if plan.exchange is Exchange.REQUIRED or (secret_refused and isinstance(error, GrantRefused | DeniedByPeer)):
                     raise  # in the latter case both doors are closed, and this one says why
                 if isinstance(error, PeerRefused):
                     _put(self._fruitless, share.id, self._clock() + _FRUITLESS_SECONDS)

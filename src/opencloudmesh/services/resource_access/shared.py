@@ -1,9 +1,9 @@
 """What our users shared, as the Receiving Server's requests may see it.
 
 Rules kept here: every request is checked against the share as it is now (ACC-9), also with a token issued before; a share that
-must be reached by a token refuses its raw secret; a server that we do not deal with gets nothing; an unknown share, a wrong
-secret, somebody else's token and such a server look alike. Where the path names no share Basic credentials do: receivers that
-know our WebDAV path only, and not the share's uri, come there with the secret of the share.
+must be reached by a token refuses its raw secret; an unknown share, a wrong secret and somebody else's token look alike; a server
+that we do not deal with gets nothing, and is told so where its credentials are right. Where the path names no share Basic
+credentials do: receivers that know our WebDAV path only, and not the share's uri, come there with the secret of the share.
 """
 
 import hmac
@@ -64,7 +64,7 @@ class SharedTrees:
             raise _unauthorized()
         if not self._peers.is_allowed(share.peer):  # 401, for it may be allowed again: 403 would say that the share is gone
             because(self._peers.trust.explain(share.peer).sentence)
-            raise _unauthorized()
+            raise _denied()
         place = Place(tree_of(owner), share.path)
         locks, properties = self._states.of(place, f"share:{share.provider_id}", known=known)
         return DavTree(
@@ -89,8 +89,10 @@ class SharedTrees:
 
     async def _may_still(self, provider_id: str, method: str, path: str) -> None:
         share, owner, _ = await self._found(provider_id)
-        if share is None or owner is None or owner.disabled or not self._peers.is_allowed(share.peer):
+        if share is None or owner is None or owner.disabled:
             raise _unauthorized()
+        if not self._peers.is_allowed(share.peer):
+            raise _denied()
         self._may(share, method, path)
 
     async def _found(
@@ -143,3 +145,7 @@ def _and_owner(tx: Transaction, share: OutgoingShare) -> _Found:
 
 def _unauthorized() -> Unauthorized:
     return Unauthorized("This share needs a valid access token.", code="token-invalid")
+
+
+def _denied() -> Unauthorized:
+    return Unauthorized("This server does not deal with yours.", code="policy-denied")

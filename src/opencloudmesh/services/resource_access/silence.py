@@ -1,6 +1,7 @@
 """What an owner's server that does not answer means for what is remembered of its shares.
 
-Rules kept here: a server that is silent, or fails by itself, takes nothing away of what was seen; one that refuses does.
+Rules kept here: a server that is silent, or fails by itself, takes nothing away of what was seen; one that refuses does. Of
+one that does not deal with us nothing is shown, and nothing forgotten, for that may end.
 """
 
 import asyncio
@@ -8,7 +9,15 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from opencloudmesh.protocol.errors import AccessDenied, GrantRefused, NotFound, OCMError, PeerRefused, PeerUnreachable
+from opencloudmesh.protocol.errors import (
+    AccessDenied,
+    DeniedByPeer,
+    GrantRefused,
+    NotFound,
+    OCMError,
+    PeerRefused,
+    PeerUnreachable,
+)
 
 SHOWN_AFTER: Final = 1.5
 """After so many seconds without an answer what is remembered is shown."""
@@ -50,12 +59,14 @@ async def soon(work: Awaitable[T], peer: str) -> T:
 def is_silent(error: OCMError) -> bool:
     """Whether the server did not answer, or said by a 5xx that it cannot."""
     if isinstance(error, PeerUnreachable):
-        return not error.code.startswith("http-4") and error.code != GrantRefused.code
+        return not error.code.startswith("http-4") and error.code not in (GrantRefused.code, DeniedByPeer.code)
     return isinstance(error, PeerRefused) and error.status >= _SERVER_FAULT
 
 
 def takes_away(error: OCMError) -> bool:
     """Whether the server refused: what was seen before is not shown any more."""
+    if isinstance(error, DeniedByPeer):
+        return False
     if isinstance(error, PeerRefused):
         return isinstance(error, GrantRefused) or error.status in _REFUSALS
     return isinstance(error, AccessDenied | NotFound)

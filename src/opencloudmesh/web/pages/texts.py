@@ -53,6 +53,7 @@ TEXTS: Final[dict[str, str]] = {
     "reason.http-404": "the other server does not know it",
     "reason.idle-timeout": "the other server stopped answering",
     "reason.peer-down": "the other server did not answer before",
+    "reason.refused-by-peer": "the other server does not deal with this one",
     "reason.tcp-refused": "the other server is down",
     "reason.tcp-timeout": "the other server does not answer",
     "reason.time-to-live": "it was tried for too long",
