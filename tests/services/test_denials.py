@@ -115,9 +115,9 @@ async def test_a_share_that_was_given_anew_is_not_given_twice(
 async def test_answers_are_told_as_they_are_now(
     home: Home, office: Office, away: SimulatedServer, alice: User, network: SimulatedNetwork
 ) -> None:
-    network.down.add(away.host)
     for provider_id in ("kept", "left"):
         await home.reception.receive(away.share(provider_id=provider_id))
+    network.down.add(away.host)
     await office.decisions.deny(away.host, ACT)
     kept, left = await home.reception.inbox(alice)
     await home.reception.accept(alice, kept.id)
@@ -150,6 +150,7 @@ async def test_a_request_for_a_share_is_asked_again(
 ) -> None:
     network.down.add(away.host)
     request = await home.request_sending.create(alice, owner=f"dora@{away.host}", resource="report")
+    await home.settle()
     await office.decisions.deny(away.host, ACT)
     assert (await home.request_sending.request(alice, request.id)).state == "failed"
     assert (await office.decisions.forget(away.host, ACT))[1] == 1
@@ -163,10 +164,11 @@ async def test_what_nobody_lifted_by_an_act_is_found_by_the_worker(
     network.down.add(away.host)
     share = await give(home, alice)
     await office.decisions.deny(away.host, ACT)
+    await home.settle()
     network.down.clear()
     await home.database.write(lambda tx: tx.peers.set_decision(away.host, "", "", None))
     await office.watch.load()
-    await home.settle()
+    await home.advance(60)
     assert (await home.outgoing(share)).state == "sent"
     assert [act[:2] for act in await office.acts() if act[1] == "messages-again"] == [("server", "messages-again")]
 
@@ -192,6 +194,7 @@ async def test_other_servers_keep_their_messages(
     other = SimulatedServer(network, OTHER)
     network.down |= {away.host, other.host}
     shares = {host: await give(home, alice, host=host) for host in (away.host, OTHER)}
+    await home.settle()
     _, affected = await office.decisions.deny(".example", ACT)
     assert affected.ended == 2
     with pytest.raises(Conflict):

@@ -263,6 +263,8 @@ class Worker:
         if denial is not None:
             await self._end_all(peer, Outcome(final=True, reason=denial.code, detail=denial.sentence))
             state.let_go()
+            if self._denial(peer) is None:  # it was lifted meanwhile
+                self._decided.set()
             return _IDLE_CHECK if state.sending else None
         now = self._clock()
         state.keep_to_clock(now, self._policy)

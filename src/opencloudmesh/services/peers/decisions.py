@@ -298,7 +298,8 @@ def _pinned(tx: Transaction, host: str) -> list[str]:
 
 
 def _affected(tx: Transaction, subject: str) -> Affected:
-    hosts = {host for host in tx.peers.hosts() if subject in subjects_denying(host)} | {subject}
+    known = {*tx.peers.hosts(), *(host for host, _ in tx.deliveries.peers_with_work())}
+    hosts = {host for host in known if subject in subjects_denying(host)} | {subject}
     counts = [tx.peer_counts.of(host) for host in hosts]
     return Affected(
         given=sum(count.given.get(state, 0) for count in counts for state in _LIVING),
