@@ -53,6 +53,32 @@ def test_ls_of_received_shares_says_which_are_unavailable(logged_in: Any, server
     assert "STATE" not in logged_in("ls", "Shared with me").out
 
 
+REMEMBERED = """<multistatus xmlns="DAV:"><response><href>/dav/files/alice/{path}</href><propstat><prop><resourcetype/>
+<getcontentlength>3</getcontentlength>{age}</prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>"""
+
+
+@pytest.mark.parametrize(
+    ("since", "said"),
+    [
+        ("2001-09-09T01:46:40Z", "gives no access since 2001-09-09"),
+        (None, "does not answer just now"),
+    ],
+)
+def test_ls_says_how_old_is_what_is_remembered(logged_in: Any, server: Any, since: str | None, said: str) -> None:
+    from starlette.responses import Response
+
+    age = '<a:seen-at xmlns:a="urn:x-opencloudmesh">2001-09-08T12:00:00Z</a:seen-at>'
+    age += f'<a:unavailable-since xmlns:a="urn:x-opencloudmesh">{since}</a:unavailable-since>' if since else ""
+    body = REMEMBERED.format(path="Shared%20with%20me/a.txt", age=age)
+    server.next_answer = Response(body, 207, media_type="application/xml")
+    shown = logged_in("ls", "Shared with me/a.txt")
+    assert (said in shown.err + shown.out, "seen at 2001-09-08" in shown.err + shown.out) == (True, True)
+    server.next_answer = Response(body, 207, media_type="application/xml")
+    document = logged_in("ls", "Shared with me/a.txt", "--json").document
+    assert (document["seen_at"], document["unavailable_since"]) == (999950400.0, 1e9 if since else None)
+    assert logged_in("ls", "--json").document["seen_at"] is None
+
+
 def test_ls_of_what_is_not_there_names_it(logged_in: Any, server: Any) -> None:
     result = logged_in("ls", "nothing")
     assert result.status == 1

@@ -1,5 +1,6 @@
 """Locks and dead properties beside a remembered listing: shown again, never for long, and never after a change of ours."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -104,6 +105,32 @@ class Mount:
 @pytest.fixture
 def mount(time: SimulatedTime) -> Mount:
     return Mount(time)
+
+
+@pytest.mark.parametrize("how", ["silent", "fails"])
+async def test_what_was_seen_a_moment_ago_waits_for_no_locks_of_a_server_that_is_silent(
+    mount: Mount, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("opencloudmesh.services.resource_access.silence.SHOWN_AFTER", 0.01)
+
+    async def none(*_: object) -> Any:
+        if how == "fails":
+            raise PeerUnreachable("No.", code="tcp-refused")
+        await asyncio.Event().wait()
+
+    for owner in (mount.lock_owner, mount.owner):
+        for name in ("covering", "around", "of"):
+            monkeypatch.setattr(owner, name, none, raising=False)
+    for kind in (mount.locks, mount.properties):
+        kind._extras.silence.is_recalled = True
+    with may_be_remembered():
+        assert (await mount.locks.covering(["d"]), await mount.properties.of("d")) == ((), {})
+        assert (await mount.locks.around("d"), await mount.properties.around("d")) == ([], {})
+    assert mount.locks._extras.silence.is_found
+    if how == "fails":
+        mount.locks._extras.silence.is_found = mount.locks._extras.silence.is_recalled = False
+        with pytest.raises(PeerUnreachable):
+            await mount.locks.covering(["d"])
 
 
 async def test_they_are_shown_again(mount: Mount) -> None:

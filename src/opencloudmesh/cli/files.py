@@ -51,9 +51,20 @@ async def ls(path: str = "", /, *, output: Output = Output()) -> None:
         )
         for item in found
     )
-    document = {"path": wanted, "items": [_describe(item, marks.get(item.path, {})) for item in found]}
+    shown = next((item for item in (entry, *found) if item.seen_at is not None), entry)
+    document = {
+        "path": wanted,
+        "seen_at": shown.seen_at,
+        "unavailable_since": entry.unavailable_since,
+        "items": [_describe(item, marks.get(item.path, {})) for item in found],
+    }
     columns = ("SIZE", "CHANGED", "NAME", *(("STATE",) if marks else ()))
-    output.terminal().table(document, columns, rows, empty="The folder is empty.")
+    terminal = output.terminal()
+    terminal.table(document, columns, rows, empty="The folder is empty.")
+    if shown.seen_at is not None:
+        since = shown.unavailable_since
+        away = "does not answer just now" if since is None else f"gives no access since {format_time(since)}"
+        terminal.note(f"The owner's server {away}: this is how it was seen at {format_time(shown.seen_at)}.")
 
 
 async def _marks() -> dict[str, Mapping[str, Any]]:
@@ -67,8 +78,9 @@ async def _marks() -> dict[str, Mapping[str, Any]]:
 
 def _describe(item: "Entry", marked: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "unavailable_since": marked.get("unavailable_since"),
+        "unavailable_since": marked.get("unavailable_since", item.unavailable_since),
         "unavailable_reason": marked.get("unavailable_reason", ""),
+        "seen_at": item.seen_at,
         "path": item.path,
         "name": item.name,
         "is_folder": item.is_folder,

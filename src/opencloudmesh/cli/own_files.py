@@ -44,7 +44,7 @@ async def own_files() -> AsyncIterator["OwnFiles"]:
     session = load_session()
     async with open_http(session.server) as http:
         root_url = f"{session.server}/dav/files/{quote(session.user, safe='')}/"
-        yield OwnFiles(remote_tree(http, root_url, _Authorize(session)).storage)
+        yield OwnFiles(remote_tree(http, root_url, _Authorize(session), is_own=True).storage)
 
 
 class _Authorize:

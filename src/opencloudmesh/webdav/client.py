@@ -12,6 +12,7 @@ from typing import Final
 from opencloudmesh.protocol.errors import Changed, Conflict, InvalidInput, NotFound, OCMError
 from opencloudmesh.services.ports import ABSENT, Entry, HttpClient, HttpStream, Quota, RemoteTree
 from opencloudmesh.webdav.client_answers import (
+    AGE,
     PROPERTIES,
     QUOTA,
     entry_of,
@@ -19,6 +20,7 @@ from opencloudmesh.webdav.client_answers import (
     invalid_answer,
     listing_tag_of,
     quota_of,
+    with_age,
 )
 from opencloudmesh.webdav.client_file import RemoteFile
 from opencloudmesh.webdav.client_locks import RemoteLocks, locks_in
@@ -33,23 +35,31 @@ SMALL: Final = 1 << 20
 _LAST_MODIFIED: Final = Name(DAV, "lastmodified")
 
 
-def remote_tree(http: HttpClient, root_url: str, authorize: Authorize) -> RemoteTree:
-    """The tree below `root_url`, for one request; `authorize(renew)` gives the Authorization value."""
+def remote_tree(http: HttpClient, root_url: str, authorize: Authorize, *, is_own: bool = False) -> RemoteTree:
+    """The tree below `root_url`, for one request; `authorize(renew)` gives the Authorization value.
+
+    `is_own`: it is on the user's own server, which is asked, too, how old what it shows is.
+    """
     requests = Requests(http, root_url, authorize)
-    storage = RemoteStorage(requests)
+    storage = RemoteStorage(requests, (*PROPERTIES, *AGE) if is_own else PROPERTIES)
     return RemoteTree(storage, RemoteLocks(requests), RemoteDeadProperties(requests), storage.entry_and_tag)
 
 
 class RemoteStorage:
     """`ports.Storage` over `requests`, which it shares with the locks and properties of the same tree."""
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests, names: Collection[Name] = PROPERTIES) -> None:
         self._requests = requests
+        self._names = names
 
     # ------------------------------------------------------------ reading
     async def entry(self, path: str) -> Entry:
         """One entry, by PROPFIND of Depth 0; its locks are noted by the way."""
-        return entry_of(await self._one(path, PROPERTIES), path)
+        return self._entry(await self._one(path, self._names), path)
+
+    def _entry(self, response: DavResponse, path: str) -> Entry:
+        entry = entry_of(response, path)
+        return with_age(entry, response) if AGE[0] in self._names else entry
 
     async def entry_and_tag(self, path: str) -> tuple[Entry, str | None]:
         """`ports.LookTagged`, in the same request."""
@@ -71,7 +81,7 @@ class RemoteStorage:
         here = self._requests.names(path)
         is_below = False
         prefix = f"{path}/" if path else ""
-        async with self._requests.propfind(self._requests.folder_url(path), "1", PROPERTIES) as stream:
+        async with self._requests.propfind(self._requests.folder_url(path), "1", self._names) as stream:
             await expect(stream, 207)
             async for response in responses_of(stream):
                 names = href_names(response.href, here)
@@ -82,7 +92,7 @@ class RemoteStorage:
                 if not below and not entry_of(response, path).is_folder:
                     raise Conflict("This is not a folder.", code="not-a-folder")
                 if len(below) == 1 and 200 <= response.status < 300:
-                    yield entry_of(response, prefix + path_of(below))
+                    yield self._entry(response, prefix + path_of(below))
         if not is_below:
             raise invalid_answer("none of its paths lies below the folder that was asked for")
 

@@ -5,6 +5,8 @@ Texts of the peer end up in headers of our own answers and on terminals: only sh
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from opencloudmesh.protocol.errors import (
@@ -25,7 +27,17 @@ from opencloudmesh.protocol.trust import DENIALS
 from opencloudmesh.services.ports import Entry, HttpStream, Quota
 from opencloudmesh.webdav.checksums import CHECKSUMS, known_checksum
 from opencloudmesh.webdav.conditions import parse_http_date
-from opencloudmesh.webdav.elements import DAV, LISTING_TAG, OC, DavResponse, Element, Name, parse_error
+from opencloudmesh.webdav.elements import (
+    DAV,
+    LISTING_TAG,
+    OC,
+    SEEN_AT,
+    UNAVAILABLE_SINCE,
+    DavResponse,
+    Element,
+    Name,
+    parse_error,
+)
 
 PROPERTIES: Final = (
     Name(DAV, "resourcetype"),
@@ -36,6 +48,7 @@ PROPERTIES: Final = (
     Name(OC, "size"),
     CHECKSUMS,
 )
+AGE: Final = (UNAVAILABLE_SINCE, SEEN_AT)
 QUOTA: Final = (Name(DAV, "quota-used-bytes"), Name(DAV, "quota-available-bytes"))
 _SHORT: Final = re.compile(r"[\x20-\x7e]{1,256}")
 _WEB_PAGE: Final = frozenset({"text/html", "application/xhtml+xml"})
@@ -67,6 +80,19 @@ def entry_of(response: DavResponse, path: str) -> Entry:
         checksum="" if is_folder else _checksum_of(response),
         holds=int(told) if is_folder and _NUMBER.fullmatch(told) else None,
     )
+
+
+def with_age(entry: Entry, response: DavResponse) -> Entry:
+    """The same with what the user's own server says of how old it is."""
+    since, seen = (_moment(response.properties.get(name)) for name in AGE)
+    return replace(entry, unavailable_since=since, seen_at=seen)
+
+
+def _moment(element: Element | None) -> float | None:
+    try:
+        return datetime.fromisoformat(element.text.strip()).timestamp() if element is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def quota_of(response: DavResponse) -> Quota | None:

@@ -26,6 +26,8 @@ SABRE: Final = "http://sabredav.org/ns"
 MICROSOFT: Final = "urn:schemas-microsoft-com:"
 
 LISTING_TAG: Final = Name(OURS, "listing-tag")
+UNAVAILABLE_SINCE: Final = Name(OURS, "unavailable-since")
+SEEN_AT: Final = Name(OURS, "seen-at")
 """Of a folder, at Depth 0: what stands for all that it holds (`services.resource_access.listing_tag`)."""
 
 _PREFIXES: Final = {DAV: "d", OC: "oc", OCS: "ocs", OCM: "ocm"}

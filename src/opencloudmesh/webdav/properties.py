@@ -23,7 +23,8 @@ from opencloudmesh.webdav.elements import (
     OC,
     OCM,
     OCS,
-    OURS,
+    SEEN_AT,
+    UNAVAILABLE_SINCE,
     Asked,
     Name,
     PropertyUpdate,
@@ -149,8 +150,8 @@ _ON_DEMAND: Final[dict[Name, Value]] = {
     CHECKSUMS: lambda it: f"<oc:checksum>{escape(it.entry.checksum)}</oc:checksum>" if it.entry.checksum else None,
     Name(OCS, "share-permissions"): _ocs_permissions,
     LISTING_TAG: lambda it: it.listing_tag,
-    Name(OURS, "unavailable-since"): lambda it: _utc(it.entry.unavailable_since),
-    Name(OURS, "seen-at"): lambda it: _utc(it.entry.seen_at),
+    UNAVAILABLE_SINCE: lambda it: _utc(it.entry.unavailable_since),
+    SEEN_AT: lambda it: _utc(it.entry.seen_at),
     Name(OCM, "share-permissions"): lambda it: escape(_ocm_permissions(it)),
 }
 LIVE: Final = ALWAYS | _ON_DEMAND

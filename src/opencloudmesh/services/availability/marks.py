@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 _AT_ONCE = 500
 """Rows changed in one transaction."""
 _MOST_DOUBTED = 10_000
-_DOUBT_AFTER = 5.0
+_DOUBT_AFTER = 2.0
 """After so many seconds without an answer a server is looked at, while the request goes on."""
 _TIMED_OUT = frozenset({"tcp-timeout", "idle-timeout"})
 """To try whether this lasts takes long."""

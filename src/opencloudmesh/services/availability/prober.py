@@ -32,7 +32,8 @@ _LOOK_SECONDS = 30.0
 _TOO_OFTEN = "http-429"
 """A server that answers so is there, and well."""
 _SOON_SECONDS = 1.0
-_WANTED_SECONDS = 5.0
+_WANTED_SECONDS = 2.0
+"""While somebody wants a share, its server is asked at most so often: a document that it has at hand, and a look at the share."""
 _RELOAD_SECONDS = 60.0
 
 

@@ -70,17 +70,16 @@ class RememberingLocks:
         self._locks.submit(tokens)
 
     async def covering(self, paths: Collection[str]) -> Sequence[Lock]:
-        if self._extras.silence.is_found:
-            return ()
-        return await self._locks.covering(paths)
+        return await self._extras.silence.unless_found(lambda: self._locks.covering(paths), ())
 
     async def within(self, path: str) -> Sequence[Lock]:
         return await self._locks.within(path)
 
     async def around(self, path: str) -> Sequence[Lock]:
-        if self._extras.silence.is_found:
-            return ()
-        locks, age = await self._extras.of(path, "locks", lambda: self._locks.around(path), _size_of_locks)
+        none: tuple[Sequence[Lock], float] = ((), 0.0)
+        locks, age = await self._extras.silence.unless_found(
+            lambda: self._extras.of(path, "locks", lambda: self._locks.around(path), _size_of_locks), none
+        )
         return [replace(lock, seconds=lock.seconds - age) for lock in locks if lock.seconds > age]
 
     async def take(self, wanted: WantedLock) -> tuple[Lock, bool]:
@@ -109,15 +108,14 @@ class RememberingProperties:
         self._memory = extras.memory
 
     async def of(self, path: str, names: Collection[Name] | None = None) -> Properties:
-        if self._extras.silence.is_found:
-            return {}
-        return await self._properties.of(path, names)
+        return await self._extras.silence.unless_found(lambda: self._properties.of(path, names), {})
 
     async def around(self, path: str, names: Collection[Name] | None = None) -> Mapping[str, Properties]:
-        if self._extras.silence.is_found:
-            return {}
         key = None if names is None else frozenset(names)
-        found, _ = await self._extras.of(path, key, lambda: self._properties.around(path, names), _size_of_properties)
+        none: tuple[Mapping[str, Properties], float] = ({}, 0.0)
+        found, _ = await self._extras.silence.unless_found(
+            lambda: self._extras.of(path, key, lambda: self._properties.around(path, names), _size_of_properties), none
+        )
         return found
 
     async def change(self, path: str, changes: Sequence[PropertyChange]) -> None:

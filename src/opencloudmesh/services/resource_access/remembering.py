@@ -131,6 +131,7 @@ class RememberingTree:
         entry = self._memory.recent(path, self._stale_seconds) if _remembered_suffices.get() else None
         if entry is not None and self._refresh(path):
             self._recalled.add(path)
+            self._silence.is_recalled = True
         else:
             entry = await self._look_or_recall(path, since)
         if entry.is_folder:

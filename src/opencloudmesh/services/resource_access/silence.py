@@ -5,7 +5,7 @@ one that does not deal with us nothing is shown, and nothing forgotten, for that
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -30,9 +30,32 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Silence:
-    """Whether this request is answered from memory, because the owner's server does not answer."""
+    """Whether this request is answered from memory: because that is of a moment ago (`is_recalled`), or because the owner's
+    server does not answer (`is_found`)."""
 
     is_found: bool = False
+    is_recalled: bool = False
+
+    async def unless_found(self, ask: Callable[[], Awaitable[T]], otherwise: T) -> T:
+        """What the owner's server says of something that is shown.
+
+        `otherwise` where what is shown is from memory, and the server does not answer.
+        """
+        if self.is_found:
+            return otherwise
+        if not self.is_recalled:
+            return await ask()
+        try:
+            async with asyncio.timeout(SHOWN_AFTER) as limit:
+                return await ask()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        except OCMError as error:
+            if not is_silent(error):
+                raise
+        self.is_found = True
+        return otherwise
 
 
 class NotAsked:

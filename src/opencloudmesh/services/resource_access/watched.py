@@ -231,13 +231,13 @@ class WatchedLocks:
         self._locks.submit(tokens)
 
     async def covering(self, paths: Collection[str]) -> Sequence[Lock]:
-        return await self._watch.over(self._locks.covering(paths))
+        return await self._watch.read(self._locks.covering(paths), at_root=False)
 
     async def within(self, path: str) -> Sequence[Lock]:
         return await self._watch.over(self._locks.within(path))
 
     async def around(self, path: str) -> Sequence[Lock]:
-        return await self._watch.over(self._locks.around(path))
+        return await self._watch.read(self._locks.around(path), at_root=False)
 
     async def take(self, wanted: WantedLock) -> tuple[Lock, bool]:
         return await self._watch.over(self._locks.take(wanted))
@@ -260,10 +260,10 @@ class WatchedProperties:
         self._watch = watch
 
     async def of(self, path: str, names: Collection[Name] | None = None) -> Properties:
-        return await self._watch.over(self._properties.of(path, names))
+        return await self._watch.read(self._properties.of(path, names), at_root=False)
 
     async def around(self, path: str, names: Collection[Name] | None = None) -> Mapping[str, Properties]:
-        return await self._watch.over(self._properties.around(path, names))
+        return await self._watch.read(self._properties.around(path, names), at_root=False)
 
     async def change(self, path: str, changes: Sequence[PropertyChange]) -> None:
         await self._watch.over(self._properties.change(path, changes))
