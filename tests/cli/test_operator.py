@@ -1,5 +1,6 @@
 """`ocm init|serve|user`, on a real server's folder; and a real server as the user meets it."""
 
+import asyncio
 import base64
 import os
 import signal
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from opencloudmesh import bootstrap
+from tests.services.queue import new_share
 
 
 @pytest.fixture
@@ -210,3 +214,36 @@ def test_a_terminated_server_ends_well(ocm: Any, serving: tuple[str, Any]) -> No
     process.send_signal(signal.SIGTERM)
     assert process.wait(90) == 0
     assert ocm("whoami").status == 4
+
+
+# ---------------------------------------------------------------- everybody's shares
+def test_the_operator_offers_the_shares_of_all_users_again(ocm: Any, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("a password of everybody")
+    assert ocm("init", "cloud", "--origin", "https://cloud.example.org").status == 0
+    for name in ("alice", "bob"):
+        assert ocm("user", "add", name, "--dir", "cloud", "--password-file", tmp_path / "password").status == 0
+
+    async def give() -> None:
+        async with bootstrap.beside(Path("cloud")) as wiring:
+            for user in await wiring.accounts.users():
+                made = await wiring.database.write(lambda tx, user=user: tx.outgoing_shares.add(new_share(user)))  # type: ignore[misc]
+                await wiring.database.write(
+                    lambda tx, made=made: tx.outgoing_shares.set_state(made.id, "accepted", "", 1e9)  # type: ignore[misc]
+                )
+
+    asyncio.run(give())
+
+    def repair(*words: str) -> list[tuple[str, str, str, bool]]:
+        items = ocm("shares", "repair", "--all", "--dir", "cloud", "--json", *words).document["items"]
+        return [(item["user"], item["state"], item["act"], item["done"]) for item in items]
+
+    assert repair() == [("alice", "accepted", "", False), ("bob", "accepted", "", False)]
+    assert "ocm shares repair --resend --all --dir cloud" in ocm("shares", "repair", "--all", "--dir", "cloud").err
+    dry = repair("--resend", "--dry-run", "--peer", "Away.example")
+    assert dry == [("alice", "accepted", "announce", False), ("bob", "accepted", "announce", False)]
+    assert repair("--resend", "--peer", "other.example") == []
+    shown = ocm("shares", "repair", "--all", "--dir", "cloud", "--resend")
+    assert "offered again: it counts as sent until it is answered" in shown.out
+    assert "within half a minute" in shown.err
+    assert repair("--resend") == [("alice", "sent", "", False), ("bob", "sent", "", False)], "it waits to be sent"
+    assert ocm("shares", "repair", "--dir", "cloud").status == 2

@@ -205,7 +205,12 @@ async def test_a_server_that_lost_its_data_gets_the_shares_again(bench: Bench) -
     told = [asked.json for asked in bench.away.got("/ocm/shares")]
     assert [message["providerId"] for message in told[2:]] == [sent.provider_id, accepted.provider_id]
     assert told[2:] == told[:2], "the very same messages"
-    assert [(await bench.home.outgoing(share.id)).state for share in (sent, accepted)] == ["sent", "accepted"]
+    states = [(await bench.home.outgoing(share.id)).state for share in (sent, accepted)]
+    assert states == ["sent", "sent"], "they wait for an answer there"
+    await bench.home.notifications.receive(
+        bench.away.notification("SHARE_ACCEPTED", accepted.provider_id, at=bench.home.time.now + 1)
+    )
+    assert (await bench.home.outgoing(accepted.id)).state == "accepted"
 
 
 async def test_a_repeat_that_is_refused_does_not_end_the_share(bench: Bench) -> None:

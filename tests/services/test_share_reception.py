@@ -47,6 +47,28 @@ async def test_the_same_notification_twice_is_one_share(home: Home, away: Simula
     assert [one.state for one in await home.reception.inbox(alice)] == ["declined"], "a repeat revives nothing"
 
 
+@pytest.mark.parametrize(
+    ("acts", "told"),
+    [
+        ([], []),
+        (["accept"], ["SHARE_ACCEPTED", "SHARE_ACCEPTED"]),
+        (["decline"], ["SHARE_DECLINED", "SHARE_DECLINED"]),
+        (["accept", "leave"], ["SHARE_ACCEPTED", "SHARE_DECLINED", "SHARE_DECLINED"]),
+    ],
+)
+async def test_who_offers_a_share_again_is_told_the_answer_again(
+    home: Home, away: SimulatedServer, alice: User, acts: list[str], told: list[str]
+) -> None:
+    await home.reception.receive(away.share())
+    (share,) = await home.reception.inbox(alice)
+    for act in acts:
+        await getattr(home.reception, act)(alice, share.id)
+        await home.settle()
+    await home.reception.receive(away.share(at=NOW + 1))
+    await home.settle()
+    assert [asked.json["notificationType"] for asked in away.got("/ocm/notifications")] == told
+
+
 @pytest.mark.spec("RECV-12")
 async def test_the_same_notification_again_after_the_end_is_no_refusal(
     home: Home, away: SimulatedServer, alice: User, time: SimulatedTime

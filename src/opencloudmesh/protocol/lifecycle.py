@@ -38,6 +38,7 @@ REVOKE: Final = "revoke"  # the Sending Party unshared, or the Sending Server sa
 EXPIRE: Final = "expire"
 FAIL: Final = "fail"  # the notification cannot be delivered
 RETRY: Final = "retry"
+OFFER_AGAIN: Final = "offer again"  # for a Receiving Server that came back without its data
 RENEW: Final = "renew"  # an invite is sent again
 LEAVE: Final = "leave"  # the Receiving Party gives the share back, or forgets it
 
@@ -57,16 +58,22 @@ _END: Final[Mapping[str, str]] = {REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: FAILED
 
 OUTGOING_SHARE: Final[Table] = {
     # Acceptance may overtake the answer to our own notification.
-    PENDING: {DELIVER: SENT, ACCEPT: ACCEPTED, DECLINE: DECLINED, **_END},
+    PENDING: {DELIVER: SENT, ACCEPT: ACCEPTED, DECLINE: DECLINED, OFFER_AGAIN: PENDING, **_END},
     # What was taken once is taken, also where a repeat of the notification is refused.
-    SENT: {DELIVER: SENT, ACCEPT: ACCEPTED, DECLINE: DECLINED, **_END, FAIL: SENT},
+    SENT: {DELIVER: SENT, ACCEPT: ACCEPTED, DECLINE: DECLINED, OFFER_AGAIN: SENT, **_END, FAIL: SENT},
     # An answer proves the delivery, whatever became of our own tries.
-    ACCEPTED: {DELIVER: ACCEPTED, ACCEPT: ACCEPTED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: ACCEPTED},
+    ACCEPTED: {
+        DELIVER: ACCEPTED, ACCEPT: ACCEPTED, DECLINE: DECLINED, OFFER_AGAIN: SENT,
+        REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: ACCEPTED,
+    },
     DECLINED: {DELIVER: DECLINED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: DECLINED},
     REVOKED: {DELIVER: REVOKED, DECLINE: REVOKED, REVOKE: REVOKED, EXPIRE: REVOKED, FAIL: REVOKED},
     EXPIRED: {DELIVER: EXPIRED, DECLINE: EXPIRED, REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: EXPIRED},
-    FAILED: {DELIVER: SENT, RETRY: PENDING, ACCEPT: ACCEPTED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: FAILED},
-}
+    FAILED: {
+        DELIVER: SENT, RETRY: PENDING, ACCEPT: ACCEPTED, DECLINE: DECLINED, OFFER_AGAIN: PENDING,
+        REVOKE: REVOKED, EXPIRE: EXPIRED, FAIL: FAILED,
+    },
+}  # fmt: skip
 
 INCOMING_SHARE: Final[Table] = {
     PENDING: {ACCEPT: ACCEPTED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, LEAVE: LEFT},

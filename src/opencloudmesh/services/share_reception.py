@@ -23,6 +23,7 @@ from opencloudmesh.protocol.lifecycle import (
     DECLINED,
     EXPIRED,
     INCOMING_SHARE,
+    LEASED,
     LEAVE,
     LEFT,
     PENDING,
@@ -67,11 +68,11 @@ class Senders:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What became of a Share Creation Notification: for whom it is, whether it was new, whether the share is accepted already."""
+    """What became of a Share Creation Notification: for whom it is, whether it was new, whether the sender is told an answer."""
 
     user: User
     is_new: bool
-    is_accepted: bool
+    is_answered: bool
 
 
 class ShareReception:
@@ -165,7 +166,7 @@ class ShareReception:
         stored = await self._db.write(lambda tx: self._store(tx, arrival, sender, size=size, verified=verified))
         if not stored.is_new:
             self._inbox_limits.repeated(sender, recipient)
-        if stored.is_accepted:
+        if stored.is_answered:
             self._deliveries.wake(sender)
         return stored.user
 
@@ -212,7 +213,16 @@ class ShareReception:
             if not known:
                 _check_size(size, _LARGEST_OF_STRANGER)
             self._inbox_limits.admit(tx, peer=sender, user_id=user.id, known=known)
-        return _Stored(user, is_new, is_new and known and self._is_accepted(tx, share))
+            return _Stored(user, is_new, known and self._is_accepted(tx, share))
+        return _Stored(user, is_new, verified is not None and self._is_answered_again(tx, share))
+
+    def _is_answered_again(self, tx: Transaction, share: IncomingShare) -> bool:
+        """Who offers a share once more does not know the answer (any more): tell it again."""
+        kind = SHARE_ACCEPTED if share.state == ACCEPTED else SHARE_DECLINED if share.state in (DECLINED, LEFT) else None
+        if kind is None or any(each.state in (QUEUED, LEASED) for each in tx.deliveries.of_incoming_share(share.id)):
+            return False
+        self._deliveries.queue(tx, peer=share.peer, kind=kind, user_id=share.user_id, incoming=share.id)
+        return True
 
     def _is_accepted(self, tx: Transaction, share: IncomingShare) -> bool:
         """The sender, whose server signed, may be a contact; the share of a trusted one is accepted, and the sender told so."""

@@ -8,7 +8,8 @@ Sections "Share Acceptance Notification" and "Share Deletion"; design decisions 
   taken back, accepted, declined or left. A Share Creation Notification is never sent again by itself.
 - On a user's request (`Repair`): the same for his own shares, with a line for each about what was found and what was done. A
   message that was refused is tried again, too. With `resend` the notifications of living shares are sent again, with the same
-  providerId, for a server that came back without its data; and failed shares are pushed again.
+  providerId, for a server that came back without its data; and failed shares are pushed again. An accepted share counts as sent
+  until it is answered: a server that has no memory of it asks its recipient anew, one that has tells the answer once more.
 - A dry run looks, and changes nothing, here or there.
 """
 

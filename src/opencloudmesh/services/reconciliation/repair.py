@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from opencloudmesh.protocol.availability import Away
-from opencloudmesh.protocol.lifecycle import ACCEPTED, FAILED, OUTGOING_SHARE, PENDING, RETRY, SENT, next_state
+from opencloudmesh.protocol.lifecycle import ACCEPTED, FAILED, OFFER_AGAIN, OUTGOING_SHARE, PENDING, SENT, next_state
 from opencloudmesh.services.delivery import Deliveries
 from opencloudmesh.services.ports import Clock, Database, Transaction
 from opencloudmesh.services.reconciliation.report import (
@@ -94,8 +94,9 @@ class Repair:
         return Line.of_given(share, said, ANNOUNCE)
 
     def _announce(self, tx: Transaction, share: OutgoingShare, announced: Sequence[Delivery], now: float) -> None:
-        if share.state == FAILED:
-            tx.outgoing_shares.set_state(share.id, next_state(OUTGOING_SHARE, share.state, RETRY), "", now)
+        state = next_state(OUTGOING_SHARE, share.state, OFFER_AGAIN)
+        if state != share.state:  # who has no memory of it answers anew; who has tells the answer once more
+            tx.outgoing_shares.set_state(share.id, state, "", now)
         last = announced[-1] if announced else None
         if last is not None and last.state == "dead":
             tx.deliveries.hasten(delivery_id=last.id, at=now)
