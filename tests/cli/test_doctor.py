@@ -59,6 +59,21 @@ def test_the_command_that_shows_more_names_the_folder(capsys: pytest.CaptureFixt
     assert dir_option(Path(".")) == ""
 
 
+def test_the_commands_of_an_advice_name_the_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    us = "See: ocm peer show away.example, then ocm log show 7, or ocm peer allow away.example; as a user: ocm deliveries."
+    report = Report(
+        "away.example",
+        False,
+        1.8e9,
+        (StepResult("trust", fail("x", "No.", us=us).outcome, Seen("", {}, (fail("x", "No.", us=us),)), 0.1),),
+    )
+    show(report, Terminal(json=False), TRACE, dir_option(Path("cloud")))
+    assert (
+        "ocm peer show --dir cloud away.example, then ocm log show --dir cloud 7, or ocm peer allow --dir cloud away.example; "
+        "as a user: ocm deliveries."
+    ) in capsys.readouterr().out
+
+
 def test_colours_only_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)

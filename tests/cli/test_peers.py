@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from opencloudmesh.adapters.keys.signing_key import SigningKey
+from opencloudmesh.cli.peers import _NOBODY
 from opencloudmesh.services.peers.taken_signatures import PROFILE_NAMES
 
 ROUTE = """
@@ -31,7 +32,10 @@ def peer(ocm: Any) -> Callable[..., Any]:
 
 def test_without_any_server(peer: Any) -> None:
     listed = peer("list")
-    assert (listed.status, listed.out) == (0, "No server is known yet, and nothing was decided.\n")
+    assert (listed.status, listed.out) == (
+        0,
+        f"{_NOBODY}\n",
+    )
     assert listed.err.splitlines() == [
         "Mode: open (configuration file).",
         "Quarantine of unknown senders: off (configuration file).",

@@ -312,6 +312,25 @@ def test_a_redirect_is_not_followed(logged_in: Any, server: Any) -> None:
     assert logged_in("whoami", "--json").document["error"]["code"] == "http-307"
 
 
+def test_shares_say_why_the_other_server_did_not_take_them(
+    logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any
+) -> None:
+    server.shares = [make_outgoing(id=7, state="failed", reason="http-400"), make_outgoing(id=8, state="accepted", reason="")]
+    refused = {"kind": "SHARE_CREATION", "state": "dead", "reason": "http-400", "detail": "recipient-unknown"}
+    server.deliveries = [make_delivery(outgoing_share_id=number, **refused) for number in (7, 8)]
+    assert "http-400: recipient-unknown" in logged_in("shares").out
+    causes = [item["cause"] for item in logged_in("shares", "--json").document["items"]]
+    assert causes == ["http-400: recipient-unknown", ""], "who accepted it has it"
+
+
+def test_unshare_means_the_share_that_gives_access(logged_in: Any, server: Any, make_outgoing: Any) -> None:
+    states = {5: "failed", 6: "revoked", 7: "sent", 8: "failed"}
+    server.shares = [make_outgoing(id=number, state=state, name="docs", path="docs") for number, state in states.items()]
+    done = logged_in("unshare", "docs")
+    assert (done.status, "(share 7)" in done.out) == (0, True)
+    assert '"docs" is the name of shares 5, 8, too' in done.out
+
+
 # ---------------------------------------------------------------- repair
 def test_repair_goes_through_all_pages_and_says_what_was_done(logged_in: Any, server: Any) -> None:
     done = logged_in("shares", "repair", "--resend", "--peer", "b.example.org")

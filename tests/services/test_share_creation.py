@@ -232,13 +232,21 @@ async def test_the_same_asked_for_at_once_is_one_share(
     await patient.deliveries.stop()
 
 
+async def test_an_end_that_was_said_twice_is_one_intention(home: Home, away: SimulatedServer, alice: User) -> None:
+    month = 30 * 86400.0
+    share = await give(home, alice, expires_at=NOW + month)
+    again = await give(home, alice, expires_at=NOW + month + 30)
+    assert (again.id, again.expires_at) == (share.id, NOW + month), "the first end holds"
+
+
 @pytest.mark.parametrize(
     ("first", "then", "told"),
     [
         ({}, {"permissions": ["write"]}, "notes is shared with bob@away.example already, to read (share"),
         ({"permissions": ["write"]}, {}, "already, to read and write (share"),
         ({"expires_at": NOW + 60}, {}, "already, to read until 2027-01-15 08:01 UTC (share"),
-        ({"expires_at": NOW + 60}, {"expires_at": NOW + 61}, "until 2027-01-15 08:01 UTC (share"),
+        ({"expires_at": NOW + 60}, {"expires_at": NOW + 70}, "until 2027-01-15 08:01 UTC (share"),
+        ({"expires_at": NOW + 86400}, {"expires_at": NOW + 87010}, "until 2027-01-16 08:00 UTC (share"),
     ],
 )
 async def test_what_is_shared_in_another_way_is_taken_back_first(

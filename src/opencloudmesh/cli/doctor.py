@@ -3,6 +3,7 @@
 Rules kept here: one line for each step, the worst is seen at a glance; what is printed may be shown to anybody.
 """
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import App, Group, Parameter
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
 _EXIT: Final = {"ok": 0, "warn": EXIT_WARNED, "fail": EXIT_FAILED}
+_OF_OPERATOR: Final = re.compile(r"\bocm (?:(?:peer|keys|user) [a-z]+|log show)\b")
 _OUTCOME_WIDTH: Final = 9
 _STEP_WIDTH: Final = 12
 
@@ -66,7 +68,7 @@ def show(report: "Report", terminal: Terminal, trace_id: str, there: str = "") -
             f"{result.step.ljust(_STEP_WIDTH)} {_summary(result)}",
         )
         for finding in result.seen.findings:
-            for style, line in _lines(finding):
+            for style, line in _lines(finding, there):
                 terminal.styled(style, " " * (_OUTCOME_WIDTH + _STEP_WIDTH + 1), line)
     terminal.styled(_STYLES[report.outcome], "", _conclusion(report))
     if not report.own:
@@ -79,10 +81,15 @@ def _summary(result: "StepResult") -> str:
     return "" if findings and findings[0].sentence == result.seen.summary else result.seen.summary
 
 
-def _lines(finding: "Finding") -> list[tuple[str, str]]:
+def _with_folder(advice: str, there: str) -> str:
+    """The same, with `--dir` in the operator's commands that are named, as in the one that was typed."""
+    return _OF_OPERATOR.sub(lambda command: command[0] + there, advice) if there else advice
+
+
+def _lines(finding: "Finding", there: str) -> list[tuple[str, str]]:
     mark = "note: " if finding.outcome == "ok" else ""
     lines = [(_STYLES[finding.outcome] if not mark else "", f"{mark}{finding.sentence} ({finding.code})")]
-    lines += [("", f"we:   {finding.us}")] if finding.us else []
+    lines += [("", f"we:   {_with_folder(finding.us, there)}")] if finding.us else []
     return lines + ([("", f"they: {finding.them}")] if finding.them else [])
 
 

@@ -18,7 +18,8 @@ class ShareList:
     """One list of shares of the API, the fields that name a share in it, and the command that shows it.
 
     `living` are the states of shares that are in force, `listed` those that the command shows when it is not asked for all;
-    `apart` asks for those that are not in the list until they are accepted.
+    `apart` asks for those that are not in the list until they are accepted; `untold` are the states in which the other server may
+    have refused to hear of one.
     """
 
     route: str
@@ -27,6 +28,7 @@ class ShareList:
     living: tuple[str, ...]
     listed: tuple[str, ...]
     apart: Mapping[str, str] = field(default_factory=dict)
+    untold: tuple[str, ...] = ()
 
 
 OUTGOING: Final = ShareList(
@@ -35,19 +37,28 @@ OUTGOING: Final = ShareList(
     "ocm shares",
     ("pending", "sent", "accepted"),
     ("pending", "sent", "accepted", "declined", "failed"),
+    untold=("pending", "sent", "failed"),
 )
 INCOMING: Final = ShareList(
     "/inbox", ("name", "path"), "ocm inbox", ("pending", "accepted"), ("pending", "accepted"), {"unknown": "true"}
 )
 
 
-async def find_share(api: ApiClient, shares: ShareList, word: str, *, states: Sequence[str]) -> str:
-    """Return the id of the share that `word` names; raises NotFound (share-unknown) or Conflict (share-ambiguous)."""
+async def find_share(
+    api: ApiClient, shares: ShareList, word: str, *, states: Sequence[str], others: list[str] | None = None
+) -> str:
+    """Return the id of the share that `word` names; raises NotFound (share-unknown) or Conflict (share-ambiguous).
+
+    `others` gets the ids of listed shares with this name that were not meant, because of their states.
+    """
     items = await api.items(shares.route)
     if any(str(item.get("id")) == word for item in items):
         return word
     named = [item for item in items if _is_named(item, shares, word)]
-    meant = [item for item in named if item.get("state") in states] or named
+    listed = [item for item in named if item.get("state") in shares.listed]
+    meant = [item for item in named if item.get("state") in states] or listed or named
+    if others is not None:
+        others += [str(item.get("id")) for item in listed if item not in meant]
     if not meant and shares.apart:
         kept_apart = await api.items(shares.route, query=shares.apart)
         meant = [item for item in kept_apart if str(item.get("id")) == word]

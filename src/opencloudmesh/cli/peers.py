@@ -45,6 +45,7 @@ Reason = Annotated[str, Parameter(help="Why; kept in the audit log and shown bes
 Profile = Literal["draft-05", "draft-07", "draft-cavage"]
 Mode = Literal["open", "invite-only", "allowlist", "federation"]
 _COLUMNS = ("HOST", "TRUST", "WHY", "DECIDED BY", "LAST CONTACT", "GIVEN", "RECEIVED", "WAITING", "KEYS", "LOOK AT")
+_NOBODY = "No server is known yet, and nothing was decided: one is known once something is shared or signed."
 _PAGE = 500
 _LONGEST_REASON = 500
 
@@ -82,7 +83,7 @@ async def list_peers(*, folder: Folder = HERE, output: Output = Output()) -> Non
     }
     for line in trust_lines(book):
         terminal.note(line)
-    terminal.table(document, _COLUMNS, rows, empty="No server is known yet, and nothing was decided.")
+    terminal.table(document, _COLUMNS, rows, empty=_NOBODY)
 
 
 async def show(host: Host, /, *, folder: Folder = HERE, output: Output = Output()) -> None:

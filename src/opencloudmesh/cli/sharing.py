@@ -4,7 +4,7 @@ A share is named by its id, or by its name, path or place under "Shared with me"
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from cyclopts import App, Group, Parameter
@@ -137,7 +137,8 @@ def _describe_created(created: Item, delivery: Item, is_new: bool, typed: str) -
     if not is_new and created.get("state") in ("sent", "accepted"):
         had = "has accepted it" if created.get("state") == "accepted" else "has not answered yet"
         again = f"to send it anew, take it back first: ocm unshare {text_of(created, 'id')}"
-        return (f"You share {what} just so already: the recipient {had}.", f"Nothing was sent; {again}")
+        until = f" until {format_time(created.get('expires_at'))}" if created.get("expires_at") is not None else ""
+        return (f"You share {what} just so already{until}: the recipient {had}.", f"Nothing was sent; {again}")
     if created.get("state") in ("sent", "accepted"):
         return (f"Shared {what}: the other server has taken it.",)
     if created.get("state") == "pending":
@@ -164,14 +165,24 @@ async def shares(*, every: Annotated[bool, Parameter(name="--all", negative=())]
 
     async with signed_in() as (api, _):
         items = [item for item in await api.items("/shares") if every or item.get("state") in OUTGOING.listed]
+        causes = _causes(await api.items("/deliveries", query={"failed": "true"})) if items else {}
         shown = await people(api) if items and not output.json else str
+    items = [{**item, "cause": causes.get(item.get("id"), "") if item.get("state") in OUTGOING.untold else ""} for item in items]
     rows = (
         (*_fields(item, "id", "state", "path"), shown(text_of(item, "share_with")), words_of(item, "permissions"),
-         format_time(item.get("expires_at")), text_of(item, "reason"))
+         format_time(item.get("expires_at")), text_of(item, "cause") or text_of(item, "reason"))
         for item in items
     )  # fmt: skip
     columns = ("ID", "STATE", "PATH", "WITH", "MAY", "UNTIL", "REASON")
     output.terminal().table({"items": items}, columns, rows, empty="You share nothing.")
+
+
+def _causes(failed: Sequence[Item]) -> dict[Any, str]:
+    """How the last try to announce a share ended, by the share's id: the reason, and what the other server said."""
+    tries = (one for one in failed if one.get("kind") == "SHARE_CREATION" and one.get("reason"))
+    return {
+        one.get("outgoing_share_id"): ": ".join(filter(None, (text_of(one, "reason"), text_of(one, "detail")))) for one in tries
+    }
 
 
 async def unshare(share: Annotated[str, Parameter(name="ID")], /, *, output: Output = Output()) -> None:
@@ -186,11 +197,20 @@ async def unshare(share: Annotated[str, Parameter(name="ID")], /, *, output: Out
     from opencloudmesh.cli.named_shares import OUTGOING, find_share
 
     async with signed_in() as (api, _):
-        share_id = await find_share(api, OUTGOING, share, states=OUTGOING.living)
+        others: list[str] = []
+        share_id = await find_share(api, OUTGOING, share, states=OUTGOING.living, others=others)
         ended = await api.call("POST", item_path("shares", share_id, "unshare"))
     what = f"{text_of(ended, 'path')} with {text_of(ended, 'share_with')}"
     done = f"Ended the share of {what} (share {text_of(ended, 'id')}): {_state_of(ended)}."
-    output.terminal().show(ended, done, *_untold(ended))
+    output.terminal().show(ended, done, *_untold(ended), *_also_named(share, others))
+
+
+def _also_named(word: str, others: Sequence[str]) -> tuple[str, ...]:
+    """Say which shares have the same name and were not meant, because they give no access."""
+    if not others:
+        return ()
+    shares = f"share {others[0]}" if len(others) == 1 else f"shares {', '.join(others)}"
+    return (f'"{word}" is the name of {shares}, too, which gave no access any more: meant was the one that did.',)
 
 
 def _untold(ended: Item) -> tuple[str, ...]:

@@ -43,6 +43,8 @@ from opencloudmesh.services.ports import Clock, Database, HttpAnswer, NewToken, 
 from opencloudmesh.services.records import POLICY_DENIED, Delivery, NewOutgoingShare, OutgoingShare, Secret, User
 
 SHARE_CREATION = "SHARE_CREATION"
+_SAME_END_SECONDS, _SAME_END_PART = 600.0, 0.02
+"""Two ends are the same that differ by less than this, and by less than this part of the time until then."""
 _OVER = frozenset({REVOKED, EXPIRED, FAILED})
 _LIVING = frozenset({PENDING, SENT, ACCEPTED})
 _TAKEN = frozenset({SENT, ACCEPTED, DECLINED})
@@ -82,6 +84,7 @@ class ShareCreation:
         """Share a file or folder of the user with an OCM Address, and wait a little for the first try of its notification.
 
         The same once more, while it lives, is the same share, and one share with who asks twice at once; the flag says "new".
+        So is one whose end differs by so little that "in 30 days" was said twice: the first end holds.
         Raises `InvalidInput` (address-invalid, own-server, permission-unknown, path-refused), `Conflict` (already-expired,
         already-shared), `NotFound`, `Forbidden` (policy-denied).
         """
@@ -366,7 +369,8 @@ class ShareCreation:
 def _same(living: Sequence[OutgoingShare], new: NewOutgoingShare) -> OutgoingShare | None:
     """The living share that is the new one; raises `Conflict` (already-shared) where there are others of the same."""
     for share in living:
-        if (share.resource_type, share.permissions, share.expires_at) == (new.resource_type, new.permissions, new.expires_at):
+        is_alike = (share.resource_type, share.permissions) == (new.resource_type, new.permissions)
+        if is_alike and _is_same_end(share.expires_at, new.expires_at, new.created_at):
             return share
     if not living:
         return None
@@ -376,8 +380,16 @@ def _same(living: Sequence[OutgoingShare], new: NewOutgoingShare) -> OutgoingSha
     raise Conflict(
         f"{share.path} is shared with {share.share_with} already, to {may}{until} (share {share.id}).",
         code="already-shared",
-        hint=f"What a share allows, and until when, cannot be changed: take share {share.id} back, then share it anew.",
+        hint=f"What a share allows, and until when, cannot be changed: take share {share.id} back (ocm unshare {share.id}), "
+        "then share it anew.",
     )
+
+
+def _is_same_end(one: float | None, other: float | None, now: float) -> bool:
+    """Whether two ends are one intention: "in 30 days" said twice is so, a few seconds later."""
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= min(_SAME_END_SECONDS, _SAME_END_PART * (min(one, other) - now))
 
 
 def _untried(tx: Transaction, share: OutgoingShare) -> Delivery | None:

@@ -72,7 +72,8 @@ class PeerRegistry:
                 raise NotFound(
                     f"Nothing is known of {canonical}. By the mode: {decision.sentence}",
                     code="peer-unknown",
-                    hint="ocm peer list shows what is known.",
+                    hint="Nothing was shared or signed yet, and nothing decided; what ocm doctor sees is not kept. "
+                    f"How it stands now: ocm doctor {canonical}",
                 )
             keys = tx.peer_keys.of(canonical)
             return self._peer(tx, record or _unmet(canonical), keys)

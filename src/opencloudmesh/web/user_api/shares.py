@@ -81,7 +81,8 @@ _CREATED: dict[int | str, dict[str, Any]] = {
 async def create_share(user: CurrentUser, services: Services, new: NewShare, response: Response) -> OutgoingShareAnswer:
     """The first try to tell the recipient's server is waited for, within bounds; `state` says how it went.
 
-    The same once more, while it lives, is the same share, with 200. What is shared in another way already (already-shared) is
+    The same once more, while it lives, is the same share, with 200; its end may differ by 2 % of the time until then, and by ten
+    minutes: the first one holds. What is shared in another way already (already-shared) is
     taken back first.
     """
     share, is_new = await services.share_creation.create(
