@@ -111,6 +111,14 @@ def test_any_bytes_are_a_notification_or_refused(body: bytes) -> None:
     assert notification.provider_id
 
 
+@pytest.mark.parametrize(
+    ("details", "ends"),
+    [({"reason": "USER_REMOVED"}, True), ({"reason": "tired"}, False), ({"reason": ["USER_REMOVED"]}, False), ({}, False)],
+)
+def test_a_share_may_end_with_its_contact(details: dict[str, Any], ends: bool) -> None:
+    assert read(notification=details).ends_with_contact is ends
+
+
 # ---------------------------------------------------------------- USER_REMOVED
 BOB = OCMAddress("bob", "home.example")
 
