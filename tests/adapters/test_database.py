@@ -664,6 +664,7 @@ READS_ALL = {
     "peers_HOSTS",
     "peers_TRUSTED",
     "delivery_statements_HASTEN",
+    "delivery_statements_PEERS_DENIED",
     "delivery_statements_PEERS_GIVEN_UP",
     "delivery_statements_DEAD_BEYOND",
     "incoming_shares_PEERS_OF_ACCEPTED",

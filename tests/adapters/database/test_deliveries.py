@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opencloudmesh.services.ports import Database
+from opencloudmesh.services.ports import Database, Transaction
 from opencloudmesh.services.records import Delivery, DeliveryAttempt, NewIncomingShare, NewOutgoingShare, WaitingDeliveries
 
 Add = Callable[..., Awaitable[Delivery]]
@@ -304,3 +304,28 @@ async def test_so_many_ended_ones_are_removed_at_once_and_no_dead_one(database: 
     assert await database.write(lambda tx: tx.deliveries.remove_done(99.5, 2)) == 2
     assert await database.write(lambda tx: tx.deliveries.remove_done(99.5, 2)) == 1
     assert await database.write(lambda tx: tx.deliveries.remove_done(99.5, 2)) == 0
+
+
+async def test_what_a_denial_ended_is_found_revived_and_kept(database: Database, add: Add) -> None:
+    first, second, other = await add(), await add(number=1), await add(number=2, peer="d.example")
+    await add(number=3, due_at=99.5)
+    assert [each.id for each in await database.read(lambda tx: tx.deliveries.queued("c.example", limit=2))] == [
+        first.id,
+        second.id,
+    ]
+
+    def end(tx: Transaction) -> None:
+        for ended in (first, second, other):
+            tx.deliveries.bury(ended.id, reason="policy-denied", detail="", http_status=0, at=30.5)
+
+    await database.write(end)
+    await database.write(lambda tx: tx.deliveries.bury(first.id + 3, reason="http-403", detail="", http_status=403, at=30.5))
+    assert list(await database.read(lambda tx: tx.deliveries.peers_denied())) == ["c.example", "d.example"]
+    found = await database.read(lambda tx: tx.deliveries.denied("c.example", after_id=first.id, limit=5))
+    assert [each.id for each in found] == [second.id]
+    assert await database.write(lambda tx: tx.deliveries.remove_dead(1e9, 10)) == 1, "those that a denial ended stay"
+    await database.write(lambda tx: tx.deliveries.revive(first.id, expires_at=700.5, at=40.5))
+    again = await by_id(database, first.id)
+    assert (again.state, again.due_at, again.expires_at, again.changed_at) == ("queued", 40.5, 700.5, 40.5)
+    assert await lease(database, now=50.5) == [first.id]
+    assert await database.write(lambda tx: tx.deliveries.remove_dead(1e9, 10, denied=True)) == 2
