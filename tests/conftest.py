@@ -60,18 +60,21 @@ def quiet_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 _LONGEST = (
     "tests/browser",
     "tests/web/test_openapi.py",
+    "tests/federation/test_ssrf.py",
+    "tests/federation/test_contact_commands.py",
+    "tests/federation/test_trust_decisions.py",
     "tests/test_crash.py",
-    "tests/test_chaos.py",
     "tests/federation/test_reverse_proxy.py",
     "tests/federation/test_federation.py",
     "tests/federation/test_exchange_log.py",
-    "tests/federation/test_ssrf.py",
     "tests/federation/test_limits.py",
+    "tests/federation/test_invite_matrix.py",
+    "tests/test_chaos.py",
+    "tests/federation/test_availability.py",
     "tests/federation/test_postgres.py",
-    "tests/federation/test_own_files.py",
-    "tests/federation/test_contact_commands.py",
-    "tests/federation/test_trust_decisions.py",
     "tests/test_documentation.py",
+    "tests/webdav/test_rclone.py",
+    "tests/federation/test_own_files.py",
 )
 """They take long, with few tests: started last, one of them would keep one process busy when all others are done."""
 
