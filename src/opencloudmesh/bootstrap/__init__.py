@@ -4,7 +4,9 @@ Each name is imported when it is asked for: a command needs no server, and a ser
 """
 
 import gc
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,10 +56,17 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__} has no attribute {name}")
+    full_name = f"{__name__}.{_MODULES[name]}"
+    return getattr(sys.modules.get(full_name) or _imported(full_name), name)
+
+
+def _imported(full_name: str) -> ModuleType:
+    """Import without looking for garbage, here and later: modules are none."""
     collects = gc.isenabled()
-    gc.disable()  # modules are no garbage, and looking through them again and again takes a fifth of the time
+    gc.disable()
     try:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return import_module(full_name)
     finally:
+        gc.freeze()
         if collects:
             gc.enable()

@@ -47,7 +47,6 @@ async def open_server(settings: Settings, make: type[Wiring] = Wiring) -> AsyncI
 
 async def run(folder: Path) -> None:
     """Serve the folder's server in the foreground until SIGTERM or SIGINT; requests in flight are finished."""
-    gc.freeze()  # all that was imported: looking through it for garbage while the server is built would find none
     settings = load_settings(folder)
     configure_logs(settings.logs.level)
     for route in settings.routes:
