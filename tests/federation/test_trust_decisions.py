@@ -77,6 +77,7 @@ def test_what_waits_for_a_server_ends_when_it_is_denied(site: Site, alice: User,
     assert {share["state"] for share in shares} == {"pending"}
     assert decide("deny", host)["deliveries_waiting"] == 2
     wait_until(lambda: {alice.state_of(share) for share in shares} == {"failed"})
+    wait_until(lambda: "denylist" in criteria(site))  # the messages ended with the act, before the running server heard of it
     told = alice.api("GET", f"/deliveries?peer={host}")["items"]
     assert [(one["state"], one["reason"], host in one["detail"]) for one in told] == [("dead", "policy-denied", True)] * 2
 
