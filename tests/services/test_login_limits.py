@@ -1,6 +1,7 @@
 """Guessing is slow, for the one who guesses."""
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from opencloudmesh.protocol.errors import RateLimited, TemporarilyUnavailable, Unauthorized
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.callers import Caller
+from opencloudmesh.services.known_devices import DEVICE_SECONDS, KnownDevices
 from opencloudmesh.services.login_limits import LoginLimits
 from opencloudmesh.services.records import Secret
 from tests.services.world import SimulatedTime
@@ -33,9 +35,9 @@ def limits(place: Place, time: SimulatedTime) -> LoginLimits:
     return LoginLimits(clock=time, per_address=6, per_user=4, queue=8, caller=lambda: place.caller)
 
 
-def outcome(limits: LoginLimits, name: str, *, right: bool = False) -> str:
+def outcome(limits: LoginLimits, name: str, *, right: bool = False, device: str = "") -> str:
     try:
-        with limits.attempt(name):
+        with limits.attempt(name, device):
             if not right:
                 raise Unauthorized("wrong", code="wrong-password")
     except (Unauthorized, TemporarilyUnavailable) as error:
@@ -96,6 +98,32 @@ def test_neighbours_of_a_guesser_who_logged_in_before_are_not_touched(limits: Lo
     assert outcome(limits, "carol", right=True) == "login-throttled", "nobody can tell her from the guesser"
     assert outcome(limits, "alice", right=True) == "in"
     assert outcomes(limits, "alice", 6) == ["wrong-password"] * 4 + ["login-throttled"] * 2, "she has a count of her own"
+
+
+def test_a_known_device_has_tries_of_its_own(limits: LoginLimits, place: Place, time: SimulatedTime) -> None:
+    assert outcome(limits, "alice", right=True) == "in"
+    outcomes(limits, "alice", 20)
+    assert outcome(limits, "alice", right=True) == "login-throttled", "somebody guesses at her name from her address"
+    assert outcome(limits, "alice", right=True, device="d1") == "in"
+    tries = [outcome(limits, "alice", device="d1") for _ in range(6)]
+    assert tries == ["wrong-password"] * 4 + ["login-throttled"] * 2, "and no more of them than anybody"
+    time.advance(15)
+    assert outcome(limits, "alice", right=True, device="d1") == "in"
+
+
+def test_a_device_is_known_by_what_only_we_can_write(time: SimulatedTime) -> None:
+    def seal(text: str) -> bytes:
+        return hashlib.sha256(b"key" + text.encode()).digest()
+
+    devices = KnownDevices(seal=seal, clock=time, new_token=lambda: "a" * 32)
+    token = devices.issue("alice")
+    assert devices.device("alice", token) == "a" * 32
+    assert devices.device("bob", token) == ""
+    later = token.reveal().replace(".1", ".2", 1)
+    for forged in ("", "x", f"{'b' * 32}{token.reveal()[32:]}", later, token.reveal()[:-1], token.reveal() + "\n"):
+        assert devices.device("alice", Secret(forged)) == "", forged
+    time.advance(DEVICE_SECONDS)
+    assert devices.device("alice", token) == ""
 
 
 def test_many_networks_have_three_tries_an_hour_each(limits: LoginLimits, place: Place, time: SimulatedTime) -> None:

@@ -155,9 +155,14 @@ class MemoryAccounts:
         self.app_passwords: dict[int, AppPassword] = {}
         self.user = User(1, "alice", "Alice A.", "", False, NOW)
         self.sessions: set[str] = set()
+        self.devices: list[str] = []
         self._count = 0
 
-    async def login(self, name: str, password: Secret) -> tuple[User, Secret, float]:
+    def known_device(self, name: str) -> Secret | None:
+        return Secret(f"device of {name}")
+
+    async def login(self, name: str, password: Secret, device: Secret | None = None) -> tuple[User, Secret, float]:
+        self.devices.append(device.reveal() if device else "")
         if (name, password.reveal()) != ("alice", "wonderland"):
             raise Unauthorized("The user name or the password is wrong.", code="wrong-password")
         self._count += 1

@@ -26,11 +26,15 @@ async def test_a_login_makes_a_new_session_in_a_cookie_that_only_we_read(server:
     answer = await visitor.send("/login", name="alice", password="wonderland")
     cookie = next(value for name, value in answer.headers if name == "set-cookie" and "session" in value)
     assert cookie == "__Host-ocm-session=token1; Path=/; HttpOnly; SameSite=Lax; Secure"
+    left = next(value for name, value in answer.headers if name == "set-cookie" and "device" in value)
+    assert left == "__Host-ocm-device=device of alice; Path=/; HttpOnly; SameSite=Lax; Max-Age=15552000; Secure"
     await visitor.ask("GET", "/inbox")
     ended = await visitor.send("/logout")
     assert (ended.status, ended.header("location")) == (303, "/login")
     assert server.accounts.sessions == set()
     assert (await visitor.ask("GET", "/inbox")).header("location") == "/login?next=%2Finbox"
+    await visitor.log_in()
+    assert server.accounts.devices == ["", "device of alice"], "what a login leaves outlives the logout"
 
 
 async def test_a_wrong_password_is_said_and_the_page_comes_again(visitor: Visitor) -> None:

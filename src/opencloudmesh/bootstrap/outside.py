@@ -14,7 +14,7 @@ from opencloudmesh.adapters.database import open_database, remembering
 from opencloudmesh.adapters.database.measured import MeasuredDatabase
 from opencloudmesh.adapters.database.state_counts import state_counter
 from opencloudmesh.adapters.exchange_log import LoggedHttpClient
-from opencloudmesh.adapters.keys import CavageKey, KeyFolder, KeyRing, load_cavage_key, load_secret_box
+from opencloudmesh.adapters.keys import CavageKey, KeyFolder, KeyRing, SecretBox, load_cavage_key, load_secret_box
 from opencloudmesh.adapters.metrics import MAX_PEERS, ServerMetrics
 from opencloudmesh.adapters.passwords import Argon2Hasher
 from opencloudmesh.adapters.routes import RoutePolicy
@@ -64,8 +64,12 @@ class Outside:
         self._exclusive = exclusive
 
     @cached_property
+    def secret_box(self) -> SecretBox:
+        return load_secret_box(self.settings.secrets_key)
+
+    @cached_property
     def database(self) -> Database:
-        box = load_secret_box(self.settings.secrets_key)
+        box = self.secret_box
         self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         database = open_database(self.settings.database_url, box, exclusive=self._exclusive)
         self._stack.push_async_callback(database.aclose)

@@ -23,6 +23,7 @@ from opencloudmesh.services.delivery import Deliveries, Handler, RetryPolicy
 from opencloudmesh.services.delivery.worker import wait_for
 from opencloudmesh.services.directories import Directories, DirectorySource
 from opencloudmesh.services.invite_flow import InviteFlow
+from opencloudmesh.services.known_devices import KnownDevices
 from opencloudmesh.services.lifecycle import Sweeper
 from opencloudmesh.services.notifications import Notifications
 from opencloudmesh.services.own_keys import OwnKeys
@@ -68,6 +69,7 @@ class UseCases(Outside):
             new_token=new_token,
             session_seconds=self.settings.sessions.lifetime_days * 86400.0,
             limits=self.limits.logins,
+            devices=KnownDevices(seal=self.secret_box.keyed_hash, clock=self.clock, new_token=new_token),
         )
 
     @cached_property

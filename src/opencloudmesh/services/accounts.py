@@ -17,6 +17,7 @@ from typing import TypeVar
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound, RateLimited, TemporarilyUnavailable, Unauthorized
 from opencloudmesh.services.app_passwords import AppPasswords
 from opencloudmesh.services.callers import current_caller
+from opencloudmesh.services.known_devices import KnownDevices
 from opencloudmesh.services.login_limits import LoginLimits
 from opencloudmesh.services.ports import Clock, Database, NewToken, PasswordHasher, Transaction
 from opencloudmesh.services.records import Secret, Session, User
@@ -56,8 +57,11 @@ class Accounts:
         new_token: NewToken,
         session_seconds: float = 30 * 86400,
         limits: LoginLimits | None = None,
+        devices: KnownDevices | None = None,
     ) -> None:
+        """`devices`: those that logged in before have tries of their own; without, none is known."""
         self._limits = limits or LoginLimits(clock=clock)
+        self._devices = devices
         self.app_passwords = AppPasswords(database=database, clock=clock, new_token=new_token)
         self._db = database
         self._hasher = hasher
@@ -159,12 +163,17 @@ class Accounts:
         await self._db.write(found)
 
     # ------------------------------------------------------------ the user's side
-    async def login(self, name: str, password: Secret) -> tuple[User, Secret, float]:
-        """Open a session: the user, its token (shown once), when it ends.
+    def known_device(self, name: str) -> Secret | None:
+        """What a client on which this user has just logged in is to bring along next time."""
+        return self._devices.issue(name) if self._devices else None
+
+    async def login(self, name: str, password: Secret, device: Secret | None = None) -> tuple[User, Secret, float]:
+        """Open a session: the user, its token (shown once), when it ends. `device` is what `known_device` gave, if anything.
 
         Raises `Unauthorized` (wrong-password), `RateLimited` (login-throttled), `TemporarilyUnavailable` (too-many-at-once).
         """
-        user = await self._verified(name, password)
+        known = self._devices.device(name, device) if self._devices and device else ""
+        user = await self._verified(name, password, known)
         token = Secret(self._new_token())
         now = self._clock()
         session = Session(_token_hash(token), user.id, now, now + self._session_seconds)
@@ -265,8 +274,8 @@ class Accounts:
         if not done.cancelled():
             done.exception()  # whoever waited for it may be gone
 
-    async def _verified(self, name: str, password: Secret) -> User:
-        with self._limits.attempt(name):
+    async def _verified(self, name: str, password: Secret, device: str = "") -> User:
+        with self._limits.attempt(name, device):
             return await self._looked_at(name, password)
 
     async def _looked_at(self, name: str, password: Secret) -> User:

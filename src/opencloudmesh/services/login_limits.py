@@ -8,6 +8,8 @@ Rules kept here, for logins and for Basic credentials alike:
   hour at every name, so a stranger who guesses without end keeps out himself and no other;
 - an address from which a user logged in during the last 30 days counts by itself for that user: what others do at that
   address, or to that name from elsewhere, does not matter to it;
+- so does a device on which that user logged in (`known_devices`), wherever it is: who guesses at that name from the same address
+  does not matter to it either;
 - a try is taken before the password is looked at, and given back when it was right: a thousand tries at once are as few as one
   after the other;
 - one address takes at most half of the queue of passwords to be checked, and strangers together leave a quarter of it to those
@@ -56,17 +58,19 @@ class LoginLimits:
         self._strangers = AtOnce(max(1, queue - queue // 4))
 
     @contextmanager
-    def attempt(self, name: str) -> Iterator[None]:
+    def attempt(self, name: str, device: str = "") -> Iterator[None]:
         """One try at this name; raises `RateLimited` (login-throttled), `TemporarilyUnavailable` (too-many-at-once).
 
-        The block verifies the password, and raises `Unauthorized` where it is wrong.
+        `device` is one on which this user logged in before, or "". The block verifies the password, and raises `Unauthorized`
+        where it is wrong.
         """
         caller, now = self._caller(), self._clock()
         who = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         pair = (caller.address, who)
-        is_known = self._known.has(pair, now)
-        taken = self._take_own(pair, now) if is_known else self._take(caller, who, now)
-        place: Key = pair if is_known else caller.address
+        is_known = bool(device) or self._known.has(pair, now)
+        own = (f"device {device}", who) if device else pair
+        taken = self._take_own(own, now) if is_known else self._take(caller, who, now)
+        place: Key = own if is_known else caller.address
         try:
             self._enter(place, is_known=is_known)
             try:

@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 from opencloudmesh.protocol.errors import RateLimited, TemporarilyUnavailable, Unauthorized
+from opencloudmesh.services.known_devices import DEVICE_SECONDS
 from opencloudmesh.services.records import Secret
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, local_path, redirect, render, retry_after
 from opencloudmesh.web.pages.sessions import Cookies
@@ -33,14 +34,18 @@ async def submit(request: PageRequest, cookies: Cookies) -> PageAnswer:
     try:
         if not 0 < len(name) <= _LONGEST_NAME or len(password) > _LONGEST_PASSWORD:
             raise Unauthorized(text("login.wrong"), code="wrong-password")
-        _, token, _ = await request.services.accounts.login(name, Secret(password))
+        known = Secret(request.cookies.get(cookies.device, ""))
+        _, token, _ = await request.services.accounts.login(name, Secret(password), known)
         if before := request.cookies.get(cookies.session):  # whoever had that session has it no longer
             await request.services.accounts.logout(Secret(before))
     except (Unauthorized, RateLimited, TemporarilyUnavailable) as fault:
         shown = {"next": onward, "name": name[:_LONGEST_NAME], "fault": fault}
         return render(request, "login.html", status=fault.status, headers=retry_after(fault), **shown)
+    device = request.services.accounts.known_device(name)
+    remembered = [cookies.set(cookies.device, device.reveal(), seconds=DEVICE_SECONDS)] if device else []
     return redirect(
         onward,
+        *((b"set-cookie", each.encode()) for each in remembered),
         (b"set-cookie", cookies.set(cookies.session, token.reveal()).encode()),
         (b"set-cookie", cookies.set(cookies.form, "", seconds=0).encode()),
     )
