@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from opencloudmesh.protocol.address import host_of_url, parse_address, parse_host
-from opencloudmesh.protocol.code_flow import is_invalid_grant, parse_token_answer, parse_token_request
+from opencloudmesh.protocol.code_flow import parse_token_answer, parse_token_request, refusal_of
 from opencloudmesh.protocol.contacts import build_jscontact, build_vcards, parse_cards
 from opencloudmesh.protocol.directory_service import parse_directory
 from opencloudmesh.protocol.discovery import parse_discovery
@@ -222,7 +222,7 @@ def _token_request(data: bytes) -> None:
 
 
 def _answers(data: bytes) -> None:
-    is_invalid_grant(400, data)
+    refusal_of("a.example", 400, data)
     try:
         parse_token_answer(data)
     except OCMError:
