@@ -222,7 +222,7 @@ class Deliveries:
         return row[0] if row else None
 
     def queued(self, peer: str, *, limit: int) -> Sequence[Delivery]:
-        """Queued ones to this peer, by ascending ids."""
+        """Queued ones to this peer, as they become due."""
         return [Delivery(*row) for row in self._connection.rows(sql.QUEUED, which_peer=peer, most=limit)]
 
     def peers_denied(self) -> Sequence[str]:

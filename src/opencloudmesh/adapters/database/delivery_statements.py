@@ -230,7 +230,7 @@ REMOVE_DONE = _remove(delivery_done)
 REMOVE_DEAD = {True: _remove(delivery_dead), False: _remove(and_(delivery_dead, _TABLE.reason != word("policy-denied")))}
 """By whether those go too that a denial ended."""
 DEAD_BEYOND = Statement(select(_TABLE.changed_at).where(delivery_dead).order_by(_TABLE.changed_at.desc()).limit(1).offset(_MOST))
-QUEUED = Statement(_SELECT.where(delivery_queued, _PEER).order_by(_TABLE.id).limit(_MOST))
+QUEUED = Statement(_SELECT.where(delivery_queued, _PEER).order_by(_TABLE.first, _TABLE.due_at, _TABLE.id).limit(_MOST))
 PEERS_DENIED = Statement(select(_TABLE.peer).where(delivery_denied).distinct().order_by(_TABLE.peer))
 DENIED = Statement(_SELECT.where(delivery_denied, _PEER, _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST))
 UNREACHED = Statement(

@@ -243,7 +243,7 @@ class DeliveryStore(Protocol):
         """When the newest dead delivery died that is not among so many newest ones; None where there are not more."""
 
     def queued(self, peer: str, *, limit: int) -> Sequence[Delivery]:
-        """Queued ones to this peer, by ascending ids."""
+        """Queued ones to this peer, as they become due."""
 
     def peers_denied(self) -> Sequence[str]:
         """The peers of dead deliveries that a denial ended (policy-denied)."""
