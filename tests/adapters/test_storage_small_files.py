@@ -163,3 +163,21 @@ async def test_a_disk_that_fails_is_said_of_that_file(tmp_path: Path, monkeypatc
     assert isinstance(good, tuple)
     assert sorted(os.listdir(tmp_path / "root")) == [".ocm-staging", "good"]
     assert os.listdir(tmp_path / "root/.ocm-staging") == []
+
+
+async def test_what_ends_in_a_folder_while_it_is_removed_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, removed = LocalStorage(tmp_path, limit=100), os.rmdir
+
+    def one_comes_in(name: bytes, *, dir_fd: int) -> None:
+        monkeypatch.setattr(os, "rmdir", removed)
+        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=dir_fd)
+        os.close(os.open("late", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=folder))
+        os.close(folder)
+        removed(name, dir_fd=dir_fd)
+
+    await storage.make_folder("a")
+    await write(storage, "a/first", b"1")
+    monkeypatch.setattr(os, "rmdir", one_comes_in)
+    await storage.remove("a")
+    assert os.listdir(tmp_path) == [".ocm-staging"]
+    assert os.listdir(tmp_path / ".ocm-staging") == []

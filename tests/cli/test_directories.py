@@ -46,7 +46,10 @@ def test_the_list_of_a_directory_and_its_loss(ocm: Any, directory: ListServer, t
     (act,) = ocm("peer", "audit", "--dir", "cloud", "--json").document["items"]
     assert (act["action"], act["subject"], act["reason"]) == ("directory-renewed", directory.url, "asked")
     directory.server_close()
-    (item,) = ocm("directory", "list", "--refresh", "--dir", "cloud", "--json").document["items"]
+    assert ocm("directory", "renew", directory.url, "--dir", "cloud").status == 1
+    listed = ocm("directory", "list", "--refresh", "--dir", "cloud", "--json")
+    assert listed.status == 5
+    (item,) = listed.document["items"]
     assert item["servers"] == 1
     assert item["reason"] in ("tcp-refused", "connection-lost")
     assert item["reason"] in ocm("directory", "list", "--dir", "cloud").out

@@ -207,6 +207,12 @@ async def test_deliveries_that_wait(known: Ward, alice: User) -> None:
     assert "ocm deliveries --failed --peer away.example" in found.us
     assert "geheim" not in str(report)
 
+    await ward.database.write(
+        lambda tx: tx.deliveries.bury(add(tx), reason="policy-denied", detail="", http_status=0, at=NOW + 1)
+    )
+    found = finding(await ward.examine(), "deliveries", "deliveries-given-up")
+    assert "go out by themselves" in found.us
+
 
 async def test_where_every_answer_is_an_error_keys_and_clock_are_not_well(ward: Ward) -> None:
     at_all_places(ward, answer(500, b""))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.beside import parts_of
+from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_WARNED
 from opencloudmesh.cli.formats import format_time
 from opencloudmesh.cli.operator import HERE, Folder
 from opencloudmesh.cli.peers import Reason, act_for
@@ -38,13 +39,13 @@ def register(app: App, group: Group) -> None:
 
 async def list_directories(
     *, refresh: bool = False, members: bool = False, folder: Folder = HERE, output: Output = Output()
-) -> None:
+) -> int:
     """List the directories of the configuration, and how the last look at each ended. A running server uses what is found.
 
     Parameters
     ----------
     refresh
-        Look at each now.
+        Look at each now; the exit status is 5 where one could not be used.
     members
         List their servers instead.
     """
@@ -53,14 +54,16 @@ async def list_directories(
         await directories.load()
         found = await directories.refresh_all() if refresh else directories.status()
         servers = directories.members()
+    status = EXIT_WARNED if refresh and any(one.reason for one in found) else 0
     if members:
         items = [{"host": server.host, "display_name": server.display_name} for server in servers]
         rows = ((server.host, server.display_name) for server in servers)
         output.terminal().table({"items": items}, ("HOST", "NAME"), rows, empty="No directory lists a server.")
-        return
+        return status
     columns = ("URL", "FEDERATION", "SERVERS", "LIST OF", "LOOKED AT", "FAULT")
     empty = "There are no directories; name some as [[directories]] in the configuration."
     output.terminal().table({"items": [_describe(one) for one in found]}, columns, map(_row, found), empty=empty)
+    return status
 
 
 async def renew(
@@ -70,7 +73,7 @@ async def renew(
     reason: Reason = "",
     folder: Folder = HERE,
     output: Output = Output(),
-) -> None:
+) -> int:
     """Use the list of a directory as it is now, even where it is older than the one in use or does not say when it was signed.
 
     Ask the directory's operator first: somebody who keeps an old list brings servers back with it that were removed since.
@@ -81,6 +84,7 @@ async def renew(
         one = await wiring.directories.renew(url, act_for(reason))
     outcome = f"{one.reason}: {one.detail}" if one.reason else f"{len(one.directory.servers) if one.directory else 0} servers"
     output.terminal().show(_describe(one), f"{one.url}: {outcome}")
+    return EXIT_FAILED if one.reason else 0
 
 
 # ---------------------------------------------------------------- running one

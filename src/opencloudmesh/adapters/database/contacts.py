@@ -1,5 +1,6 @@
 """The stores of contacts, and of the identifiers by which other servers know our users."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -102,7 +103,12 @@ def _escaped(text: str) -> str:
 
 
 def _folded(contact: Contact) -> str:
-    return f"{contact.name}\n{contact.email}\n{contact.address}".casefold()
+    return _alike(f"{contact.name}\n{contact.email}\n{contact.address}")
+
+
+def _alike(text: str) -> str:
+    """The same for texts that differ in case, or in how their letters are composed."""
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 class Contacts:
@@ -137,7 +143,7 @@ class Contacts:
 
     def search(self, user_id: int, text: str, *, limit: int = 20, offset: int = 0) -> Sequence[Contact]:
         """Those whose name, address or e-mail address holds the text, whatever its case, by name."""
-        sought = f"%{_escaped(text.casefold())}%"
+        sought = f"%{_escaped(_alike(text))}%"
         rows = self._connection.rows(_SEARCH, user_id=user_id, sought=sought, most=limit, past=offset)
         return self._all(user_id, rows)
 

@@ -4,6 +4,7 @@ What a crash leaves here is swept away later: a thing is stale when it is an hou
 """
 
 import ctypes
+import errno
 import fcntl
 import functools
 import os
@@ -208,8 +209,14 @@ def remove_tree(folder: int, name: bytes) -> int:
             size += freed
         finally:
             os.close(here)
-        with suppress(FileNotFoundError):
+        try:
             os.rmdir(name, dir_fd=folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            waiting.append(name)  # a write that was under way ended in it: it came before the end, and goes with it
     return size
 
 

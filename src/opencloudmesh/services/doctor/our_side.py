@@ -12,7 +12,7 @@ from opencloudmesh.services.doctor.findings import Finding, Seen, fail, note, wa
 from opencloudmesh.services.exchanges.explaining import read, sentence_of
 from opencloudmesh.services.peers.trust import CONFIGURATION, Explanation
 from opencloudmesh.services.ports import Clock, Database
-from opencloudmesh.services.records import ExchangeFilter, WaitingDeliveries
+from opencloudmesh.services.records import POLICY_DENIED, ExchangeFilter, WaitingDeliveries
 
 Explain = Callable[[str], Explanation]
 _LATELY = 86400.0
@@ -95,6 +95,8 @@ class OurSide:
         if not number:
             return seen
         us = f"Look at them with: ocm deliveries --failed --peer {self._host}; then: ocm deliveries retry ID"
+        if reason == POLICY_DENIED:
+            us = "They go out by themselves when this server deals with that one again, as far as they are still true."
         lost = warn("deliveries-given-up", f"{number} given up, the last with {reason}.", us=us)
         return Seen(f"{seen.summary}, {number} given up", {**seen.facts, "given_up": number}, (*seen.findings, lost))
 

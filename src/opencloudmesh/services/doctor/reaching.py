@@ -29,7 +29,7 @@ async def look_at_dns(visit: Visit) -> Seen:
     if refused := [address.text for address in found if not address.admitted]:
         sentence = f"{visit.host} has addresses that this server does not connect to: {listed(refused)}."
         what = "Give the name its public address in DNS (A, AAAA), and remove the others."
-        us = "If these addresses are meant, name host and networks in a route policy ([[routes]])."
+        us = "If these addresses are meant, name host, networks and port in one route policy ([[routes]])."
         judge = warn if visit.reached else fail
         findings.append(
             judge("address-refused", sentence, us=f"{what} {us}" if visit.ours else us, them="" if visit.ours else what)
