@@ -36,6 +36,8 @@ ENCODED = WAYF.replace("=", "=3D")
         f"Follow this:\n{DIALOG[:76]}\n{DIALOG[76:]}\nRegards",
         f"{WAYF[:30]}\n{WAYF[30:]}",
         f"{WAYF}\nAlice",
+        f"Follow this:\n<{WAYF[:40]}\n {WAYF[40:]}>\nor\n{STRING}\nRegards",
+        f"> <{WAYF[:64]}\n> {WAYF[64:]}>\n> Alice",
         f"To leave: https://lists.example/leave?token=abc\nTo accept: {DIALOG}",
         f"The code is {INVITE.token}@cloud.example.org; ask bob@example.org",
         f"Content-Transfer-Encoding: quoted-printable\n\nDear B=C3=B6b,=\n see {ENCODED[:60]}=\n{ENCODED[60:]}\n",

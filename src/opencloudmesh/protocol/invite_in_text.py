@@ -26,6 +26,8 @@ _WRAPPED: Final = 60
 """Where a line is so long, the next one may go on with its last word."""
 
 _LINK: Final = re.compile(r"""https?://(?:\[[0-9a-f:]+\])?[^\s<>"'`()\[\]{}|\\^]+""", re.IGNORECASE | re.ASCII)
+_BRACKETED: Final = re.compile(r"<\s*(https?://[^<>]*[^<>\s])>", re.IGNORECASE)
+"""A link that says where it ends: what white space a mail program put into it is none of it (RFC 3986, appendix C)."""
 _STRING: Final = re.compile(r"(?<![\w@.%&=/+-])[A-Za-z0-9+/_-]{16,}={0,2}(?![\w@%&=/+-])", re.ASCII)
 _AT_SERVER: Final = re.compile(r"(?<![\w@.%&=/+-])(?=[\w-]*[0-9])[\w-]{16,255}@[\w.:-]*\w", re.ASCII)
 _GOES_ON: Final = re.compile(r"[ \t]*\r?\n[ \t>|]*([\w%&=/+.:~-]+)[ \t]*(?=\r?\n|\Z)", re.ASCII)
@@ -115,6 +117,7 @@ def _decoded(text: str) -> str:
 
 
 def _in_words(text: str) -> list[_Found]:
+    text = _BRACKETED.sub(lambda link: f"<{''.join(link[1].split())}>", text)
     links = list(_of_links(text))
     named = [one for one, is_named in links if is_named]
     strings = list(_of_strings(_LINK.sub(lambda link: " " * len(link[0]), text)))
