@@ -10,6 +10,7 @@ import pytest
 
 from opencloudmesh.adapters.storage.gathering import Gathering, side_by_side
 from opencloudmesh.adapters.storage.local import LocalStorage
+from opencloudmesh.adapters.storage.threads import Pool
 from opencloudmesh.protocol.errors import Changed, StorageFull
 from opencloudmesh.services.ports import ABSENT, Entry
 
@@ -74,6 +75,17 @@ def test_side_by_side_does_each_once() -> None:
     assert sorted(done) == list(range(100))
     side_by_side(done.append, ())
     assert len(done) == 100
+
+
+def test_where_no_thread_can_be_started_one_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("opencloudmesh.adapters.storage.gathering._WAITING_FOR_DISKS", Pool("none"))
+    monkeypatch.setattr(threading.Thread, "start", start)
+    done: list[int] = []
+    side_by_side(done.append, range(100))
+    assert sorted(done) == list(range(100))
 
 
 async def test_each_file_is_on_the_disk_before_it_has_its_name_and_the_folder_after_that(

@@ -86,8 +86,9 @@ def _tell_those(callers: Sequence[Caller]) -> None:
 def side_by_side(work: Callable[[T], object], items: Sequence[T]) -> None:
     """Do what waits for a disk, in some threads at once; `work` raises nothing. Where no thread is free, this one does all."""
     shared = _Shared(work, items)
-    for _ in range(min(_SIDE_BY_SIDE, len(items)) - 1):
-        _WAITING_FOR_DISKS.put(shared.help)
+    with suppress(RuntimeError):  # the system starts no more threads
+        for _ in range(min(_SIDE_BY_SIDE, len(items)) - 1):
+            _WAITING_FOR_DISKS.put(shared.help)
     shared.lead()
 
 
