@@ -14,7 +14,7 @@ from opencloudmesh.services.inbox_limits import InboxLimits
 from opencloudmesh.services.invite_flow import InviteFlow
 from opencloudmesh.services.notifications import Notifications
 from opencloudmesh.services.peer_limits import PeerLimits
-from opencloudmesh.services.peers import Peers, TrustBook
+from opencloudmesh.services.peers import Peers, TrustBook, TrustWatch
 from opencloudmesh.services.ports import CavageSigner, Database
 from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShare
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
@@ -139,6 +139,7 @@ def make_home(
         wait=time.wait,
         denial=peers.denial,
         is_allowed=peers.is_allowed,
+        still_denied=TrustWatch(database=database, peers=peers, configured=trust or TrustBook()).is_denied,
     )
     peers.on_contact.append(deliveries.peer_seen)
     homes, issuer = MemoryHomes(), MemoryIssuer()

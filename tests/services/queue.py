@@ -104,6 +104,7 @@ class Queue:
             wait=self.time.wait,
             denial=lambda peer: self.denied.get(peer),
             is_allowed=lambda peer: peer not in self.denied,
+            still_denied=lambda *_: True,
         )
 
     async def restart(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from opencloudmesh.protocol.errors import Conflict
 from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.records import User
-from tests.services.home import Home
+from tests.services.home import Home, make_peers
 from tests.services.office import ACT, Office, make_office
 from tests.services.world import NOW, SimulatedNetwork, SimulatedServer
 
@@ -29,6 +29,15 @@ async def give(home: Home, alice: User, whom: str = "dora", host: str = "away.ex
     return share.id
 
 
+async def give_and_deny(home: Home, office: Office, alice: User, network: SimulatedNetwork, *whom: str) -> list[int]:
+    """Shares for people at away.example, which is down, and whose denial then ends what waits for it."""
+    network.down.add("away.example")
+    shares = [await give(home, alice, one) for one in whom or ("dora",)]
+    _, affected = await office.decisions.deny("away.example", ACT)
+    assert (affected.waiting, affected.ended) == (len(shares), len(shares))
+    return shares
+
+
 async def told(home: Home, share: int) -> Sequence[tuple[str, str, str]]:
     found = await home.of_share(await home.outgoing(share))
     return [(one.kind, one.state, one.reason) for one in found]
@@ -39,25 +48,54 @@ async def counts(office: Office) -> list[tuple[str, str]]:
     return [(action, after) for _, action, _, _, after, _ in await office.acts() if action.startswith("messages-")]
 
 
-async def test_what_a_denial_ended_is_sent_in_its_order_when_it_is_lifted(
+async def test_what_a_denial_ended_is_sent_when_it_is_lifted(
     home: Home, office: Office, away: SimulatedServer, alice: User, network: SimulatedNetwork
 ) -> None:
-    network.down.add(away.host)
-    shares = [await give(home, alice, whom) for whom in ("dora", "carol", "erin")]
-    await home.settle()
-    _, affected = await office.decisions.deny(away.host, ACT)
-    assert (affected.waiting, affected.ended) == (3, 3)
+    shares = await give_and_deny(home, office, alice, network, "dora", "carol", "erin")
     assert {(await home.outgoing(share)).reason for share in shares} == {"policy-denied"}, "at once, in the same transaction"
     network.down.clear()
     await home.advance(20 * DAY)
     assert away.got("/ocm/shares") == []
     assert await office.decisions.forget(away.host, ACT) == (away.host, 3)
     await home.settle()
-    assert [asked.json["shareWith"] for asked in away.got("/ocm/shares")] == [
-        f"{w}@{away.host}" for w in ("dora", "carol", "erin")
-    ]
+    asked_for = [asked.json["shareWith"] for asked in away.got("/ocm/shares")]  # in any order: shares do not wait for each other
+    assert sorted(asked_for) == [f"{whom}@{away.host}" for whom in ("carol", "dora", "erin")]
     assert {(await home.outgoing(share)).state for share in shares} == {"sent"}
     assert await counts(office) == [("messages-ended", "3"), ("messages-again", "3")]
+
+
+async def test_a_denial_that_another_process_lifted_ends_nothing_more(
+    home: Home, office: Office, away: SimulatedServer, alice: User, network: SimulatedNetwork
+) -> None:
+    """Until its book follows, this process takes the server for denied; what was brought back is no part of that."""
+    others = make_peers(home.database, network, home.time)
+    elsewhere = make_office(home.database, others, home.time, TrustBook(), home.deliveries.denials)
+    (share,) = await give_and_deny(home, office, alice, network)
+    network.down.clear()
+    assert (await elsewhere.decisions.forget(away.host, ACT))[1] == 1
+    home.deliveries.wake(away.host)
+    await home.settle()
+    assert await told(home, share) == [("SHARE_CREATION", "queued", "policy-denied")]
+    assert (await home.outgoing(share)).state == "pending"
+    await office.watch.look()
+    await home.advance(10)  # so long its server counts as not reached
+    assert (await home.outgoing(share)).state == "sent"
+    assert await counts(office) == [("messages-ended", "1"), ("messages-again", "1")]
+
+
+async def test_a_mode_that_another_process_changed_ends_nothing_more(
+    home: Home, office: Office, away: SimulatedServer, alice: User
+) -> None:
+    elsewhere = make_office(home.database, make_peers(home.database, SimulatedNetwork(), home.time), home.time, TrustBook())
+    share = await give(home, alice)
+    await office.decisions.set_mode("allowlist", ACT)
+    await elsewhere.decisions.set_mode("open", ACT)
+    await home.creation.unshare(alice, share)
+    await home.settle()
+    assert (await told(home, share))[-1] == ("SHARE_UNSHARED", "queued", "policy-denied")
+    await office.watch.look()
+    await home.advance(1)
+    assert (await told(home, share))[-1][1] == "done"
 
 
 async def test_what_is_brought_back_has_a_fresh_time_to_live(
@@ -101,10 +139,7 @@ async def test_what_is_no_longer_true_is_not_sent(
 async def test_a_share_that_was_given_anew_is_not_given_twice(
     home: Home, office: Office, away: SimulatedServer, alice: User, network: SimulatedNetwork
 ) -> None:
-    network.down.add(away.host)
-    share = await give(home, alice)
-    await office.decisions.deny(away.host, ACT)
-    await home.settle()
+    (share,) = await give_and_deny(home, office, alice, network)
     home.peers.trust = TrustBook()  # as where a version that brings nothing back lifted it
     anew = await give(home, alice)
     await office.decisions.forget(away.host, ACT)
@@ -161,10 +196,7 @@ async def test_what_nobody_lifted_by_an_act_is_found_by_the_worker(
     home: Home, office: Office, away: SimulatedServer, alice: User, network: SimulatedNetwork
 ) -> None:
     """As where the configuration denied it, or a try ended as denied a moment after the act that lifted the denial."""
-    network.down.add(away.host)
-    share = await give(home, alice)
-    await office.decisions.deny(away.host, ACT)
-    await home.settle()
+    (share,) = await give_and_deny(home, office, alice, network)
     network.down.clear()
     await home.database.write(lambda tx: tx.peers.set_decision(away.host, "", "", None))
     await office.watch.load()
@@ -176,9 +208,7 @@ async def test_what_nobody_lifted_by_an_act_is_found_by_the_worker(
 async def test_what_a_denial_ended_is_kept_as_long_as_it_holds_and_can_be_given_up(
     home: Home, office: Office, away: SimulatedServer, alice: User, network: SimulatedNetwork
 ) -> None:
-    network.down.add(away.host)
-    shares = [await give(home, alice, whom) for whom in ("dora", "carol")]
-    await office.decisions.deny(away.host, ACT)
+    shares = await give_and_deny(home, office, alice, network, "dora", "carol")
     assert await home.database.write(lambda tx: tx.deliveries.remove_dead(NOW + 400 * DAY, 10)) == 0
     (unwanted,) = await home.of_share(await home.outgoing(shares[0]))
     assert (await home.deliveries.cancel(alice, unwanted.id)).reason == "cancelled"

@@ -83,6 +83,7 @@ class UseCases(Outside):
             measures=self.measures,
             denial=lambda host: self.peers.denial(host),
             is_allowed=lambda host: self.peers.is_allowed(host),
+            still_denied=lambda tx, host: self.trust_watch.is_denied(tx, host),
         )
 
     @cached_property

@@ -7,6 +7,7 @@ from opencloudmesh.services.delivery.denials import Denials
 from opencloudmesh.services.delivery.messages import Handler
 from opencloudmesh.services.delivery.next_try import NextTry
 from opencloudmesh.services.delivery.peer_queue import Breaker, RetryPolicy
+from opencloudmesh.services.delivery.settling import StillDenied
 from opencloudmesh.services.delivery.worker import Denial, Wait, Worker, wait_for
 from opencloudmesh.services.measures import NO_MEASURES, Measures
 from opencloudmesh.services.ports import Clock, Database, NewToken, Processes, Transaction
@@ -28,8 +29,10 @@ class Deliveries:
         measures: Measures = NO_MEASURES,
         denial: Denial = lambda _: None,
         is_allowed: Callable[[str], bool] = lambda _: True,
+        still_denied: StillDenied | None = None,
     ) -> None:
-        """`denial`: why a peer is denied by name; `is_allowed`: whether a peer is dealt with at all."""
+        """`denial`: why a peer is denied by name; `is_allowed`: whether a peer is dealt with at all, as far as this process
+        knows; `still_denied`: what the database says of it."""
         self._db = database
         self._clock = clock
         self._policy = policy
@@ -46,6 +49,7 @@ class Deliveries:
             denial=denial,
             denials=self.denials,
             is_allowed=is_allowed,
+            still_denied=still_denied or (lambda _, peer: not is_allowed(peer)),
         )
 
     def use(self, handlers: Mapping[str, Handler]) -> None:

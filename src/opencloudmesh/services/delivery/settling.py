@@ -5,10 +5,15 @@ from dataclasses import dataclass
 
 from opencloudmesh.services.delivery.messages import Handler, Outcome, Overtaken, printable
 from opencloudmesh.services.ports import Transaction
-from opencloudmesh.services.records import BROKEN_OFF, Delivery, DeliveryAttempt
+from opencloudmesh.services.records import BROKEN_OFF, POLICY_DENIED, Delivery, DeliveryAttempt
 
 KEPT_TRIES = 50
 """So many tries of one delivery stay on record, the last ones."""
+TRUST_FOLLOWS = 1.0
+"""Seconds in which a process hears of a decision about a peer that another one wrote."""
+
+StillDenied = Callable[[Transaction, str], bool]
+"""Whether we do not deal with a peer, as it stands in this transaction: what a process knows can be a moment older."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,7 @@ class Try:
     ended: float
     due_at: Callable[[int], float]
     """When to try again, after so many tries that failed."""
+    still_denied: StillDenied
 
     def settle(self, tx: Transaction, handler: Handler | None) -> None:
         """Write all of it; without a handler, what the share should have learnt is left out."""
@@ -35,12 +41,14 @@ class Try:
         current = tx.deliveries.by_id(delivery.id)
         if current is None or current.state != "leased" or current.lease != self.holder:
             return
-        if outcome.final:
+        if outcome.final and outcome.reason == POLICY_DENIED and not self.still_denied(tx, delivery.peer):
+            self._requeue(tx, self.ended + TRUST_FOLLOWS)  # that was lifted while this was tried
+        elif outcome.final:
             self._bury(tx, handler, outcome.end or outcome.reason)
         elif handler is not None and handler.is_moot(tx, delivery, self.ended):
             self._bury(tx, handler, Overtaken.code)
         else:
-            self._requeue(tx)
+            self._requeue(tx, self.due_at(self._failed(tx)))
 
     def _note(self, tx: Transaction) -> None:
         reason, detail, status = self.outcome.reason, printable(self.outcome.detail), self.outcome.status
@@ -71,11 +79,11 @@ class Try:
         if handler is not None and reason != Overtaken.code:
             handler.failed(tx, delivery, reason, self.ended)
 
-    def _requeue(self, tx: Transaction) -> None:
+    def _requeue(self, tx: Transaction, due_at: float) -> None:
         tx.deliveries.requeue(
             self.delivery.id,
             holder=self.holder,
-            due_at=self.due_at(self._failed(tx)),
+            due_at=due_at,
             reason=self.outcome.reason,
             detail=printable(self.outcome.detail),
             http_status=self.outcome.status,

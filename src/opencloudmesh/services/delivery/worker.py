@@ -9,11 +9,11 @@ import structlog
 
 from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerFault, PeerRefused, PeerUnreachable, TemporarilyUnavailable
 from opencloudmesh.services.delivery.arrival import is_open_question
-from opencloudmesh.services.delivery.denials import QUEUED_AGAIN, Denials, count_in_audit
+from opencloudmesh.services.delivery.denials import ENDED, QUEUED_AGAIN, Denials, count_in_audit
 from opencloudmesh.services.delivery.messages import Handler, Outcome, Overtaken, of_answer, of_refusal
 from opencloudmesh.services.delivery.next_try import NextTry, next_try
 from opencloudmesh.services.delivery.peer_queue import Breaker, PeerQueue, RetryPolicy
-from opencloudmesh.services.delivery.settling import Try
+from opencloudmesh.services.delivery.settling import TRUST_FOLLOWS, StillDenied, Try
 from opencloudmesh.services.measures import Measures
 from opencloudmesh.services.ports import Clock, Database, Processes, Transaction
 from opencloudmesh.services.records import SERVER, Delivery, DeliveryAttempt
@@ -38,6 +38,10 @@ _RECALLED = 64
 _AFTER_FAULT = 5.0
 _FORBIDDEN_HERE = frozenset({"address-refused", "scheme-refused"})
 """What this server's own configuration does not allow: no later try could do better."""
+
+
+class _Lifted(Exception):
+    """What ended messages is over; nothing is written."""
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
@@ -73,6 +77,7 @@ class Worker:
         denial: Denial,
         denials: Denials,
         is_allowed: Callable[[str], bool],
+        still_denied: StillDenied,
     ) -> None:
         self._db = database
         self._clock = clock
@@ -83,6 +88,7 @@ class Worker:
         self._denial = denial
         self._denials = denials
         self._is_allowed = is_allowed
+        self._still_denied = still_denied
         self._decided = asyncio.Event()
         self._peers: dict[str, PeerQueue] = {}
         self._first_places = asyncio.Semaphore(_FIRST_AT_ONCE)
@@ -261,7 +267,9 @@ class Worker:
         """Begin to send what is due; the seconds until there may be more, or None when the queue is empty."""
         denial = self._denial(peer)
         if denial is not None:
-            await self._end_all(peer, Outcome(final=True, reason=denial.code, detail=denial.sentence))
+            if not await self._end_all(peer, Outcome(final=True, reason=denial.code, detail=denial.sentence)):
+                state.pushed()
+                return TRUST_FOLLOWS
             state.let_go()
             if self._denial(peer) is None:  # it was lifted meanwhile
                 self._decided.set()
@@ -285,8 +293,8 @@ class Worker:
             state.back_at = now
         return max(0.05, min(due, state.back_at) - now)
 
-    async def _end_all(self, peer: str, outcome: Outcome) -> None:
-        """End whatever waits for a peer, due or not, without a try."""
+    async def _end_all(self, peer: str, outcome: Outcome) -> bool:
+        """End whatever waits for a denied peer, due or not, without a try; False where the denial was lifted before."""
         while True:
             now = self._clock()
 
@@ -294,16 +302,30 @@ class Worker:
                 tx.deliveries.hasten(peer=peer, at=now)
                 until = now + _LEASE_SECONDS
                 leased = tx.deliveries.lease(peer, holder=self._holder, now=now, until=until, limit=_ENDED_AT_ONCE)
+                if leased and not self._still_denied(tx, peer):  # asked after: what a lifted denial brought back is among them
+                    raise _Lifted
                 for delivery in leased:
-                    end = Try(delivery, outcome, holder=self._holder, started=now, ended=now, due_at=lambda _: now)
+                    end = Try(
+                        delivery,
+                        outcome,
+                        holder=self._holder,
+                        started=now,
+                        ended=now,
+                        due_at=lambda _: now,
+                        still_denied=lambda *_: True,
+                    )
                     end.settle(tx, self.handlers.get(delivery.kind))
+                count_in_audit(tx, SERVER, ENDED, peer, len(leased), now)
                 return len(leased)
 
-            ended = await self._db.write(work)
+            try:
+                ended = await self._db.write(work)
+            except _Lifted:
+                return False
             for _ in range(ended):
                 self._measures.delivery_tried(*outcome.measured())
             if not ended:
-                return
+                return True
 
     async def _make_due(self, peer: str, state: PeerQueue, now: float) -> None:
         back_at, state.back_at = state.back_at, math.inf
@@ -370,6 +392,7 @@ class Worker:
             started=started,
             ended=now,
             due_at=lambda failed: state.retry_at(delivery, outcome, started, now, self._policy, failed=failed),
+            still_denied=self._still_denied,
         )
         try:
             await self._settle(tried)

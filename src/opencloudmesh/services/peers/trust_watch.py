@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from opencloudmesh.protocol.errors import OCMError
-from opencloudmesh.protocol.trust import MODES
+from opencloudmesh.protocol.trust import MODES, Allowed
 from opencloudmesh.services.peers.peers import Peers
 from opencloudmesh.services.peers.taken_signatures import TakenSignatures
 from opencloudmesh.services.peers.trust import ALLOW, CONFIGURATION, DENY, OPERATOR, TrustBook, TrustEntry
@@ -92,6 +92,13 @@ class TrustWatch:
     def configured(self) -> TrustBook:
         """What the configuration alone decides."""
         return self._configured
+
+    def is_denied(self, tx: Transaction, host: str) -> bool:
+        """Whether we do not deal with a host, as it stands in this transaction."""
+        book = self._peers.trust
+        if read_version(tx) != book.version:
+            book = read_book(tx, self._configured)
+        return not isinstance(book.decide(host), Allowed)
 
     async def load(self) -> TrustBook:
         """Read the book and use it from now on."""
