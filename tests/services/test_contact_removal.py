@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from opencloudmesh.protocol.address import parse_address
-from opencloudmesh.protocol.errors import InvalidMessage, NotFound, SignatureRefused
+from opencloudmesh.protocol.errors import Forbidden, InvalidMessage, NotFound, SignatureRefused
 from opencloudmesh.protocol.http_signatures import Request
 from opencloudmesh.protocol.invite_flow import Identity
 from opencloudmesh.services import contact_removal as module
+from opencloudmesh.services.peers.known_senders import is_known
 from opencloudmesh.services.records import Contact, User
 from tests.services.home import Home
 from tests.services.world import HOST, NOW, SimulatedNetwork, SimulatedServer, answer
@@ -66,6 +67,36 @@ async def test_what_ended_before_by_messages_of_its_own_is_counted_where_they_sa
     await home.contacts.add(alice, "dora@away.example")
     await home.notifications.receive(removed(away, user=f"alice@{HOST}", at=home.time.now))
     assert (await home.removal.notices(alice))[0].shares == 0, "they ended with the contact that was there before"
+
+
+# ---------------------------------------------------------------- who is known
+@pytest.mark.spec("INV-11")
+@pytest.mark.parametrize("by_whom", ["them", "us", "us, and they are told"])
+async def test_whom_the_address_book_lost_is_a_stranger_again(
+    home: Home, away: SimulatedServer, alice: User, by_whom: str
+) -> None:
+    """Though shares were accepted and given, though the person was asked for one, and got all that was granted."""
+    dora = await meet(home, alice)
+    await home.reception.receive(away.share(**by("dora")))
+    (offered,) = await home.reception.inbox(alice)
+    await home.reception.accept(alice, offered.id)
+    given, _ = await home.creation.create(alice, path="notes", share_with="dora@away.example")
+    if by_whom != "us":
+        await home.request_sending.create(alice, owner="dora@away.example", resource="slides")
+    if by_whom == "them":
+        await home.notifications.receive(removed(away, user=f"alice@{HOST}"))
+    else:
+        await home.removal.remove(alice, dora.id, notify=by_whom != "us")
+    if by_whom == "us":
+        assert await home.database.read(lambda tx: is_known(tx, alice.id, dora.address)), "she has a share of Alice's"
+        await home.creation.unshare(alice, given.id)
+    assert not await home.database.read(lambda tx: is_known(tx, alice.id, dora.address))
+    assert [one.state for one in await home.request_sending.requests(alice)] == ["withdrawn"] * (by_whom != "us")
+    await home.invite_flow.demand(alice, "refuse")
+    again = away.share(**by("dora") | {"provider_id": "more"}, at=home.time.now)
+    with pytest.raises(Forbidden) as refusal:
+        await home.reception.receive(again)
+    assert refusal.value.code == "sender-unknown"
 
 
 # ---------------------------------------------------------------- we tell

@@ -140,7 +140,7 @@ async def merge(contact: Who, other: Annotated[str, Parameter(name="OTHER")], /,
 
 
 async def remove(contact: Who, /, *, notify: bool = False, output: Output = Output()) -> None:
-    """Remove a contact; shares given and received stay, and nobody else is told, unless you want it.
+    """Remove a contact, who is a stranger then; shares given and received stay, and nobody else is told, unless you want it.
 
     Parameters
     ----------
@@ -154,7 +154,11 @@ async def remove(contact: Who, /, *, notify: bool = False, output: Output = Outp
         item = await find_contact(api, contact)
         query = {"notify": "true"} if notify else None
         await api.call("DELETE", item_path("contacts", text_of(item, "id")), query=query)
-    told = " Its server is told, and the shares with this contact end (see: ocm deliveries)." if notify else ""
+    told = (
+        " Its server is told, and the shares with this contact end (see: ocm deliveries)."
+        if notify
+        else " Shares stay; whoever has one of yours counts as known until you take it back (ocm shares, ocm unshare)."
+    )
     output.terminal().show(item, f"Removed {_shown(item)}.{told}")
 
 

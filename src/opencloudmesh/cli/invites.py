@@ -136,7 +136,7 @@ async def only(
 ) -> None:
     """Demand an invite of people whom you do not know: their shares are kept apart (quarantine), or refused.
 
-    You know your contacts, and whose share you accepted, or whom you shared something with. Without a word, this shows what
+    You know your contacts, whom a share of yours gives access, and whom you asked for a share. Without a word, this shows what
     you demand. Where your server demands more, that counts.
     """
     from opencloudmesh.cli.client import signed_in

@@ -1,9 +1,10 @@
 """Contacts removed, here and there: USER_REMOVED in both directions (section Share Acceptance Notification; NOTIF-6).
 
 Rules kept here: removing is local and always works; only where the user wants it the other side is told, and then the shares with
-that person end, in both directions, in the transaction of the removal; whoever is a contact again is not said to be removed. What
-another server says is taken of its own users only, once its signature is verified; it ends what there is between two people, no
-more, and the user is told; it is answered alike whether there is such a user, such a contact, or neither.
+that person end, in both directions, and the requests to that person, in the transaction of the removal; whoever is a contact
+again is not said to be removed. What another server says is taken of its own users only, once its signature is verified; it ends
+what there is between two people, no more, and the user is told; it is answered alike whether there is such a user, such a
+contact, or neither.
 """
 
 from typing import Final
@@ -30,6 +31,7 @@ from opencloudmesh.services.ports import Clock, Database, HttpAnswer, Transactio
 from opencloudmesh.services.records import Contact, Delivery, Notice, OutgoingShare, User
 from opencloudmesh.services.share_creation import ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
+from opencloudmesh.services.share_request.sending import withdraw_all
 
 KEPT_NOTICES: Final = 200
 _LIVING: Final = (PENDING, SENT, ACCEPTED)
@@ -67,6 +69,7 @@ class ContactRemoval:
         """Delete one, and return what it was; raises `NotFound` (contact-unknown).
 
         With `notify` the contact's server is told, and all shares with the contact end; without, shares stay, and nobody is told.
+        Either way the contact is a stranger then, but for as long as a share of the user gives access, or a request waits.
         """
         if not notify:
             return await self._contacts.remove(user, contact_id)
@@ -75,6 +78,7 @@ class ContactRemoval:
         def work(tx: Transaction) -> Contact:
             contact = self._contacts.removed(tx, user, contact_id)
             for address in contact.addresses:
+                withdraw_all(tx, user.id, address, now)
                 for given in tx.outgoing_shares.given_to(user.id, address):
                     self._creation.taken_back(tx, given, now, WITH_CONTACT)
                 for received in tx.incoming_shares.living_from(user.id, address):
@@ -120,6 +124,8 @@ class ContactRemoval:
 
     def _end(self, tx: Transaction, contact: Contact, now: float) -> None:
         tx.contacts.remove(contact.id)
+        for address in contact.addresses:
+            withdraw_all(tx, contact.user_id, address, now)
         given = [one for whose in contact.addresses for one in tx.outgoing_shares.given_to(contact.user_id, whose)]
         received = [one for whose in contact.addresses for one in tx.incoming_shares.living_from(contact.user_id, whose)]
         # What the other side ended with a message of its own that came before this one says so.

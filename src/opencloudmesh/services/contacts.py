@@ -191,7 +191,7 @@ class Contacts:
         if found is not None:
             self.signed(tx, found, share)
             return
-        if tx.contacts.count_of(user.id) >= MOST or not share.sender.isprintable():
+        if not share.sender.isprintable():
             return
         name = "".join(c if c.isprintable() else " " for c in share.sender_display_name).strip()[:LONGEST_NAME]
         known_as = "" if share.recipient == user.name else share.recipient

@@ -70,9 +70,9 @@ async def test_the_same_added_at_once_where_it_is_not_there_is_added_once(
 
 async def test_what_a_visitor_took_may_be_given_by_the_user_too(database: Database, user_id: int, new_outgoing: New) -> None:
     share = await add(database, new_outgoing(user_id, of_visitor=True))
-    assert not await database.read(lambda tx: tx.outgoing_shares.has_given_to(user_id, share.share_with))
+    assert not await database.read(lambda tx: tx.outgoing_shares.gives_to(user_id, share.share_with))
     await database.write(lambda tx: tx.outgoing_shares.set_chosen(share.id))
-    assert await database.read(lambda tx: tx.outgoing_shares.has_given_to(user_id, share.share_with))
+    assert await database.read(lambda tx: tx.outgoing_shares.gives_to(user_id, share.share_with))
 
 
 async def test_provider_id_and_secret_are_unique(database: Database, user_id: int, new_outgoing: New) -> None:

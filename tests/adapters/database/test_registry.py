@@ -133,31 +133,20 @@ async def test_how_much_there_is_with_a_peer(
 
 
 # ---------------------------------------------------------------- whom a user knows
-async def test_an_accepted_share_makes_its_sender_known_for_good(
-    database: Database, new_incoming: Callable[..., NewIncomingShare]
+async def test_whom_a_share_gives_access_is_known_until_it_ends(
+    database: Database, new_outgoing: Callable[..., NewOutgoingShare]
 ) -> None:
     user_id = await database.write(lambda tx: tx.users.add("bob", "Bob", "hash", 1.0).id)
-    share, _ = await database.write(lambda tx: tx.incoming_shares.add(new_incoming(user_id)))
-
-    async def known(user: int = user_id, sender: str = share.sender) -> bool:
-        return await database.read(lambda tx: tx.incoming_shares.has_accepted_from(user, sender))
-
-    await database.write(lambda tx: tx.incoming_shares.set_state(share.id, "declined", "", 2.0))
-    assert not await known()
-    await database.write(lambda tx: tx.incoming_shares.set_state(share.id, "accepted", "", 3.0))
-    assert await known()
-    await database.write(lambda tx: tx.incoming_shares.set_state(share.id, "revoked", "unshared", 4.0))
-    assert await known()
-    assert not await known(sender="eve@" + share.peer)
-    assert not await known(user=user_id + 1)
-
-
-async def test_a_given_share_makes_its_recipient_known(database: Database, new_outgoing: Callable[..., NewOutgoingShare]) -> None:
-    user_id = await database.write(lambda tx: tx.users.add("bob", "Bob", "hash", 1.0).id)
     share = await database.write(lambda tx: tx.outgoing_shares.add(new_outgoing(user_id, 1)))
-    assert await database.read(lambda tx: tx.outgoing_shares.has_given_to(user_id, share.share_with))
-    assert not await database.read(lambda tx: tx.outgoing_shares.has_given_to(user_id + 1, share.share_with))
-    assert not await database.read(lambda tx: tx.outgoing_shares.has_given_to(user_id, "x" + share.share_with))
+
+    async def known(user: int = user_id, whom: str = share.share_with) -> bool:
+        return await database.read(lambda tx: tx.outgoing_shares.gives_to(user, whom))
+
+    for state, gives in (("pending", True), ("declined", False), ("accepted", True), ("revoked", False)):
+        await database.write(lambda tx, to=state: tx.outgoing_shares.set_state(share.id, to, "", 2.0))
+        assert await known() is gives, state
+    await database.write(lambda tx: tx.outgoing_shares.set_state(share.id, "sent", "", 3.0))
+    assert (await known(), await known(user_id + 1), await known(whom="x" + share.share_with)) == (True, False, False)
 
 
 # ---------------------------------------------------------------- acts and settings

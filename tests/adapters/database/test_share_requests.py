@@ -1,5 +1,6 @@
 """The stores of requests for shares and of request links, and the deliveries that carry requests."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import create_engine, text
 
 from opencloudmesh.adapters.database.migrations import migrate
 from opencloudmesh.services.ports import Database, Transaction
-from opencloudmesh.services.records import Delivery, ReceivedRequest, RequestLink, SentRequest
+from opencloudmesh.services.records import Delivery, NewIncomingShare, ReceivedRequest, RequestLink, SentRequest
 
 
 def sent(user_id: int, **parts: Any) -> SentRequest:
@@ -67,6 +68,17 @@ async def test_what_waits_for_an_owner_is_found(database: Database, user_id: int
     await database.write(lambda tx: (tx.sent_requests.add(ended), tx.sent_requests.add(replace(ended, state="failed"))))
     assert not await database.read(lambda tx: tx.sent_requests.has_asked(user_id, "dora@a.example"))
     assert not await database.read(lambda tx: tx.sent_requests.has_asked(user_id + 1, "alice@a.example"))
+
+
+async def test_who_granted_a_request_was_asked_until_its_share_is_answered(
+    database: Database, user_id: int, new_incoming: Callable[..., NewIncomingShare]
+) -> None:
+    share, _ = await database.write(lambda tx: tx.incoming_shares.add(new_incoming(user_id)))
+    granted = sent(user_id, state="granted", share_id=share.id)
+    await database.write(lambda tx: tx.sent_requests.add(granted))
+    for state, waits in (("pending", True), ("accepted", False), ("left", False)):
+        await database.write(lambda tx, to=state: tx.incoming_shares.set_state(share.id, to, "", 2.0))
+        assert await database.read(lambda tx: tx.sent_requests.has_asked(user_id, granted.owner)) is waits, state
 
 
 async def test_only_what_ended_long_ago_is_forgotten_and_its_deliveries_with_it(database: Database, user_id: int) -> None:

@@ -19,7 +19,6 @@ from opencloudmesh.adapters.database.schema import (
     incoming_accepted,
     incoming_apart,
     incoming_expirable,
-    incoming_known,
     incoming_living,
     incoming_shares,
     incoming_unanswered,
@@ -153,9 +152,6 @@ _LAST = Statement(_SELECT.order_by(_TABLE.id.desc()).limit(_MOST))
 _UPDATE = update(incoming_shares).where(_TABLE.id == bindparam("which"))
 _SET_STATE = Statement(_UPDATE, columns=["state", "reason", "changed_at"])
 _SET_ACCEPTED_AT = Statement(_UPDATE.where(_TABLE.accepted_at.is_(None)), columns=["accepted_at"])
-_ACCEPTED_FROM = Statement(
-    select(_TABLE.id).where(_TABLE.user_id == bindparam("user_id"), _TABLE.sender == bindparam("sender"), incoming_known).limit(1)
-)
 _SET_UNAVAILABLE_SINCE = Statement(_UPDATE, columns=["unavailable_since"])
 _EXPIRE = Statement(
     update(incoming_shares)
@@ -366,10 +362,6 @@ class IncomingShares:
     def peers_of(self, provider_id: str, *, limit: int) -> Sequence[str]:
         """The peers, at most so many, that gave one of our users a share with this providerId."""
         return [row[0] for row in self._connection.rows(_PEERS_OF, provider_id=provider_id, most=limit)]
-
-    def has_accepted_from(self, user_id: int, sender: str) -> bool:
-        """Whether the user ever accepted a share of this sender."""
-        return self._connection.row(_ACCEPTED_FROM, user_id=user_id, sender=sender) is not None
 
     def peers_of_accepted(self) -> Sequence[str]:
         """The peers of all accepted shares."""

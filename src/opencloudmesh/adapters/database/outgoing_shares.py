@@ -8,6 +8,7 @@ from opencloudmesh.adapters.database.connection import Connection, Row, Statemen
 from opencloudmesh.adapters.database.schema import outgoing_expirable, outgoing_shares, word
 from opencloudmesh.adapters.database.sealing import SealedSecret, SecretBox, outgoing_secret_context
 from opencloudmesh.adapters.database.words import words_of_text, words_to_text
+from opencloudmesh.protocol.lifecycle import GIVES_ACCESS
 from opencloudmesh.services.records import NewOutgoingShare, OutgoingShare
 
 _TABLE = outgoing_shares.c
@@ -43,9 +44,14 @@ _BY_SECRET = Statement(_SELECT.where(_TABLE.secret_hash == bindparam("secret_has
 _OF_USER = Statement(
     _SELECT.where(_TABLE.user_id == bindparam("user_id"), _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST)
 )
-_GIVEN_TO = Statement(
+_GIVES_TO = Statement(
     select(_TABLE.id)
-    .where(_TABLE.user_id == bindparam("user_id"), _TABLE.share_with == bindparam("share_with"), ~_TABLE.of_visitor)
+    .where(
+        _TABLE.user_id == bindparam("user_id"),
+        _TABLE.share_with == bindparam("share_with"),
+        _TABLE.state.in_([word(state) for state in sorted(GIVES_ACCESS)]),
+        ~_TABLE.of_visitor,
+    )
     .limit(1)
 )
 _LIVING_WITH = Statement(
@@ -175,9 +181,9 @@ class OutgoingShares:
         """Ascending ids greater than `after_id`."""
         return [self._share(row) for row in self._connection.rows(_OF_USER, user_id=user_id, after=after_id, most=limit)]
 
-    def has_given_to(self, user_id: int, share_with: str) -> bool:
-        """Whether the user ever gave a share to this address, one that a visitor took not counted."""
-        return self._connection.row(_GIVEN_TO, user_id=user_id, share_with=share_with) is not None
+    def gives_to(self, user_id: int, share_with: str) -> bool:
+        """Whether a share of the user gives this address access, one that a visitor took not counted."""
+        return self._connection.row(_GIVES_TO, user_id=user_id, share_with=share_with) is not None
 
     def last(self, limit: int) -> Sequence[OutgoingShare]:
         """The shares that were made last."""

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from opencloudmesh.adapters.database.connection import Connection, Row, Statement
 from opencloudmesh.adapters.database.schema import (
+    incoming_shares,
     received_request_open,
     received_requests,
     request_links,
@@ -68,8 +69,10 @@ _SENT_WAITING = Statement(_SELECT_SENT.where(*_TO, sent_request_kept, _STATES_WA
 _SENT_OPEN = Statement(
     select(func.count()).select_from(sent_requests).where(_ASKED.user_id == bindparam("user_id"), sent_request_open)
 )
-_STATES_ASKED = _ASKED.state.in_([word(state) for state in (PENDING, SENT, GRANTED)])
-_HAS_ASKED = Statement(select(exists().where(*_TO, sent_request_kept, _STATES_ASKED)))
+_STATES_ASKED = _ASKED.state.in_([word(state) for state in (PENDING, SENT)])
+_share_waits = exists().where(incoming_shares.c.id == _ASKED.share_id, incoming_shares.c.state == word(PENDING))
+_IS_UNANSWERED = _STATES_ASKED | ((_ASKED.state == word(GRANTED)) & _share_waits)
+_HAS_ASKED = Statement(select(exists().where(*_TO, sent_request_kept, _IS_UNANSWERED)))
 _SET_SENT = _set_state(sent_requests)
 _EXPIRE_SENT = _expire(sent_requests, sent_request_open)
 _REMOVE_SENT = _remove(sent_requests, sent_request_open)
@@ -108,7 +111,7 @@ class SentRequests:
         return int(row[0]) if row else 0
 
     def has_asked(self, user_id: int, owner: str) -> bool:
-        """Whether the user has a request to this OCM Address (canonical) that waits, or was granted."""
+        """Whether the user has a request to this OCM Address (canonical) that waits, or whose share waits for an answer."""
         row = self._connection.row(_HAS_ASKED, user_id=user_id, whose=owner)
         return bool(row and row[0])
 

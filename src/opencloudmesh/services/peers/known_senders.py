@@ -1,9 +1,10 @@
 """Whom a user knows at other servers, and which user another server means (section Decision to Discard; criterion must-invite).
 
-Rules kept here: a user knows contacts, and an address after accepting a share of it, whatever became of that share, after giving
-a share to it, and when it was asked for one; a share that a public link gave to whoever came makes nobody known. Nobody is known
-to a user who does not exist, and that takes as long to find out. A user is meant by the login name, or by an identifier that
-other servers were told in an invite.
+Rules kept here: a user knows contacts (whose share is accepted becomes one), whom a share of the user gives access, and who was
+asked for a share and has not given it, or whose share then waits. That ends with it: who was removed from the contacts, or
+removed the user, and has no share, is a stranger again, whatever there was before. A share that a public link gave to whoever
+came makes nobody known. Nobody is known to a user who does not exist, and that takes as long to find out. A user is meant by the
+login name, or by an identifier that other servers were told in an invite.
 """
 
 from opencloudmesh.protocol.address import OCMAddress
@@ -22,11 +23,10 @@ def recipient_of(tx: Transaction, identifier: str) -> User | None:
 
 
 def is_known(tx: Transaction, user_id: int, address: str) -> bool:
-    """Whether the user has this OCM Address (canonical) as contact, or has dealt with it before."""
+    """Whether the user has this OCM Address (canonical) as contact, shares something with it, or has asked it for a share."""
     is_contact = tx.contacts.by_address(user_id, address) is not None
-    accepted = tx.incoming_shares.has_accepted_from(user_id, address)
     is_asked = tx.sent_requests.has_asked(user_id, address)
-    return tx.outgoing_shares.has_given_to(user_id, address) or accepted or is_contact or is_asked
+    return tx.outgoing_shares.gives_to(user_id, address) or is_contact or is_asked
 
 
 def knows_sender(tx: Transaction, recipient: OCMAddress, sender: OCMAddress, known_as: OCMAddress | None = None) -> bool:

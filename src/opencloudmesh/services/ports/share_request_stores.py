@@ -21,7 +21,7 @@ class SentRequestStore(Protocol):
         """How many of a user are pending or sent."""
 
     def has_asked(self, user_id: int, owner: str) -> bool:
-        """Whether the user has a request to this OCM Address (canonical) that waits, or was granted."""
+        """Whether the user has a request to this OCM Address (canonical) that waits, or whose share waits for an answer."""
 
     def set_state(self, request_id: int, state: str, at: float, *, reason: str = "", share_id: int | None = None) -> None:
         """Change the state; a `share_id` that is there stays where none is given."""

@@ -76,8 +76,8 @@ class OutgoingShareStore(Protocol):
     def set_chosen(self, share_id: int) -> None:
         """The user gave it, too, that a visitor took."""
 
-    def has_given_to(self, user_id: int, share_with: str) -> bool:
-        """Whether the user ever gave a share to this address, one that a visitor took not counted."""
+    def gives_to(self, user_id: int, share_with: str) -> bool:
+        """Whether a share of the user gives this address access, one that a visitor took not counted."""
 
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None: ...
     def set_requirements(self, share_id: int, requirements: tuple[str, ...]) -> None: ...
@@ -123,9 +123,6 @@ class IncomingShareStore(Protocol):
 
     def ended_since(self, user_id: int, sender: str, reason: str, since: float) -> int:
         """How many shares of this sender (OCM Address) the sender took back since, with this reason."""
-
-    def has_accepted_from(self, user_id: int, sender: str) -> bool:
-        """Whether the user ever accepted a share of this sender."""
 
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None: ...
     def set_unavailable_since(self, share_id: int, at: float | None) -> None: ...

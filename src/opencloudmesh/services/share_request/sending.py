@@ -19,6 +19,7 @@ from opencloudmesh.protocol.lifecycle import (
     SENT,
     SENT_REQUEST,
     WITHDRAW,
+    WITHDRAWN,
     next_state,
 )
 from opencloudmesh.protocol.share_request import build_share_request, is_unsupported, parse_owner, parse_resource
@@ -108,10 +109,7 @@ class RequestSending:
             request = _owned(tx, user, request_id)
             state = next_state(SENT_REQUEST, request.state, WITHDRAW)
             if state != request.state:
-                tx.sent_requests.set_state(request_id, state, now)
-                for each in tx.deliveries.of_sent_request(request_id):
-                    if each.state == QUEUED:
-                        tx.deliveries.bury(each.id, reason=Overtaken.code, detail="", http_status=each.http_status, at=now)
+                _set_withdrawn(tx, request, now)
             return _owned(tx, user, request_id)
 
         return await self._db.write(work)
@@ -177,6 +175,20 @@ class RequestSending:
     def sweep_ended(self, tx: Transaction, now: float) -> int:
         """Forget a batch of requests that ended long ago."""
         return tx.sent_requests.remove_ended(now - _KEPT, _SWEPT)
+
+
+def withdraw_all(tx: Transaction, user_id: int, owner: str, at: float) -> None:
+    """Withdraw what the user asked this OCM Address (canonical) for, and did not get."""
+    while waiting := tx.sent_requests.waiting(user_id, owner):
+        for request in waiting:
+            _set_withdrawn(tx, request, at)
+
+
+def _set_withdrawn(tx: Transaction, request: SentRequest, at: float) -> None:
+    tx.sent_requests.set_state(request.id, WITHDRAWN, at)
+    for each in tx.deliveries.of_sent_request(request.id):
+        if each.state == QUEUED:
+            tx.deliveries.bury(each.id, reason=Overtaken.code, detail="", http_status=each.http_status, at=at)
 
 
 def _advance(tx: Transaction, delivery: Delivery, event: str, reason: str, at: float) -> None:

@@ -206,7 +206,7 @@ TEXTS: Final[dict[str, str]] = {
     "contacts.trust": "Trust: accept shares without asking",
     "contacts.distrust": "Ask me again before accepting",
     "contacts.remove": "Remove",
-    "contacts.remove.sure": "{name} goes from your contacts. What you share with each other stays.",
+    "contacts.remove.sure": "{name} goes from your contacts, and is a stranger to you then. Shares between you stay.",
     "contacts.remove.notify": "Tell the other server, and end all shares with this person",
     "contacts.remove.yes": "Yes, remove",
     "contacts.add": "Add an address",

@@ -52,7 +52,7 @@ incoming_shares = Table(
     Column("seen_etag", Text),
     Column("unavailable_reason", Text, nullable=False, server_default=""),
     time("refused_at", nullable=True),  # when the last refusal was counted
-    time("accepted_at", nullable=True),  # kept whatever becomes of the share: its sender is known to the recipient
+    time("accepted_at", nullable=True),  # kept whatever becomes of the share: it was answered
     Column("signed", Boolean, nullable=False, server_default=false()),  # by the sender's server
     UniqueConstraint("peer", "provider_id", "user_id", "secret_hash"),
     Index(None, "provider_id"),
@@ -88,11 +88,14 @@ Index(
     postgresql_where=incoming_unavailable,
 )
 
-incoming_known = incoming_shares.c.accepted_at.is_not(None)
-"""Their senders are known to the recipient."""
 incoming_apart = literal_column("quarantined", Boolean)
-for _name, _which in (("ix_incoming_shares_known", incoming_known), ("ix_incoming_shares_apart", incoming_apart)):
-    Index(_name, incoming_shares.c.user_id, incoming_shares.c.sender, sqlite_where=_which, postgresql_where=_which)
+Index(
+    "ix_incoming_shares_apart",
+    incoming_shares.c.user_id,
+    incoming_shares.c.sender,
+    sqlite_where=incoming_apart,
+    postgresql_where=incoming_apart,
+)
 Index(
     "ix_incoming_shares_expirable",
     incoming_shares.c.expires_at,
