@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from tests.federation.black_hole import black_hole
 from tests.federation.peer import SimulatedPeer
 from tests.federation.site import Site, User
 from tests.federation.test_received_shares import take, webdav
-from tests.federation.wire import Answer, quoted, wait_until
+from tests.federation.wire import SECONDS, Answer, quoted, wait_until
 
 AT_ONCE = 0.1
 GIVEN_UP = 25.0
@@ -132,6 +134,20 @@ def test_a_black_hole_is_waited_for_once(bob: User, tmp_path: Path) -> None:
         assert bob.answer("leave", ids[0])["state"] == "left"
 
 
+@contextmanager
+def upload_begun(user: User, path: str) -> Iterator[None]:
+    """A PUT that the user's server has begun to read, and that never ends by itself."""
+    place, host = f"/dav/files/{user.name}/{quoted(path)}", user.site.host
+    with socket.create_connection(("127.0.0.1", user.site.port), timeout=SECONDS) as connection:
+        connection.sendall(
+            f"PUT {place} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {user.token}\r\n"
+            "Content-Length: 9000000\r\nExpect: 100-continue\r\n\r\n".encode()
+        )
+        assert b" 100 " in connection.recv(1000)
+        connection.sendall(bytes(2_000_000))
+        yield
+
+
 ASK_SINCE = b'<propfind xmlns="DAV:"><prop><unavailable-since xmlns="urn:x-opencloudmesh"/></prop></propfind>'
 
 
@@ -144,7 +160,7 @@ def test_a_folder_of_a_silent_sender_is_shown_as_it_was_until_it_is_refused(
     for name in ("seen", "unseen"):
         dora.make_folder(name)
         dora.put(f"{name}/inside.txt", b"content")
-        shares.append(dora.share(name, erik.address))
+        shares.append(dora.share(name, erik.address, ["read", "write"]))
         wait_until(lambda: erik.received(shares[-1]["provider_id"]))
         erik.answer("accept", shares[-1]["provider_id"])
 
@@ -153,6 +169,15 @@ def test_a_folder_of_a_silent_sender_is_shown_as_it_was_until_it_is_refused(
 
     before = look("seen")
     assert b"inside.txt" in before.body
+    with upload_begun(erik, "Shared with me/seen/new.txt"):
+        os.kill(sender.pid, signal.SIGSTOP)
+        try:
+            spent, answer = timed(lambda: look("seen"))
+            assert (answer.status, b"inside.txt" in answer.body, spent < GIVEN_UP) == (207, True, True)
+            assert "this is how it was seen at 2" in answer.headers["warning"]
+        finally:
+            os.kill(sender.pid, signal.SIGCONT)
+    wait_until(lambda: "warning" not in look("seen").headers)
     os.kill(sender.pid, signal.SIGSTOP)
     try:
         spent, answer = timed(lambda: look("unseen"))
@@ -178,6 +203,7 @@ def test_a_folder_of_a_silent_sender_is_shown_as_it_was_until_it_is_refused(
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(float(first)))
         page = erik.site.ask("GET", f"/files?path={quoted('Shared with me/seen')}", [("cookie", f"ocm-session={erik.token}")])
         assert (page.status, b"does not answer" in page.body, b"inside.txt" in page.body) == (200, True, True), page.body
+        assert b"&lt;time" not in page.body
         listed = erik.dav("PROPFIND", "Shared with me", [("depth", "1")], ASK_SINCE)
         assert listed.body.count(f">{since}</unavailable-since>".encode()) == 2
         assert listed.body.count(f"no access since {since}".encode()) == 2

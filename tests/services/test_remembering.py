@@ -15,7 +15,7 @@ from opencloudmesh.protocol.errors import (
     PeerRefused,
     PeerUnreachable,
 )
-from opencloudmesh.services.ports import Entry
+from opencloudmesh.services.ports import Entry, Quota
 from opencloudmesh.services.resource_access.listing_tag import listing_tag
 from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree, may_be_remembered
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
@@ -58,6 +58,10 @@ class Owner(MemoryStorage):
 
     async def entry_and_tag(self, path: str) -> tuple[Entry, str | None]:
         return await self.entry(path), self.tags([child async for child in super().list(path)])
+
+    async def quota(self, path: str = "") -> Quota | None:
+        self._node(path)
+        return await super().quota(path)
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         self.asked.append(f"list {path}")
@@ -388,6 +392,7 @@ async def test_a_silent_owner_is_waited_for_once_and_asked_behind(mount: Mount, 
 async def test_what_is_refused_is_never_shown_again(mount: Mount, owner: Owner, time: SimulatedTime, refusal: OCMError) -> None:
     for path in ("", "d"):
         await mount.propfind(path)
+    await mount.tree().write("d/c.txt", pieces(b"of ours"), size=7)
     time.advance(10)
     owner.fault = refusal
     with pytest.raises(type(refusal)):
@@ -414,11 +419,10 @@ async def test_of_a_server_that_does_not_deal_with_us_nothing_is_shown_and_nothi
 
 
 # ---------------------------------------------------------------- our own changes
-@pytest.mark.parametrize("act", ["write", "remove", "move", "copy", "make_folder", "set_modified"])
-async def test_after_a_change_of_ours_nothing_old_is_shown(mount: Mount, owner: Owner, act: str) -> None:
-    for path in ("", "d"):
-        await mount.propfind(path)
-    tree = mount.tree()
+ACTS = ["write", "remove", "move", "copy", "make_folder", "set_modified"]
+
+
+async def change(tree: RememberingTree, act: str) -> None:
     match act:
         case "write":
             await tree.write("d/b.txt", pieces(b"longer than before"), size=18)
@@ -432,6 +436,13 @@ async def test_after_a_change_of_ours_nothing_old_is_shown(mount: Mount, owner: 
             await tree.make_folder("d/e")
         case "set_modified":
             await tree.set_modified("d/b.txt", 9.0)
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_after_a_change_of_ours_nothing_old_is_shown(mount: Mount, owner: Owner, act: str) -> None:
+    for path in ("", "d"):
+        await mount.propfind(path)
+    await change(mount.tree(), act)
     owner.take_asked()
     for path in ("", "d"):
         assert await mount.propfind(path, old_is_good=True) == {
@@ -465,6 +476,87 @@ async def test_a_change_that_failed_forgets_too(mount: Mount, owner: Owner) -> N
     assert owner.take_asked() == ["look ", "list "]
 
 
+# ---------------------------------------------------------------- our own changes, and an owner's server that does not answer
+async def test_while_an_upload_hangs_its_folder_is_shown_as_before(mount: Mount, owner: Owner, time: SimulatedTime) -> None:
+    before, seen_at = await mount.propfind(), time()
+    is_over = asyncio.Event()
+
+    async def hanging() -> AsyncIterator[bytes]:
+        yield b"begun"
+        await is_over.wait()
+
+    upload = asyncio.create_task(mount.tree().write("new.txt", hanging(), size=5))
+    await asyncio.sleep(0)
+    time.advance(10)
+    owner.take_asked()
+    owner.gate.clear()
+    for path in ("", "a.txt"):
+        with may_be_remembered():
+            assert (await mount.tree().entry(path)).seen_at == seen_at
+    assert await mount.propfind(old_is_good=True) == before
+    assert owner.take_asked() == ["look ", "look a.txt"], "it is asked for the folder once"
+    owner.gate.set()
+    is_over.set()
+    await upload
+    owner.take_asked()
+    assert await mount.propfind(old_is_good=True) == before | {"new.txt": 5}
+    assert owner.take_asked() == ["look ", "list "], "it shows again what is there"
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_a_silent_owners_folder_is_shown_with_what_was_changed(
+    mount: Mount, owner: Owner, time: SimulatedTime, act: str
+) -> None:
+    for path in ("", "d"):
+        await mount.propfind(path)
+    await change(mount.tree(), act)
+    owner.fault = PeerUnreachable("Away.", code="tcp-refused")
+    for path in ("", "d"):
+        assert await mount.propfind(path, old_is_good=True) == {
+            name.rpartition("/")[2]: len(content or b"")
+            for name, content in owner.nodes.items()
+            if name and name.rpartition("/")[0] == path
+        }, "a sync client would take what is missing for removed"
+    if act == "make_folder":
+        assert await mount.propfind("d/e", old_is_good=True) == {}
+    if act in ("remove", "move"):
+        with may_be_remembered(), pytest.raises(PeerUnreachable):
+            await mount.tree().entry("d/b.txt" if act == "remove" else "a.txt")
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_a_change_that_nobody_knows_the_end_of_is_not_shown(
+    mount: Mount, owner: Owner, time: SimulatedTime, act: str
+) -> None:
+    before = [await mount.propfind(path) for path in ("", "d")]
+    owner.fault = PeerUnreachable("It broke off.", code="connection-lost")
+    with pytest.raises(PeerUnreachable):
+        await change(mount.tree(), act)
+    assert [await mount.propfind(path, old_is_good=True) for path in ("", "d")] == before
+
+
+async def test_a_folder_that_is_another_by_now_is_shown_as_it_was_listed(mount: Mount, owner: Owner, time: SimulatedTime) -> None:
+    before = await mount.propfind()
+    with may_be_remembered():
+        etag = (await mount.tree().entry("")).etag
+    owner.nodes["new.txt"] = b"new"
+    await mount.tree().entry("")
+    owner.fault = PeerUnreachable("Away.", code="tcp-refused")
+    assert await mount.propfind(old_is_good=True) == before
+    with may_be_remembered():
+        assert (await mount.tree().entry("")).etag == etag, "the one with which it was listed"
+
+
+async def test_a_silent_owner_is_not_waited_for_because_of_the_quota(mount: Mount, owner: Owner, time: SimulatedTime) -> None:
+    await mount.propfind()
+    owner.fault = PeerUnreachable("Away.", code="tcp-refused")
+    time.advance(1)
+    tree = mount.tree()
+    with may_be_remembered():
+        await tree.entry("")
+        assert await tree.quota("") is None
+
+
 # ---------------------------------------------------------------- bounds
 async def test_the_memory_is_bounded(owner: Owner, time: SimulatedTime) -> None:
     mount = Mount(owner, time, most_entries=40)
@@ -485,7 +577,16 @@ async def test_the_memory_is_bounded(owner: Owner, time: SimulatedTime) -> None:
     for number in range(10):
         await small.propfind(f"f{number}")
         assert 0 < small.memory.bytes <= 12_000
-    assert len(small.memory._seen) == sum(len(share.paths) for share in small.memory._shares.values())
+        await small.tree().write(f"f{number}/1", pieces(b"of ours"), size=7)
+        await small.tree().remove(f"f{number}/2")
+        assert 0 < small.memory.bytes <= 12_000
+    held = [seen for seen, _ in small.memory._seen.values()]
+    assert small.memory.entries == sum(seen.entries for seen in held) > 0
+    assert len(held) == sum(len(share.paths) + len(share.past) for share in small.memory._shares.values())
+    for seen in held:
+        small.memory.drop(1, seen.entry.path, is_past=True)
+        small.memory.drop(1, seen.entry.path, is_past=False)
+    assert (small.memory.entries, small.memory.bytes) == (0, 0)
 
 
 async def test_of_a_listing_that_has_become_too_long_the_rest_is_not_read_behind(owner: Owner, time: SimulatedTime) -> None:

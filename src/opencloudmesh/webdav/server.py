@@ -142,13 +142,15 @@ async def _propfind(request: DavRequest, tree: DavTree, send: Send) -> None:
 
 
 async def _answer_propfind(request: DavRequest, tree: DavTree, wanted: PropFind, depth: str, send: Send) -> None:
-    with may_be_remembered() if not has_conditions(request.headers) and not request.lists else nullcontext():
+    remembered = may_be_remembered if not has_conditions(request.headers) and not request.lists else nullcontext
+    with remembered():
         entry = await tree.storage.entry(request.path)  # a file asked for with a slash answers with its own href
         children = depth == "1" and entry.is_folder
         seen = await _look(tree, entry, needed(wanted), children=children)
     blocks = _blocks(request, tree, entry, response_maker(request, tree, wanted, seen), children=children)
     async with closed_at_end(blocks):
-        block = await anext(blocks)  # what goes wrong with the first entries still has a status of its own
+        with remembered():
+            block = await anext(blocks)  # what goes wrong with the first entries still has a status of its own
         headers = [
             ("content-type", XML),
             *([("warning", f'110 - "{remembered_as(entry)}"')] if entry.seen_at is not None else []),

@@ -33,7 +33,7 @@ from opencloudmesh.services.records import IncomingShare, Secret
 from opencloudmesh.services.resource_access.remembered_extras import RememberedExtras, RememberingLocks, RememberingProperties
 from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree, remembered_suffices
 from opencloudmesh.services.resource_access.root_looks import RootLooks
-from opencloudmesh.services.resource_access.silence import NotAsked, Silence, is_silent, takes_away
+from opencloudmesh.services.resource_access.silence import SHOWN_AFTER, NotAsked, Silence, is_silent, takes_away
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
 from opencloudmesh.services.resource_access.watched import Watch, WatchedLocks, WatchedProperties, WatchedTree
 
@@ -93,11 +93,12 @@ class ReceivedShares:
         (mfa-required).
         """
         watch = Watch(self.marks, share)
+        may_recall = remembered_suffices() and not self._memory.of(share.id).is_empty
         try:
             self.marks.check(share, waits=not remembered_suffices())
-            tree = await watch.asked(self._tree(share))
+            tree = await (self._asked_shortly(share, watch) if may_recall else watch.asked(self._tree(share)))
         except OCMError as error:
-            if not remembered_suffices() or not is_silent(error) or self._memory.of(share.id).is_empty:
+            if not may_recall or not is_silent(error):
                 raise
             absent = cast("Any", NotAsked(error))
             tree = RemoteTree(absent, absent, absent)
@@ -105,6 +106,17 @@ class ReceivedShares:
         storage = WatchedTree(tree.storage, watch, lambda root: self._saw(share, root), tree.look_tagged)
         locks, properties = WatchedLocks(tree.locks, watch), WatchedProperties(tree.properties, watch)
         return self._remembering(share, RemoteTree(storage, locks, properties, storage.entry_and_tag))
+
+    async def _asked_shortly(self, share: IncomingShare, watch: Watch) -> RemoteTree:
+        """What must be asked before the tree can be; what takes long goes on behind, for there is something to show."""
+        try:
+            async with asyncio.timeout(SHOWN_AFTER) as limit:
+                return await watch.asked(self._tree(share))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self.marks.on_doubt(share)
+            raise PeerUnreachable(f"{share.peer} did not answer yet.", code="idle-timeout") from None
 
     def _remembering(self, share: IncomingShare, tree: RemoteTree) -> RemoteTree:
         memory, silence = self._memory.of(share.id), Silence()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final, TypeVar, cast
 
 from opencloudmesh.protocol.errors import OCMError
-from opencloudmesh.services.ports import DeadProperties, Lock, Locks, Name, Properties, PropertyChange, WantedLock
+from opencloudmesh.services.ports import DeadProperties, Entry, Lock, Locks, Name, Properties, PropertyChange, WantedLock
 from opencloudmesh.services.resource_access.remembering import Behind, remembered_suffices
 from opencloudmesh.services.resource_access.silence import Silence
 from opencloudmesh.services.resource_access.tree_memory import ShareMemory
@@ -84,7 +84,10 @@ class RememberingLocks:
 
     async def take(self, wanted: WantedLock) -> tuple[Lock, bool]:
         with self._memory.changing(wanted.path), self._memory.changing_extras():
-            return await self._locks.take(wanted)
+            lock, made = await self._locks.take(wanted)
+        if made:
+            self._memory.is_at(wanted.path, Entry(wanted.path, False, 0, self._memory.now, ""))
+        return lock, made
 
     async def refresh(self, path: str, token: str, seconds: float) -> Lock:
         with self._memory.changing_extras():

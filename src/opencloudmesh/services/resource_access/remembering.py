@@ -13,7 +13,9 @@ How it works
   always is.
 - While the owner's server does not answer, such reading is shown what was seen last, however old it is; the question goes on
   behind. A server that refuses has what was seen forgotten.
-- A change of ours forgets what it touches, before and after; what was asked for in between is not kept.
+- What a change of ours touches is past, from its beginning, and once more after its end: what was asked for in between is not
+  kept. It is shown only while the owner's server does not answer, as during an upload that hangs; a change that was made is in
+  it, so that a sync client finds what it sent.
 """
 
 import asyncio
@@ -29,7 +31,7 @@ from opencloudmesh.protocol.errors import AccessDenied, NotFound, OCMError
 from opencloudmesh.services.ports import Entry, LookTagged, OpenFile, Quota, Storage
 from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.silence import SHOWN_AFTER, Silence, is_silent, takes_away
-from opencloudmesh.services.resource_access.tree_memory import Listing, ShareMemory
+from opencloudmesh.services.resource_access.tree_memory import Listing, Seen, ShareMemory
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 64
@@ -122,15 +124,15 @@ class RememberingTree:
         self._silence = silence or Silence()
         self._looked: dict[str, tuple[Entry, int]] = {}
         """Folders that this request has looked at, and when in the count of our changes."""
-        self._recalled: set[str] = set()
-        """Paths that were shown from memory."""
+        self._recalled: dict[str, tuple[Listing | None, int]] = {}
+        """Paths that were shown from memory, with their listing, and how often something had been refused till then."""
 
     # ------------------------------------------------------------ reading
     async def entry(self, path: str) -> Entry:
         since = self._memory.change
         entry = self._memory.recent(path, self._stale_seconds) if _remembered_suffices.get() else None
         if entry is not None and self._refresh(path):
-            self._recalled.add(path)
+            self._recalls(path, self._memory.seen(path))
             self._silence.is_recalled = True
         else:
             entry = await self._look_or_recall(path, since)
@@ -140,8 +142,7 @@ class RememberingTree:
 
     async def _look_or_recall(self, path: str, since: int) -> Entry:
         """Ask; what was seen before is shown while there is no answer, where that suffices."""
-        seen = self._memory.last(path) if _remembered_suffices.get() else None
-        if seen is None:
+        if not _remembered_suffices.get() or self._memory.recall(path) is None:
             return await self._look(path, since)
         asked = await self._behind.ask(self._share_id, path, since, lambda: self._look(path, since))
         try:
@@ -150,12 +151,16 @@ class RememberingTree:
         except OCMError as error:
             if not is_silent(error):
                 raise
-        if since != self._memory.change:  # it was changed, or refused, meanwhile
+        seen = self._memory.recall(path)
+        if seen is None:  # it was refused meanwhile
             return await self._look(path, self._memory.change)
         _log.info("shown-from-memory", share=self._share_id)
         self._silence.is_found = True
-        self._recalled.add(path)
-        return replace(seen[0], seen_at=seen[1])
+        self._recalls(path, seen)
+        return replace(seen.entry, seen_at=seen.checked_at)
+
+    def _recalls(self, path: str, seen: Seen | None) -> None:
+        self._recalled[path] = (seen.listing if seen is not None else None, self._memory.refusals)
 
     async def _look(self, path: str, since: int) -> Entry:
         tag = None
@@ -184,11 +189,12 @@ class RememberingTree:
     async def list(self, path: str) -> AsyncIterator[Entry]:
         known = self._known(path)
         if known is not None:
-            for entry in known.values():
+            for entry in tuple(known.values()):  # a change of ours may come in between
                 yield entry
             return
         if self._silence.is_found:
-            await self._look(path, self._memory.change)  # it is not waited for longer than for a file
+            since = self._memory.change
+            self._looked[path] = (await self._look(path, since), since)  # it is not waited for longer than for a file
         folder, since = self._looked.pop(path, (None, 0))
         children: dict[str, Entry] | None = {} if folder is not None else None
         async with closing(self._storage.list(path)) as entries:
@@ -203,11 +209,12 @@ class RememberingTree:
 
     def _known(self, path: str) -> Mapping[str, Entry] | None:
         """The listing from memory, if it is right, or recent enough where that suffices."""
+        recalled, refusals = self._recalled.get(path, (None, 0))
+        if recalled is not None and refusals == self._memory.refusals:
+            return recalled.children
         seen = self._memory.seen(path)
         if seen is None or seen.listing is None:
             return None
-        if path in self._recalled:
-            return seen.listing.children
         looked = self._looked.get(path)
         if looked is None or not _vouches(looked[0], seen.listing):
             return None
@@ -289,32 +296,46 @@ class RememberingTree:
         checksum: str = "",
     ) -> tuple[Entry, bool]:
         with self._memory.changing(path):
-            return await self._storage.write(
+            written = await self._storage.write(
                 path, chunks, size=size, modified_at=modified_at, expected=expected, checksum=checksum
             )
+        self._memory.is_now(path, written[0])
+        return written
 
     async def remove(self, path: str, *, expected: str | None = None) -> None:
         with self._memory.changing(path):
             await self._storage.remove(path, expected=expected)
+        self._memory.is_now(path, None)
 
     async def copy(self, source: str, target: str, *, replace: bool = False, children: bool = True) -> None:
         with self._memory.changing(target):
             await self._storage.copy(source, target, replace=replace, children=children)
+        self._memory.is_at(target, self._last(source))
 
     async def move(self, source: str, target: str, *, replace: bool = False) -> None:
         with self._memory.changing(source, target):
             await self._storage.move(source, target, replace=replace)
+        moved = self._last(source)
+        self._memory.is_now(source, None)
+        self._memory.is_at(target, moved)
 
     async def quota(self, path: str = "") -> Quota | None:
-        return None if self._silence.is_found else await self._storage.quota(path)
+        return await self._silence.unless_found(lambda: self._storage.quota(path), None)
 
     async def make_folder(self, path: str) -> None:
         with self._memory.changing(path):
             await self._storage.make_folder(path)
+        self._memory.is_new_folder(path)
 
     async def set_modified(self, path: str, at: float) -> None:
         with self._memory.changing(path):
             await self._storage.set_modified(path, at)
+        if (entry := self._last(path)) is not None and not entry.is_folder:
+            self._memory.is_at(path, replace(entry, modified_at=at))
+
+    def _last(self, path: str) -> Entry | None:
+        seen = self._memory.recall(path)
+        return seen.entry if seen is not None else None
 
 
 def _same(children: Mapping[str, Entry], before: Mapping[str, Entry]) -> bool:

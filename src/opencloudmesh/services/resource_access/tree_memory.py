@@ -1,14 +1,16 @@
 """What was seen of the trees of other servers: entries and listings, bounded in number and in bytes, the oldest use goes first.
 
-Rules kept here: what was seen before a change of ours is never kept after it; a listing counts as right as long as its folder
-has the same ETag, but only for a share whose folder ETags have not been found to stay the same while a child changed.
+Rules kept here: what was seen before a change of ours never counts as right after it; a listing counts as right as long as its
+folder has the same ETag, but only for a share whose folder ETags have not been found to stay the same while a child changed.
+What does not count as right any more is past: it is kept to be shown while the owner's server does not answer, with what is
+known of our own changes since, until something newer is listed. What was refused, or is gone, is not kept at all.
 """
 
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from opencloudmesh.services.ports import Clock, Entry
@@ -30,7 +32,7 @@ class Listing:
     """
 
     etag: str
-    children: Mapping[str, Entry]
+    children: dict[str, Entry]
     listed_at: float
     verify_after: float = _VERIFY_FIRST
     is_tagged: bool = False
@@ -72,16 +74,26 @@ class Seen:
 
 @dataclass(slots=True)
 class _Share:
-    """The paths that are remembered, when something was last changed by us, and whether its folder ETags were found wrong.
+    """The paths that are remembered, now and of the past, when something was last changed by us, and whether its folder ETags
+    were found wrong.
 
     `extras_change`: when locks or dead properties were. `right_since`: what was seen before that may be wrong by now.
     """
 
     paths: set[str] = field(default_factory=set)
+    past: set[str] = field(default_factory=set)
     change: int = 0
     extras_change: int = 0
+    refusals: int = 0
     is_distrusted: bool = False
     right_since: float = -math.inf
+
+    def of(self, is_past: bool) -> set[str]:
+        return self.past if is_past else self.paths
+
+
+_Key = tuple[int, str, bool]
+"""A share, a path in it, and whether this is past."""
 
 
 class TreeMemory:
@@ -93,7 +105,7 @@ class TreeMemory:
         self.most_bytes = most_bytes
         self.entries = 0
         self.bytes = 0
-        self._seen: OrderedDict[tuple[int, str], tuple[Seen, int]] = OrderedDict()
+        self._seen: OrderedDict[_Key, tuple[Seen, int]] = OrderedDict()
         self._shares: OrderedDict[int, _Share] = OrderedDict()
         self._changes = count(1)
         self.on_change: Callable[[int], None] = lambda share_id: None
@@ -110,57 +122,86 @@ class TreeMemory:
             found = self._shares[share_id] = _Share(change=next(self._changes))
             if len(self._shares) > _MOST_SHARES:
                 oldest, forgotten = self._shares.popitem(last=False)
-                self._drop((oldest, path) for path in list(forgotten.paths))
+                self._drop((oldest, path, is_past) for is_past in (False, True) for path in list(forgotten.of(is_past)))
         self._shares.move_to_end(share_id)
         return found
 
-    def get(self, share_id: int, path: str) -> Seen | None:
-        found = self._seen.get((share_id, path))
+    def get(self, share_id: int, path: str, *, is_past: bool = False) -> Seen | None:
+        found = self._seen.get((share_id, path, is_past))
         if found is None:
             return None
-        self._seen.move_to_end((share_id, path))
+        self._seen.move_to_end((share_id, path, is_past))
         return found[0]
 
-    def put(self, share_id: int, path: str, seen: Seen) -> None:
-        self._drop([(share_id, path)])
+    def put(self, share_id: int, path: str, seen: Seen, *, is_past: bool = False) -> None:
+        self._drop([(share_id, path, is_past)])
+        if not is_past and (seen.listing is not None or not seen.entry.is_folder):
+            self._drop([(share_id, path, True)])
         size = sum(_size(entry) for entry in (seen.listing.children.values() if seen.listing else ())) + _size(seen.entry)
         size += sum(extra.size for extra in seen.extras.values())
         if size > self.most_bytes // 2 or seen.entries > self.most_entries // 2:
             return  # one folder leaves room for others
-        self._seen[share_id, path] = (seen, size)
-        self.share(share_id).paths.add(path)
+        self._seen[share_id, path, is_past] = (seen, size)
+        self.share(share_id).of(is_past).add(path)
         self.entries += seen.entries
         self.bytes += size
+        self._make_room()
+
+    def _make_room(self) -> None:
         while self.entries > self.most_entries or self.bytes > self.most_bytes:
             self._drop([next(iter(self._seen))])
+
+    def put_child(self, share_id: int, path: str, entry: Entry | None) -> None:
+        """Have the past listing of the folder above show a path so, or not at all."""
+        key = (share_id, path.rpartition("/")[0], True)
+        if not path or (found := self._seen.get(key)) is None or (listing := found[0].listing) is None:
+            return
+        before = listing.children.pop(path, None)
+        if entry is not None:
+            listing.children[path] = entry
+        more = (_size(entry) if entry else 0) - (_size(before) if before else 0)
+        self._seen[key] = (found[0], found[1] + more)
+        self.bytes += more
+        self.entries += (entry is not None) - (before is not None)
+        self._make_room()
 
     def change(self, share_id: int, paths: Iterable[str]) -> None:
         """These paths, what lies below them and the folders above them are not what they were."""
         share = self.share(share_id)
         share.change = next(self._changes)
         self.on_change(share_id)
-        gone = {path for changed in paths for path in share.paths if _touches(changed, path)}
-        self._drop((share_id, path) for path in gone)
+        for path in {path for changed in paths for path in share.paths if _touches(changed, path)}:
+            self.retire(share_id, path)
 
     def change_extras(self, share_id: int) -> None:
         """Locks and dead properties are not what they were: those of a folder may be shown with all below it."""
         self.share(share_id).extras_change = next(self._changes)
 
-    def drop(self, share_id: int, path: str) -> None:
-        self._drop([(share_id, path)])
+    def retire(self, share_id: int, path: str) -> None:
+        """What is remembered of a path is past; a listing of the past stays, where there is no later one."""
+        found = self._seen.get((share_id, path, False))
+        self._drop([(share_id, path, False)])
+        if found is not None and (found[0].listing is not None or (share_id, path, True) not in self._seen):
+            seen = found[0]
+            self.put(share_id, path, Seen(seen.entry, seen.checked_at, seen.listing), is_past=True)
+
+    def drop(self, share_id: int, path: str, *, is_past: bool) -> None:
+        """Nothing is remembered of a path, and of what lies below it."""
+        gone = [one for one in self.share(share_id).of(is_past) if _is_in(one, path)]
+        self._drop((share_id, one, is_past) for one in gone)
 
     def outdate(self, share_id: int) -> None:
         """The ETag of the share's root is another one: something in it has changed, wherever."""
         self.share(share_id).right_since = math.nextafter(self.clock(), -math.inf)
 
-    def _drop(self, keys: Iterable[tuple[int, str]]) -> None:
+    def _drop(self, keys: Iterable[_Key]) -> None:
         for key in keys:
             found = self._seen.pop(key, None)
             if found is not None:
                 self.entries -= found[0].entries
                 self.bytes -= found[1]
                 if (share := self._shares.get(key[0])) is not None:
-                    share.paths.discard(key[1])
+                    share.of(key[2]).discard(key[1])
 
 
 class ShareMemory:
@@ -169,6 +210,10 @@ class ShareMemory:
     def __init__(self, memory: TreeMemory, share_id: int) -> None:
         self._memory = memory
         self._id = share_id
+
+    @property
+    def now(self) -> float:
+        return self._memory.clock()
 
     @property
     def change(self) -> int:
@@ -185,7 +230,7 @@ class ShareMemory:
 
     @contextmanager
     def changing(self, *paths: str) -> Iterator[None]:
-        """Around a change of ours: nothing is remembered of these places that was seen before its end."""
+        """Around a change of ours: nothing that was seen of these places before its end counts as right."""
         self._memory.change(self._id, paths)
         try:
             yield
@@ -195,8 +240,8 @@ class ShareMemory:
     def recent(self, path: str, seconds: float) -> Entry | None:
         """An entry that was right at most so long ago, and its listing, if there is one: the folder above vouches for none."""
         found, seen = self.last(path), self.seen(path)
-        if found is None:
-            return None
+        if found is None or (seen is not None and seen.listing is None and self._has_past_listing(path)):
+            return None  # in the latter case it is asked for: where no answer comes, its past listing is shown
         entry, checked_at = found
         if seen is not None and seen.listing is not None:
             if entry.etag != seen.entry.etag:
@@ -204,6 +249,10 @@ class ShareMemory:
             checked_at = seen.checked_at
         oldest = max(self._memory.clock() - seconds, self._memory.share(self._id).right_since)
         return entry if checked_at > oldest else None
+
+    def _has_past_listing(self, path: str) -> bool:
+        past = self._memory.get(self._id, path, is_past=True)
+        return past is not None and past.listing is not None
 
     def last(self, path: str) -> tuple[Entry, float] | None:
         """An entry as it was seen last, and when that was."""
@@ -215,8 +264,30 @@ class ShareMemory:
         return below, above.checked_at
 
     def seen(self, path: str) -> Seen | None:
-        """What is remembered of a path."""
+        """What is remembered of a path, but for what is past."""
         return self._memory.get(self._id, path)
+
+    def recall(self, path: str) -> Seen | None:
+        """What is shown of a path while the owner's server does not answer: what was seen last.
+
+        A folder as it was listed last, for only so do its ETag and what it holds belong together.
+        """
+        seen, past = self.seen(path), self._memory.get(self._id, path, is_past=True)
+        for one in (seen, past):
+            if one is not None and one.listing is not None:
+                return one
+        last, parent = self.last(path), path.rpartition("/")[0]
+        above = self._memory.get(self._id, parent, is_past=True) if path else None
+        below = above.listing.children.get(path) if above is not None and above.listing is not None else None
+        found = [Seen(*last)] if last is not None else []
+        found += [past] if past is not None else []
+        found += [Seen(below, above.checked_at)] if above is not None and below is not None else []
+        return max(found, key=lambda each: each.checked_at, default=None)
+
+    @property
+    def refusals(self) -> int:
+        """A number that changes when something turns out to be refused, or gone."""
+        return self._memory.share(self._id).refusals
 
     def saw(self, entry: Entry, since: int, tag: str | None = None) -> None:
         """The entry was asked for when `change` was `since`; a listing whose folder has another ETag now is forgotten.
@@ -232,6 +303,8 @@ class ShareMemory:
         if listing is not None:
             listing.is_tagged = bool(tag) and tag == listing.tag
             listing = listing if listing.is_tagged or tag is None else None
+        if listing is None and known is not None and known.listing is not None:
+            self._memory.retire(self._id, entry.path)
         if known is not None and entry.etag != known.entry.etag:
             if entry.path:
                 self._memory.on_change(self._id)
@@ -250,9 +323,9 @@ class ShareMemory:
         """A child that differs from the listing that has it: that listing is of another time."""
         above = self.seen(entry.path.rpartition("/")[0]) if entry.path else None
         if above is not None and above.listing is not None and above.listing.children.get(entry.path) != entry:
-            self._memory.drop(self._id, above.entry.path)
+            self._memory.retire(self._id, above.entry.path)
 
-    def listed(self, folder: Entry, children: Mapping[str, Entry], since: int, *, verify_after: float = _VERIFY_FIRST) -> None:
+    def listed(self, folder: Entry, children: dict[str, Entry], since: int, *, verify_after: float = _VERIFY_FIRST) -> None:
         """The children were listed after the folder was looked at, which was when `change` was `since`."""
         if since == self.change:
             now, known = self._memory.clock(), self.seen(folder.path)
@@ -303,28 +376,62 @@ class ShareMemory:
         """Whether the folder's ETag alone has vouched for the listing for long."""
         return self._memory.clock() >= listing.listed_at + listing.verify_after
 
-    def verified(self, folder: Entry, children: Mapping[str, Entry], before: Listing, since: int) -> None:
+    def verified(self, folder: Entry, children: dict[str, Entry], before: Listing, since: int) -> None:
         """The ETag had vouched for it rightly; the next time it is believed for longer."""
         self.listed(folder, children, since, verify_after=min(_VERIFY_MAX, 2 * before.verify_after))
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is remembered of this share."""
-        return not self._memory.share(self._id).paths
+        share = self._memory.share(self._id)
+        return not share.paths and not share.past
 
     def forget_all(self) -> None:
         """The share, or a part of it, is refused."""
-        self._memory.change(self._id, ("",))
+        self._memory.change(self._id, ())
+        self._forget("")
 
     def forget(self, path: str) -> None:
         """It is not there any more; to look for what never was there is no change."""
         if self.last(path) is not None:
             self._memory.change(self._id, (path,))
+        self._forget(path)
+
+    def _forget(self, path: str) -> None:
+        self._memory.share(self._id).refusals += 1
+        self._memory.drop(self._id, path, is_past=False)
+        self.is_now(path, None)
+
+    # ------------------------------------------------------------ what our own changes have made of the past
+    def is_now(self, path: str, entry: Entry | None) -> None:
+        """After a change of ours that was made: this is there now, and nothing is known of what is below; None: it is gone."""
+        self._memory.drop(self._id, path, is_past=True)
+        self._memory.put_child(self._id, path, entry)
+        if entry is not None and not path:
+            self._memory.put(self._id, path, Seen(entry, self._memory.clock()), is_past=True)
+
+    def is_at(self, path: str, like: Entry | None) -> None:
+        """After a change of ours that was made: what is there now is like this entry; None: nobody knows what it is like."""
+        if like is None:
+            self._memory.drop(self._id, path.rpartition("/")[0], is_past=True)
+        else:
+            self.is_now(path, replace(like, path=path, etag="", seen_at=None, unavailable_since=None))
+
+    def is_new_folder(self, path: str) -> None:
+        """After a change of ours that was made: there is an empty folder now."""
+        now = self._memory.clock()
+        folder = Entry(path, True, 0, now, "")
+        self.is_now(path, folder)
+        self._memory.put(self._id, path, Seen(folder, now, Listing("", {}, now)), is_past=True)
 
 
 def _size(entry: Entry) -> int:
     return _BYTES_OF_ENTRY + 2 * (len(entry.path) + len(entry.etag) + len(entry.content_type))
 
 
+def _is_in(path: str, folder: str) -> bool:
+    return not folder or path == folder or path.startswith(f"{folder}/")
+
+
 def _touches(changed: str, path: str) -> bool:
-    return path == changed or not path or not changed or path.startswith(f"{changed}/") or changed.startswith(f"{path}/")
+    return _is_in(path, changed) or _is_in(changed, path)

@@ -85,6 +85,18 @@ class Watch:
 
         return await self.over(ask(), at_root=at_root)
 
+    async def begun(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
+        """The same; the first one is not waited for any longer when the server turns out to be away."""
+        async with closing(items):
+            try:
+                async with self._marks.asking(self._share):
+                    first = await anext(items)
+            except StopAsyncIteration:
+                return
+            yield first
+            async for item in items:
+                yield item
+
     async def through(self, items: AsyncIterator[T], *, at_root: bool = False) -> AsyncIterator[T]:
         try:
             async with closing(items):
@@ -166,7 +178,7 @@ class WatchedTree:
         return found, tag
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
-        async with closing(self._watch.through(self._storage.list(path), at_root=not path)) as entries:
+        async with closing(self._watch.through(self._watch.begun(self._storage.list(path)), at_root=not path)) as entries:
             async for entry in entries:
                 yield entry
         await self._watch.note(Answered())
@@ -217,7 +229,7 @@ class WatchedTree:
         await self._watch.over(self._storage.set_modified(path, at))
 
     async def quota(self, path: str = "") -> Quota | None:
-        return await self._watch.over(self._storage.quota(path))
+        return await self._watch.read(self._storage.quota(path), at_root=False)
 
 
 class WatchedLocks:

@@ -13,6 +13,7 @@ from opencloudmesh.protocol.errors import NotFound
 from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.ports import DavTree, Entry
 from opencloudmesh.services.resource_access import may_be_remembered
+from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.web.answers import ASGIApp, Message, Receive, Scope, Send
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, render
 from opencloudmesh.web.pages.texts import text
@@ -38,15 +39,8 @@ async def show(request: PageRequest) -> PageAnswer:
     tree = await _tree(request)
     with may_be_remembered():
         here = await tree.storage.entry(path)
-    tree.may("PROPFIND", path)
-    found: list[Entry] = []
-    if here.is_folder:
-        async for entry in tree.storage.list(path):
-            found.append(entry)
-            if len(found) > _MOST:
-                break
-    else:
-        found.append(here)
+        tree.may("PROPFIND", path)
+        found = await _listed(tree, path) if here.is_folder else [here]
     found.sort(key=lambda entry: (not entry.is_folder, entry.name.casefold(), entry.name))
     steps = list(accumulate(path.split("/"), lambda above, name: f"{above}/{name}")) if path else []
     return render(
@@ -59,6 +53,17 @@ async def show(request: PageRequest) -> PageAnswer:
         rows=[Row(entry, "" if entry.is_folder else _size(entry.size), is_own(entry.path)) for entry in found[:_MOST]],
         more=len(found) > _MOST,
     )
+
+
+async def _listed(tree: DavTree, path: str) -> list[Entry]:
+    found: list[Entry] = []
+    entries = tree.storage.list(path)
+    async with closing(entries):
+        async for entry in entries:
+            found.append(entry)
+            if len(found) > _MOST:
+                break
+    return found
 
 
 def is_own(path: str) -> bool:

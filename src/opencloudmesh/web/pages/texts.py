@@ -91,7 +91,7 @@ TEXTS: Final[dict[str, str]] = {
     "files.share": "Share {name}",
     "files.share_this": "Share this",
     "files.unavailable": "not available now",
-    "files.seen": "The owner's server does not answer. This is how the folder was seen at {when}.",
+    "files.seen": "The owner's server does not answer. This is how the folder was seen at",
     "files.more": "There is more in this folder than is shown here. A WebDAV client shows all of it.",
     "inbox.notices": "What happened",
     "inbox.removed": "{name} removed you, and is no contact of yours now. Shares that ended: {shares}.",
