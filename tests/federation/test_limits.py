@@ -52,7 +52,7 @@ def test_shares_of_one_server_for_one_recipient(start: Callable[..., Site], peer
     answers = [offer(peer, alice) for _ in range(6)]
     assert [answer.status for answer in answers] == [201] * 4 + [429] * 2
     assert len(refused(answers)) == 2
-    assert answers[-1].json["message"] == "rate-limited"
+    assert answers[-1].json["message"] == "recipient-limited"
     assert offer(peer, bob).status == 201, "another recipient"
     assert offer(stranger, alice).status == 201, "another server"
     assert len(alice.inbox()) == 5

@@ -68,6 +68,21 @@ async def test_retry_after_of_a_429_holds_the_whole_peer_back(queue: Queue) -> N
     assert {await queue.state(one) for one in others} == {"done"}
 
 
+@pytest.mark.parametrize(("status", "code"), [(429, "recipient-limited"), (503, "inbox-full")])
+async def test_what_is_about_one_recipient_holds_nothing_else_back(queue: Queue, status: int, code: str) -> None:
+    await queue.start()
+    full = await queue.after_one_try(answer(status, {"message": code}, retry_after="3000"))
+    assert (full.state, full.reason, full.detail) == ("queued", f"http-{status}", code)
+    other = await queue.add()
+    await queue.settle()
+    assert await queue.state(other) == "done"
+    assert [breaker.failures for breaker in queue.worker.breakers()] in ([], [0])
+    await queue.advance(2900)
+    assert await queue.state(full.id) == "queued", "that one waits as long as it was told to"
+    await queue.advance(200)
+    assert await queue.state(full.id) == "done"
+
+
 async def test_retry_after_of_discovery_holds_too_and_is_bounded(queue: Queue) -> None:
     await queue.start()
     await queue.after_one_try(PeerRefused("No.", code="http-429", status=429, retry_after=1e9))
@@ -542,7 +557,15 @@ async def test_a_restart_keeps_to_the_time_that_a_peer_named(queue: Queue) -> No
     assert len(queue.handler.sent) > 1
 
 
-@pytest.mark.parametrize("told", [answer(429), answer(408), PeerRefused("No document.", code="discovery-invalid", status=200)])
+@pytest.mark.parametrize(
+    "told",
+    [
+        answer(429),
+        answer(408),
+        PeerRefused("No document.", code="discovery-invalid", status=200),
+        answer(503, {"message": "inbox-full"}),
+    ],
+)
 async def test_a_restart_opens_no_breaker_for_who_answers(queue: Queue, told: HttpAnswer | Exception) -> None:
     await queue.start()
     queue.handler.script["away.example"] = [DOWN, told, told]

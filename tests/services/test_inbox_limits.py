@@ -42,13 +42,13 @@ async def test_one_server_gives_one_recipient_so_many_an_hour(
     database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User, bob: User
 ) -> None:
     home = limited(database, network, time, per_recipient=3)
-    assert await outcomes(home, away, range(5)) == ["taken"] * 3 + ["rate-limited"] * 2
+    assert await outcomes(home, away, range(5)) == ["taken"] * 3 + ["recipient-limited"] * 2
     assert await outcome(home, away, "b", share_with="bob@home.example") == "taken"
     other = SimulatedServer(network, "other.example")
     assert await outcome(home, other, 1) == "taken"
     assert len(await home.reception.inbox(alice)) == 4
     time.advance(1200)
-    assert await outcomes(home, away, range(3, 5)) == ["taken", "rate-limited"]
+    assert await outcomes(home, away, range(3, 5)) == ["taken", "recipient-limited"]
 
 
 async def test_the_same_share_again_costs_nothing(
@@ -58,7 +58,7 @@ async def test_the_same_share_again_costs_nothing(
     for _ in range(9):
         time.advance(1)
         assert await outcome(home, away, 1) == "taken"
-    assert await outcomes(home, away, range(2, 5)) == ["taken", "taken", "rate-limited"]
+    assert await outcomes(home, away, range(2, 5)) == ["taken", "taken", "recipient-limited"]
 
 
 async def test_whether_there_is_such_a_recipient_does_not_show_in_the_limit(
@@ -66,7 +66,7 @@ async def test_whether_there_is_such_a_recipient_does_not_show_in_the_limit(
 ) -> None:
     home = limited(database, network, time, per_recipient=2)
     nobody = await outcomes(home, away, range(4), share_with="nobody@home.example")
-    assert nobody == ["recipient-unknown"] * 2 + ["rate-limited"] * 2
+    assert nobody == ["recipient-unknown"] * 2 + ["recipient-limited"] * 2
 
 
 async def test_unknown_senders_of_one_address_whatever_their_domains(

@@ -58,10 +58,11 @@ class InboxLimits:
         self._all = _Counted(0, 0.0)
 
     def offer(self, peer: str, recipient: str) -> None:
-        """A server offers a share to a recipient, who may not exist; raises `RateLimited` (rate-limited)."""
+        """A server offers a share to a recipient, who may not exist; raises `RateLimited` (recipient-limited)."""
         if wait := self._for_recipient.take((peer, recipient), self._clock()):
             self._measures.rate_limited("shares-for-recipient")
-            raise RateLimited("Too many shares from your server for this recipient.", retry_after=retry_after(wait))
+            sentence = "Too many shares from your server for this recipient."
+            raise RateLimited(sentence, retry_after=retry_after(wait), code="recipient-limited")
 
     def repeated(self, peer: str, recipient: str) -> None:
         """The share was not new."""

@@ -12,6 +12,9 @@ from opencloudmesh.services.records import Delivery
 
 _FINAL = frozenset({400, 403, 404, 405, 410, 413, 415, 422, 501})
 _FORBIDDEN = 403
+_BUSY = frozenset({429, 503})
+OF_ONE_RECIPIENT = frozenset({"recipient-limited", "inbox-full"})
+"""What a peer says that has enough of what is for one recipient."""
 _OF_A_ROUTER = frozenset({404, 405, 410})
 """What a proxy answers, too, while there is no application behind it."""
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
@@ -49,7 +52,8 @@ class Handler(Protocol):
 class Outcome:
     """What one try came to: done, final refusal, or to be tried again. `is_answered`: the peer is there, and in order.
 
-    `end` is the reason that the delivery ends with, where that is not the reason of this try.
+    `end` is the reason that the delivery ends with, where that is not the reason of this try. `of_one_recipient`: only what is for
+    this recipient has to wait.
     """
 
     done: bool = False
@@ -61,6 +65,7 @@ class Outcome:
     is_answered: bool = False
     is_down: bool = False
     end: str = ""
+    of_one_recipient: bool = False
 
     def measured(self) -> tuple[str, str]:
         """What it counts as (`services.measures`): the outcome in a word, and the reason."""
@@ -94,24 +99,27 @@ def of_answer(answer: HttpAnswer, now: float) -> Outcome:
         return Outcome(done=True, status=answer.status, is_answered=True)
     page = _is_page(answer)
     is_final = answer.status in _FINAL and not page and (answer.status not in _OF_A_ROUTER or _is_json(answer.body))
-    is_down = answer.status >= 500 and not is_final
+    of_one_recipient = answer.status in _BUSY and _code(answer.body) in OF_ONE_RECIPIENT
+    is_down = answer.status >= 500 and not is_final and not of_one_recipient
+    is_denial = answer.status == _FORBIDDEN and _code(answer.body) in DENIALS
     return Outcome(
         final=is_final,
-        reason=DeniedByPeer.code if answer.status == _FORBIDDEN and _denies(answer.body) else f"http-{answer.status}",
+        reason=DeniedByPeer.code if is_denial else f"http-{answer.status}",
         detail=_title(answer.body) if page else _said(answer.body),
         status=answer.status,
         retry_after=answer.retry_after(now),
         is_down=is_down,
         is_answered=not is_down and not page,
+        of_one_recipient=of_one_recipient,
     )
 
 
-def _denies(body: bytes) -> bool:
-    """Whether the peer says that it does not deal with us."""
+def _code(body: bytes) -> str:
+    """The reason code of a refusal, such as this program gives; "" where there is none."""
     try:
-        return str(read_object(body).get("message")) in DENIALS
+        return str(read_object(body).get("message"))
     except InvalidMessage:
-        return False
+        return ""
 
 
 def _is_page(answer: HttpAnswer) -> bool:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from opencloudmesh.services.delivery.messages import Outcome
+from opencloudmesh.services.delivery.messages import OF_ONE_RECIPIENT, Outcome
 from opencloudmesh.services.records import BROKEN_OFF, Delivery, DeliveryAttempt
 
 _AT_ONCE = 8
@@ -84,7 +84,8 @@ class PeerQueue:
         for tried, _ in tries:
             if tried.reason in _SAY_NOTHING:
                 continue
-            if tried.at <= heard_at or not (tried.http_status >= 500 or tried.http_status == 0):
+            is_fault = (tried.http_status >= 500 and tried.detail not in OF_ONE_RECIPIENT) or tried.http_status == 0
+            if tried.at <= heard_at or not is_fault:
                 break
             failed.append(tried)
         if not failed:
@@ -165,7 +166,7 @@ class PeerQueue:
     def judge(self, outcome: Outcome, started: float, now: float, policy: RetryPolicy) -> bool:
         """Open or close the breaker; True when the peer is back. Of tries under way together only the first failure counts."""
         asked = min(outcome.retry_after or 0.0, policy.longest)
-        if outcome.status == _TOO_MANY and asked:
+        if outcome.status == _TOO_MANY and asked and not outcome.of_one_recipient:
             self.held_until = max(self.held_until, now + asked)
             self.let_go()
         if outcome.is_down:

@@ -49,8 +49,8 @@ class RequestLimits:
         self._at_once = RateLimiter(_AT_ONCE_AN_HOUR / _HOUR, _AT_ONCE_AN_HOUR)
 
     def offer(self, peer: str, owner: str) -> None:
-        """A server asks an owner, who may not exist, for something; raises `RateLimited` (rate-limited)."""
-        self._take(self._for_owner, (peer, owner), "requests-for-owner")
+        """A server asks an owner, who may not exist, for something; raises `RateLimited` (recipient-limited)."""
+        self._take(self._for_owner, (peer, owner), "requests-for-owner", code="recipient-limited")
 
     def stranger(self, peer: str) -> None:
         """Somebody whom the owner, if there is one, does not know asks; raises `RateLimited` (rate-limited)."""
@@ -66,10 +66,10 @@ class RequestLimits:
         for key in (("link", str(link_id)), ("host", host)):
             self._take(self._at_once, key, "requests-at-once")
 
-    def _take(self, limiter: RateLimiter, key: str | tuple[str, str], rule: str) -> None:
+    def _take(self, limiter: RateLimiter, key: str | tuple[str, str], rule: str, *, code: str | None = None) -> None:
         if wait := limiter.take(key, self._clock()):
             self._measures.rate_limited(rule)
-            raise RateLimited("Too many requests for shares.", retry_after=retry_after(wait))
+            raise RateLimited("Too many requests for shares.", retry_after=retry_after(wait), code=code)
 
     def admit(self, tx: Transaction, *, peer: str, user_id: int, known: bool) -> None:
         """A request was stored in this transaction, which is given up where this raises `TemporarilyUnavailable` (inbox-full)."""
