@@ -69,6 +69,28 @@ async def test_who_offers_a_share_again_is_told_the_answer_again(
     assert [asked.json["notificationType"] for asked in away.got("/ocm/notifications")] == told
 
 
+async def test_who_offers_again_what_was_taken_back_is_told_that_it_is_over(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    share = await received(home, away, alice)
+    await home.notifications.receive(away.notification("SHARE_UNSHARED", "p1"))
+    await home.reception.receive(away.share(at=NOW + 1))
+    await home.settle()
+    assert [asked.json["notificationType"] for asked in away.got("/ocm/notifications")] == ["SHARE_DECLINED"]
+    assert (await home.incoming(share.id)).state == "revoked"
+
+
+async def test_what_was_taken_for_gone_and_is_offered_again_can_be_answered_again(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    share = await received(home, away, alice)
+    await home.reception.accept(alice, share.id)
+    await home.database.write(lambda tx: tx.incoming_shares.set_state(share.id, "revoked", "gone", NOW))
+    await home.reception.receive(away.share(at=NOW + 1))
+    assert (await home.incoming(share.id)).state == "pending"
+    assert (await home.reception.accept(alice, share.id)).state == "accepted"
+
+
 @pytest.mark.spec("RECV-12")
 async def test_the_same_notification_again_after_the_end_is_no_refusal(
     home: Home, away: SimulatedServer, alice: User, time: SimulatedTime

@@ -38,7 +38,7 @@ REVOKE: Final = "revoke"  # the Sending Party unshared, or the Sending Server sa
 EXPIRE: Final = "expire"
 FAIL: Final = "fail"  # the notification cannot be delivered
 RETRY: Final = "retry"
-OFFER_AGAIN: Final = "offer again"  # for a Receiving Server that came back without its data
+OFFER_AGAIN: Final = "offer again"  # after one of the servers came back without its data
 RENEW: Final = "renew"  # an invite is sent again
 LEAVE: Final = "leave"  # the Receiving Party gives the share back, or forgets it
 
@@ -76,10 +76,11 @@ OUTGOING_SHARE: Final[Table] = {
 }  # fmt: skip
 
 INCOMING_SHARE: Final[Table] = {
-    PENDING: {ACCEPT: ACCEPTED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, LEAVE: LEFT},
+    PENDING: {ACCEPT: ACCEPTED, DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, LEAVE: LEFT, OFFER_AGAIN: PENDING},
     ACCEPTED: {ACCEPT: ACCEPTED, REVOKE: REVOKED, EXPIRE: EXPIRED, LEAVE: LEFT},
     DECLINED: {DECLINE: DECLINED, REVOKE: REVOKED, EXPIRE: EXPIRED, LEAVE: LEFT},
-    REVOKED: {REVOKE: REVOKED, EXPIRE: REVOKED, LEAVE: LEFT},
+    # Offered again is only what was taken for gone; what was taken back stays so.
+    REVOKED: {REVOKE: REVOKED, EXPIRE: REVOKED, LEAVE: LEFT, OFFER_AGAIN: PENDING},
     EXPIRED: {REVOKE: REVOKED, EXPIRE: EXPIRED, LEAVE: LEFT},
     LEFT: {REVOKE: LEFT, EXPIRE: LEFT, LEAVE: LEFT},
 }

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.admission import Arrival, Discard, Policy, decide, only_known_senders
+from opencloudmesh.protocol.availability import GONE, Availability
 from opencloudmesh.protocol.errors import FieldFault, InvalidMessage, NotFound, SignatureRefused
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature
 from opencloudmesh.protocol.lifecycle import (
@@ -26,8 +27,10 @@ from opencloudmesh.protocol.lifecycle import (
     LEASED,
     LEAVE,
     LEFT,
+    OFFER_AGAIN,
     PENDING,
     QUEUED,
+    REVOKED,
     InvalidTransition,
     next_state,
 )
@@ -55,6 +58,7 @@ _LARGEST_PROTOCOL = 16 * 1024
 _LARGEST_OF_STRANGER = 4 * 1024
 _LONGEST_NAME = 255
 _LONGEST_DESCRIPTION = 4096
+_NOT_WANTED = frozenset({DECLINED, LEFT, REVOKED})
 """In bytes, as the name of a person."""
 
 
@@ -217,8 +221,16 @@ class ShareReception:
         return _Stored(user, is_new, verified is not None and self._is_answered_again(tx, share))
 
     def _is_answered_again(self, tx: Transaction, share: IncomingShare) -> bool:
-        """Who offers a share once more does not know the answer (any more): tell it again."""
-        kind = SHARE_ACCEPTED if share.state == ACCEPTED else SHARE_DECLINED if share.state in (DECLINED, LEFT) else None
+        """Who offers a share once more does not know the answer (any more), or that it was taken back: tell it again.
+
+        What was only taken for gone is there again, for the recipient to answer.
+        """
+        if share.state == REVOKED and share.reason == GONE:
+            state = next_state(INCOMING_SHARE, share.state, OFFER_AGAIN)
+            tx.incoming_shares.set_state(share.id, state, "", self._clock())
+            tx.availability.set(share.id, Availability())
+            return False
+        kind = SHARE_ACCEPTED if share.state == ACCEPTED else SHARE_DECLINED if share.state in _NOT_WANTED else None
         if kind is None or any(each.state in (QUEUED, LEASED) for each in tx.deliveries.of_incoming_share(share.id)):
             return False
         self._deliveries.queue(tx, peer=share.peer, kind=kind, user_id=share.user_id, incoming=share.id)
@@ -340,7 +352,7 @@ class ShareReception:
 
 def _is_true(share: IncomingShare, kind: str) -> bool:
     """Whether this still is the recipient's answer."""
-    return share.state == ACCEPTED if kind == SHARE_ACCEPTED else share.state in (DECLINED, LEFT)
+    return share.state == ACCEPTED if kind == SHARE_ACCEPTED else share.state in _NOT_WANTED
 
 
 def _withdraw_acceptance(tx: Transaction, share_id: int, now: float) -> None:
