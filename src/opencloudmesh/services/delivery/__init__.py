@@ -20,9 +20,10 @@ How it works (design decision 5)
 - A peer that cannot be reached, or answers 5xx, opens its breaker: nothing is sent to it until the back-off has passed, then one
   message tries (half-open). An answer closes it and makes the waiting rows due at once. A verified message from the peer does
   not wait for the back-off: it makes the rows due and lets one try. `Retry-After` of a 429 or 503 holds the whole peer back, at
-  most for the longest pause; that of a 429 holds also when the peer calls us. Where the peer says that it is about one recipient only
-  (recipient-limited, inbox-full), nothing else waits for that, and the peer is not down. Breakers are known to their process only: with
-  several, each finds out for itself; one that starts takes up those that the last tries on record tell of (`PeerQueue.recall`).
+  most for the longest pause; that of a 429 holds also when the peer calls us. Where the peer says that it is about one recipient
+  only (recipient-limited, inbox-full), nothing else waits for that, and the peer is not down. Breakers are known to their process
+  only: with several, each finds out for itself; one that starts takes up those that the last tries on record tell of
+  (`PeerQueue.recall`).
 - What waits for a peer that an operator denied ends at once, whatever its breaker says, with the reason; what a mode alone does
   not allow ends when it is due. Both go out when the peer is allowed again, as far as they are still true (`denials`).
 - A new message whose user waits for the answer lets one message be tried through an open breaker, if the last failure is some

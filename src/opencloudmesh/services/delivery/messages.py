@@ -52,8 +52,8 @@ class Handler(Protocol):
 class Outcome:
     """What one try came to: done, final refusal, or to be tried again. `is_answered`: the peer is there, and in order.
 
-    `end` is the reason that the delivery ends with, where that is not the reason of this try. `of_one_recipient`: only what is for
-    this recipient has to wait.
+    `end` is the reason that the delivery ends with, where that is not the reason of this try. `of_one_recipient`: only what
+    is for this recipient has to wait.
     """
 
     done: bool = False
