@@ -22,6 +22,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from opencloudmesh import __version__
+from opencloudmesh.adapters.http_body import BodyReader
 from opencloudmesh.adapters.http_faults import ANSWER_TOO_LARGE, AddressRefused, code_of, unfinished, unreachable
 from opencloudmesh.adapters.routes import Address, RoutePolicy, is_disguised_address, is_public
 from opencloudmesh.services.ports import HttpAnswer, HttpClient, HttpStream
@@ -130,7 +131,7 @@ class GuardedHttpClient(HttpClient):
                 raise upload.fault from None
             raise unreachable(code_of(error), _peer(target)) from None
         try:
-            yield _Stream(answer, _peer(target))
+            yield _Stream(answer, _peer(target), self._limits.stream_idle)
         finally:
             _give_back(answer)
 
@@ -267,22 +268,30 @@ class _Upload:
 class _Stream:
     """An answer that is being read."""
 
-    def __init__(self, answer: ClientResponse, peer: str) -> None:
+    def __init__(self, answer: ClientResponse, peer: str, idle: float) -> None:
         self.status = answer.status
         self.headers: Mapping[str, str] = _joined(answer)
         self._answer = answer
         self._peer = peer
+        self._idle = idle
+        self._rest: BodyReader | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        pieces = self._answer.content.iter_any()
         while True:
             try:
-                piece = await anext(pieces, b"")
+                piece = await self._piece()
             except (aiohttp.ClientError, OSError) as error:
                 raise unreachable(code_of(error), self._peer) from None
             if not piece:
                 return
             yield piece
+
+    async def _piece(self) -> bytes:
+        if self._rest is None:
+            if piece := self._answer.content.read_nowait():
+                return piece
+            self._rest = BodyReader.over(self._answer)
+        return await (self._answer.content.readany() if self._rest is None else self._rest.block(self._idle))
 
 
 def admit(url: str, routes: Sequence[RoutePolicy]) -> tuple[URL, Way]:
