@@ -27,6 +27,7 @@ from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
 from opencloudmesh.services.resource_access.subtree import Subtree
 from opencloudmesh.services.tree_state import TreeStates
+from opencloudmesh.webdav.properties import remembered_as
 from tests.services.home import Home
 from tests.services.remote import SimulatedRemote, got, webdav
 from tests.services.world import (
@@ -627,6 +628,11 @@ async def test_received_shares_stand_in_a_folder_and_listing_asks_nobody(
     }
     assert (await tree.storage.entry("Shared with me")).is_folder
     assert network.asked == remote.sent == []
+    home.peers.trust = TrustBook.configured(denylist=(away.host,))
+    async for entry in (await of_carol(trees)).storage.list("Shared with me"):
+        assert (entry.unavailable, entry.unavailable_since) == (True, None)
+        assert "This server does not deal with the owner's (policy-denied)" in remembered_as(entry)
+    home.peers.trust = TrustBook.configured()
     await home.reception.leave(carol, (await home.reception.inbox(carol))[0].id)
     before = (await tree.storage.entry("Shared with me")).etag
     assert (await (await of_carol(trees)).storage.entry("Shared with me")).etag != before

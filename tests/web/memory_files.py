@@ -14,6 +14,7 @@ class MemoryTrees:
 
     def __init__(self, sizes: dict[str, int | None]) -> None:
         self.sizes = sizes
+        self.denied: set[str] = set()
         self.sent: list[dict[str, Any]] = []
 
     async def resolve(self, name: str, authorization: str | None) -> DavTree:
@@ -23,7 +24,7 @@ class MemoryTrees:
         if path and path not in self.sizes:
             raise NotFound("There is no such file or folder.")
         size = self.sizes.get(path)
-        return Entry(path, size is None, size or 0, NOW, '"1"')
+        return Entry(path, size is None, size or 0, NOW, '"1"', denied=path in self.denied)
 
     async def list(self, path: str) -> AsyncIterator[Entry]:
         for one in self.sizes:

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import html
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -241,6 +242,16 @@ async def test_a_contact_is_shared_with_by_name_where_only_one_has_it(server: An
 
 
 # ---------------------------------------------------------------- files
+async def test_what_this_server_does_not_deal_with_says_so_where_received_shares_are_listed(server: Any, alice: Visitor) -> None:
+    server.user_trees.denied = {"Reports"}
+    await alice.ask("GET", "/files")
+    assert html.unescape(alice.page).count(TEXTS["files.denied"]) == 1
+    accepted = {"id": 2, "state": "accepted"}
+    server.share_reception.kept[2] = dataclasses.replace(server.share_reception.kept[1], **accepted, reason="policy-denied")
+    await alice.ask("GET", "/shares")
+    assert TEXTS["reason.policy-denied"] in alice.page
+
+
 async def test_files_are_looked_through_and_chosen_to_be_shared(alice: Visitor) -> None:
     await alice.ask("GET", "/files")
     assert 'href="/files?path=Reports"' in alice.page

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.faults import Failures, UsageFault
-from opencloudmesh.cli.formats import format_size, format_time, remote_path, unavailability_of
+from opencloudmesh.cli.formats import DENIED, format_size, format_time, is_denied, remote_path, unavailability_of
 from opencloudmesh.cli.terminal import Output, Terminal
 from opencloudmesh.protocol.errors import AccessDenied, InvalidInput, NotFound
 
@@ -65,6 +65,8 @@ async def ls(path: str = "", /, *, output: Output = Output()) -> None:
         since = shown.unavailable_since
         away = "does not answer just now" if since is None else f"gives no access since {format_time(since)}"
         terminal.note(f"The owner's server {away}: this is how it was seen at {format_time(shown.seen_at)}.")
+    if any(map(is_denied, marks.values())):
+        terminal.note(f"{DENIED}: your server does not deal with the server that gave you this; its operator knows why.")
 
 
 async def _marks() -> dict[str, Mapping[str, Any]]:
@@ -73,13 +75,13 @@ async def _marks() -> dict[str, Mapping[str, Any]]:
 
     async with signed_in() as (api, _):
         items = await api.items("/inbox")
-    return {str(item.get("path")): item for item in items if item.get("unavailable_since") is not None and item.get("path")}
+    return {str(item.get("path")): item for item in items if unavailability_of(item) and item.get("path")}
 
 
 def _describe(item: "Entry", marked: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "unavailable_since": marked.get("unavailable_since", item.unavailable_since),
-        "unavailable_reason": marked.get("unavailable_reason", ""),
+        "unavailable_reason": DENIED if is_denied(marked) else marked.get("unavailable_reason", ""),
         "seen_at": item.seen_at,
         "path": item.path,
         "name": item.name,

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from opencloudmesh.cli.faults import UsageFault
 
@@ -111,10 +111,18 @@ def format_wait(at: Any, now: float) -> str:
     return format_time(at)
 
 
+DENIED: Final = "policy-denied"
+
+
+def is_denied(item: Mapping[str, Any]) -> bool:
+    """Whether a received share cannot be reached because the user's own server does not deal with the sender's."""
+    return item.get("reason") == DENIED
+
+
 def unavailability_of(item: Mapping[str, Any]) -> str:
     """Say since when and why a received share is unavailable; nothing where it is not."""
     if item.get("unavailable_since") is None:
-        return ""
+        return f"unavailable ({DENIED})" if is_denied(item) else ""
     reason = text_of(item, "unavailable_reason")
     return f"unavailable since {format_time(item['unavailable_since'])}{f' ({reason})' if reason else ''}"
 

@@ -47,7 +47,7 @@ def response_maker(request: DavRequest, tree: DavTree, wanted: PropFind, seen: S
 
     def response(entry: Entry) -> bytes:
         resource = Resource(entry, tree, request, seen.locks, seen.dead.get(entry.path, _NONE), seen.quota, seen.listing_tag)
-        if columns is None or resource.dead or entry.unavailable_since is not None or entry.seen_at is not None:
+        if columns is None or resource.dead or entry.unavailable or entry.seen_at is not None:
             return in_general(resource)
         found, missing = [], ""
         for column in columns:

@@ -86,9 +86,12 @@ def _utc(at: float | None) -> str | None:
 
 
 def remembered_as(entry: Entry) -> str:
-    """A sentence for what is shown from memory, because its server does not answer; "" where nothing is to be said."""
+    """A sentence for what is shown from memory, because its server does not answer, or is not asked; "" where nothing is to be
+    said."""
     if not entry.unavailable and entry.seen_at is None:
         return ""
+    if entry.denied:
+        return "This server does not deal with the owner's (policy-denied): it cannot be reached. This is how it was seen last."
     away = (
         "gives no access just now"
         if entry.unavailable_since is None

@@ -25,6 +25,8 @@ class Entry:
     """Since when its server has given no access to it, which makes this what is remembered of it."""
     seen_at: float | None = None
     """Of something whose server does not answer just now: when it was as it is shown here."""
+    denied: bool = False
+    """Of a received share: this server does not deal with the owner's, which makes this what is remembered of it."""
     holds: int | None = None
     """Of a folder: the sizes of all files in and below it, where that was asked for (`folder_sizes`) and is known."""
 
@@ -34,8 +36,8 @@ class Entry:
 
     @property
     def unavailable(self) -> bool:
-        """Whether it is known that its server gives no access to it."""
-        return self.unavailable_since is not None
+        """Whether it is known that it cannot be reached now."""
+        return self.denied or self.unavailable_since is not None
 
 
 @dataclass(frozen=True, slots=True)

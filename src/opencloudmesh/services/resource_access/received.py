@@ -136,6 +136,10 @@ class ReceivedShares:
             RememberingProperties(tree.properties, extras),
         )
 
+    def may_ask(self, share: IncomingShare) -> bool:
+        """Whether this server deals with the owner's at all."""
+        return self._peers.is_allowed(share.peer)
+
     async def look(self, share: IncomingShare) -> Finding | None:
         """Ask for the root of a share, whatever is known of it; None where the outcome says nothing of the share."""
         memory = self._memory.of(share.id)
@@ -157,7 +161,7 @@ class ReceivedShares:
 
     def look_at_roots(self, shares: Iterable[IncomingShare]) -> None:
         """Have the roots looked at behind that nobody has looked at for a while; some of them."""
-        for share in self._roots.due(share for share in shares if self.marks.outage(share) is None):
+        for share in self._roots.due(share for share in shares if self.may_ask(share) and self.marks.outage(share) is None):
             self._roots.looked(share.id)
             self.learn(share)
 

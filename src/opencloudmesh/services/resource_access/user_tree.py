@@ -205,11 +205,10 @@ class _UserTree:
     def _mounted(self, share: IncomingShare) -> Entry:
         """A received share as the list of them shows it: as last seen, else as announced."""
         outage = self._received.marks.outage(share)
-        since = outage.since if outage is not None else None
         seen = self._received.seen.of(share)
-        if seen is not None:
-            return replace(seen, path=PREFIX + share.mount_name, unavailable_since=since)
-        return _as_announced(share, _announced_size(share) or 0, unavailable_since=since)
+        found = _as_announced(share) if seen is None else replace(seen, path=PREFIX + share.mount_name)
+        since = outage.since if outage is not None else None
+        return replace(found, unavailable_since=since, denied=not self._received.may_ask(share))
 
     async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
         storage, prefix, inside = await self._place(path)
@@ -357,10 +356,10 @@ def _etag_with(own: str, received: str) -> str:
     return ("W/" if own.startswith("W/") else "") + _etag_of(own, received)
 
 
-def _as_announced(share: IncomingShare, size: int, *, unavailable_since: float | None) -> Entry:
+def _as_announced(share: IncomingShare) -> Entry:
     etag = f'"share-{share.id}-{int(share.changed_at * 1000)}"'
     place = PREFIX + share.mount_name
-    return Entry(place, share.resource_type == FOLDER, size, share.changed_at, etag, unavailable_since=unavailable_since)
+    return Entry(place, share.resource_type == FOLDER, _announced_size(share) or 0, share.changed_at, etag)
 
 
 def _announced_size(share: IncomingShare) -> int | None:
