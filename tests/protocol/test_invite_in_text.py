@@ -50,6 +50,34 @@ def test_the_invite_of_a_text_is_found(text: str) -> None:
     assert find_invite(text) == INVITE
 
 
+@pytest.mark.parametrize("token", [INVITE.token, "0f3ac07e2bd94c1fa6d1d2f0b1c2d3e4", "0f3ac07e-2bd9-4c1f-a6d1-d2f0b1c2d3e4"])
+@pytest.mark.parametrize("around", ["Follow\n{}\n\nCheers", "Follow {}\nCheers\nAlice", "> Follow\n>\n> {}\n>\n> Cheers"])
+def test_what_a_mail_program_broke_anywhere_is_read_whole(token: str, around: str) -> None:
+    """Wherever the line ends: what is missed there shows that the next one belongs to it."""
+    invite = Invite(token, "cloud.example.org")
+    link, bare = build_invite_link("https://cloud.example.org/wayf", invite), f"https://cloud.example.org/wayf?token={token}"
+    string = build_invite_string(invite)
+    first = 16 if "{}\nCheers" in around else 1
+    for written, start in ((link, len("https://c")), (bare, len("https://c")), (string, first)):
+        for at in range(start, len(written)):
+            end = "\n> " if around.startswith(">") else "\n"
+            text = around.format(written[:at] + end + written[at:])
+            assert find_invite(text) == invite, text
+
+
+@pytest.mark.parametrize("after", ["Alice", "REGARDS", "2026-11-28", "https://cloud.example.org/", "ok?", "12"])
+def test_what_stands_alone_after_a_whole_invite_is_none_of_it(after: str) -> None:
+    long = f"https://{'cloud' * 8}.example.org/wayf?token=0f3ac07e-2bd9-4c1f-a6d1-d2f0b1c2d3e4"
+    for written in (WAYF, DIALOG, STRING, f"https://cloud.example.org/wayf?token={INVITE.token}", long):
+        assert find_invite(f"Dear Bob, see\n{written}\n{after}\n") == find_invite(written)
+
+
+def test_a_server_whose_name_may_go_on_in_the_next_line_is_sent_no_token() -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        find_invite(f"Dear Bob, see\n{DIALOG[:-4]}\n{DIALOG[-4:]}\n")
+    assert refusal.value.code == "invite-ambiguous"
+
+
 def mail(*parts: tuple[str, str, str], charset: str = "utf-8", attached: bytes = b"") -> bytes:
     """A mail as it is sent: parts of text as (subtype, encoding, text)."""
     message = EmailMessage()

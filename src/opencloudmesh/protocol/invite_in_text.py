@@ -23,14 +23,24 @@ MAX_TEXT: Final = 32_768
 _MOST_FOUND: Final = 50
 _MOST_LINES: Final = 20
 _WRAPPED: Final = 60
-"""Where a line is so long, the next one may go on with its last word."""
+_WHOLE: Final = 90
+"""Where a line is so long, with marks of quotation, a mail program may have ended it; where it is longer, none did."""
 
 _LINK: Final = re.compile(r"""https?://(?:\[[0-9a-f:]+\])?[^\s<>"'`()\[\]{}|\\^]+""", re.IGNORECASE | re.ASCII)
 _BRACKETED: Final = re.compile(r"<\s*(https?://[^<>]*[^<>\s])>", re.IGNORECASE)
 """A link that says where it ends: what white space a mail program put into it is none of it (RFC 3986, appendix C)."""
 _STRING: Final = re.compile(r"(?<![\w@.%&=/+-])[A-Za-z0-9+/_-]{16,}={0,2}(?![\w@%&=/+-])", re.ASCII)
 _AT_SERVER: Final = re.compile(r"(?<![\w@.%&=/+-])(?=[\w-]*[0-9])[\w-]{16,255}@[\w.:-]*\w", re.ASCII)
-_GOES_ON: Final = re.compile(r"[ \t]*\r?\n[ \t>|]*([\w%&=/+.:~-]+)[ \t]*(?=\r?\n|\Z)", re.ASCII)
+_GOES_ON: Final = re.compile(r"[ \t]*\r?\n[ \t>|]*(\??[\w%&=/+.:~-]+(?:\?[\w%&=/+.:~-]+)?)[ \t]*(?=\r?\n|\Z)", re.ASCII)
+_BEFORE: Final = re.compile(r"(?:(^[ \t>|]*)|[ \t])([A-Za-z0-9+/_-]{1,255})[ \t]*\r?\n[ \t>|]*\Z", re.ASCII | re.MULTILINE)
+"""The last word of the line before; with a first group, even an empty one, where it stands alone there."""
+_NEAR: Final = 1024
+_WORD: Final = re.compile(r"[A-Za-z]?[a-z]+|[A-Z]+", re.ASCII)
+_SURELY: Final = 2
+_SHORTEST: Final = 22
+"""Characters of 128 bits in base64: a token that is shorter may be a part of one."""
+_SHAPED: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}", re.IGNORECASE)
+"""Tokens that look like no other word: UUIDs, and numbers of 128, 160 and 256 bits."""
 _PROSE: Final = re.compile(r"[^\s>|][ \t]+[^\s>|]")
 _AFTER: Final = ".,;:!?*"
 _NAMED: Final = re.compile(r"wayf|invit", re.IGNORECASE | re.ASCII)
@@ -125,7 +135,7 @@ def _in_words(text: str) -> list[_Found]:
         return [*named, *strings]
     if links:
         return [one for one, _ in links]
-    return [_Found(invite, is_whole=True) for word in _words(_AT_SERVER, text) if (invite := _read(word[0]))]
+    return list(_at_servers(text))
 
 
 def _words(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
@@ -139,12 +149,59 @@ def _of_links(text: str) -> Iterator[tuple[_Found, bool]]:
     """Of each link with a token the invite, and whether the link says that it is one."""
     for word in _words(_LINK, text):
         link = word[0].rstrip(_AFTER)
-        found = _Found(invite, _is_of_own_server(link, invite)) if (invite := _read(link)) else None
-        if found is None or not found.is_whole:
-            for longer, _ in _continued(text, word, least=_WRAPPED):
-                found = _Found(invite, is_whole=True) if (invite := _read(longer.rstrip(_AFTER))) else found
-        if found is not None:
+        invite = _read(link)
+        if invite is None or not _is_of_own_server(link, invite):
+            link, invite = _longest_link(text, word, link)
+        if invite is not None:
+            found = _Found(invite, is_whole=link != word[0].rstrip(_AFTER) or _is_of_own_server(link, invite))
             yield found, "providerDomain=" in link or _NAMED.search(urlsplit(link).path) is not None
+
+
+def _longest_link(text: str, word: re.Match[str], link: str) -> tuple[str, Invite | None]:
+    """The link with those of the next lines that bring what is missed where it ends, and the invite that it is."""
+    longest, is_long, end = link, True, word.end()
+    for longer, ends in _continued(text, word):
+        length = end - (text.rfind("\n", 0, end) + 1)
+        is_long = is_long and _WRAPPED <= length <= _WHOLE
+        end, longer = ends, longer.rstrip(_AFTER)
+        if _is_doubtful(longest, longer, is_long=is_long, may_be_broken=length <= _WHOLE):
+            raise InvalidInput(
+                "The link of the invite may go on in the next line, or not.",
+                code="invite-ambiguous",
+                hint="Copy the link alone, in one line.",
+            )
+        if _is_cut(longest, longer, is_long=is_long):
+            longest = longer
+        if (invite := _read(longest)) and _is_of_own_server(longest, invite):
+            break
+    return longest, _read(longest)
+
+
+def _is_cut(link: str, longer: str, *, is_long: bool) -> bool:
+    """Whether a link, as far as it goes, lacks what the next line brings; where its own is long, that needs less to show."""
+    cut, whole, rest = _read(link), _read(longer), longer[len(link) :]
+    if cut is None or whole is None:
+        return whole is not None
+    if "providerDomain=" not in link and "providerDomain=" in longer:
+        return True
+    if cut.provider != whole.provider:
+        return "." not in cut.provider or _is_of_own_server(longer, whole) or (is_long and "." in rest)
+    before, after = _is_token(cut.token), _is_token(whole.token)
+    return after > before or (is_long and before < _SURELY and _WORD.fullmatch(rest) is None)
+
+
+def _is_doubtful(link: str, longer: str, *, is_long: bool, may_be_broken: bool) -> bool:
+    """Whether the server may have another name with the next line: a token is sent to nobody by chance."""
+    cut, whole = _read(link), _read(longer)
+    if cut is None or whole is None or cut.provider == whole.provider or _is_of_own_server(longer, whole):
+        return False
+    rest = longer[len(link) :]
+    return "." in cut.provider and rest.islower() and (not is_long if "." in rest else may_be_broken)
+
+
+def _is_token(text: str) -> int:
+    """How much this looks like a whole token: its form says so, or at least its length."""
+    return _SURELY if _SHAPED.fullmatch(text) else int(len(text) >= _SHORTEST)
 
 
 def _of_strings(text: str) -> Iterator[_Found]:
@@ -155,21 +212,33 @@ def _of_strings(text: str) -> Iterator[_Found]:
             continue
         longer = [(word[0], word.end()), *_continued(text, word)]
         read = [(invite, ends) for one, ends in longer if (invite := _read(one)) and "@" not in invite.token]
+        if (before := _BEFORE.search(text, max(0, word.start() - _NEAR), word.start())) and (before[1] is not None or not read):
+            began = [(invite, ends) for one, ends in longer if (invite := _read(before[2] + one)) and "@" not in invite.token]
+            read = began or read
         if read:
             invite, end = read[-1]
             yield _Found(invite, is_whole=True)
 
 
-def _continued(text: str, word: re.Match[str], *, least: int = 0) -> list[tuple[str, int]]:
+def _at_servers(text: str) -> Iterator[_Found]:
+    """Tokens at a server; one that was broken where it has the form of a token only with the end of the line before."""
+    for word in _words(_AT_SERVER, text):
+        if invite := _read(word[0]):
+            before = _BEFORE.search(text, max(0, word.start() - _NEAR), word.start())
+            whole = _read(before[2] + word[0]) if before else None
+            is_cut = whole and (_is_token(whole.token) > max(_is_token(invite.token), before is None or before[1] is None))
+            yield _Found(whole if whole and is_cut else invite, is_whole=True)
+
+
+def _continued(text: str, word: re.Match[str]) -> list[tuple[str, int]]:
     """The word with what stands alone on the next lines, as long as that may belong to it; and where each of that ends."""
     longer: list[tuple[str, int]] = []
     at, given = word.end(), word[0]
-    start = text.rfind("\n", 0, word.start()) + 1
-    while len(longer) < _MOST_LINES and at - start >= least and (rest := _GOES_ON.match(text, at)):
+    while len(longer) < _MOST_LINES and (rest := _GOES_ON.match(text, at)):
         given += rest[1]
-        if len(given) > MAX_INVITE or _LINK.match(rest[1]) or (least and _read(rest[1])):
+        if len(given) > MAX_INVITE or _LINK.match(rest[1]) or (_LINK.match(given) and _read(rest[1])):
             break
-        start, at = rest.span(1)
+        at = rest.end(1)
         longer.append((given, at))
     return longer
 

@@ -353,7 +353,10 @@ def _unknown_invite() -> InvalidMessage:
 
 
 _REFUSALS = {
-    "invite-refused": ("does not know this invite, or it has ended", "Ask for a new invite."),
+    "invite-refused": (
+        "does not know this invite, or it has ended",
+        "Ask for a new invite, unless this one is not whole: a mail program may have broken its line.",
+    ),
     "invite-untrusted": (
         "does not take acceptances from this server",
         "Its operator decides whom to trust: ask there. If it should trust this server: ocm doctor {host}",
