@@ -401,6 +401,14 @@ def multistatus(*responses: str) -> tuple[int, Mapping[str, str], list[bytes]]:
 SELF = response("/dav/r%20oot/", folder=True)
 
 
+async def test_who_waits_is_told_of_every_part_of_a_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr("opencloudmesh.webdav.client_requests.goes_on", lambda: told.append(1))
+    remote, _ = lying(multistatus(response("/dav/r%20oot/", folder=True), response("/dav/r%20oot/a")))
+    assert await names(remote) == {"a"}
+    assert len(told) == 4
+
+
 async def test_only_direct_children_are_taken() -> None:
     remote, _ = lying(
         multistatus(

@@ -11,6 +11,7 @@ from typing import Final
 
 from opencloudmesh.protocol.errors import OCMError, PeerRefused, PeerUnreachable
 from opencloudmesh.services.ports import HttpClient, HttpStream, Lock
+from opencloudmesh.services.resource_access import goes_on
 from opencloudmesh.webdav.client_answers import http_refusal, invalid_answer
 from opencloudmesh.webdav.elements import DAV, DavResponse, MultistatusReader, Name, XmlFault, build_allprop, build_propfind
 from opencloudmesh.webdav.hrefs import Names, href_names, names_below, path_of, quote_path
@@ -182,6 +183,7 @@ async def responses_of(stream: HttpStream, *, whole: bool = False) -> AsyncItera
     try:
         async with closed_at_end(stream.chunks()) as chunks:
             async for chunk in chunks:
+                goes_on()
                 if pace.count(len(chunk)) > MAX_LISTING:
                     raise PeerRefused("The other server's listing is too long.", code="answer-invalid", status=stream.status)
                 for response in reader.feed(chunk):

@@ -8,6 +8,7 @@ from opencloudmesh.services.resource_access.listing_tag import listing_tag
 from opencloudmesh.services.resource_access.received import ReceivedShares, RemoteTreeFor
 from opencloudmesh.services.resource_access.remembering import may_be_remembered
 from opencloudmesh.services.resource_access.shared import SharedTrees
+from opencloudmesh.services.resource_access.silence import goes_on
 from opencloudmesh.services.resource_access.user_tree import UserTrees
 
-__all__ = ["ReceivedShares", "RemoteTreeFor", "SharedTrees", "UserTrees", "listing_tag", "may_be_remembered"]
+__all__ = ["ReceivedShares", "RemoteTreeFor", "SharedTrees", "UserTrees", "goes_on", "listing_tag", "may_be_remembered"]

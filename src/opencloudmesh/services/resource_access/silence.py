@@ -1,11 +1,14 @@
 """What an owner's server that does not answer means for what is remembered of its shares.
 
 Rules kept here: a server that is silent, or fails by itself, takes nothing away of what was seen; one that refuses does. Of
-one that does not deal with us nothing is shown, and nothing forgotten, for that may end.
+one that does not deal with us nothing is shown, and nothing forgotten, for that may end. A server whose answer comes in is not
+silent, however long the whole of it takes (design decision 13).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -28,6 +31,36 @@ _SERVER_FAULT: Final = 500
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    limit: asyncio.Timeout
+    seconds: float
+    task: "asyncio.Task[object] | None"
+    """Who waits: what it starts besides, and does not wait for, inherits the variable."""
+
+
+_waiting: ContextVar[tuple[_Patience, ...]] = ContextVar("waiting", default=())
+
+
+@asynccontextmanager
+async def _until_silent_for(seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """Within: `TimeoutError` where for so long nothing came (`goes_on`)."""
+    async with asyncio.timeout(seconds) as limit:
+        token = _waiting.set((*_waiting.get(), _Patience(limit, seconds, asyncio.current_task())))
+        try:
+            yield limit
+        finally:
+            _waiting.reset(token)
+
+
+def goes_on() -> None:
+    """A part of an answer came: from now on as much patience as at its beginning."""
+    now, task = asyncio.get_running_loop().time(), asyncio.current_task()
+    for patience in _waiting.get():
+        if patience.task is task and not patience.limit.expired():
+            patience.limit.reschedule(now + patience.seconds)
+
+
 @dataclass(slots=True)
 class Silence:
     """Whether this request is answered from memory: because that is of a moment ago (`is_recalled`), or because the owner's
@@ -46,7 +79,7 @@ class Silence:
         if not self.is_recalled:
             return await ask()
         try:
-            async with asyncio.timeout(SHOWN_AFTER) as limit:
+            async with _until_silent_for(SHOWN_AFTER) as limit:
                 return await ask()
         except TimeoutError:
             if not limit.expired():
@@ -69,9 +102,9 @@ class NotAsked:
 
 
 async def soon(work: Awaitable[T], peer: str) -> T:
-    """The answer to a question about a file, if it comes soon; raises `PeerUnreachable` (idle-timeout)."""
+    """The answer to a question, if it begins soon and goes on coming; raises `PeerUnreachable` (idle-timeout)."""
     try:
-        async with asyncio.timeout(_GIVEN_UP_AFTER) as limit:
+        async with _until_silent_for(_GIVEN_UP_AFTER) as limit:
             return await work
     except TimeoutError:
         if not limit.expired():
