@@ -21,9 +21,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url, text
+from structlog.testing import capture_logs
 
 from opencloudmesh.adapters.database import (
     delivery_statements,
+    faults,
     incoming_shares,
     migrations,
     open_database,
@@ -765,3 +767,17 @@ async def test_work_runs_in_the_context_of_the_task_that_asks(database: Database
 
     words = [f"task {number}" for number in range(20)]
     assert await asyncio.gather(*(asyncio.create_task(ask(word)) for word in words)) == [(word, word) for word in words]
+
+
+async def test_a_full_disk_is_called_so_and_told_to_the_operator_once(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "_told", {})
+    await sqlite_database.write(lambda tx: driver(tx).execute("PRAGMA max_page_count = 1"))
+    with capture_logs() as lines:
+        for number in range(3):
+            with pytest.raises(TemporarilyUnavailable, match="disk is full"):
+                await sqlite_database.write(lambda tx, n=number: add_user(f"{n}" * 100_000)(tx))
+    assert [(line["event"], line["cause"]) for line in lines] == [("database unavailable", "SQLITE_FULL")]
+    await sqlite_database.write(lambda tx: driver(tx).execute("PRAGMA max_page_count = 1000000"))
+    await sqlite_database.write(add_user("afterwards"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opencloudmesh.protocol.errors import AccessDenied, StorageFull
+from opencloudmesh.protocol.errors import AccessDenied, StorageFull, TemporarilyUnavailable
 from opencloudmesh.services.ports import Properties, Quota
 from opencloudmesh.webdav.elements import DAV, Asked, DavResponse, MultistatusReader, Name, PropFind
 from opencloudmesh.webdav.properties import needed
@@ -251,3 +251,29 @@ async def test_all_children_are_read_at_once_and_only_where_it_matters(site: Any
     assert needed(PropFind(Asked.SOME, (Name(DAV, "getetag"),))).locks is False
     assert needed(PropFind(Asked.NAMES)).locks is False
     assert needed(PropFind(Asked.ALL)).locks is True
+
+
+# ---------------------------------------------------------------- a database that takes nothing now
+async def test_files_are_as_the_answer_says_where_properties_cannot_follow(
+    site: Any, planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("f", "d", "d/x"):
+        await given(site, path)
+
+    async def refuses(work: Any) -> Any:
+        raise TemporarilyUnavailable("The server's disk is full.", code="database-unavailable")
+
+    with monkeypatch.context() as full:
+        full.setattr(site.states, "write", refuses)
+        for path in ("f", "d"):  # all of it stays where it was
+            assert (await site.ask("MOVE", path, to("moved"))).status == 503
+            assert (planted / path).exists()
+            assert not (planted / "moved").exists()
+        assert (await site.ask("COPY", "f", to("copy"))).status == 201
+        assert (await site.ask("MOVE", "f", to("copy"))).status == 204  # what stood there is gone
+        assert (planted / "copy").read_text() == "f"
+        assert (await site.ask("DELETE", "d")).status == 204  # and makes room
+        assert not (planted / "d").exists()
+        assert (await site.ask("MKCOL", "d")).status == 201
+        assert (await site.ask("PUT", "f", body=b"new")).status == 201
+    assert (await site.ask("MOVE", "f", to("g"))).status == 201

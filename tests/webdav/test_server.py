@@ -264,7 +264,9 @@ async def test_mkcol_and_delete(site: Any, root: Path) -> None:
     assert not (root / "d").exists()
     assert (await site.ask("DELETE", "d")).status == 404
     assert (await site.ask("DELETE", "")).status == 403
+    assert (await site.ask("DELETE", "f", {"depth": "1"})).status == 400
     assert (root / "f").is_file()
+    assert (await site.ask("DELETE", "f", {"depth": "0"})).status == 204
 
 
 # ---------------------------------------------------------------- COPY, MOVE

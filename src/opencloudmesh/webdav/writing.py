@@ -1,11 +1,16 @@
-"""PUT, MKCOL, DELETE, PROPPATCH, COPY and MOVE (RFC 4918 section 9)."""
+"""PUT, MKCOL, DELETE, PROPPATCH, COPY and MOVE (RFC 4918 section 9).
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+Rule kept here: files first, then the locks and properties that are kept beside them. Where these cannot follow (a database
+without room), files are as the answer says: a removal makes room, and a move is taken back.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import suppress
 
+import structlog
 from starlette.types import Send
 
-from opencloudmesh.protocol.errors import AccessDenied, Conflict, OCMError, StorageFull
+from opencloudmesh.protocol.errors import AccessDenied, Conflict, OCMError, StorageFull, TemporarilyUnavailable
 from opencloudmesh.services.ports import DavTree, Entry, Lock, PropertyChange
 from opencloudmesh.webdav.answers import XML, Answer, DavRefusal, send_answer
 from opencloudmesh.webdav.checksums import Checksum
@@ -22,6 +27,16 @@ from opencloudmesh.webdav.preconditions import check, check_gate_again, expected
 from opencloudmesh.webdav.properties import Changes, change_results, sort_changes
 from opencloudmesh.webdav.reading import ALLOW_FILE, ALLOW_FOLDER
 from opencloudmesh.webdav.request import DavRequest, body_chunks, read_destination, small_body
+
+_log = structlog.get_logger(__name__)
+
+
+async def _follow(work: Awaitable[None]) -> None:
+    """Have locks or properties follow what was done to the files, if they can be written now."""
+    try:
+        await work
+    except TemporarilyUnavailable as error:
+        _log.warning("locks or properties stayed behind", reason=error.code)
 
 
 # ---------------------------------------------------------------- PUT
@@ -49,7 +64,7 @@ async def put(request: DavRequest, tree: DavTree, send: Send) -> None:
         checksum=checksum.text if checksum is not None else "",
     )
     if created:
-        await tree.properties.forget(request.path)
+        await _follow(tree.properties.forget(request.path))
     headers = [("etag", written.etag)] if written.etag else []
     if modified_at is not None:
         headers.append(("x-oc-mtime", "accepted"))
@@ -116,7 +131,7 @@ async def mkcol(request: DavRequest, tree: DavTree, send: Send) -> None:
         if conflict.code == "exists":
             raise _exists(None) from conflict
         raise
-    await tree.properties.forget(request.path)
+    await _follow(tree.properties.forget(request.path))
     await send_answer(send, Answer(201))
 
 
@@ -128,14 +143,13 @@ def _exists(entry: Entry | None) -> DavRefusal:
 async def delete(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Remove a file, or a folder with all it holds (9.6), and its locks and properties."""
     _refuse_root(request.path)
-    if request.depth not in ("", "infinity"):
-        raise DavRefusal(400, "A folder is removed with all it holds.", code="depth-invalid")
     entry = await there(request, tree)
+    _check_depth(request, entry)
     await check(request, tree, entry)
     await check_locks(request, tree, [request.path, *folder_of(request.path)], whole=[request.path])
     await tree.storage.remove(request.path, expected=expected(request, entry))
-    await tree.locks.forget(request.path)
-    await tree.properties.forget(request.path)
+    await _follow(tree.locks.forget(request.path))
+    await _follow(tree.properties.forget(request.path))
     await send_answer(send, Answer(204))
 
 
@@ -201,18 +215,30 @@ async def relocate(request: DavRequest, tree: DavTree, send: Send) -> None:
         tree.may("DELETE", target)
     within = await _check_locks(request, tree, target, present)
     if request.method == "MOVE":
-        await tree.storage.move(entry.path, target, replace=present is not None)
-        await tree.locks.forget(entry.path)
-        await tree.properties.move(entry.path, target)
+        await _move(tree, entry.path, target, replace=present is not None)
+        await _follow(tree.locks.forget(entry.path))
     else:
         children = not (entry.is_folder and request.depth == "0")
         await tree.storage.copy(entry.path, target, replace=present is not None, children=children)
         with suppress(StorageFull):  # the file is there; that its properties find no room is no reason to take it back
-            await tree.properties.copy(entry.path, target, deep=children)
+            await _follow(tree.properties.copy(entry.path, target, deep=children))
     for lock in within:  # what stood below the target is gone; a lock of the target itself stays with its URL
         if lock.path != target:
-            await tree.locks.forget(lock.path)
+            await _follow(tree.locks.forget(lock.path))
     await send_answer(send, Answer(201 if present is None else 204))
+
+
+async def _move(tree: DavTree, source: str, target: str, *, replace: bool) -> None:
+    """Move with properties; where these cannot go along nothing moves, unless something was replaced, for that is gone."""
+    await tree.storage.move(source, target, replace=replace)
+    if replace:
+        await _follow(tree.properties.move(source, target))
+        return
+    try:
+        await tree.properties.move(source, target)
+    except TemporarilyUnavailable:
+        await tree.storage.move(target, source)
+        raise
 
 
 async def _check_locks(request: DavRequest, tree: DavTree, target: str, present: Entry | None) -> list[Lock]:

@@ -1,8 +1,21 @@
-"""What a failure of the database means for its callers: adapters leak nothing but our own errors."""
+"""What a failure of the database means for its callers: adapters leak nothing but our own errors.
+
+The operator is told why the database cannot be used, at most once a minute for each cause: a full disk is no place for a flood.
+"""
 
 import sqlite3
+import time
+from typing import Final
+
+import structlog
 
 from opencloudmesh.protocol.errors import InvalidInput, LocalFault, OCMError, TemporarilyUnavailable
+
+_log = structlog.get_logger(__name__)
+_MINUTE: Final = 60.0
+_DISK_FULL: Final = "53100"  # an error code of PostgreSQL
+_told: dict[str, float] = {}
+"""When each cause was told last."""
 
 
 class DatabaseInUse(LocalFault):
@@ -26,9 +39,19 @@ class DatabaseUnusable(LocalFault):
     code = "database-unusable"
 
 
-def unavailable() -> TemporarilyUnavailable:
+def unavailable(cause: BaseException) -> TemporarilyUnavailable:
     """The database cannot work now: no space, a lock held too long, no connection. Nothing was changed."""
-    return TemporarilyUnavailable("The database cannot be used at the moment.", code="database-unavailable")
+    _tell(getattr(cause, "sqlite_errorname", type(cause).__name__))
+    full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", None) == _DISK_FULL
+    sentence = "The server's disk is full." if full else "The database cannot be used at the moment."
+    return TemporarilyUnavailable(sentence, code="database-unavailable")
+
+
+def _tell(cause: str) -> None:
+    now = time.monotonic()
+    if now - _told.get(cause, -_MINUTE) >= _MINUTE:
+        _told[cause] = now
+        _log.error("database unavailable", reason="database-unavailable", cause=cause)
 
 
 def closed() -> TemporarilyUnavailable:
@@ -52,7 +75,7 @@ def translated(error: BaseException) -> BaseException:
     if isinstance(error, UnicodeEncodeError | OverflowError):
         answer = value_refused()
     elif isinstance(error, sqlite3.OperationalError):
-        answer = unavailable()
+        answer = unavailable(error)
     elif isinstance(error, sqlite3.Error):
         answer = statement_refused()
     elif isinstance(error, StopIteration):  # a future does not take it

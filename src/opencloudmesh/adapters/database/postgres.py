@@ -98,7 +98,7 @@ class PostgresDatabase:
                 return self._once(work, read_only)
             except _AGAIN as error:
                 if number == TRIES:
-                    raise unavailable() from error
+                    raise unavailable(error) from error
                 time.sleep(random.random() * 0.002 * 2**number)  # noqa: S311  no secret
             except (DBAPIError, psycopg.Error) as error:
                 raise _meaning(error) from error
@@ -127,5 +127,5 @@ def _meaning(error: Exception) -> OCMError:
     if isinstance(cause, psycopg.DataError):
         return value_refused()
     if isinstance(cause, psycopg.OperationalError):
-        return unavailable()
+        return unavailable(cause)
     return statement_refused()

@@ -64,7 +64,7 @@ class PostgresProcesses:
             except psycopg.Error as error:
                 self._end()
                 if is_last:
-                    raise unavailable() from error
+                    raise unavailable(error) from error
         raise AssertionError("unreachable")
 
     def _end(self) -> None:

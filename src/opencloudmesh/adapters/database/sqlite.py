@@ -256,7 +256,7 @@ def _attempt_together(raw: sqlite3.Connection, transaction: StoreTransaction, ba
 def _all_undone(batch: list[_Task], cause: BaseException) -> list[_Outcome]:
     outcomes: list[_Outcome] = []
     for task in batch:
-        error = unavailable()
+        error = unavailable(cause)
         error.__cause__ = cause
         outcomes.append((task, None, error))
     return outcomes

@@ -66,7 +66,7 @@ def state_counter(url: str, *, most_peers: int) -> Callable[[float], StateCounts
             with engine.connect() as connection:
                 return _count(connection, now, most_peers)
         except SQLAlchemyError as error:
-            raise unavailable() from error
+            raise unavailable(error) from error
 
     return count
 

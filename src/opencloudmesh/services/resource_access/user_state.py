@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from opencloudmesh.protocol.errors import NotFound, OCMError
+from opencloudmesh.protocol.errors import NotFound, OCMError, TemporarilyUnavailable
 from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.ports import Entry, Lock, Name, Properties, PropertyChange, WantedLock
 from opencloudmesh.services.resource_access.places import Place, Places
@@ -100,7 +100,8 @@ class UserProperties:
         if here.at == there.at:
             await here.tree.properties.move(here.inside, there.inside)
         else:
-            await here.tree.properties.forget(here.inside)
+            with suppress(TemporarilyUnavailable):  # the files have gone over
+                await here.tree.properties.forget(here.inside)
             await _give(there, self._places.carried.pop((source, target), {}))
 
     async def forget(self, path: str) -> None:
