@@ -282,6 +282,14 @@ async def test_a_server_says_at_its_start_which_homes_it_cannot_use(tmp_path: Pa
     assert told == {name: str(places[name]) for name in ("gone", "closed")}
 
 
+async def test_a_server_without_accounts_says_so_at_its_start(tmp_path: Path) -> None:
+    bootstrap.initialise(tmp_path / "cloud", "http://127.0.0.1:8080")
+    with capture_logs() as lines:
+        async with bootstrap.open_server(load_settings(tmp_path / "cloud")), asyncio.timeout(90):
+            while not any(line["event"] == "no accounts" for line in lines):  # noqa: ASYNC110 - it is the log that is waited for
+                await asyncio.sleep(0.01)
+
+
 # ---------------------------------------------------------------- changes of other programs
 FOLDERS = ("", "a", "a/b", "a/b/c", "other")
 

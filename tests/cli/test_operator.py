@@ -105,6 +105,12 @@ def test_quotas_and_homes(ocm: Any, folder: Path, password_file: Path, tmp_path:
         assert (result.status, result.document["error"]["code"]) == (2, "size-invalid")
     result = ocm("user", "add", "bob", *secret, "--home", folder / "data", "--json")
     assert (result.status, result.document["error"]["code"]) == (1, "home-invalid")
+    left = folder / "data" / "files" / "2"
+    left.mkdir(parents=True)
+    (left / "diary.txt").touch()
+    result = ocm("user", "add", "bob", *secret, "--json")
+    assert (result.status, result.document["error"]["code"]) == (1, "files-left")
+    (left / "diary.txt").unlink()
     assert ocm("user", "add", "bob", *secret, "--json").document["home"] == ""
 
 

@@ -258,7 +258,8 @@ def test_an_unknown_sender_is_marked_also_where_nothing_is_kept_apart(logged_in:
 
 
 def test_what_is_kept_apart_is_accepted_by_its_id_only(logged_in: Any, server: Any, make_incoming: Any) -> None:
-    server.inbox = [make_incoming(id=7, name="Prizes", sender_known=False, quarantined=True)]
+    ended = make_incoming(id=1, name="Prizes", state="left")
+    server.inbox = [make_incoming(id=7, name="Prizes", sender_known=False, quarantined=True), ended]
     by_name = logged_in("accept", "Prizes", "--json").document["error"]
     assert (by_name["code"], "7 (from bob@b.example.org)" in by_name["message"]) == ("share-unknown", True)
     assert "by its id: 7." in by_name["hint"]

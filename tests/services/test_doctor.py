@@ -621,6 +621,7 @@ async def test_refused_for_its_content_is_what_one_hopes_for(ward: Ward, status:
 SIGNED = [
     (document({"message": "sig-keys-unavailable"}, status=401), "signature-refused", "could not fetch our keys"),
     (document({"message": "sig-stale"}, status=401), "signature-refused", "clocks"),
+    (document({"message": "sig-key-not-pinned"}, status=401), "signature-refused", "ocm keys list"),
     (document({"message": "sig-digest"}, status=401), "signature-refused", "changes the body"),
     (answer(401, b""), "signature-refused", "ocm doctor without a peer"),
     (document({"message": "Invalid signature"}, status=400), "signature-refused", "log of your server"),

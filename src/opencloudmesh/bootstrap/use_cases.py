@@ -70,6 +70,7 @@ class UseCases(Outside):
             session_seconds=self.settings.sessions.lifetime_days * 86400.0,
             limits=self.limits.logins,
             devices=KnownDevices(seal=self.secret_box.keyed_hash, clock=self.clock, new_token=new_token),
+            files_left=self.homes.left_behind,
         )
 
     @cached_property

@@ -203,7 +203,7 @@ class Wiring(Beside):
         await self.deliveries.start(self.delivery_handlers, await self._processes())
         self._stack.push_async_callback(self.deliveries.stop)
         self._run_beside(self.signer.run(), "own keys")
-        self._run_beside(self._look_at_homes(), "homes")  # a file system that does not answer must not hold up the start
+        self._run_beside(self._look_at_accounts(), "accounts")  # a file system that does not answer must not hold up the start
         self._run_beside(self.sweeper.run(), "sweeper")
         self._run_beside(self.prober.run(), "prober")
         self._run_beside(self.reconciler.run(), "reconciler")
@@ -233,9 +233,13 @@ class Wiring(Beside):
             for one in self.directories.status()
         ]
 
-    async def _look_at_homes(self) -> None:
-        """Say which folders that were given to users cannot be used by this process."""
-        for user in await self.database.read(lambda tx: tx.users.all()):
+    async def _look_at_accounts(self) -> None:
+        """Say that there are none, and which folders that were given to users cannot be used by this process."""
+        users = await self.database.read(lambda tx: tx.users.all())
+        if not users:
+            hint = "Add one: ocm user add. If there were some, this is not their database (docs/operate/backup.md)."
+            _log.warning("no accounts", hint=hint)
+        for user in users:
             if user.home and not user.disabled and (fault := await asyncio.to_thread(fault_of_home, Path(user.home))):
                 hint = "Is it mounted, and whose is it? Under systemd name it in ReadWritePaths= (docs/operate/storage.md)."
                 _log.warning("home not usable", user=user.name, path=user.home, detail=fault, hint=hint)

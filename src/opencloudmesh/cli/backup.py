@@ -129,4 +129,5 @@ def _what_remains(settings: "Settings", restored: "Restored", folder: Path) -> l
     lines.append("- See that the old server does not run any more: two servers of one origin confuse every peer.")
     lines.append(f"- Start it: ocm serve {folder}. What waited to be delivered is sent again.")
     lines.append("- Shares that were ended after the backup was made stand again: ocm shares, ocm unshare.")
+    lines.append(f"- Let this server and the others agree again: ocm shares repair --all --resend --dir {folder}")
     return lines

@@ -56,7 +56,7 @@ async def find_share(
         return word
     named = [item for item in items if _is_named(item, shares, word)]
     listed = [item for item in named if item.get("state") in shares.listed]
-    meant = [item for item in named if item.get("state") in states] or listed or named
+    meant = [item for item in named if item.get("state") in states] or listed
     if others is not None:
         others += [str(item.get("id")) for item in listed if item not in meant]
     if not meant and shares.apart:
@@ -64,6 +64,7 @@ async def find_share(
         meant = [item for item in kept_apart if str(item.get("id")) == word]
         if not meant and (strange := [item for item in kept_apart if _is_named(item, shares, word)]):
             raise _of_strangers(strange, shares, word)
+    meant = meant or named
     if not meant:
         apart = f"; of unknown senders: {shares.command} --unknown" if shares.apart else ""
         raise NotFound(f'There is no share "{word}".', code="share-unknown", hint=f"See: {shares.command}{apart}")

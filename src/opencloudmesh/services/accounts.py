@@ -58,8 +58,11 @@ class Accounts:
         session_seconds: float = 30 * 86400,
         limits: LoginLimits | None = None,
         devices: KnownDevices | None = None,
+        files_left: Callable[[User], str] = lambda user: "",
     ) -> None:
-        """`devices`: those that logged in before have tries of their own; without, none is known."""
+        """`devices`: those that logged in before have tries of their own; without, none is known. `files_left` tells where there
+        are files already in the place of a new account."""
+        self._files_left = files_left
         self._limits = limits or LoginLimits(clock=clock)
         self._devices = devices
         self.app_passwords = AppPasswords(database=database, clock=clock, new_token=new_token)
@@ -87,7 +90,8 @@ class Accounts:
     ) -> User:
         """Create an account, with a `home` that is prepared already.
 
-        Raises `InvalidInput` for a bad name, password or e-mail address, `Conflict` (user-exists) when taken.
+        Raises `InvalidInput` for a bad name, password or e-mail address, `Conflict` (user-exists) when taken, or (files-left)
+        where it would be given the files of an account that an older database does not know.
         """
         if not _NAME.match(name):
             raise InvalidInput(
@@ -108,6 +112,9 @@ class Accounts:
             if tx.identifiers.user_of(name) is not None:  # what is sent to it is for the user who has it
                 raise Conflict("Other servers know a user by this name.", code="user-exists")
             user = tx.users.add(name, shown, password_hash, now, home)
+            if left := self._files_left(user):
+                hint = "Move that folder to another place, and find out whose files they are (docs/operate/backup.md)."
+                raise Conflict(f"{left} holds files of an account that is not in this database.", code="files-left", hint=hint)
             if admin:
                 tx.users.set_admin(user.id, True)
             if quota is not None:

@@ -41,6 +41,14 @@ class Homes:
         limit = self._quota if user.quota is None else user.quota
         return LocalStorage.over(tree, limit=limit or None)
 
+    def left_behind(self, user: User) -> str:
+        """Where there are files already in the place of a new account, "" where there are none (or it was given a home)."""
+        place = self._folder / str(user.id)
+        try:
+            return str(place) if not user.home and set(os.listdir(place)) - {os.fsdecode(STAGING)} else ""
+        except OSError:
+            return ""
+
 
 def prepare_home(home: Path, *, apart_from: Sequence[Path], homes: Iterable[tuple[str, str]] = ()) -> str:
     """Make a folder fit to be a user's home; raises `InvalidInput` (home-invalid).

@@ -108,6 +108,10 @@ _ADVICE: Final = {
         "Has our key changed? Wait until that server fetches it again. Otherwise run ocm doctor without a peer.",
         "Fetch our key set again, and compare the kid.",
     ),
+    "sig-key-not-pinned": (
+        "Its operator pinned keys of ours before this one: tell them the fingerprints of today, by other means (ocm keys list).",
+        "Compare the fingerprints with our operator, then pin them anew (here: ocm peer pin HOST --renew).",
+    ),
     "sig-digest": ("", "Your reverse proxy changes the body of requests: let it pass them as they are."),
     "sig-length": ("", "Your reverse proxy changes the body of requests: let it pass them as they are."),
     "sig-digest-missing": ("", "Your reverse proxy drops the header Content-Digest: let it pass."),
