@@ -221,7 +221,9 @@ class _Pages:
             with suppress(Unauthorized):
                 user, bound_to = await self._services.accounts.user_of_token(Secret(token)), token
         told = read_told(request.cookies.get(self._cookies.told, ""), bound_to=bound_to)
-        return replace(request, user=user, bound_to=bound_to, told=told)
+        said = read_told(request.cookies.get(self._cookies.said, ""), bound_to=bound_to)
+        is_here = request.method == "GET" and said.get("at") == request.path
+        return replace(request, user=user, bound_to=bound_to, told=told, said=said if is_here else {})
 
     async def _asked(self, request: PageRequest, route: Route, found: dict[str, str]) -> PageAnswer:
         if request.user is None and not route.public:
@@ -238,6 +240,11 @@ class _Pages:
         if answer.tells is not None:
             told = write_told(answer.tells, bound_to=request.bound_to)
             extra = (*extra, (b"set-cookie", self._cookies.set(self._cookies.told, told, seconds=TOLD_SECONDS).encode()))
+        if answer.says is not None:
+            said = write_told(answer.says, bound_to=request.bound_to)
+            extra = (*extra, (b"set-cookie", self._cookies.set(self._cookies.said, said, seconds=TOLD_SECONDS).encode()))
+        elif request.said:
+            extra = (*extra, (b"set-cookie", self._cookies.set(self._cookies.said, "", seconds=0).encode()))
         return replace(answer, headers=(*answer.headers, *extra))
 
     def _refused(self, request: PageRequest, error: OCMError, *, status: int | None = None) -> PageAnswer:

@@ -6,7 +6,7 @@ from typing import Any
 
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.services.contact_cards import Imported
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, redirect, render
 from opencloudmesh.web.pages.paging import SHOWN, linked, number_of
 from opencloudmesh.web.pages.texts import text
 from opencloudmesh.web.user_api.contact_cards import KINDS
@@ -26,22 +26,26 @@ async def show(request: PageRequest, imported: Mapping[str, Any] | None = None) 
 async def add(request: PageRequest) -> PageAnswer:
     """Add somebody by OCM Address."""
     form = request.form
-    await request.services.contacts.add(
+    contact = await request.services.contacts.add(
         request.me, form.get("address", "").strip(), name=form.get("name", ""), email=form.get("email", "")
     )
-    return redirect("/contacts")
+    return done("/contacts", "contact.added", then=[("/shares", "share")], name=contact.name or contact.address)
 
 
 async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     """Trust, ask again, or remove."""
     contacts = request.services.contacts
     if act == "remove":
-        await request.services.contact_removal.remove(request.me, item, notify=bool(request.form.get("notify")))
+        notify = bool(request.form.get("notify"))
+        contact = await request.services.contact_removal.remove(request.me, item, notify=notify)
+        did = "removed.told" if notify else "removed"
     elif act in ("trust", "distrust"):
-        await contacts.change(request.me, item, name=None, email=None, trusted=act == "trust")
+        contact = await contacts.change(request.me, item, name=None, email=None, trusted=act == "trust")
+        did = f"{act}ed"
     else:
         raise nothing_here()
-    return redirect("/contacts")
+    then = [("/shares", "shares")] if did == "removed" else []
+    return done("/contacts", f"contact.{did}", then=then, name=contact.name or contact.address)
 
 
 async def export(request: PageRequest) -> PageAnswer:

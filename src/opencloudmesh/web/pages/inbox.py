@@ -1,10 +1,13 @@
 """Shares that wait for an answer: of people known, and apart from them those of unknown senders."""
 
+from urllib.parse import quote
+
 from opencloudmesh.protocol.lifecycle import PENDING
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, redirect, render
 from opencloudmesh.web.pages.paging import every, part_of
 
 _MOST = 500
+_RECEIVED = "Shared with me"
 
 
 async def start(request: PageRequest) -> PageAnswer:
@@ -40,7 +43,7 @@ async def act_on_notice(request: PageRequest, item: int, act: str) -> PageAnswer
     if act != "dismiss":
         raise nothing_here()
     await request.services.contact_removal.dismiss(request.me, item)
-    return redirect("/inbox")
+    return done("/inbox", "dismissed")
 
 
 async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
@@ -49,5 +52,15 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     acts = {"accept": reception.accept, "decline": reception.decline, "leave": reception.leave}
     if act not in acts:
         raise nothing_here()
-    await acts[act](request.me, item)
-    return redirect("/shares" if act == "leave" else "/inbox")
+    share = await acts[act](request.me, item)
+    then = []
+    if act == "accept":
+        then = [(f"/files?path={quote(f'{_RECEIVED}/{share.mount_name}', safe='')}", "open"), ("/contacts", "contacts")]
+    return done(
+        "/shares" if act == "leave" else "/inbox",
+        f"share.{act}",
+        then=then,
+        name=share.name,
+        who=share.sender_display_name or share.sender,
+        place=f"{_RECEIVED}/{share.mount_name}",
+    )

@@ -12,7 +12,7 @@ from opencloudmesh.protocol.invite_in_text import find_invite
 from opencloudmesh.protocol.lifecycle import OPEN
 from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services.invite_flow import DAY, MadeInvite
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, redirect, render
 from opencloudmesh.web.pages.paging import every, part_of
 from opencloudmesh.web.pages.texts import text
 
@@ -95,7 +95,7 @@ async def show_made(request: PageRequest) -> PageAnswer:
 async def only(request: PageRequest) -> PageAnswer:
     """Demand something of people whom the user does not know."""
     await request.services.invite_flow.demand(request.me, request.form.get("demand", ""))
-    return redirect("/invites")
+    return done("/invites", "demanded", what=text(f"demand.{request.form.get('demand', '')}"))
 
 
 async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
@@ -106,7 +106,7 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     if act != "revoke":
         raise nothing_here()
     await flow.revoke(request.me, item)
-    return redirect("/invites")
+    return done("/invites", "invite.revoked")
 
 
 # ---------------------------------------------------------------- the accept dialog
@@ -143,5 +143,7 @@ async def _shown(request: PageRequest, invite: Invite) -> PageAnswer:
 
 async def accept(request: PageRequest) -> PageAnswer:
     """Accept an invitation: the dialog's, or one that was pasted."""
-    await request.services.invite_flow.accept(request.me, find_invite(request.form.get("invite", "")))
-    return redirect("/contacts")
+    contact = await request.services.invite_flow.accept(request.me, find_invite(request.form.get("invite", "")))
+    then = [("/shares", "share"), ("/inbox", "inbox")]
+    host = contact.address.rpartition("@")[2]
+    return done("/contacts", "invite.accepted", then=then, name=contact.name or contact.address, host=host)

@@ -1,8 +1,8 @@
 """What every page has: the request, who is logged in, the template, the answer."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,7 @@ HEADERS: Final[tuple[Header, ...]] = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
+_LONGEST_SAID: Final = 120
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LOCAL: Final = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
@@ -56,6 +57,9 @@ class PageRequest:
     told: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What an answer to this session told to be shown on the page that follows it (`PageAnswer.tells`)."""
 
+    said: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the act before this page did (`done`): the key of a text, what is put in, and links to what can be done next."""
+
     @property
     def me(self) -> User:
         """Who is logged in; pages for users are reached with one only."""
@@ -72,6 +76,8 @@ class PageAnswer:
     headers: tuple[Header, ...] = ()
     tells: Mapping[str, Any] | None = field(default=None, repr=False)
     """What the page after a form shows, and is kept nowhere here; for this session, and for some minutes."""
+    says: Mapping[str, Any] | None = field(default=None, repr=False)
+    """What this act did, which the page that it leads to says once."""
     goes_on: ASGIApp | None = None
     """What answers in place of this, where that is no page."""
 
@@ -112,6 +118,18 @@ def retry_after(error: Exception) -> tuple[Header, ...]:
 def redirect(path: str, *headers: Header) -> PageAnswer:
     """Go on at a path of ours, by GET."""
     return PageAnswer(303, headers=((b"location", path.encode("ascii")), *headers))
+
+
+def done(path: str, key: str, /, *, then: Sequence[tuple[str, str]] = (), **values: object) -> PageAnswer:
+    """Go on at a path of ours, which says once what was done: the text of a key; `then`: addresses of ours, and keys of texts."""
+    shown = {name: _cut(str(value)) for name, value in values.items()}
+    said = {"at": path, "key": f"done.{key}", "values": shown, "then": [(where, f"done.then.{what}") for where, what in then]}
+    return replace(redirect(path), says=said)
+
+
+def _cut(said: str) -> str:
+    """So much of it as a cookie has room for."""
+    return said if len(said) <= _LONGEST_SAID else f"{said[: _LONGEST_SAID - 1]}\u2026"
 
 
 def local_path(given: str | None, otherwise: str = "/inbox") -> str:

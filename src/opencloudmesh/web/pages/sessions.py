@@ -4,8 +4,8 @@ Rules kept here: the cookie holds the same opaque token as the user API's sessio
 new one, whatever cookie came; `__Host-` where the origin is https, so that no other host of the domain can set it; SameSite Lax,
 for an invitation is followed from a mail; the forms' token is bound to the session, before a login to a cookie of its own; what
 is told once (an invitation, whose token is not kept) stands for some minutes in a cookie that only this session can have written,
-so that the page that shows it is a GET; a login leaves a cookie by which the next one is known to come from this browser
-(`known_devices`), which a logout leaves too.
+so that the page that shows it is a GET; what an act did is said once so, in one that ends with the page that shows it; a login
+leaves a cookie by which the next one is known to come from this browser (`known_devices`), which a logout leaves too.
 """
 
 import base64
@@ -35,12 +35,13 @@ class Cookies:
         self.session = f"{prefix}ocm-session"
         self.form = f"{prefix}ocm-form"
         self.told = f"{prefix}ocm-told"
+        self.said = f"{prefix}ocm-said"
         self.device = f"{prefix}ocm-device"
 
     def read(self, header: str | None) -> dict[str, str]:
         """The cookies of a request; one that is malformed keeps none of the others from being read."""
         parts = (part.strip().partition("=") for part in (header or "")[:8192].split(";"))
-        ours = (self.session, self.form, self.told, self.device)
+        ours = (self.session, self.form, self.told, self.said, self.device)
         return {name: value for name, _, value in parts if name in ours}
 
     def set(self, name: str, value: str, *, seconds: int | None = None) -> str:

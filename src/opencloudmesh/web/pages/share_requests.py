@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from opencloudmesh.protocol.errors import InvalidInput, NotFound, OCMError
-from opencloudmesh.protocol.lifecycle import OPEN
+from opencloudmesh.protocol.lifecycle import FAILED, OPEN, SENT
 from opencloudmesh.protocol.registries import READ, WRITE
 from opencloudmesh.services.callers import as_visitor
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render, retry_after
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, redirect, render, retry_after
 from opencloudmesh.web.pages.paging import every, part_of
 from opencloudmesh.web.pages.shares import end_of_day
 
@@ -46,27 +46,28 @@ async def show(request: PageRequest, made: Mapping[str, Any] | None = None) -> P
 async def create(request: PageRequest) -> PageAnswer:
     """Ask somebody for something."""
     form = request.form
-    await request.services.request_sending.create(
+    asked = await request.services.request_sending.create(
         request.me, owner=form.get("owner", "").strip(), resource=form.get("resource", "").strip()
     )
-    return redirect("/requests")
+    outcome = asked.state if asked.state in (SENT, FAILED) else "pending"
+    return done("/requests", f"asked.{outcome}", who=asked.owner, resource=asked.resource)
 
 
 async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     """Wait no longer."""
     if act != "withdraw":
         raise nothing_here()
-    await request.services.request_sending.withdraw(request.me, item)
-    return redirect("/requests")
+    asked = await request.services.request_sending.withdraw(request.me, item)
+    return done("/requests", "asked.withdrawn", who=asked.owner, resource=asked.resource)
 
 
 async def answer(request: PageRequest, item: int, act: str) -> PageAnswer:
     """Share what is asked for, or refuse."""
     form = request.form
     if act == "refuse":
-        await request.services.request_reception.refuse(request.me, item)
+        one = await request.services.request_reception.refuse(request.me, item)
     elif act == "grant":
-        await request.services.request_reception.grant(
+        one = await request.services.request_reception.grant(
             request.me,
             item,
             path=form.get("path", "").strip(),
@@ -75,7 +76,8 @@ async def answer(request: PageRequest, item: int, act: str) -> PageAnswer:
         )
     else:
         raise nothing_here()
-    return redirect("/requests")
+    then = [("/shares", "shares")] if act == "grant" else []
+    return done("/requests", f"request.{act}", then=then, who=one.requester, resource=one.resource)
 
 
 def _rights(request: PageRequest) -> tuple[str, ...]:
@@ -112,7 +114,7 @@ async def act_on_link(request: PageRequest, item: int, act: str) -> PageAnswer:
     if act != "revoke":
         raise nothing_here()
     await request.services.request_links.revoke(request.me, item)
-    return redirect("/requests")
+    return done("/requests", "link.revoked")
 
 
 async def visit(request: PageRequest) -> PageAnswer:

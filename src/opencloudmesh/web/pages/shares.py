@@ -6,15 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from opencloudmesh.protocol.errors import InvalidInput
-from opencloudmesh.protocol.lifecycle import ACCEPTED, FAILED, PENDING
+from opencloudmesh.protocol.lifecycle import ACCEPTED, FAILED, PENDING, SENT
 from opencloudmesh.protocol.registries import READ, WRITE
 from opencloudmesh.services.contacts import SHARED
 from opencloudmesh.services.records import Delivery, OutgoingShare
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, nothing_here, redirect, render
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, render
 from opencloudmesh.web.pages.paging import every, part_of
 from opencloudmesh.web.pages.texts import text
 
 _MOST = 1000
+_TOLD_OF: Final = (SENT, ACCEPTED, FAILED)
 _MINUTES_OF_DAY: Final = 24 * 60
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -56,14 +57,21 @@ def _by_share(given: Sequence[OutgoingShare], failed: Sequence[Delivery]) -> tup
 async def create(request: PageRequest) -> PageAnswer:
     """Share something."""
     form = request.form
-    await request.services.share_creation.create(
+    share, is_new = await request.services.share_creation.create(
         request.me,
         path=form.get("path", "").strip(),
         share_with=await _recipient(request, form.get("share_with", "").strip()),
         permissions=(READ, WRITE) if form.get("write") else (READ,),
         expires_at=end_of_day(form.get("until", ""), form.get("zone", "0")),
     )
-    return redirect("/shares")
+    outcome = (share.state if share.state in _TOLD_OF else "pending") if is_new else "again"
+    return done("/shares", f"shared.{outcome}", path=share.path, who=await _name(request, share.share_with))
+
+
+async def _name(request: PageRequest, address: str) -> str:
+    """How the user knows this address."""
+    found = await request.services.contacts.search(request.me, address, limit=1)
+    return next((one.name for one in found if address in one.addresses and one.name), address)
 
 
 async def _recipient(request: PageRequest, typed: str) -> str:
@@ -99,8 +107,8 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     """Take one back."""
     if act != "unshare":
         raise nothing_here()
-    await request.services.share_creation.unshare(request.me, item)
-    return redirect("/shares")
+    share = await request.services.share_creation.unshare(request.me, item)
+    return done("/shares", "unshared", path=share.path, who=await _name(request, share.share_with))
 
 
 async def act_on_message(request: PageRequest, item: int, act: str) -> PageAnswer:
@@ -108,5 +116,5 @@ async def act_on_message(request: PageRequest, item: int, act: str) -> PageAnswe
     acts = {"retry": request.services.deliveries.retry, "cancel": request.services.deliveries.cancel}
     if act not in acts:
         raise nothing_here()
-    await acts[act](request.me, item)
-    return redirect("/shares")
+    message = await acts[act](request.me, item)
+    return done("/shares", f"message.{act}", peer=message.peer)

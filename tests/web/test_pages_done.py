@@ -1,0 +1,88 @@
+"""After each act the page that follows says once what was done, and what can be done next; nobody else can have it say so."""
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+
+from opencloudmesh.web.pages.page import PageAnswer, done
+from opencloudmesh.web.pages.sessions import write_told
+from opencloudmesh.web.pages.texts import TEXTS
+from tests.web.conftest import incoming_share
+from tests.web.visitor import Visitor
+
+_SAID = "__Host-ocm-said"
+_INVITE = "dG9rZW5AcGVlci5leGFtcGxlLm9yZw=="
+
+
+def said(visitor: Visitor) -> str:
+    """What the page says was done; empty where it says nothing."""
+    found = re.search(r'<div class="done" role="status">\n<p>(.*?)</p>', visitor.page)
+    return found[1] if found else ""
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "after", "words", "link"),
+    [
+        ("/inbox/7/accept", {}, "/inbox", "You accepted", 'href="/files?path=Shared%20with%20me%2F'),
+        ("/inbox/7/decline", {}, "/inbox", "You declined", ""),
+        ("/inbox/7/leave", {}, "/shares", "You left", ""),
+        ("/shares", {"path": "Reports", "share_with": "dora@peer.example.org"}, "/shares", "is shared with", ""),
+        ("/contacts", {"address": "eve@peer.example.org", "name": "Eve"}, "/contacts", "Eve is in your", 'href="/shares"'),
+        ("/contacts/1/trust", {}, "/contacts", "You trust", ""),
+        ("/contacts/1/distrust", {}, "/contacts", "wait in your inbox", ""),
+        ("/contacts/1/remove", {}, "/contacts", "no contact of yours", 'href="/shares"'),
+        ("/contacts/1/remove", {"notify": "1"}, "/contacts", "the other server is told", ""),
+        ("/invites/only", {"demand": "refuse"}, "/invites", "are refused", ""),
+        ("/invite/accept", {"invite": _INVITE}, "/contacts", "at peer.example.org is your contact now", 'href="/shares"'),
+        ("/requests", {"owner": "dora@peer.example.org", "resource": "Slides"}, "/requests", "Slides", ""),
+    ],
+)
+async def test_what_was_done_is_said_once_with_what_can_be_done_next(
+    server: Any, alice: Visitor, path: str, form: dict[str, str], after: str, words: str, link: str
+) -> None:
+    server.share_reception.kept[7] = incoming_share(7)
+    await alice.send("/contacts", address="dora@peer.example.org", name="Dora")
+    await alice.ask("GET", "/contacts")
+    answer = await alice.send(path, **form)
+    assert (answer.status, answer.header("location")) == (303, after)
+    await alice.ask("GET", "/files")
+    assert said(alice) == "", "another page is not where it belongs"
+    await alice.ask("GET", after)
+    assert words in said(alice)
+    assert link in alice.page
+    await alice.ask("GET", after)
+    assert said(alice) == ""
+
+
+async def test_nobody_else_has_a_page_say_something(alice: Visitor) -> None:
+    await alice.send("/contacts", address="dora@peer.example.org", name="Dora")
+    written = alice.cookies[_SAID]
+    content, _, seal = written.partition(".")
+    of_another = write_told({"at": "/contacts", "key": "done.dismissed", "values": {}, "then": []}, bound_to="another session")
+    for forged in (of_another, f"{of_another.partition('.')[0]}.{seal}", f"{content}.", "nonsense", ""):
+        alice.cookies[_SAID] = forged
+        await alice.ask("GET", "/contacts?done=done.dismissed&said=You+won")
+        assert said(alice) == ""
+    alice.cookies[_SAID] = written
+    await alice.ask("GET", "/contacts")
+    assert "Dora" in said(alice)
+
+
+async def test_what_is_said_of_names_is_inert_and_short(server: Any, alice: Visitor) -> None:
+    name = '<b>"\u202e' + "x" * 300
+    server.share_reception.kept[7] = dataclasses.replace(incoming_share(7), name=name, sender_display_name="\U0001f600" * 300)
+    await alice.ask("GET", "/inbox")
+    await alice.send("/inbox/7/decline")
+    assert len(alice.cookies[_SAID]) < 3500
+    await alice.ask("GET", "/inbox")
+    assert "&lt;b&gt;&#34;\ufffdxxx" in said(alice)
+    assert "\u2026" in said(alice)
+
+
+def test_every_text_has_what_it_puts_in() -> None:
+    answer: PageAnswer = done("/inbox", "dismissed", then=[("/shares", "shares")])
+    assert answer.says is not None
+    assert answer.says["key"] in TEXTS
+    assert all(what in TEXTS for _, what in answer.says["then"])
