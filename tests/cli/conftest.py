@@ -106,6 +106,7 @@ class SimulatedServer:
             body = message.get("body", b"")
             if len(body) > left:
                 await send({**message, "body": body[:left], "more_body": True})
+                self.break_after = 0  # from now on, at once
                 raise Broken
             left -= len(body)
             await send(message)

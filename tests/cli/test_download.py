@@ -122,13 +122,22 @@ def test_a_name_of_255_bytes(logged_in: Any, server: Any) -> None:
 
 
 # ---------------------------------------------------------------- a storage that misbehaves
+BROKEN_OFF = PeerUnreachable("It broke off.", code="connection-lost")
+
+
 class MemoryFile:
-    def __init__(self, entry: Entry, content: bytes) -> None:
+    def __init__(self, entry: Entry, content: bytes, most: int | None = None) -> None:
         self.entry = entry
         self._content = content
+        self._most = most
 
     async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
-        yield self._content[start : start + length]
+        if self._most is None:
+            yield self._content[start : start + length]
+            return
+        if self._most:
+            yield self._content[start : start + self._most]
+        raise BROKEN_OFF
 
     async def aclose(self) -> None: ...
 
@@ -141,6 +150,8 @@ class MemoryFiles:
         self.children: dict[str, list[Entry]] = {}
         self.content = content
         self.opened: list[Entry | Exception] = []
+        self.breaks: list[int] = []
+        """After how many bytes the first readings of a file break off."""
 
     async def entry(self, path: str) -> Entry:
         if path not in self.entries:
@@ -155,7 +166,7 @@ class MemoryFiles:
         version = self.opened.pop(0) if self.opened else self.entries[path]
         if isinstance(version, Exception):
             raise version
-        return MemoryFile(version, self.content)
+        return MemoryFile(version, self.content, self.breaks.pop(0) if self.breaks else None)
 
 
 FILE = Entry("f", False, 5, 1e9, '"one"')
@@ -212,6 +223,37 @@ async def test_another_refusal_is_reported(tmp_path: Path) -> None:
     files.opened = [PeerRefused("no", code="http-418", status=418)]
     report = await fetch(files, FILE, tmp_path / "f")
     assert [error.code for _, error in report.failed] == ["http-418"]
+
+
+async def test_what_breaks_off_amid_a_file_goes_on_by_itself(tmp_path: Path) -> None:
+    files = MemoryFiles(FILE, content=b"hello")
+    files.breaks = [2, 1, 1]
+    report = await fetch(files, FILE, tmp_path / "f")
+    assert (report.done, report.size) == (1, 5)
+    assert (tmp_path / "f").read_bytes() == b"hello"
+
+
+async def test_why_it_broke_off_is_what_the_server_answers_next(tmp_path: Path) -> None:
+    files = MemoryFiles(FILE, content=b"hello")
+    files.breaks = [2]
+    files.opened = [FILE, PeerRefused("The owner's server is away.", code="idle-timeout", status=503)]
+    report = await fetch(files, FILE, tmp_path / "f")
+    assert [error.code for _, error in report.failed] == ["idle-timeout"]
+    assert part_path(tmp_path / "f", FILE).read_bytes() == b"he", "what came over is kept"
+
+
+async def test_where_nothing_came_over_nothing_is_left_behind(tmp_path: Path) -> None:
+    files = MemoryFiles(FILE, content=b"hello")
+    files.opened = [PeerRefused("The owner's server is away.", code="idle-timeout", status=503)]
+    assert (await fetch(files, FILE, tmp_path / "f")).failed
+    assert os.listdir(tmp_path) == []
+    weak = replace(FILE, etag='W/"one"')
+    for entry, breaks in ((FILE, 0), (weak, 2)):
+        files.entries["f"], files.breaks = entry, [breaks]
+        with pytest.raises(PeerUnreachable):
+            await fetch(files, entry, tmp_path / "f")
+        assert len(os.listdir(tmp_path)) == (1 if breaks else 0)
+    assert files.breaks == [], "a part that cannot go on is not begun again and again"
 
 
 async def test_a_lost_server_ends_everything(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 from opencloudmesh.cli.own_files import OwnFiles
 from opencloudmesh.cli.progress import Progress
 from opencloudmesh.cli.transfers import Job, Report, check_depth, is_folder, is_unchanged, make_local_folder, run_all
-from opencloudmesh.protocol.errors import Conflict, InvalidInput, PeerRefused
+from opencloudmesh.protocol.errors import Conflict, InvalidInput, PeerRefused, PeerUnreachable
 from opencloudmesh.services.ports import Entry, OpenFile
 
 _NAME_BYTES: Final = 255
@@ -78,13 +78,34 @@ class Download:
         for _ in range(_TRIES):
             part = part_path(local, entry)
             self._drop_older_parts(part)
-            fetched = await self._fill(part, entry)
+            fetched = await self._fill_on(part, entry)
             if isinstance(fetched, int):
                 _complete(part, local, entry)
                 return fetched
             part.unlink(missing_ok=True)
             entry = fetched
         raise Conflict("The file keeps changing on the server.", code="file-changing", hint="Try again later.")
+
+    async def _fill_on(self, part: Path, entry: Entry) -> int | Entry:
+        """As `_fill`, which goes on where it is broken off amid the file: why it was, the next answer says.
+
+        A part into which nothing came is not left behind.
+        """
+        before = 0
+        while True:
+            start = _size_of(part)
+            try:
+                fetched = await self._fill(part, entry)
+                return fetched if isinstance(fetched, Entry) else before + fetched
+            except PeerUnreachable:
+                size = _size_of(part)
+                if size <= start or not _is_strong(entry):
+                    raise
+                before += size - start
+                self._progress.moved(-size)  # it is counted once more as what is there
+            finally:
+                if entry.size:
+                    _drop_if_empty(part)
 
     async def _fill(self, part: Path, entry: Entry) -> int | Entry:
         """Fetch what is missing in `part` and return how much that was, or return the other version that is there by now."""
@@ -155,7 +176,23 @@ def _open_part(part: Path) -> BinaryIO:
 def _resume_at(file: BinaryIO, entry: Entry) -> int:
     """Return from where to go on: only a strong entity tag says that the bytes are the same."""
     size = os.fstat(file.fileno()).st_size
-    return size if entry.etag and not entry.etag.startswith("W/") and size <= entry.size else 0
+    return size if _is_strong(entry) and size <= entry.size else 0
+
+
+def _is_strong(entry: Entry) -> bool:
+    return bool(entry.etag) and not entry.etag.startswith("W/")
+
+
+def _drop_if_empty(part: Path) -> None:
+    if not _size_of(part):
+        part.unlink(missing_ok=True)
+
+
+def _size_of(part: Path) -> int:
+    try:
+        return part.lstat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _complete(part: Path, local: Path, entry: Entry) -> None:
