@@ -622,3 +622,42 @@ async def test_what_goes_wrong_with_a_block_ends_the_upload(
     assert len(written) == 2
     assert os.listdir(root) == [".ocm-staging"]
     assert os.listdir(root / ".ocm-staging") == []
+
+
+# ---------------------------------------------------------------- a folder that cannot be brought to the disk
+ACTS = {
+    "write": lambda storage: write(storage, "new", b"small"),
+    "write large": lambda storage: write(storage, "new", bytes(SMALL + 1)),
+    "replace": lambda storage: write(storage, "f", b"other"),
+    "make_folder": lambda storage: storage.make_folder("new"),
+    "remove": lambda storage: storage.remove("f"),
+    "remove folder": lambda storage: storage.remove("d"),
+    "move": lambda storage: storage.move("f", "d/g"),
+    "move over": lambda storage: storage.move("f", "d", replace=True),
+    "copy": lambda storage: storage.copy("f", "g"),
+    "copy folder": lambda storage: storage.copy("d", "e"),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EINVAL, errno.EOPNOTSUPP])
+async def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str, number: int
+) -> None:
+    storage, sync = LocalStorage(tmp_path / "root"), os.fsync
+    await write(storage, "f", b"content")
+    await storage.make_folder("d")
+    await write(storage, "d/inside", b"content")
+
+    def fsync(file: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{file}"):
+            raise OSError(number, os.strerror(number))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if number in (errno.EIO, errno.ENOSPC):
+        with pytest.raises(OCMError) as failed:
+            await ACTS[act](storage)
+        assert failed.value.code == ("storage-failed" if number == errno.EIO else StorageFull.code)
+    else:
+        await ACTS[act](storage)

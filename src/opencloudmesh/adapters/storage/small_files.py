@@ -141,7 +141,7 @@ class SmallFiles:
             self._place_in(those[0].folder, those)
         _tell(above | by_folder.keys(), folders)
         if self._durable:
-            side_by_side(sync_folder, [those[0].folder for those in by_folder.values()])
+            side_by_side(_sync_names, list(by_folder.values()))
 
     def _place_in(self, folder: int, begun: Sequence[_Begun]) -> None:
         try:
@@ -207,6 +207,14 @@ def _sync(one: _Begun) -> None:
         os.fsync(one.staged.file)
     except OSError as error:
         one.file.error = fault_of(error)
+
+
+def _sync_names(those: Sequence[_Begun]) -> None:
+    try:
+        sync_folder(those[0].folder)
+    except OSError as error:  # they have their places, and may lose them in a crash
+        for one in those:
+            one.file.entry, one.file.error = None, one.file.error or fault_of(error)
 
 
 def _tell(changed: set[Parts], folders: _Folders) -> None:

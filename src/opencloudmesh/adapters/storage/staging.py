@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox
 
@@ -25,15 +25,23 @@ _GO_ON_AFTER = 8 << 20
 _WRITE = 2
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF})
+"""What file systems say that know no fsync of a folder: EINVAL (fsync(2)); EBADF where that wants a descriptor for writing."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def sync_folder(folder: int, *, durable: bool = True) -> None:
-    """Make the names in a folder durable; some file systems cannot, and need not."""
+    """Make the names in a folder durable; some file systems cannot, and need not.
+
+    Raises `OSError` where this one can, and failed: what was done in the folder is not to be acknowledged.
+    """
     if not durable:
         return
-    with suppress(OSError):
+    try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
 
 
 @functools.cache

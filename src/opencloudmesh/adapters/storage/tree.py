@@ -194,8 +194,8 @@ class LocalTree:
         with local_faults(), self._target(path) as (folder, name):
             with self._changing(raw_parts(path)[:-1], nearest=folder):
                 found, attribute, replaced = self._place(staged, folder, name, modified_at, expected)
+            self.usage.settle(0, found.st_size - (replaced or 0))
             sync_folder(folder, durable=self._durable)
-        self.usage.settle(0, found.st_size - (replaced or 0))
         return entry_of(path, found, attribute), replaced is None
 
     def _place(
@@ -292,11 +292,11 @@ class LocalTree:
                 replaced = size_at(to_folder, name) if replace else 0
                 is_folder_left = self._put(folder, parts[-1], to_folder, name, replace=replace)
                 _keep_tag_at(to_folder, name, attribute, found)
+                if not is_folder_left:
+                    self.usage.settle(0, -replaced)
                 sync_folder(to_folder, durable=self._durable)
                 if is_folder_left:
                     self._remove_left(folder, parts[-1])
-                else:
-                    self.usage.settle(0, -replaced)
         self._sync(target)
         self._sync(source)
 
@@ -405,11 +405,18 @@ class LocalTree:
             tag_folder(folder)
 
     def _sync(self, path: str) -> None:
-        """Make the names in the folder above durable."""
+        """Make the names in the folder above durable, if it is still there; raises `OCMError` (storage-failed, ...)."""
         if not self._durable:
             return
-        with suppress(OSError), self._sandbox.folder(raw_parts(path)[:-1]) as folder:
-            sync_folder(folder)
+        with local_faults():
+            try:
+                folder = self._sandbox.open_folder(raw_parts(path)[:-1])
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            try:
+                sync_folder(folder)
+            finally:
+                os.close(folder)
 
 
 def _keep_tag_at(folder: int, name: bytes, attribute: Attribute, before: os.stat_result) -> None:
