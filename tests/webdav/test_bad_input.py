@@ -141,6 +141,45 @@ async def test_a_packed_body_is_not_taken_for_a_file(site: Any, planted: Path) -
     assert (await site.ask("PUT", "f", {"content-encoding": "Identity"}, b"plain")).status == 204
 
 
+ASK = '<propfind xmlns="DAV:"><prop><displayname/></prop></propfind>'
+
+
+@pytest.mark.parametrize(
+    ("charset", "body", "status"),
+    [
+        ("utf-8", ASK.encode(), 207),
+        ('"UTF-8"', f'<?xml version="1.0" encoding="utf-16"?>{ASK}'.encode(), 207),
+        ("utf-8", ASK.encode("utf-16"), 207),  # the mark says what it is
+        ("utf-16", ASK.encode("utf-16"), 207),
+        ("utf-16", f'<?xml version="1.0" encoding="utf-16"?>\n{ASK}'.encode("utf-16"), 207),
+        ("utf-16", ASK.encode("utf-16-be"), 207),
+        ("utf-16le", ASK.encode("utf-16-le"), 207),
+        ("utf-16", b"", 207),
+        ("iso-8859-1", ASK.encode(), 207),
+        ("utf-16", ASK.encode(), 400),
+        ("utf-16", ASK.encode() + b" ", 400),
+        ("utf-16le", ASK.encode("utf-16-be"), 400),
+        ("utf-8", ASK.encode("utf-16-be"), 400),
+        ("utf-8", ASK.encode().replace(b"prop>", b"prop>\xff", 1), 400),
+        ("us-ascii", ASK.replace("prop>", "prop>ä", 1).encode(), 400),
+        ("utf-8", ASK.encode("utf-16-le"), 400),
+        ("utf-32", ASK.encode("utf-32-be"), 415),
+        ("koi8-r", ASK.encode(), 415),
+    ],
+)
+async def test_the_charset_of_a_body(site: Any, planted: Path, charset: str, body: bytes, status: int) -> None:
+    """RFC 7303 section 3: the mark, else the Content-Type; RFC 4918 section 19: UTF-8 and UTF-16."""
+    headers = {"depth": "0", "content-type": f"application/xml; charset={charset}"}
+    reply = await site.ask("PROPFIND", "f", headers, body)
+    assert reply.status == status
+    if status == 207:
+        assert b">f<" in reply.body
+        return
+    assert code_of(reply.body) == {400: "xml-invalid", 415: "charset-unsupported"}[status]
+    for method in ("PROPPATCH", "LOCK"):
+        assert (await site.ask(method, "f", headers, body)).status == status
+
+
 async def test_a_body_in_chunks_that_is_not_as_long_as_macos_said(site: Any, planted: Path) -> None:
     for said in ("50", "2"):
         reply = await site.ask("PUT", "f", {"x-expected-entity-length": said}, [b"he", b"llo"])

@@ -24,7 +24,8 @@ from opencloudmesh.webdav.elements import (
     escape,
     parse_propfind,
 )
-from opencloudmesh.webdav.request import ClientGone, read_headers, small_body
+from opencloudmesh.webdav.request import ClientGone, read_headers
+from opencloudmesh.webdav.xml_body import xml_body
 
 ABOVE: Final = ("/", "/dav", "/dav/", "/dav/files", "/dav/files/")
 ABOVE_METHODS: Final = ("OPTIONS", "PROPFIND")
@@ -57,7 +58,7 @@ class FoldersAbove:
         depth = headers.get("depth", "1").strip().lower()
         if depth not in ("0", "1"):
             raise DavRefusal(403, "Only Depth 0 and 1 are answered.", code="depth-infinity", precondition="propfind-finite-depth")
-        wanted = parse_propfind(await small_body(receive))
+        wanted = parse_propfind(await xml_body(receive, headers))
         root: str = scope.get("root_path", "")
         places = ("", "dav", "files", name)
         here = [part for part in scope["path"].removeprefix(root).split("/") if part]

@@ -12,7 +12,8 @@ from opencloudmesh.services.ports import ABSENT, DavTree, Entry, Lock, WantedLoc
 from opencloudmesh.webdav.answers import XML, Answer, DavRefusal, send_answer
 from opencloudmesh.webdav.elements import build_prop, escape, parse_lockinfo
 from opencloudmesh.webdav.preconditions import as_named, check, check_gate_again, find, may_be_made, there
-from opencloudmesh.webdav.request import DavRequest, small_body
+from opencloudmesh.webdav.request import DavRequest
+from opencloudmesh.webdav.xml_body import xml_body
 
 DEFAULT_SECONDS: Final = 3600.0
 _SECONDS: Final = re.compile(r"second-(\d{1,10})")
@@ -24,7 +25,7 @@ SUPPORTED_LOCKS: Final = _ENTRY.format("exclusive") + _ENTRY.format("shared")
 # ---------------------------------------------------------------- LOCK (9.10), UNLOCK (9.11)
 async def lock(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Take a lock, on a new empty file where nothing is (7.3); without a body: let one live longer (9.10.2)."""
-    body = await small_body(request.receive)
+    body = await xml_body(request.receive, request.headers)
     await check_gate_again(request, tree)
     if not body.strip():
         await _refresh(request, tree, send)

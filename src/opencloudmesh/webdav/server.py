@@ -24,8 +24,9 @@ from opencloudmesh.webdav.if_header import parse_if
 from opencloudmesh.webdav.listing import Seen, response_maker
 from opencloudmesh.webdav.preconditions import check_if, find
 from opencloudmesh.webdav.properties import Needed, needed, remembered_as
-from opencloudmesh.webdav.request import ClientGone, DavRequest, ends_in_slash, join_path, read_headers, read_path, small_body
+from opencloudmesh.webdav.request import ClientGone, DavRequest, ends_in_slash, join_path, read_headers, read_path
 from opencloudmesh.webdav.streams import closed_at_end
+from opencloudmesh.webdav.xml_body import xml_body
 
 Resolve = Callable[[str, str | None], Awaitable[DavTree]]
 Handler = Callable[[DavRequest, DavTree, Send], Awaitable[None]]
@@ -136,7 +137,7 @@ async def _propfind(request: DavRequest, tree: DavTree, send: Send) -> None:
         raise DavRefusal(403, "Only Depth 0 and 1 are answered.", code="depth-infinity", precondition="propfind-finite-depth")
     if depth not in ("0", "1"):
         raise DavRefusal(400, "Depth is 0, 1 or infinity.", code="depth-invalid")
-    wanted = parse_propfind(await small_body(request.receive))
+    wanted = parse_propfind(await xml_body(request.receive, request.headers))
     with with_folder_sizes() if needed(wanted).sizes else nullcontext():
         await _answer_propfind(request, tree, wanted, depth, send)
 

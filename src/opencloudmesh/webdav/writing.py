@@ -26,7 +26,8 @@ from opencloudmesh.webdav.locks import check_locks, folder_of
 from opencloudmesh.webdav.preconditions import check, check_gate_again, expected, find, may_be_made, there
 from opencloudmesh.webdav.properties import Changes, change_results, sort_changes
 from opencloudmesh.webdav.reading import ALLOW_FILE, ALLOW_FOLDER
-from opencloudmesh.webdav.request import DavRequest, body_chunks, read_destination, small_body
+from opencloudmesh.webdav.request import DavRequest, body_chunks, read_destination
+from opencloudmesh.webdav.xml_body import xml_body
 
 _log = structlog.get_logger(__name__)
 
@@ -161,7 +162,7 @@ def _refuse_root(path: str) -> None:
 # ---------------------------------------------------------------- PROPPATCH
 async def proppatch(request: DavRequest, tree: DavTree, send: Send) -> None:
     """Set and remove properties, all or none (9.2)."""
-    updates = parse_propertyupdate(await small_body(request.receive))
+    updates = parse_propertyupdate(await xml_body(request.receive, request.headers))
     await check_gate_again(request, tree)
     entry = await there(request, tree)
     await check(request, tree, entry)
