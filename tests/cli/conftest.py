@@ -72,6 +72,7 @@ class SimulatedServer:
             Route("/api/v1/discover", self._discover),
             Route("/api/v1/shares", self._create_share, methods=["POST"]),
             Route("/api/v1/shares/repair", self._repair, methods=["POST"]),
+            Route("/api/v1/deliveries/retry", self._retry_all, methods=["POST"]),
             Route("/api/v1/{kind:str}", self._list),
             Route("/api/v1/{kind:str}/{id:int}", one, methods=["GET"]),
             Route("/api/v1/{kind:str}/{id:int}/{action:str}", act, methods=["POST"]),
@@ -152,6 +153,10 @@ class SimulatedServer:
         line["said_at"] = 1e9 if given else None
         silent = [line | {"said": "", "act": ""}] * (0 if given else 293)
         return self._refused(request) or JSONResponse({"items": [*silent, line], "next": "received:0" if given else None})
+
+    async def _retry_all(self, request: Request) -> Response:
+        peer = (await request.json())["peer"]
+        return JSONResponse({"peer": peer, "messages": sum(one["peer"] == peer for one in self.deliveries)})
 
     def _items(self, request: Request) -> list[dict[str, Any]]:
         lists = {"shares": self.shares, "inbox": self.inbox, "deliveries": self.deliveries, "notices": self.notices}

@@ -445,6 +445,27 @@ def test_deliveries_retry_cancel_and_show(logged_in: Any, server: Any, make_deli
     assert logged_in("deliveries", "retry", "9", "--json").status == 1
 
 
+def test_deliveries_say_how_to_hurry_and_all_to_one_server_are_tried(logged_in: Any, server: Any, make_delivery: Any) -> None:
+    server.deliveries = [make_delivery(id=number, state="queued", reason="dns", peer="b.example.org") for number in (1, 2)]
+    assert "To try now what waits: ocm deliveries retry --peer b.example.org" in logged_in("deliveries").err
+    assert "2 messages are tried now, to b.example.org" in logged_in("deliveries", "retry", "--peer", "B.example.org").out
+    assert "Nothing waits for c.example.org." in logged_in("deliveries", "retry", "--peer", "c.example.org").out
+    for wrong in ((), ("1", "--peer", "b.example.org")):
+        assert logged_in("deliveries", "retry", *wrong).status == 2
+
+
+def test_what_a_server_refused_because_it_does_not_deal_with_ours_is_explained(
+    logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any
+) -> None:
+    server.shares = [make_outgoing(id=7, state="failed", reason="refused-by-peer")]
+    refused = {"kind": "SHARE_CREATION", "state": "dead", "reason": "refused-by-peer", "detail": "policy-denied"}
+    server.deliveries = [make_delivery(outgoing_share_id=7, peer="b.example.org", **refused)]
+    shown = logged_in("shares")
+    assert "refused-by-peer: policy-denied" in shown.out
+    assert "offered again by itself when it does; to give it up: ocm unshare ID" in shown.err
+    assert "b.example.org does not deal with your server" in logged_in("deliveries", "--failed").err
+
+
 def test_the_inbox_tells_who_removed_the_user(logged_in: Any, server: Any) -> None:
     server.notices = [{"id": 1, "name": "Dora\x1b", "address": "dora@away.example", "shares": 2, "at": 1.0}]
     result = logged_in("inbox")

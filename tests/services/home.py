@@ -17,7 +17,7 @@ from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers, TrustBook, TrustWatch
 from opencloudmesh.services.ports import CavageSigner, Database
 from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShare
-from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
+from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation, SharesAtReceivers
 from opencloudmesh.services.share_reception import ShareReception
 from opencloudmesh.services.share_request import SHARE_REQUEST, RequestLimits, RequestReception, RequestSending
 from tests.services.world import (
@@ -61,6 +61,7 @@ class Home:
     homes: MemoryHomes
     issuer: MemoryIssuer
     creation: ShareCreation
+    at_receivers: SharesAtReceivers
     reception: ShareReception
     notifications: Notifications
     code_flow: CodeFlow
@@ -73,8 +74,8 @@ class Home:
     async def start(self) -> None:
         """Begin to deliver."""
         handlers = {
-            SHARE_CREATION: self.creation,
-            "SHARE_UNSHARED": self.creation,
+            SHARE_CREATION: self.at_receivers,
+            "SHARE_UNSHARED": self.at_receivers,
             "SHARE_ACCEPTED": self.reception,
             "SHARE_DECLINED": self.reception,
             SHARE_REQUEST: self.request_sending,
@@ -150,10 +151,10 @@ def make_home(
         storage_for=homes,
         clock=time,
         new_token=new_token,
-        origin=ORIGIN,
         own_host=HOST,
         wait_for_first_try=wait,
     )
+    at_receivers = SharesAtReceivers(database=database, peers=peers, storage_for=homes, clock=time, origin=ORIGIN, own_host=HOST)
     contacts = Contacts(database=database, clock=time, own_host=HOST)
     invite_flow = InviteFlow(
         database=database,
@@ -221,6 +222,7 @@ def make_home(
         homes,
         issuer,
         creation,
+        at_receivers,
         reception,
         notifications,
         code_flow,

@@ -93,6 +93,7 @@ class Queue:
         self.user = user
         self.handler = MemoryHandler()
         self.denied: dict[str, OCMError] = {}
+        self.is_mode_closed = False
         self.worker = self.new_worker()
 
     def new_worker(self) -> Deliveries:
@@ -104,7 +105,7 @@ class Queue:
             wait=self.time.wait,
             denial=lambda peer: self.denied.get(peer),
             is_allowed=lambda peer: peer not in self.denied,
-            still_denied=lambda *_: True,
+            still_denied=lambda _, peer: self.is_mode_closed or peer in self.denied,
         )
 
     async def restart(self) -> None:

@@ -275,6 +275,7 @@ async def test_faults_that_may_pass_are_no_end(queue: Queue, fault: Exception, r
     [(InvalidInput("No.", code="exchange-not-offered"), "exchange-not-offered"), (Forbidden("No."), "policy-denied")],
 )
 async def test_faults_of_the_message_are_final(queue: Queue, fault: Exception, reason: str) -> None:
+    queue.is_mode_closed = True
     await queue.start()
     tried = await queue.after_one_try(fault)
     assert (tried.state, tried.reason) == ("dead", reason)
@@ -438,7 +439,7 @@ async def test_a_contact_makes_due_what_waited_since_before_the_start(queue: Que
 
     def far(tx: Transaction) -> None:
         tx.deliveries.lease("away.example", holder="old", now=NOW, until=NOW + 60, limit=1)
-        tx.deliveries.requeue(one, holder="old", due_at=NOW + 9000, reason="dns", detail="", http_status=0, at=NOW)
+        tx.deliveries.requeue(one, holder="old", due_at=NOW + 9000, reason="http-429", detail="", http_status=429, at=NOW)
 
     await queue.database.write(far)
     await queue.start()

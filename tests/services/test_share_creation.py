@@ -549,8 +549,8 @@ async def test_a_share_that_is_gone_has_nothing_to_tell(home: Home, away: Simula
 
     await home.database.write(remove)
     with pytest.raises(Overtaken):
-        await home.creation.send(delivery)
-    await home.database.write(lambda tx: home.creation.delivered(tx, delivery, NOW))
+        await home.at_receivers.send(delivery)
+    await home.database.write(lambda tx: home.at_receivers.delivered(tx, delivery, NOW))
 
 
 def test_the_simulated_server_says_what_real_ones_say(away: SimulatedServer) -> None:

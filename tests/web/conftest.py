@@ -377,6 +377,9 @@ class MemoryDeliveries:
     async def retry(self, user: User, delivery_id: int) -> Delivery:
         return self._open(delivery_id, "queued")
 
+    async def retry_all(self, user: User, peer: str) -> int:
+        return sum(found.peer == peer and found.state != "done" for found in self.kept.values())
+
     async def cancel(self, user: User, delivery_id: int) -> Delivery:
         return self._open(delivery_id, "dead")
 

@@ -8,7 +8,7 @@ import pytest
 from opencloudmesh.web.pages.page import HERE
 from opencloudmesh.web.pages.texts import TEXTS, reason_text, right_text, text
 
-_MADE_OF_PARTS = ("menu.", "state.", "reason.", "right.", "contacts.by.", "demand.", "requests.state.")
+_MADE_OF_PARTS = ("done.", "menu.", "state.", "reason.", "right.", "contacts.by.", "demand.", "requests.state.")
 _JINJA = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
 _SAID_BY_ATTRIBUTES = re.compile(r"\b(?:aria-label|aria-description|title|alt|placeholder|value)=\"([^\"]*)\"")
 _TEMPLATES = sorted((HERE / "templates").glob("*.html"))

@@ -32,7 +32,7 @@ from opencloudmesh.services.peers.seen_signatures import sweep_older
 from opencloudmesh.services.ports import HttpClient
 from opencloudmesh.services.reconciliation import Reconciler, Repair
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
-from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation
+from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation, SharesAtReceivers
 from opencloudmesh.services.share_reception import ShareReception
 from opencloudmesh.services.share_request import SHARE_REQUEST, RequestLinks, RequestReception, RequestSending
 from opencloudmesh.services.tree_state import TreeStates
@@ -153,8 +153,8 @@ class UseCases(Outside):
     def delivery_handlers(self) -> Mapping[str, Handler]:
         """Who builds and settles each kind of message to other servers."""
         return {
-            SHARE_CREATION: self.share_creation,
-            SHARE_UNSHARED: self.share_creation,
+            SHARE_CREATION: self.shares_at_receivers,
+            SHARE_UNSHARED: self.shares_at_receivers,
             SHARE_ACCEPTED: self.share_reception,
             SHARE_DECLINED: self.share_reception,
             SHARE_REQUEST: self.request_sending,
@@ -186,9 +186,19 @@ class UseCases(Outside):
             storage_for=self.storage_for,
             clock=self.clock,
             new_token=new_token,
-            origin=self.settings.origin,
             own_host=self.own_host,
             wait_for_first_try=self.settings.delivery.wait_for_first_try,
+        )
+
+    @cached_property
+    def shares_at_receivers(self) -> SharesAtReceivers:
+        return SharesAtReceivers(
+            database=self.database,
+            peers=self.peers,
+            storage_for=self.storage_for,
+            clock=self.clock,
+            origin=self.settings.origin,
+            own_host=self.own_host,
         )
 
     @cached_property

@@ -1,11 +1,12 @@
 """`ocm deliveries`: what other servers must still be told, what they were told, and why it failed (design decision 5)."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
+from opencloudmesh.cli.faults import UsageFault
 from opencloudmesh.cli.formats import format_time, format_wait, parse_trace, short_trace, text_of
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 
@@ -53,7 +54,27 @@ async def deliveries(
         for item in items
     ]
     columns = ("ID", "STATE", "KIND", "PEER", "TRIES", "NEXT TRY", "TRACE", "REASON")
-    output.terminal().table({"items": items}, columns, rows, empty="There are no such deliveries.")
+    terminal = output.terminal()
+    terminal.table({"items": items}, columns, rows, empty="There are no such deliveries.")
+    for note in _notes(items):
+        terminal.note(note)
+
+
+def _notes(items: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What to do about what waits, and what becomes of what was refused."""
+    waiting = sorted({text_of(item, "peer") for item in items if item.get("state") == "queued" and item.get("reason")})
+    if waiting:
+        yield f"To try now what waits: ocm deliveries retry --peer {waiting[0] if len(waiting) == 1 else 'PEER'}"
+    for peer in sorted({text_of(item, "peer") for item in items if is_refused(item)}):
+        yield (
+            f"{peer} does not deal with your server: that is for its operator to decide. "
+            "What it refused goes out by itself when that ends; to give one up: ocm deliveries cancel ID"
+        )
+
+
+def is_refused(item: Mapping[str, Any]) -> bool:
+    """Whether it ended because the other server does not deal with ours."""
+    return item.get("state") in ("dead", "failed") and item.get("reason") == "refused-by-peer"
 
 
 async def show(delivery: DeliveryId, /, *, output: Output = Output()) -> None:
@@ -74,10 +95,37 @@ async def show(delivery: DeliveryId, /, *, output: Output = Output()) -> None:
     )
 
 
-async def retry(delivery: DeliveryId, /, *, output: Output = Output()) -> None:
-    """Try a delivery again now, even one that was given up."""
+async def retry(
+    delivery: Annotated[str | None, Parameter(name="ID", help="The id of the delivery (see: ocm deliveries).")] = None,
+    /,
+    *,
+    peer: str | None = None,
+    output: Output = Output(),
+) -> None:
+    """Try a delivery again now, even one that was given up; or all to one server.
+
+    Parameters
+    ----------
+    peer
+        All to this server: what waits, and what failed and is still true.
+    """
+    if peer is not None and delivery is None:
+        await _retry_all(peer.strip().lower(), output)
+        return
+    if delivery is None or peer is not None:
+        raise UsageFault("Give the id of a delivery, or --peer HOST.", hint="ocm deliveries shows both.")
     item = await _act(delivery, "retry")
     output.terminal().show(item, f"Delivery {text_of(item, 'id')} to {text_of(item, 'peer')} is tried now; see: ocm deliveries")
+
+
+async def _retry_all(peer: str, output: Output) -> None:
+    from opencloudmesh.cli.client import signed_in
+
+    async with signed_in() as (api, _):
+        tried = await api.call("POST", "/deliveries/retry", document={"peer": peer})
+    number = tried.get("messages")
+    what = "Nothing waits for" if not number else f"{number} {'message is' if number == 1 else 'messages are'} tried now, to"
+    output.terminal().show(tried, f"{what} {text_of(tried, 'peer')}{'; see: ocm deliveries' if number else '.'}")
 
 
 async def cancel(delivery: DeliveryId, /, *, output: Output = Output()) -> None:

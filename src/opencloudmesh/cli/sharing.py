@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.contacts import notice_line
-from opencloudmesh.cli.deliveries import held_back
+from opencloudmesh.cli.deliveries import held_back, is_refused
 from opencloudmesh.cli.formats import format_time, parse_expiry, remote_path, text_of, unavailability_of, words_of
 from opencloudmesh.cli.repair import repair
 from opencloudmesh.cli.terminal import PARAMETERS, Output
@@ -20,7 +20,8 @@ Item = Mapping[str, Any]
 
 _NOT_TAKEN: Final = "Check the address of the recipient; if it is right, ask the operators of both servers."
 _REFUSED_THERE: Final = (
-    "The other server does not deal with yours: that is for its operator to decide; ask them to allow your server."
+    "The other server does not deal with yours: that is for its operator to decide; ask them to allow your server. When it does,"
+    " the share is offered again by itself; to give it up: ocm unshare ID (see: ocm shares)."
 )
 _NO_MEMBER: Final = (
     "The other server deals with members of its federation only, and yours is none: ask your operator to join it, or theirs to"
@@ -174,7 +175,13 @@ async def shares(*, every: Annotated[bool, Parameter(name="--all", negative=())]
         for item in items
     )  # fmt: skip
     columns = ("ID", "STATE", "PATH", "WITH", "MAY", "UNTIL", "REASON")
-    output.terminal().table({"items": items}, columns, rows, empty="You share nothing.")
+    terminal = output.terminal()
+    terminal.table({"items": items}, columns, rows, empty="You share nothing.")
+    if any(is_refused(item) for item in items):
+        terminal.note(
+            "refused-by-peer: the other server does not deal with yours. Such a share is offered again by itself when it does; "
+            "to give it up: ocm unshare ID"
+        )
 
 
 def _causes(failed: Sequence[Item]) -> dict[Any, str]:
@@ -220,6 +227,11 @@ def _untold(ended: Item) -> tuple[str, ...]:
         return (
             "Nobody has access any more. The other server has not been told: your server does not deal with it (policy-denied).",
             "It is told when that ends, which is for your server's operator to decide.",
+        )
+    if why == "refused-by-peer":
+        return (
+            "Nobody has access any more. The other server has not been told: it does not deal with yours (refused-by-peer).",
+            "It is told when that ends, which is for its operator to decide.",
         )
     return (
         ("Nobody has access any more. The other server has not been told yet" + f" ({why}); see: ocm deliveries",) if why else ()

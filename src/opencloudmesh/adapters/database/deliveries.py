@@ -78,6 +78,11 @@ class Deliveries:
         values = {"user_id": user_id, "after": after_id, "most": limit} | ({} if peer is None else {"which_peer": peer})
         return [Delivery(*row) for row in self._connection.rows(sql.OF_USER[peer is not None, failed], **values)]
 
+    def undelivered(self, user_id: int, peer: str, *, after_id: int = 0, limit: int = 1000) -> Sequence[Delivery]:
+        """The user's deliveries to this peer that are not done: ascending ids greater than `after_id`."""
+        rows = self._connection.rows(sql.NOT_DONE, user_id=user_id, which_peer=peer, after=after_id, most=limit)
+        return [Delivery(*row) for row in rows]
+
     def untried(self, user_id: int, peer: str, *, after_id: int = 0, limit: int = 1000) -> Sequence[Delivery]:
         """The user's queued deliveries to this peer of which no try has failed: ascending ids greater than `after_id`."""
         rows = self._connection.rows(sql.UNTRIED, user_id=user_id, which_peer=peer, after=after_id, most=limit)
@@ -86,6 +91,10 @@ class Deliveries:
     def of_outgoing_share(self, share_id: int) -> Sequence[Delivery]:
         """All of this share, oldest first."""
         return [Delivery(*row) for row in self._connection.rows(sql.OF_SHARE, share=_share_key(share_id))]
+
+    def untold_ends(self, user_id: int, first: int, last: int) -> Sequence[Delivery]:
+        """Undelivered messages that shares of the user, from one id to another, were taken back; oldest first."""
+        return [Delivery(*row) for row in self._connection.rows(sql.ENDS, user_id=user_id, first=first, last=last)]
 
     def of_incoming_share(self, share_id: int) -> Sequence[Delivery]:
         """All of this share, oldest first."""
@@ -158,8 +167,9 @@ class Deliveries:
             self.add_attempt(DeliveryAttempt(delivery_id, leased_at, 0.0, BROKEN_OFF, _BROKEN_OFF_DETAIL, 0))
         return len(released)
 
-    def hasten(self, *, peer: str | None = None, delivery_id: int | None = None, at: float) -> int:
-        """Make queued deliveries due now; returns how many that changed.
+    def hasten(self, *, peer: str | None = None, delivery_id: int | None = None, at: float, unasked: bool = False) -> int:
+        """Make queued deliveries due now; returns how many that changed. With `unasked` (for all peers) those whose peer named no
+        time.
 
         A dead one named by id is queued again (attempts kept); if its time to live is over, that begins anew.
         """
@@ -171,7 +181,7 @@ class Deliveries:
             return self._connection.change(sql.HASTEN_ONE, which=delivery_id, now=at, due_at=at)
         if peer is not None:
             return self._connection.change(sql.HASTEN_PEER, which_peer=peer, now=at, due_at=at)
-        return self._connection.change(sql.HASTEN, now=at, due_at=at)
+        return self._connection.change(sql.HASTEN_UNASKED if unasked else sql.HASTEN, now=at, due_at=at)
 
     def add_attempt(self, attempt: DeliveryAttempt) -> None:
         """Record one try."""
@@ -233,15 +243,23 @@ class Deliveries:
         """Dead deliveries of this peer that a denial ended: ascending ids greater than `after_id`."""
         return [Delivery(*row) for row in self._connection.rows(sql.DENIED, which_peer=peer, after=after_id, most=limit)]
 
-    def revive(self, delivery_id: int, *, expires_at: float, at: float) -> None:
-        """A dead one -> queued, due now, with a new end of its time to live (attempts kept)."""
+    def peers_refused(self) -> Sequence[str]:
+        """The peers of dead deliveries that ended because the peer did not deal with us."""
+        return [row[0] for row in self._connection.rows(sql.PEERS_REFUSED)]
+
+    def refused(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
+        """Dead deliveries of this peer that ended because it did not deal with us: ascending ids greater than `after_id`."""
+        return [Delivery(*row) for row in self._connection.rows(sql.REFUSED, which_peer=peer, after=after_id, most=limit)]
+
+    def revive(self, delivery_id: int, *, expires_at: float, at: float) -> bool:
+        """A dead one -> queued, due now, with a new end of its time to live (attempts kept); False where it is not dead."""
         row = self._connection.row(sql.REVIVE_UNTIL, which=delivery_id, expires_at=expires_at, due_at=at, changed_at=at)
         if row:
             self._connection.change(sql.SET_FIRST, share=row[0])
+        return row is not None
 
     def unreached(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
-        """Dead deliveries whose peer was not reached until their end, or did not deal with us, or which a fault of ours ended:
-        ascending ids."""
+        """Dead deliveries whose peer was not reached until their end, or which a fault of ours ended: ascending ids."""
         rows = self._connection.rows(sql.UNREACHED, which_peer=peer, after=after_id, most=limit)
         return [Delivery(*row) for row in rows]
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     false,
     func,
     insert,
+    literal_column,
     not_,
     or_,
     select,
@@ -31,6 +32,8 @@ from opencloudmesh.adapters.database.schema import (
     delivery_leased,
     delivery_open,
     delivery_queued,
+    delivery_refused,
+    outgoing_shares,
     word,
 )
 
@@ -80,8 +83,20 @@ OF_USER = {
     (True, True): Statement(_page.where(_PEER, delivery_failed)),
 }
 """By (of one peer, failed)."""
+NOT_DONE = Statement(_page.where(_PEER, _TABLE.state != word("done")))
 UNTRIED = Statement(_page.where(_PEER, delivery_queued, _TABLE.reason == word("")))
 OF_SHARE = Statement(_SELECT.where(_TABLE.share_key == bindparam("share")).order_by(_TABLE.id))
+_revoked = select(outgoing_shares.c.id).where(
+    outgoing_shares.c.user_id == bindparam("user_id"),
+    outgoing_shares.c.id >= bindparam("first"),
+    outgoing_shares.c.id <= bindparam("last"),
+    outgoing_shares.c.state == word("revoked"),
+)
+ENDS = Statement(
+    _SELECT.where(_TABLE.share_key.in_(_revoked), _TABLE.kind == word("SHARE_UNSHARED"), _TABLE.state != word("done")).order_by(
+        _TABLE.id
+    )
+)
 
 _waiting = select(_TABLE.peer.label("peer"), func.min(_TABLE.due_at).label("due")).where(_WAITING).group_by(_TABLE.peer)
 _leased = (
@@ -171,6 +186,9 @@ _LATER = _TABLE.due_at > bindparam("now")
 _hasten = update(deliveries).where(delivery_queued, _LATER)
 HASTEN = Statement(_hasten, columns=["due_at"])
 HASTEN_PEER = Statement(_hasten.where(_PEER), columns=["due_at"])
+_named_no_time = and_(_TABLE.http_status != literal_column("429"), _TABLE.http_status != literal_column("503"))
+HASTEN_UNASKED = Statement(_hasten.where(_named_no_time), columns=["due_at"])
+"""But for what its peer may have named a time for."""
 HASTEN_ONE = Statement(_hasten.where(_WHICH), columns=["due_at"])
 _revive = update(deliveries).where(_WHICH, _TABLE.state == word("dead"))
 REVIVE = Statement(
@@ -233,12 +251,14 @@ DEAD_BEYOND = Statement(select(_TABLE.changed_at).where(delivery_dead).order_by(
 QUEUED = Statement(_SELECT.where(delivery_queued, _PEER).order_by(_TABLE.first, _TABLE.due_at, _TABLE.id).limit(_MOST))
 PEERS_DENIED = Statement(select(_TABLE.peer).where(delivery_denied).distinct().order_by(_TABLE.peer))
 DENIED = Statement(_SELECT.where(delivery_denied, _PEER, _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST))
+PEERS_REFUSED = Statement(select(_TABLE.peer).where(delivery_refused).distinct().order_by(_TABLE.peer))
+REFUSED = Statement(_SELECT.where(delivery_refused, _PEER, _TABLE.id > bindparam("after")).order_by(_TABLE.id).limit(_MOST))
 UNREACHED = Statement(
     _SELECT.where(
         delivery_dead,
         _PEER,
         _TABLE.id > bindparam("after"),
-        _TABLE.reason.in_([word("time-to-live"), word("internal"), word("refused-by-peer")]),
+        _TABLE.reason.in_([word("time-to-live"), word("internal")]),
     )
     .order_by(_TABLE.id)
     .limit(_MOST)

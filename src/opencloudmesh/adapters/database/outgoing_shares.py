@@ -70,6 +70,17 @@ _LIVING = Statement(
         or_(_TABLE.expires_at.is_(None), _TABLE.expires_at > bindparam("now")),
     ).order_by(_TABLE.id)
 )
+_IS_GIVEN = Statement(
+    select(_TABLE.id)
+    .where(
+        _TABLE.user_id == bindparam("user_id"),
+        _TABLE.share_with == bindparam("share_with"),
+        _TABLE.path == bindparam("path"),
+        _TABLE.state.in_([word("pending"), word("sent"), word("accepted")]),
+        or_(_TABLE.expires_at.is_(None), _TABLE.expires_at > bindparam("now")),
+    )
+    .limit(1)
+)
 _LAST = Statement(_SELECT.order_by(_TABLE.id.desc()).limit(_MOST))
 _UPDATE = update(outgoing_shares).where(_TABLE.id == bindparam("which"))
 _SET_CHOSEN = Statement(_UPDATE.where(_TABLE.of_visitor).values(of_visitor=False))
@@ -172,6 +183,10 @@ class OutgoingShares:
         """The user's shares of this with this address that were not answered with no, and have not ended, by id."""
         rows = self._connection.rows(_LIVING, user_id=user_id, share_with=share_with, path=path, now=now)
         return [self._share(row) for row in rows]
+
+    def is_given(self, user_id: int, share_with: str, path: str, now: float) -> bool:
+        """Whether there is one of those."""
+        return self._connection.row(_IS_GIVEN, user_id=user_id, share_with=share_with, path=path, now=now) is not None
 
     def set_chosen(self, share_id: int) -> None:
         """The user gave it, too, that a visitor took."""

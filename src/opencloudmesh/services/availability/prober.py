@@ -58,7 +58,7 @@ class _Watched:
 
 
 class Prober:
-    """`on_back(peer)` is called when a server that was away answers again."""
+    """`on_back(peer)` is called when a server that was away answers again, or gives access again."""
 
     def __init__(
         self, *, database: Database, peers: Peers, marks: Marks, look: Look, clock: Clock, policy: RetryPolicy, wait: Wait
@@ -238,12 +238,13 @@ class Prober:
             if fault.reason != _TOO_OFTEN:
                 await self._marks.peer_away(peer, fault.reason)
             return False
-        if self._marks.is_away(peer):
+        if was_away := self._marks.is_away(peer):
             self._marks.answers(peer)
             self.on_back(peer)
             watched.all_due_at = self._clock()
         asked, watched.asked = frozenset(watched.asked), set()
-        await self._look_at_shares(peer, watched, asked, await self._next_shares(peer, watched, asked))
+        if await self._look_at_shares(peer, watched, asked, await self._next_shares(peer, watched, asked)) and not was_away:
+            self.on_back(peer)
         return not await self._db.read(lambda tx: tx.availability.of_peer(peer, limit=1))
 
     async def _next_shares(self, peer: str, watched: _Watched, asked: Set[int]) -> Sequence[IncomingShare]:
@@ -262,7 +263,8 @@ class Prober:
             watched.after_id = found[-1] if len(found) == most else 0
         return shares
 
-    async def _look_at_shares(self, peer: str, watched: _Watched, asked: Set[int], shares: Sequence[IncomingShare]) -> None:
+    async def _look_at_shares(self, peer: str, watched: _Watched, asked: Set[int], shares: Sequence[IncomingShare]) -> bool:
+        """Look at shares of one server in turn; True where one of them can be reached."""
         failures, is_back = 0, False
         for share in shares:
             if is_back and share.id not in watched.suspects and share.id not in asked and not share.refusals:
@@ -280,4 +282,5 @@ class Prober:
             failures = 0 if isinstance(finding, Refused) else failures + 1
             if failures >= _FAILURES_A_ROUND:
                 watched.after_id = share.id  # the next round goes on with others
-                return
+                break
+        return is_back

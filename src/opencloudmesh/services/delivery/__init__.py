@@ -17,15 +17,18 @@ How it works (design decision 5)
 - What became pointless is not sent: an unshare overtakes the share that was not delivered, a decline the acceptance. Where an
   earlier try may have reached the peer (`arrival`), the newer message is sent after it, in any case. A try of a share that is
   still in discovery when the share is taken back ends there (`ShareCreation`), and nothing follows it.
-- A peer that cannot be reached, or answers 5xx, opens its breaker: nothing is sent to it until the back-off has passed, then one
-  message tries (half-open). An answer closes it and makes the waiting rows due at once. A verified message from the peer does
-  not wait for the back-off: it makes the rows due and lets one try. `Retry-After` of a 429 or 503 holds the whole peer back, at
-  most for the longest pause; that of a 429 holds also when the peer calls us. Where the peer says that it is about one recipient
-  only (recipient-limited, inbox-full), nothing else waits for that, and the peer is not down. Breakers are known to their process
-  only: with several, each finds out for itself; one that starts takes up those that the last tries on record tell of
-  (`PeerQueue.recall`).
+- A peer that cannot be reached, or answers 5xx, opens its breaker: nothing is sent to it until the back-off has passed, then
+  one message tries (half-open). An answer closes it and makes the waiting rows due at once. A verified message from the peer
+  does not wait for the back-off, nor does an authenticated access of its users, or a look of ours that it answers: it makes the
+  rows due and lets one try. `Retry-After` of a 429 or 503 holds the whole peer back, at most for the longest pause; that of a
+  429 holds also when the peer calls us. Where the peer says that it is about one recipient only (recipient-limited,
+  inbox-full), nothing else waits for that, and the peer is not down. Breakers are known to their process only: with several,
+  each finds out for itself. One that starts tries what waits at once, with one message where the last tries on record tell that
+  the peer was not reached (`PeerQueue.recall`), but for what the peer named a time for.
 - What waits for a peer that an operator denied ends at once, whatever its breaker says, with the reason; what a mode alone does
-  not allow ends when it is due. Both go out when the peer is allowed again, as far as they are still true (`denials`).
+  not allow ends when it is due. Both go out when the peer is allowed again, as far as they are still true (`denials`). Whether it
+  still is denied is asked in the transaction that ends the message, for a process may know of a decision a moment later.
+- What a peer refused because it does not deal with us goes out when there is a sign that it does again (`refusals`).
 - A new message whose user waits for the answer lets one message be tried through an open breaker, if the last failure is some
   seconds old and the peer named no time of its own; if that fails, the breaker stays open as long as it would have.
 - What is shown as the next try is when that will really be: not before the breaker lets it (`next_try`).
@@ -37,7 +40,7 @@ How it works (design decision 5)
 
 Which answers are final
 
-- 403 of a peer that says that it does not deal with us is final as refused-by-peer.
+- 403 of a peer that says that it does not deal with us is final as refused-by-peer, as long as that lasts.
 - 2xx is success. 400, 403, 404, 405, 410, 413, 415, 422 and 501 are final, where an Open Cloud Mesh server says them.
 - A web page (HTML) is never the word of such a server, but that of a proxy, a portal or a maintenance page: whatever its status,
   the message is tried again.

@@ -3,16 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from opencloudmesh.protocol.errors import Conflict, NotFound
-from opencloudmesh.services.delivery.denials import Denials
-from opencloudmesh.services.delivery.messages import Handler
+from opencloudmesh.protocol.lifecycle import DEAD
+from opencloudmesh.services.delivery.denials import BATCH, Denials
+from opencloudmesh.services.delivery.messages import Handler, Overtaken
 from opencloudmesh.services.delivery.next_try import NextTry
 from opencloudmesh.services.delivery.peer_queue import Breaker, RetryPolicy
 from opencloudmesh.services.delivery.settling import StillDenied
 from opencloudmesh.services.delivery.worker import Denial, Wait, Worker, wait_for
 from opencloudmesh.services.measures import NO_MEASURES, Measures
 from opencloudmesh.services.ports import Clock, Database, NewToken, Processes, Transaction
-from opencloudmesh.services.records import POLICY_DENIED, Delivery, DeliveryAttempt, User
+from opencloudmesh.services.records import POLICY_DENIED, REFUSED_BY_PEER, Delivery, DeliveryAttempt, User
 from opencloudmesh.services.tracing import current_trace
+
+_ENDED_BY_WILL = frozenset({Overtaken.code, "cancelled"})
 
 
 class Deliveries:
@@ -147,7 +150,7 @@ class Deliveries:
         return await self._db.read(work)
 
     async def retry(self, user: User, delivery_id: int) -> Delivery:
-        """Make an open or dead delivery due now; raises `NotFound`, `Conflict` (delivery-done)."""
+        """Make an open or dead delivery due now, and push its peer; raises `NotFound`, `Conflict` (delivery-done)."""
         now = self._clock()
 
         def work(tx: Transaction) -> Delivery:
@@ -165,8 +168,35 @@ class Deliveries:
         self._worker.push(found.peer)
         return found
 
+    async def retry_all(self, user: User, peer: str) -> int:
+        """Make due now whatever of the user waits for a peer, or failed there and is still true; how many messages that are."""
+        after_id, number, now = 0, 0, self._clock()
+        while True:
+
+            def work(tx: Transaction, begin: int = after_id) -> tuple[int, int]:
+                page = tx.deliveries.undelivered(user.id, peer, after_id=begin, limit=BATCH)
+                return sum(self._hastened(tx, one, now) for one in page), page[-1].id if len(page) == BATCH else 0
+
+            found, after_id = await self._db.write(work)
+            number += found
+            if not after_id:
+                break
+        for listener in self.on_push:
+            listener(peer)
+        self._worker.push(peer)
+        return number
+
+    def _hastened(self, tx: Transaction, delivery: Delivery, now: float) -> bool:
+        if delivery.state == DEAD:
+            handler = self._worker.handlers.get(delivery.kind)
+            if delivery.reason in _ENDED_BY_WILL or handler is None or not handler.is_wanted(tx, delivery, now):
+                return False
+            handler.retried(tx, delivery, now)
+        tx.deliveries.hasten(delivery_id=delivery.id, at=now)
+        return True
+
     async def cancel(self, user: User, delivery_id: int) -> Delivery:
-        """Give up an open delivery, or one that would be sent when a denial is lifted; one under way may arrive all the same.
+        """Give up an open delivery, or one that would be sent when a denial ends, ours or theirs; one under way may arrive.
 
         Raises `NotFound`, `Conflict` (delivery-done, delivery-dead).
         """
@@ -174,7 +204,7 @@ class Deliveries:
 
         def work(tx: Transaction) -> Delivery:
             found = _owned(tx, user, delivery_id)
-            if found.state == "dead" and found.reason == POLICY_DENIED:
+            if found.state == "dead" and found.reason in (POLICY_DENIED, REFUSED_BY_PEER):
                 tx.deliveries.hasten(delivery_id=delivery_id, at=now)
             elif found.state in ("done", "dead"):
                 raise Conflict("This delivery has ended already.", code=f"delivery-{found.state}")

@@ -12,6 +12,7 @@ from opencloudmesh.services.records import BROKEN_OFF, Delivery, DeliveryAttempt
 _AT_ONCE = 8
 _FIRST_AFTER_CONTACT = 1.0
 _TOO_MANY = 429
+_NAMES_TIMES = frozenset({_TOO_MANY, 503})
 _SAY_NOTHING = frozenset({BROKEN_OFF, "internal", "database-unavailable", "database-closed"})
 """Reasons of tries that ended by a fault of ours."""
 _ASKED_AGAIN_AFTER = 5.0
@@ -77,9 +78,9 @@ class PeerQueue:
     hastened_at: float = -math.inf
     fruitless: int = 0
 
-    def recall(self, tries: Sequence[tuple[DeliveryAttempt, float]], heard_at: float, policy: RetryPolicy) -> None:
-        """Open the breaker as the process left it that had it before: `tries` are the last ones, newest first, each with the
-        moment at which its message is due; `heard_at` is when the peer answered last."""
+    def recall(self, tries: Sequence[tuple[DeliveryAttempt, float]], heard_at: float) -> None:
+        """Know what the process knew that had this before, and let one message try: `tries` are the last ones, newest first, each
+        with the moment at which its message is due; `heard_at` is when the peer answered last."""
         failed: list[DeliveryAttempt] = []
         for tried, _ in tries:
             if tried.reason in _SAY_NOTHING:
@@ -95,9 +96,10 @@ class PeerQueue:
                 self.failures += 1
                 self.failed_at = tried.at + tried.duration
         last, due_at = next((tried, due) for tried, due in tries if tried is failed[0])
+        # half-open: in the time that this server was away the peer may have come back; what it asked for holds
+        self.open_until = due_at if last.http_status in _NAMES_TIMES else 0.0
         self.failing_since, self.last_reason = failed[-1].at, last.reason
         self.last_fault = f"{last.reason} {last.detail}".rstrip()
-        self.open_until = max(self.failed_at + policy.delay(self.failures), due_at)
 
     def breaker(self, now: float) -> str:
         """The state of the breaker: closed, open or half-open."""

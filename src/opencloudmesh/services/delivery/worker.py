@@ -7,12 +7,21 @@ from dataclasses import replace
 
 import structlog
 
-from opencloudmesh.protocol.errors import LocalFault, OCMError, PeerFault, PeerRefused, PeerUnreachable, TemporarilyUnavailable
+from opencloudmesh.protocol.errors import (
+    DeniedByPeer,
+    LocalFault,
+    OCMError,
+    PeerFault,
+    PeerRefused,
+    PeerUnreachable,
+    TemporarilyUnavailable,
+)
 from opencloudmesh.services.delivery.arrival import is_open_question
 from opencloudmesh.services.delivery.denials import ENDED, QUEUED_AGAIN, Denials, count_in_audit
 from opencloudmesh.services.delivery.messages import Handler, Outcome, Overtaken, of_answer, of_refusal
 from opencloudmesh.services.delivery.next_try import NextTry, next_try
 from opencloudmesh.services.delivery.peer_queue import Breaker, PeerQueue, RetryPolicy
+from opencloudmesh.services.delivery.refusals import Refusals
 from opencloudmesh.services.delivery.settling import TRUST_FOLLOWS, StillDenied, Try
 from opencloudmesh.services.measures import Measures
 from opencloudmesh.services.ports import Clock, Database, Processes, Transaction
@@ -89,6 +98,7 @@ class Worker:
         self._denials = denials
         self._is_allowed = is_allowed
         self._still_denied = still_denied
+        self._refusals = Refusals(policy)
         self._decided = asyncio.Event()
         self._peers: dict[str, PeerQueue] = {}
         self._first_places = asyncio.Semaphore(_FIRST_AT_ONCE)
@@ -126,10 +136,12 @@ class Worker:
             state.first_tries.pop(delivery.id, None)
 
     def peer_seen(self, peer: str) -> None:
-        """The peer called us: if something waits for it, try again now."""
-        state = self._peers.get(peer)
+        """The peer called us: if something waits for it, try again now; what it refused while it did not deal with us, too."""
+        now, state = self._clock(), self._peers.get(peer)
         if state is not None:
-            state.heard_of(self._clock(), self._policy)
+            state.heard_of(now, self._policy)
+        if self._refusals.heard_of(peer, now):
+            self._decided.set()
 
     def push(self, peer: str) -> None:
         """A user wants something for this peer tried now, whatever the breaker says."""
@@ -192,6 +204,7 @@ class Worker:
                 if not is_decided:  # between two looks at who has ended there is time
                     await self._look_for_the_ended()
                 await self._lift_denials()
+                await self._ask_refusing()
                 if is_first:
                     await self._recall()
                 is_first = False
@@ -209,15 +222,36 @@ class Worker:
         if not any(self._is_allowed(peer) for peer in await self._db.read(lambda tx: tx.deliveries.peers_denied())):
             return
 
-        def work(tx: Transaction) -> None:
+        def work(tx: Transaction) -> bool:
             now = self._clock()
-            for peer, number in self._denials.lift(tx, self._is_allowed, now).items():
+            counts, is_more = self._denials.lift(tx, lambda peer: not self._still_denied(tx, peer), now)
+            for peer, number in counts.items():
                 count_in_audit(tx, SERVER, QUEUED_AGAIN, peer, number, now)
+            return is_more
 
-        await self._db.write(work)
+        while await self._db.write(work):
+            pass
+
+    async def _ask_refusing(self) -> None:
+        """Ask peers again that did not deal with us, after a sign of them: with one message, or with all they refused."""
+        self._refusals.keep_to(await self._db.read(lambda tx: tx.deliveries.peers_refused()))
+        for peer, with_all in self._refusals.due():
+            if not self._is_allowed(peer):
+                continue
+
+            def work(tx: Transaction, peer: str = peer, with_all: bool = with_all) -> tuple[Sequence[int], bool]:
+                return self._denials.ask_again(tx, peer, self._clock(), with_all=with_all)
+
+            queued, is_more = await self._db.write(work)
+            while with_all and is_more:
+                _, is_more = await self._db.write(work)
+            self._refusals.asked(peer, with_all, queued, self._clock())
+            _log.info("asked-again", peer=peer, all=with_all, messages=len(queued))
 
     async def _recall(self) -> None:
-        """Take up the breakers that another process left, so that many messages for a dead peer are not many tries."""
+        """Try what waits at once, as if nobody had tried it, with one message for each peer that was not reached: what another
+        process knew of them is taken up, so that many messages for a dead peer are not many tries."""
+        await self._db.write(lambda tx: tx.deliveries.hasten(at=self._clock(), unasked=True))
         for peer, _ in await self._db.read(lambda tx: tx.deliveries.peers_with_work()):
 
             def look(tx: Transaction, peer: str = peer) -> tuple[Sequence[tuple[DeliveryAttempt, float]], float]:
@@ -225,7 +259,7 @@ class Worker:
                 return tx.deliveries.last_tries(peer, _RECALLED), known.last_contact if known else 0.0
 
             state = PeerQueue()
-            state.recall(*await self._db.read(look), self._policy)
+            state.recall(*await self._db.read(look))
             if state.failures and peer not in self._peers:
                 self._peers[peer] = state
                 self.wake(peer)
@@ -400,7 +434,14 @@ class Worker:
             _log.exception("delivery-not-recorded", delivery=delivery.id, peer=delivery.peer)
         if state.judge(outcome, started, self._clock(), self._policy):
             _log.info("peer-back", peer=delivery.peer)
+        self._note_refusal(delivery, outcome)
         state.tried(delivery.id)
+
+    def _note_refusal(self, delivery: Delivery, outcome: Outcome) -> None:
+        if outcome.final and outcome.reason == DeniedByPeer.code:
+            self._refusals.refused(delivery.peer)
+        elif outcome.done and self._refusals.taken(delivery, self._clock()):
+            self._decided.set()
 
     async def _outcome(self, state: PeerQueue, delivery: Delivery, now: float) -> Outcome:
         is_over = delivery.expires_at <= now

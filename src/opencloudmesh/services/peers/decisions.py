@@ -1,17 +1,19 @@
 """What operators and administrators decide about other servers at run time, each act with its entry in the audit log.
 
-Rules kept here: a decision, its audit entry and the new version of the trust book are one transaction; an act that would have no
-effect, because the configuration or another entry denies, is refused and says which; nothing that shares depend on is forgotten.
+Rules kept here: a decision, its audit entry and the new version of the trust book are one transaction, and the first batch of the
+messages that it ends or brings back is part of it; what more there is follows in batches, here or by the worker; an act that
+would have no effect, because the configuration or another entry denies, is refused and says which; nothing that shares depend on
+is forgotten.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.address import parse_host
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
 from opencloudmesh.protocol.lifecycle import ACCEPTED, PENDING, SENT
 from opencloudmesh.protocol.trust import MODES, Allowed, parse_subject, subjects_denying
-from opencloudmesh.services.delivery.denials import ENDED, QUEUED_AGAIN, Denials, count_in_audit
+from opencloudmesh.services.delivery.denials import BATCH, ENDED, QUEUED_AGAIN, Denials, count_in_audit
 from opencloudmesh.services.peers.key_history import current_keys, note_keys
 from opencloudmesh.services.peers.peers import Peers, refused
 from opencloudmesh.services.peers.taken_signatures import PROFILE_NAMES, TakenSignatures
@@ -46,6 +48,16 @@ class Act:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Lifted:
+    """A batch of messages that were brought back at a time: how many, whether there may be more, the last act before."""
+
+    number: int
+    is_more: bool
+    at: float
+    act_id: int
+
+
 class TrustDecisions:
     """Changes decisions, modes and pins; the book of this process is the new one when a method returns."""
 
@@ -69,16 +81,14 @@ class TrustDecisions:
         """
         canonical = parse_subject(subject)
 
-        def work(tx: Transaction) -> int:
+        def work(tx: Transaction) -> _Lifted:
             self._decide(tx, canonical, ALLOW, act)
             denying = read_book(tx, self._watch.configured).denying(canonical)
             if denying is not None:
                 raise _still_denied(canonical, denying)
             return self._lift(tx, canonical, act)
 
-        again = await self._db.write(work)
-        await self._watch.load()
-        return canonical, again
+        return canonical, await self._lift_all(work, canonical, act)
 
     async def deny(self, subject: str, act: Act) -> tuple[str, Affected]:
         """Deal no more with a host, or with all hosts below ".example.org"; returns the canonical subject and what that concerns.
@@ -87,27 +97,50 @@ class TrustDecisions:
         """
         canonical = parse_subject(subject)
 
-        def work(tx: Transaction) -> Affected:
+        def work(tx: Transaction) -> tuple[Affected, int]:
             self._decide(tx, canonical, DENY, act)
-            affected, now = _affected(tx, canonical), self._clock()
-            if not affected.waiting:
-                return affected
-            book = read_book(tx, self._watch.configured)
-            hosts = [host for host, _ in tx.deliveries.peers_with_work() if canonical in subjects_denying(host)]
-            ended = sum(self._denials.end(tx, host, refused(host, book.decide(host)).sentence, now) for host in hosts)
-            count_in_audit(tx, act.actor, ENDED, canonical, ended, now)
-            return replace(affected, ended=ended)
+            affected = _affected(tx, canonical)
+            return affected, self._end(tx, canonical, act) if affected.waiting else 0
 
-        affected = await self._db.write(work)
+        affected, ended = await self._db.write(work)
         await self._watch.load()
-        return canonical, affected
+        if ended < BATCH:
+            return canonical, replace(affected, ended=ended)
+        while await self._db.write(lambda tx: self._end(tx, canonical, act)):
+            pass
+        left = (await self._db.read(lambda tx: _affected(tx, canonical))).waiting
+        return canonical, replace(affected, ended=max(0, affected.waiting - left))  # the worker ends some of them, too
 
-    def _lift(self, tx: Transaction, subject: str, act: Act) -> int:
-        """Bring back what denials ended of servers that are allowed by what this transaction decided."""
+    def _end(self, tx: Transaction, subject: str, act: Act) -> int:
+        """End a batch of what waits for the servers that a subject denies, in this transaction; how many messages that were."""
+        book, now, ended = read_book(tx, self._watch.configured), self._clock(), 0
+        for host, _ in tx.deliveries.peers_with_work():
+            decision = book.decide(host)
+            if subject in subjects_denying(host) and not isinstance(decision, Allowed):
+                ended += self._denials.end(tx, host, refused(host, decision).sentence, now, BATCH - ended)
+        count_in_audit(tx, act.actor, ENDED, subject, ended, now)
+        return ended
+
+    async def _lift_all(self, work: Callable[[Transaction], _Lifted], subject: str, act: Act) -> int:
+        """Do an act, and bring back what denials ended of servers that it allows; how many messages that are."""
+        first = await self._db.write(work)
+        await self._watch.load()
+        if not first.is_more:
+            return first.number
+        while (await self._db.write(lambda tx: self._lift(tx, subject, act))).is_more:
+            pass
+        # the worker brings some of them back, too
+        acts = await self._db.read(lambda tx: tx.audit.find(since=first.at))
+        return sum(int(each.after) for each in acts if each.action == QUEUED_AGAIN and each.id > first.act_id)
+
+    def _lift(self, tx: Transaction, subject: str, act: Act) -> _Lifted:
+        """Bring back a batch of what denials ended of servers that are allowed by what this transaction sees."""
         book, now = read_book(tx, self._watch.configured), self._clock()
-        again = sum(self._denials.lift(tx, lambda host: isinstance(book.decide(host), Allowed), now).values())
+        newest = tx.audit.find(limit=1)
+        counts, is_more = self._denials.lift(tx, lambda host: isinstance(book.decide(host), Allowed), now)
+        again = sum(counts.values())
         count_in_audit(tx, act.actor, QUEUED_AGAIN, subject, again, now)
-        return again
+        return _Lifted(again, is_more, now, newest[0].id if newest else 0)
 
     def _decide(self, tx: Transaction, subject: str, decision: str, act: Act) -> None:
         before = tx.peers.get(subject)
@@ -124,7 +157,7 @@ class TrustDecisions:
         """
         canonical = parse_subject(subject)
 
-        def work(tx: Transaction) -> int:
+        def work(tx: Transaction) -> _Lifted:
             record = tx.peers.get(canonical)
             if record is None:
                 raise self._nothing_to_forget(canonical)
@@ -139,9 +172,7 @@ class TrustDecisions:
                 tx.peers.remove(canonical)
             return self._lift(tx, canonical, act)
 
-        again = await self._db.write(work)
-        await self._watch.load()
-        return canonical, again
+        return canonical, await self._lift_all(work, canonical, act)
 
     def _nothing_to_forget(self, subject: str) -> Conflict | NotFound:
         configured = self._watch.configured
@@ -260,7 +291,7 @@ class TrustDecisions:
         return book
 
     async def _set(self, name: str, value: str | None, act: Act) -> tuple[TrustBook, int]:
-        def work(tx: Transaction) -> int:
+        def work(tx: Transaction) -> _Lifted:
             before = tx.runtime_settings.get(name) or ""
             if value is None:
                 tx.runtime_settings.remove(name)
@@ -269,8 +300,8 @@ class TrustDecisions:
             self._record(tx, act, name, "", before, value or "")
             return self._lift(tx, "", act)
 
-        again = await self._db.write(work)
-        return await self._watch.load(), again
+        again = await self._lift_all(work, "", act)
+        return self._peers.trust, again
 
     def _record(self, tx: Transaction, act: Act, action: str, subject: str, before: str, after: str) -> None:
         now = self._clock()

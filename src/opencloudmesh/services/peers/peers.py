@@ -96,7 +96,7 @@ class Peers:
         self._contacts: dict[str, float] = {}
         self._failing: set[str] = set()
         self.on_contact: list[Callable[[str], None]] = []
-        """Called with the host after each verified message from it."""
+        """Called with the host after each verified message from it, and each authenticated access."""
         self.on_exchange: list[Callable[[str, bool], None]] = []
         """Called with the host after each exchange that we began, and whether it answered (5xx is no answer)."""
 
@@ -180,14 +180,18 @@ class Peers:
             verified = await self._verify_rfc_9421(request, host, taken.profiles)
         if not self._seen.add(verified, self._clock()):
             raise replayed()
-        self._documents.forgive(host)
         sender_is(host, verified=True)
         await self._contacted(host)
         if keys is not None:
             await self._note_cavage_key(host, keys)
+        self.heard_of(host)
+        return verified
+
+    def heard_of(self, host: str) -> None:
+        """The server, or who it gave access to, called us and proved it: nothing is held against it any longer."""
+        self.forgive(host)
         for listener in self.on_contact:
             listener(host)
-        return verified
 
     async def _verify_rfc_9421(self, request: Request, host: str, profiles: Sequence[Profile]) -> VerifiedSignature:
         received, since = read_signature(request, profiles), self._clock()

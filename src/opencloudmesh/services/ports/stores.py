@@ -73,6 +73,9 @@ class OutgoingShareStore(Protocol):
     def living(self, user_id: int, share_with: str, path: str, now: float) -> Sequence[OutgoingShare]:
         """The user's shares of this with this address that were not answered with no, and have not ended."""
 
+    def is_given(self, user_id: int, share_with: str, path: str, now: float) -> bool:
+        """Whether there is one of those."""
+
     def set_chosen(self, share_id: int) -> None:
         """The user gave it, too, that a visitor took."""
 
@@ -180,10 +183,16 @@ class DeliveryStore(Protocol):
     ) -> Sequence[Delivery]:
         """Ascending ids greater than `after_id`; with `failed` those given up, or waiting after a failed try."""
 
+    def undelivered(self, user_id: int, peer: str, *, after_id: int = 0, limit: int = 1000) -> Sequence[Delivery]:
+        """The user's deliveries to this peer that are not done, by ascending ids."""
+
     def untried(self, user_id: int, peer: str, *, after_id: int = 0, limit: int = 1000) -> Sequence[Delivery]:
         """Queued ones to this peer of which no try has failed, by ascending ids."""
 
     def of_outgoing_share(self, share_id: int) -> Sequence[Delivery]: ...
+    def untold_ends(self, user_id: int, first: int, last: int) -> Sequence[Delivery]:
+        """Undelivered messages that shares of the user, from one id to another, were taken back; oldest first."""
+
     def of_incoming_share(self, share_id: int) -> Sequence[Delivery]: ...
     def of_sent_request(self, request_id: int) -> Sequence[Delivery]: ...
     def peers_with_work(self) -> Sequence[tuple[str, float]]:
@@ -214,8 +223,9 @@ class DeliveryStore(Protocol):
     def release(self, holder: str) -> int:
         """leased -> queued for all that it holds, one attempt more, which is recorded as broken off: its process has ended."""
 
-    def hasten(self, *, peer: str | None = None, delivery_id: int | None = None, at: float) -> int:
-        """Make queued deliveries due now; a dead one named by id is queued again (attempts kept)."""
+    def hasten(self, *, peer: str | None = None, delivery_id: int | None = None, at: float, unasked: bool = False) -> int:
+        """Make queued deliveries due now; a dead one named by id is queued again (attempts kept). With `unasked`, for all
+        peers, not those that their peer may have named a time for (Retry-After)."""
 
     def add_attempt(self, attempt: DeliveryAttempt) -> None: ...
     def attempts(self, delivery_id: int) -> Sequence[DeliveryAttempt]: ...
@@ -248,12 +258,17 @@ class DeliveryStore(Protocol):
     def denied(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
         """Those of this peer: ascending ids greater than `after_id`."""
 
-    def revive(self, delivery_id: int, *, expires_at: float, at: float) -> None:
-        """A dead one -> queued, due now, with a new end of its time to live (attempts kept)."""
+    def peers_refused(self) -> Sequence[str]:
+        """The peers of dead deliveries that ended because the peer did not deal with us (refused-by-peer)."""
+
+    def refused(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
+        """Those of this peer: ascending ids greater than `after_id`."""
+
+    def revive(self, delivery_id: int, *, expires_at: float, at: float) -> bool:
+        """A dead one -> queued, due now, with a new end of its time to live (attempts kept); False where it is not dead."""
 
     def unreached(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
-        """Dead deliveries whose peer was not reached until their end, or did not deal with us, or which a fault of ours ended:
-        ascending ids."""
+        """Dead deliveries whose peer was not reached until their end, or which a fault of ours ended: ascending ids."""
 
     def given_up(self, peer: str) -> tuple[int, str]:
         """How many messages this peer will not get, and why the last of them; without those that somebody cancelled."""

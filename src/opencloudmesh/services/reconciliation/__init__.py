@@ -5,7 +5,8 @@ Sections "Share Acceptance Notification" and "Share Deletion"; design decisions 
 - In the background (`Reconciler`): every `delivery.reconcile_hours`, with jitter, only towards servers that answer, a few servers
   at a time and one request at a time to each. Accepted shares are looked at (the availability rules decide what that means).
   Messages whose server was not reached during their time to live are sent again where they are still true: that a share was
-  taken back, accepted, declined or left. A Share Creation Notification is never sent again by itself.
+  taken back, accepted, declined or left. A Share Creation Notification is never sent again by itself,
+  but where its server did not deal with ours, and does again (`delivery.refusals`).
 - On a user's request (`Repair`): the same for his own shares, with a line for each about what was found and what was done. A
   message that was refused is tried again, too. With `resend` the notifications of living shares are sent again, with the same
   providerId, for a server that came back without its data; and failed shares are pushed again. An accepted share counts as sent

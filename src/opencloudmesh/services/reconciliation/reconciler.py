@@ -76,6 +76,7 @@ class Reconciler:
 
     async def _with(self, peer: str) -> tuple[int, int]:
         await self._peers.discover(peer, fresh=True)
+        self._deliveries.peer_seen(peer)
         return await self._tell_again(peer), await self._look(peer)
 
     async def _tell_again(self, peer: str) -> int:

@@ -21,14 +21,13 @@ from opencloudmesh.services.reconciliation.report import (
     said_by,
 )
 from opencloudmesh.services.reconciliation.telling import (
-    creations,
     last_word,
     may_be_announced,
     untold_answer,
     untold_end,
 )
 from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShare, User
-from opencloudmesh.services.share_creation import SHARE_CREATION
+from opencloudmesh.services.share_creation import SHARE_CREATION, creations
 
 _PEERS_AT_ONCE = 8
 _AWAY_IN_A_ROW = 3
@@ -79,7 +78,7 @@ class Repair:
         return lines
 
     def _one_given(self, tx: Transaction, share: OutgoingShare, now: float, *, dry_run: bool, resend: bool) -> Line:
-        announced = creations(tx, share)
+        announced = creations(tx, share.id)
         end = untold_end(tx, share)
         if end is not None:
             if not dry_run:

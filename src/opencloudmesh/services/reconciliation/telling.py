@@ -7,7 +7,6 @@ from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SH
 from opencloudmesh.services.delivery import Overtaken
 from opencloudmesh.services.ports import Transaction
 from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShare
-from opencloudmesh.services.share_creation import SHARE_CREATION
 
 _OPEN = frozenset({"queued", "leased"})
 _LIVING = frozenset({SENT, ACCEPTED})
@@ -43,11 +42,6 @@ def is_still_true(tx: Transaction, delivery: Delivery) -> bool:
         received = tx.incoming_shares.by_id(delivery.incoming_share_id)
         meant = untold_answer(tx, received) if received else None
     return meant is not None and meant.id == delivery.id
-
-
-def creations(tx: Transaction, share: OutgoingShare) -> Sequence[Delivery]:
-    """The deliveries of its Share Creation Notification, oldest first."""
-    return [delivery for delivery in tx.deliveries.of_outgoing_share(share.id) if delivery.kind == SHARE_CREATION]
 
 
 def may_be_announced(share: OutgoingShare, announced: Sequence[Delivery], now: float) -> bool:

@@ -6,7 +6,14 @@ All times are seconds since the epoch (UTC) as float; `expires_at` too, whatever
 
 from opencloudmesh.services.records.audit import SERVER, AuditEntry
 from opencloudmesh.services.records.contacts import Contact, ContactRemoval, Notice, SentInvite
-from opencloudmesh.services.records.deliveries import BROKEN_OFF, POLICY_DENIED, Delivery, DeliveryAttempt, WaitingDeliveries
+from opencloudmesh.services.records.deliveries import (
+    BROKEN_OFF,
+    POLICY_DENIED,
+    REFUSED_BY_PEER,
+    Delivery,
+    DeliveryAttempt,
+    WaitingDeliveries,
+)
 from opencloudmesh.services.records.exchanges import Exchange, ExchangeFilter
 from opencloudmesh.services.records.locks import LockRow
 from opencloudmesh.services.records.own_keys import ANNOUNCED, SIGNING, SUPERSEDED, OwnKey
@@ -20,6 +27,7 @@ __all__ = [
     "ANNOUNCED",
     "BROKEN_OFF",
     "POLICY_DENIED",
+    "REFUSED_BY_PEER",
     "SERVER",
     "SIGNING",
     "SUPERSEDED",

@@ -37,6 +37,8 @@ class Delivery:
 
 POLICY_DENIED = "policy-denied"
 """The reason of what ended because this server does not deal with the peer."""
+REFUSED_BY_PEER = "refused-by-peer"
+"""The reason of what ended because the peer does not deal with this server."""
 BROKEN_OFF = "broken-off"
 """The reason of a try, or of an exchange, whose end we did not wait for."""
 

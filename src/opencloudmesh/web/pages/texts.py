@@ -130,6 +130,8 @@ TEXTS: Final[dict[str, str]] = {
     "shares.unavailable.stays": "The share stays, and comes back by itself.",
     "shares.gave_up": "{peer} was not told: {reason}.",
     "shares.denied": "{peer} has not been told: this server does not deal with it. It is told when that ends.",
+    "shares.refused": "{peer} has not been told: it does not deal with this server. It is told when that ends, "
+    "which is for its operator to decide.",
     "shares.denied.unshared": "The share was taken back; nobody has access any more.",
     "shares.waits": "Not delivered yet: {reason}. It is tried again by itself.",
     "shares.held": "Not delivered yet, held back: {reason}. {peer} was not reached since",

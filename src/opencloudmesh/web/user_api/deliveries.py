@@ -6,10 +6,11 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from opencloudmesh.protocol.address import parse_host
 from opencloudmesh.services import records
 from opencloudmesh.services.delivery import NextTry
-from opencloudmesh.web.user_api.access import ACT, ONE, READ, CurrentUser, Services
-from opencloudmesh.web.user_api.values import MAX_PAGE, TRUE_OR_FALSE, After, Id, Limit, Time, next_after, text
+from opencloudmesh.web.user_api.access import ACT, BODY, ONE, READ, CurrentUser, Services, errors
+from opencloudmesh.web.user_api.values import MAX_PAGE, TRUE_OR_FALSE, After, HostText, Id, Limit, Taken, Time, next_after, text
 
 router = APIRouter(tags=["deliveries"])
 
@@ -123,6 +124,26 @@ async def delivery(user: CurrentUser, services: Services, delivery_id: Id) -> De
     found = await services.deliveries.of_id(user, delivery_id)
     tries = await services.deliveries.attempts(user, delivery_id)
     return DeliveryDetailAnswer.with_attempts(found, services.deliveries.next_try(found), tries)
+
+
+class RetryAll(Taken):
+    """To which server."""
+
+    peer: HostText = Field(examples=["cloud.example.org"])
+
+
+class RetriedAnswer(BaseModel):
+    """How many messages to that server are tried now."""
+
+    peer: str
+    messages: int
+
+
+@router.post("/deliveries/retry", responses=errors(*BODY), summary="Try all messages to a server now")
+async def retry_all(user: CurrentUser, services: Services, wanted: RetryAll) -> RetriedAnswer:
+    """Those that wait, and those that failed and are still true; not those that were given up by their user."""
+    peer = parse_host(wanted.peer)
+    return RetriedAnswer(peer=peer, messages=await services.deliveries.retry_all(user, peer))
 
 
 @router.post("/deliveries/{delivery_id}/retry", responses=ACT, summary="Try now")

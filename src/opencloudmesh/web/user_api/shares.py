@@ -39,7 +39,8 @@ class OutgoingShareAnswer(BaseModel):
     reason: str = Field(description="The reason code of the state, or empty.")
     untold: str = Field(
         description="Of a share that was taken back: why the other server has not been told so yet, as a reason code. Empty: it "
-        "was told, or has nothing to hear. With policy-denied it is told when this server deals with it again."
+        "was told, or has nothing to hear. With policy-denied it is told when this server deals with it again, with "
+        "refused-by-peer when it deals with this one again."
     )
     expires_at: Time | None
     created_at: Time

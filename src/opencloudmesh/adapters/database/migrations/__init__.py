@@ -14,7 +14,7 @@ from sqlalchemy.sql import column, table
 
 from opencloudmesh.adapters.database.faults import DatabaseNewer, DatabaseUnusable
 
-HEAD = "0031"
+HEAD = "0030"
 _VERSIONS = "alembic_version"
 _LOCK = 0x6F636D  # any number, the same in every process
 

@@ -27,6 +27,7 @@ from opencloudmesh.adapters.database.schema.deliveries import (
     delivery_of_request,
     delivery_open,
     delivery_queued,
+    delivery_refused,
 )
 from opencloudmesh.adapters.database.schema.exchanges import exchange_of_stranger, exchanges
 from opencloudmesh.adapters.database.schema.incoming_shares import (
@@ -73,6 +74,7 @@ __all__ = [
     "delivery_of_request",
     "delivery_open",
     "delivery_queued",
+    "delivery_refused",
     "directories",
     "exchange_of_stranger",
     "exchanges",

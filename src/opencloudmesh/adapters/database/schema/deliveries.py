@@ -44,6 +44,8 @@ delivery_done = deliveries.c.state == word("done")
 delivery_dead = deliveries.c.state == word("dead")
 delivery_denied = and_(deliveries.c.state == word("dead"), deliveries.c.reason == word("policy-denied"))
 """Ended by a denial, and sent again when that is lifted."""
+delivery_refused = and_(deliveries.c.state == word("dead"), deliveries.c.reason == word("refused-by-peer"))
+"""Ended because the peer did not deal with us, and sent again when it does."""
 delivery_open = deliveries.c.state.in_([word("queued"), word("leased")])
 delivery_failed = and_(deliveries.c.state != word("done"), deliveries.c.reason.not_in([word(""), word("overtaken")]))
 """Given up, or waiting after a failed try."""
@@ -100,6 +102,13 @@ Index(
     deliveries.c.id,
     sqlite_where=delivery_denied,
     postgresql_where=delivery_denied,
+)
+Index(
+    "ix_deliveries_refused",
+    deliveries.c.peer,
+    deliveries.c.id,
+    sqlite_where=delivery_refused,
+    postgresql_where=delivery_refused,
 )
 Index(
     "ix_deliveries_failed",

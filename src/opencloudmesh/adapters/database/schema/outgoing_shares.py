@@ -30,7 +30,7 @@ outgoing_shares = Table(
     UniqueConstraint("provider_id"),
     UniqueConstraint("secret_hash"),
     Index(None, "user_id", "id"),
-    Index(None, "user_id", "share_with"),
+    Index(None, "user_id", "share_with", "path"),
     Index(None, "peer", "state"),
 )
 
