@@ -347,6 +347,8 @@ class SimulatedPeer:
     answers: list[tuple[int, Mapping[str, str], list[bytes]]]
     asked: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
     fault: OCMError | None = None
+    taken: bytearray = field(default_factory=bytearray)
+    """Of bodies that came in pieces."""
 
     async def fetch(self, method: str, url: str, **more: Any) -> HttpAnswer:
         raise AssertionError
@@ -356,6 +358,9 @@ class SimulatedPeer:
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Any = b""
     ) -> AsyncIterator["SimulatedStream"]:
         self.asked.append((method, url, headers or {}))
+        if not isinstance(body, bytes):
+            async for piece in body:
+                self.taken += piece
         status, given, pieces = self.answers.pop(0)
         yield SimulatedStream(status, given, pieces, self.fault)
 
@@ -399,6 +404,23 @@ def multistatus(*responses: str) -> tuple[int, Mapping[str, str], list[bytes]]:
 
 
 SELF = response("/dav/r%20oot/", folder=True)
+
+
+@pytest.mark.parametrize("size", [len(BIG), None])
+async def test_a_source_that_is_refused_at_its_very_end_leaves_no_whole_file_there(size: int | None) -> None:
+    async def refused() -> AsyncIterator[bytes]:
+        for at in range(0, len(BIG), 300_000):
+            yield BIG[at : at + 300_000]
+        raise AccessDenied("Not any more.", code="share-revoked")
+
+    root = multistatus(response("/dav/r%20oot/", folder=True))
+    remote, peer = lying(root)
+    with pytest.raises(AccessDenied):
+        await remote.write("f", refused(), size=size)
+    assert len(BIG) - 300_000 <= len(peer.taken) < len(BIG)
+    remote, peer = lying(root, (201, {}, []), multistatus(response("/dav/r%20oot/f")))
+    await remote.write("f", chunks_of(BIG[:300_000], BIG[300_000:]), size=size)
+    assert peer.taken == BIG
 
 
 async def test_who_waits_is_told_of_every_part_of_a_listing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,7 +231,10 @@ class RemoteStorage:
 
 
 class _Body:
-    """A long body on its way; its own fault is kept, whatever the connection makes of it."""
+    """A long body on its way; its own fault is kept, whatever the connection makes of it.
+
+    What came last is sent when the source has ended well: the other server has a whole file then, and keeps it.
+    """
 
     def __init__(self, first: bytes, rest: AsyncIterator[bytes], size: int | None) -> None:
         self.size = size
@@ -239,17 +242,18 @@ class _Body:
         self._first, self._rest = first, rest
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        sent = len(self._first)
-        yield self._first
+        held, sent = self._first, len(self._first)
         try:
             async for chunk in self._rest:
                 sent += len(chunk)
                 if self.size is not None and sent > self.size:
                     break
-                yield chunk
+                yield held
+                held = chunk
         except OCMError as fault:
             self.fault = fault
             raise
         if self.size is not None and sent != self.size:
             self.fault = InvalidInput("The file is not as long as it was said to be.", code="size-mismatch")
             raise self.fault
+        yield held
