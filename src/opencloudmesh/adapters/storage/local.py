@@ -1,18 +1,18 @@
 """Files in a folder of the local disk behind `ports.Storage` (design decision 9)."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Self
 
 from opencloudmesh.adapters.storage.at_once import SMALL
 from opencloudmesh.adapters.storage.copying import BLOCK
 from opencloudmesh.adapters.storage.faults import local_faults
+from opencloudmesh.adapters.storage.filling import fill, size_mismatch
 from opencloudmesh.adapters.storage.staging import StagedFile
 from opencloudmesh.adapters.storage.threads import in_thread, in_thread_or
 from opencloudmesh.adapters.storage.tree import LocalTree
-from opencloudmesh.protocol.errors import ChangedWhileRead, InvalidInput
+from opencloudmesh.protocol.errors import ChangedWhileRead
 from opencloudmesh.services.ports import Entry, Quota, patience_for_sizes
 
 
@@ -126,7 +126,7 @@ class LocalStorage:
         staged = await in_thread_or(self._give_up, self._begin, path, expected, size)
         try:
             staged.checksum = checksum
-            await _fill(staged, chunks, size, self._more if size is None else None)
+            await fill(staged, chunks, size, self._more if size is None else None)
             return await in_thread(self._tree.commit, staged, path, modified_at, expected)
         finally:
             await in_thread(self._give_up, staged)
@@ -163,7 +163,8 @@ class LocalStorage:
         staged = self._begin(path, expected, sum(map(len, pieces)))
         staged.checksum = checksum
         try:
-            _write(staged, pieces)
+            with local_faults():
+                staged.write(pieces)
             return self._tree.commit(staged, path, modified_at, expected)
         finally:
             self._give_up(staged)
@@ -197,10 +198,6 @@ class LocalStorage:
             return self._tree.usage.quota(self._limit)
 
 
-def _size_mismatch() -> InvalidInput:
-    return InvalidInput("The file is not as long as it was said to be.", code="size-mismatch")
-
-
 async def _whole(chunks: AsyncIterator[bytes], size: int) -> list[bytes]:
     pieces, received = [], 0
     async for chunk in chunks:
@@ -209,56 +206,5 @@ async def _whole(chunks: AsyncIterator[bytes], size: int) -> list[bytes]:
         if received > size:
             break
     if received != size:
-        raise _size_mismatch()
+        raise size_mismatch()
     return pieces
-
-
-async def _fill(
-    staged: StagedFile, chunks: AsyncIterator[bytes], size: int | None, more: Callable[[StagedFile, int], None] | None
-) -> None:
-    """Write what comes in, a block while the next one is received."""
-    received = waiting = 0
-    pieces: list[bytes] = []
-    writing = _Writing(staged, more)
-    try:
-        async for chunk in chunks:
-            pieces.append(chunk)
-            received += len(chunk)
-            waiting += len(chunk)
-            if size is not None and received > size:
-                break
-            if waiting >= BLOCK:
-                await writing.go_on(pieces)
-                pieces, waiting = [], 0
-        if size is not None and received != size:
-            raise _size_mismatch()
-        await writing.go_on(pieces)
-    finally:
-        await writing.end()
-
-
-class _Writing:
-    """At most one block is on its way to the disk."""
-
-    def __init__(self, staged: StagedFile, more: Callable[[StagedFile, int], None] | None) -> None:
-        self._staged = staged
-        self._more = more
-        self._task: asyncio.Task[None] | None = None
-
-    async def go_on(self, pieces: list[bytes]) -> None:
-        """Begin to write these when those before are written; raises what went wrong with those."""
-        await self.end()
-        self._task = asyncio.create_task(in_thread(_write, self._staged, pieces, self._more))
-
-    async def end(self) -> None:
-        """Wait until all is written."""
-        task, self._task = self._task, None
-        if task is not None:
-            await task
-
-
-def _write(staged: StagedFile, pieces: Sequence[bytes], more: Callable[[StagedFile, int], None] | None = None) -> None:
-    if more is not None:
-        more(staged, sum(map(len, pieces)))
-    with local_faults():
-        staged.write(pieces)
