@@ -169,3 +169,9 @@ _PIECES = st.sampled_from([STRING, WAYF, DIALOG, "\n", "\n> ", " ", "https://", 
 def test_whatever_is_pasted_is_an_invite_or_refused(text: str) -> None:
     with suppress(InvalidInput):
         assert find_invite(text).checked()
+
+
+def test_a_token_may_be_at_the_address_of_a_server() -> None:
+    assert find_invite("Take tok1234567890abcdef@http://127.0.0.1:9101 then") == Invite("tok1234567890abcdef", "127.0.0.1:9101")
+    with pytest.raises(InvalidInput, match="neither a link nor an invite string"):
+        find_invite("hello")

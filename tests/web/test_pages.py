@@ -449,7 +449,12 @@ def test_nothing_moves() -> None:
 
 
 async def test_static_files(visitor: Visitor) -> None:
-    for path, kind in (("/static/style.css", "text/css; charset=utf-8"), ("/static/pages.js", "text/javascript; charset=utf-8")):
+    for path, kind in (
+        ("/static/style.css", "text/css; charset=utf-8"),
+        ("/static/pages.js", "text/javascript; charset=utf-8"),
+        ("/static/icon.svg", "image/svg+xml"),
+        ("/favicon.ico", "image/svg+xml"),
+    ):
         answer = await visitor.ask("GET", path)
         assert (answer.status, answer.header("content-type")) == (200, kind)
         assert (await visitor.ask("POST", path)).status == 405

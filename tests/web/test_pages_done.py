@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from opencloudmesh.web.pages.page import PageAnswer, done
+from opencloudmesh.web.pages.page import HERE, PageAnswer, done
 from opencloudmesh.web.pages.sessions import write_told
 from opencloudmesh.web.pages.texts import TEXTS
 from tests.web.conftest import incoming_share
@@ -79,6 +79,13 @@ async def test_what_is_said_of_names_is_inert_and_short(server: Any, alice: Visi
     await alice.ask("GET", "/inbox")
     assert "&lt;b&gt;&#34;\ufffdxxx" in said(alice)
     assert "\u2026" in said(alice)
+
+
+def test_every_text_is_said_somewhere() -> None:
+    calls = "".join(path.read_text() for path in HERE.glob("*.py"))
+    for key in (key.removeprefix("done.").removeprefix("then.") for key in TEXTS if key.startswith("done.")):
+        what = key.partition(".")[0]
+        assert f'"{key}"' in calls or f'"{what}.{{' in calls, key
 
 
 def test_every_text_has_what_it_puts_in() -> None:

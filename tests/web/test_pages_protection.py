@@ -87,7 +87,7 @@ class Alive(HTMLParser):
             self.found.append(tag)
         if tag == "script" and given.get("src") != "/static/pages.js":
             self.found.append(tag)
-        if tag == "link" and given.get("href") != "/static/style.css":
+        if tag == "link" and given.get("href") not in ("/static/style.css", "/static/icon.svg"):
             self.found.append(tag)
         self.found += [name for name in given if name.startswith("on") or name in ("style", "srcdoc", "formaction")]
         for name in ("href", "src", "action"):

@@ -30,9 +30,9 @@ _SENTENCES = {
 }
 _HINTS = {
     "dns": "Check the spelling of the server's name.",
-    "address-refused": "If that server may be trusted, name its hosts, networks and ports in a route policy.",
-    "scheme-refused": "If that server may be reached without TLS, say so in a route policy (plain_http).",
-    "tls-untrusted": "Name the authority's certificate in a route policy (ca_file), or have that server repaired.",
+    "address-refused": "Check the server's name; if it is right, the operator of your server decides whether it may be reached.",
+    "scheme-refused": "Check the server's name; if it is right, the operator of your server decides whether it may be reached.",
+    "tls-untrusted": "Its operator has to repair that, or the operator of your server has to trust the authority.",
 }
 # <openssl/x509_vfy.h>
 _VERIFY_CODES = {9: "tls-expired", 10: "tls-expired", 62: "tls-name", 64: "tls-name"}

@@ -82,7 +82,8 @@ async def renew(
     async with parts_of(folder) as wiring:
         await wiring.directories.load()
         one = await wiring.directories.renew(url, act_for(reason))
-    outcome = f"{one.reason}: {one.detail}" if one.reason else f"{len(one.directory.servers) if one.directory else 0} servers"
+    number = len(one.directory.servers) if one.directory else 0
+    outcome = f"{one.reason}: {one.detail}" if one.reason else f"{number} server{'' if number == 1 else 's'}"
     output.terminal().show(_describe(one), f"{one.url}: {outcome}")
     return EXIT_FAILED if one.reason else 0
 
@@ -189,7 +190,7 @@ def sign(*, to: Path | None = None, folder: Place = HERE, output: Output = Outpu
     """
     file, federation, count, signed_by = _directory(folder).sign(to)
     document = {"file": str(file), "federation": federation, "servers": count, "signed_by": signed_by}
-    output.terminal().show(document, f"Signed {file}: {federation}, {count} servers, with {signed_by}.")
+    output.terminal().show(document, f"Signed {file}: {federation}, {count} server{'' if count == 1 else 's'}, with {signed_by}.")
 
 
 async def serve(*, listen: str = "127.0.0.1:8090", folder: Place = HERE, output: Output = Output()) -> None:

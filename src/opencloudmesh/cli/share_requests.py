@@ -19,6 +19,8 @@ Expires = Annotated[
 ]
 
 _FAILED = {
+    "sender-unknown": "The owner takes requests only from people they know. Send them an invite (ocm invite create), or accept"
+    " one of theirs; then ask again.",
     "request-unsupported": "Ask in another way: by mail, or with an invite.",
     "resource-unknown": "Ask the owner what it is called.",
 }
@@ -73,11 +75,12 @@ async def request(owner: str, resource: str, /, *, output: Output = Output()) ->
 
 
 def _not_taken(made: dict[str, Any], delivery: dict[str, Any]) -> PeerRefused:
-    reason = text_of(made, "reason")
+    reason, detail = text_of(made, "reason"), text_of(delivery, "detail")
+    said = next((code for code in _FAILED if code == reason or code in detail.split()), "")
     return PeerRefused(
-        f"{text_of(made, 'owner')} was not asked for {text_of(made, 'resource')}: {text_of(delivery, 'detail') or reason}",
+        f"{text_of(made, 'owner')} was not asked for {text_of(made, 'resource')}: {detail or reason}",
         code=reason,
-        hint=_FAILED.get(reason, "Check the address; if it is right, ask the operators of both servers."),
+        hint=_FAILED.get(said, "Check the address; if it is right, ask the operators of both servers."),
     )
 
 

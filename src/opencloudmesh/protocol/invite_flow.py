@@ -21,6 +21,7 @@ from opencloudmesh.protocol.legacy.addresses import repair_address
 from opencloudmesh.protocol.messages import WireModel, read_object, validated, write_object
 
 MAX_TOKEN: Final = 255
+_SHORTEST_TOKEN: Final = 16
 MAX_INVITE: Final = 4096
 LONGEST_NAME: Final = 255
 LONGEST_EMAIL: Final = 320
@@ -74,6 +75,8 @@ def parse_invite(text: str, *, provider: str | None = None) -> Invite:
         host_given = _provider(provider)
         return Invite(token if at and _is_host(host, host_given) else given, host_given).checked()
     if not at:
+        if len(given) < _SHORTEST_TOKEN:
+            raise InvalidInput("This is no invite: neither a link nor an invite string.", code="invite-invalid", hint=_AS_SENT)
         raise _invalid("names no server", hint=_OF_A_TOKEN)
     return Invite(token, _provider(host)).checked()
 

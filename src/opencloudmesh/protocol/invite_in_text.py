@@ -30,7 +30,7 @@ _LINK: Final = re.compile(r"""https?://(?:\[[0-9a-f:]+\])?[^\s<>"'`()\[\]{}|\\^]
 _BRACKETED: Final = re.compile(r"<\s*(https?://[^<>]*[^<>\s])>", re.IGNORECASE)
 """A link that says where it ends: what white space a mail program put into it is none of it (RFC 3986, appendix C)."""
 _STRING: Final = re.compile(r"(?<![\w@.%&=/+-])[A-Za-z0-9+/_-]{16,}={0,2}(?![\w@%&=/+-])", re.ASCII)
-_AT_SERVER: Final = re.compile(r"(?<![\w@.%&=/+-])(?=[\w-]*[0-9])[\w-]{16,255}@[\w.:-]*\w", re.ASCII)
+_AT_SERVER: Final = re.compile(r"(?<![\w@.%&=/+-])(?=[\w-]*[0-9])[\w-]{16,255}@(?:https?://)?[\w.:-]*\w", re.ASCII)
 _GOES_ON: Final = re.compile(r"[ \t]*\r?\n[ \t>|]*(\??[\w%&=/+.:~-]+(?:\?[\w%&=/+.:~-]+)?)[ \t]*(?=\r?\n|\Z)", re.ASCII)
 _BEFORE: Final = re.compile(r"(?:(^[ \t>|]*)|[ \t])([A-Za-z0-9+/_-]{1,255})[ \t]*\r?\n[ \t>|]*\Z", re.ASCII | re.MULTILINE)
 """The last word of the line before; with a first group, even an empty one, where it stands alone there."""

@@ -85,7 +85,11 @@ def parse_owner(text: str, *, own_host: str) -> OCMAddress:
     """Read whose resource is asked for; raises `InvalidInput` (address-invalid, host-invalid, own-server)."""
     owner = parse_address(text.strip())
     if owner.host == own_host:
-        raise InvalidInput("That address is on this server: requests go to people at other servers.", code="own-server")
+        raise InvalidInput(
+            "That address is on this server: requests go to people at other servers.",
+            code="own-server",
+            hint="Enter the owner's address at another server, such as alice@cloud.example.org.",
+        )
     return owner
 
 

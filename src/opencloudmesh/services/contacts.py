@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from opencloudmesh.protocol.address import OCMAddress, parse_address
-from opencloudmesh.protocol.contacts import visible
+from opencloudmesh.protocol.contacts import one_line, visible
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
 from opencloudmesh.protocol.invite_flow import LONGEST_EMAIL, LONGEST_NAME, Identity
 from opencloudmesh.services.ports import Clock, Database, Transaction
@@ -236,7 +236,11 @@ def _elsewhere() -> Conflict:
 
 def own_server() -> InvalidInput:
     """Whoever has an account here is no contact."""
-    return InvalidInput("That address is on this server: contacts are people at other servers.", code="own-server")
+    return InvalidInput(
+        "That address is on this server: contacts are people at other servers.",
+        code="own-server",
+        hint="Enter an address at another server, such as dora@cloud.example.org.",
+    )
 
 
 def contacts_full() -> Conflict:
@@ -261,7 +265,5 @@ def _owned(tx: Transaction, user: User, contact_id: int) -> Contact:
 
 
 def _checked(person: Identity) -> Identity:
-    for text, most, what in ((person.name, LONGEST_NAME, "name"), (person.email, LONGEST_EMAIL, "e-mail address")):
-        if len(text) > most or not text.isprintable():
-            raise InvalidInput(f"The {what} of a contact has at most {most} characters, on one line.", code="contact-invalid")
-    return Identity(person.user_id, person.email.strip(), person.name.strip())
+    email = one_line(person.email, LONGEST_EMAIL, "e-mail address")
+    return Identity(person.user_id, email, one_line(person.name, LONGEST_NAME, "name"))

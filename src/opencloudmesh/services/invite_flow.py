@@ -39,6 +39,7 @@ from opencloudmesh.protocol.invite_flow import (
     parse_invite_acceptance,
 )
 from opencloudmesh.protocol.lifecycle import ACCEPT, ACCEPTED, INVITE, OPEN, RENEW, REVOKE, next_state
+from opencloudmesh.protocol.messages import has_control_characters
 from opencloudmesh.protocol.registries import INVITES
 from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services.contacts import INVITED, Contacts
@@ -109,8 +110,10 @@ class InviteFlow:
         """
         now, token = self._clock(), self._new_token()
         ends = self._end(expires_at, now)
-        if len(note) > LONGEST_NOTE or any(not c.isprintable() for c in note):
-            raise InvalidInput(f"A note has at most {LONGEST_NOTE} characters, on one line.", code="invite-note-invalid")
+        if len(note) > LONGEST_NOTE or has_control_characters(note):
+            raise InvalidInput(
+                f"A note has at most {LONGEST_NOTE} characters.", code="invite-note-invalid", hint="Shorten it, on one line."
+            )
 
         def work(tx: Transaction) -> SentInvite:
             if tx.invites.open_of(user.id) >= MOST_OPEN:

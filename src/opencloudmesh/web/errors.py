@@ -152,8 +152,14 @@ def answer_to_user(error: OCMError) -> Answer | None:
     return None
 
 
+def _as_typed(name: str) -> str:
+    """A field as its user knows it: where of the request it stands is for programs, which find that in the details."""
+    _, _, rest = name.partition(".")
+    return f'"{rest.replace("_", " ")}"' if rest else "what was sent"
+
+
 def answer_to_invalid_input(faults: Sequence[FieldFault], status: int = 422) -> Answer:
     """The user API's answer to a request that does not fit its description: all faults, never the values (a password is one)."""
     shown = [FieldFault(fault.name[:_MAX_NAME_SHOWN], fault.message[:_MAX_NAME_SHOWN]) for fault in faults[:_MAX_FAULTS_SHOWN]]
-    hint = "; ".join(f"{fault.name}: {fault.message}" for fault in shown)
+    hint = "; ".join(f"{_as_typed(fault.name)} {fault.message}" for fault in shown)
     return user_answer(status, "invalid-input", "The request is not valid.", hint=hint, faults=shown)

@@ -126,13 +126,19 @@ def visible(address: OCMAddress) -> OCMAddress:
 
 
 def one_line(text: str, most: int, what: str) -> str:
-    """A text as one line: breaks are spaces, marks that are not seen (of direction, joiners) go; raises `InvalidInput`."""
+    """A text as one line: breaks are spaces, marks that are not seen (of direction, joiners) go.
+
+    Raises `InvalidInput` (contact-invalid), which says what of the text is in the way.
+    """
     kept = text
     if not text.isprintable():
         kept = "".join(" " if c.isspace() else c for c in text if unicodedata.category(c) != "Cf")
     kept = " ".join(kept.split())
-    if len(kept) > most or not kept.isprintable():
-        raise InvalidInput(f"The {what} of a contact has at most {most} characters, on one line.", code="contact-invalid")
+    if len(kept) > most:
+        raise InvalidInput(f"The {what} of a contact has at most {most} characters.", code="contact-invalid")
+    if not kept.isprintable():
+        hint = "Type it anew, or leave out what was pasted and cannot be seen."
+        raise InvalidInput(f"The {what} of a contact must not hold control characters.", code="contact-invalid", hint=hint)
     return kept
 
 

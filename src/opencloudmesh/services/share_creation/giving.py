@@ -151,7 +151,11 @@ class ShareCreation:
     def _checked_recipient(self, share_with: str) -> OCMAddress:
         recipient = parse_address(share_with)
         if recipient.host == self._own_host:
-            raise InvalidInput("That address is on this server: shares go to other servers.", code="own-server")
+            raise InvalidInput(
+                "That address is on this server: shares go to other servers.",
+                code="own-server",
+                hint="Enter the person's address at another server, such as dora@cloud.example.org.",
+            )
         self._peers.check_allowed(recipient.host)
         return recipient
 

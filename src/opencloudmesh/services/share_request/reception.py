@@ -72,6 +72,9 @@ class _Asked:
     path: str
 
 
+_SAY_WHAT = "Give the path of a file or folder: ocm requests grant ID --path PATH"
+
+
 class RequestReception:
     """Take requests in, show them, and let their owners decide."""
 
@@ -257,7 +260,7 @@ class RequestReception:
             raise InvalidInput(
                 "The request names nothing of yours: say what to share.",
                 code="path-needed",
-                hint="Give the path of a file or folder: ocm requests grant ID --path PATH",
+                hint=_SAY_WHAT,
             )
         now = self._clock()
 
@@ -265,17 +268,21 @@ class RequestReception:
             state = next_state(RECEIVED_REQUEST, _owned(tx, user, request_id).state, GRANT)
             tx.received_requests.set_state(request_id, state, now, share_id=share.id)
 
-        await self._creation.create_asked_for(
-            user,
-            path=chosen,
-            share_with=request.requester,
-            permissions=permissions,
-            expires_at=expires_at,
-            known_as=request.owner,
-            also=granted,
-            wait=wait,
-            of_visitor=of_visitor,
-        )
+        try:
+            await self._creation.create_asked_for(
+                user,
+                path=chosen,
+                share_with=request.requester,
+                permissions=permissions,
+                expires_at=expires_at,
+                known_as=request.owner,
+                also=granted,
+                wait=wait,
+                of_visitor=of_visitor,
+            )
+        except NotFound as error:
+            error.hint = error.hint or ("" if path else _SAY_WHAT)
+            raise
         return await self.request(user, request_id)
 
     async def refuse(self, user: User, request_id: int) -> ReceivedRequest:

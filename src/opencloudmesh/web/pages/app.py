@@ -38,7 +38,13 @@ _log = structlog.get_logger(__name__)
 Handler = Callable[..., Awaitable[PageAnswer]]
 
 _IDLE_SECONDS: Final = 20.0
-_STATIC: Final = {"style.css": b"text/css; charset=utf-8", "pages.js": b"text/javascript; charset=utf-8"}
+_STATIC: Final = {
+    "style.css": b"text/css; charset=utf-8",
+    "pages.js": b"text/javascript; charset=utf-8",
+    "icon.svg": b"image/svg+xml",
+}
+_ICON: Final = "/favicon.ico"
+"""Where browsers look for the icon of what is no page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,7 @@ class _Pages:
         self._new_token = new_token
         self._not_found = not_found
         self._files = {f"/static/{name}": (kind, (HERE / "static" / name).read_bytes()) for name, kind in _STATIC.items()}
+        self._files[_ICON] = self._files["/static/icon.svg"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
