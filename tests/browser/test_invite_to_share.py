@@ -7,7 +7,7 @@ from tests.browser.conftest import NewPerson
 from tests.browser.person import Person
 from tests.federation.secrets_told import told
 from tests.federation.site import PASSWORD, Site, User
-from tests.federation.wire import wait_until
+from tests.federation.wire import free_port, wait_until
 
 _MOST_OF_INVITER = 3
 # From the link in the mail on, with the login.
@@ -91,6 +91,9 @@ def test_the_server_chosen_last_is_remembered_in_the_browser_only(person: NewPer
     visitor = person()
     visitor.visit(f"{home.origin}/wayf?token=another")
     assert visitor.page.locator("#last").is_hidden()
+    visitor.fill("Your server", f"127.0.0.1:{free_port()}")
+    visitor.page.get_by_text("cannot be found").wait_for()
+    assert visitor.page.get_by_role("alert").count() == 0, "who still types is told calmly"
     visitor.fill("Your server", away.host)
     visitor.click("link", f"Continue at {away.host}")
     visitor.visit(f"{home.origin}/wayf?token=another")

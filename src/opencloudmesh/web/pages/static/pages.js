@@ -91,6 +91,7 @@ try {
 // A server is looked for while one types its name, as soon as that may be a whole one; the button does the same without a script.
 const WHOLE = /^[^\s]*[^\s.:@/](\.[a-z][a-z-]+|:\d{2,5})$/i;
 const PAUSE = 600;
+const LONGER_PAUSE = 1500;
 for (const field of document.querySelectorAll("input[data-finds]")) {
   const shown = document.querySelector(field.dataset.finds);
   let waiting = 0;
@@ -105,8 +106,16 @@ for (const field of document.querySelectorAll("input[data-finds]")) {
     if (!answer?.ok || server !== field.value.trim()) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const found = page.querySelector(`${field.dataset.finds} > section`);
-    // That a name is none yet is no fault of who still types it.
-    if (found && !found.querySelector(".fault")) shown.replaceChildren(document.adoptNode(found));
+    if (!found) return;
+    const fault = found.querySelector(".fault");
+    if (!fault) return shown.replaceChildren(document.adoptNode(found));
+    // That a name is none yet is no fault of who still types it: it is said when nothing more comes, and not as an alarm.
+    waiting = setTimeout(() => {
+      const said = document.createElement("p");
+      said.className = "detail";
+      said.textContent = fault.textContent;
+      shown.replaceChildren(said);
+    }, LONGER_PAUSE - PAUSE);
   };
 }
 
