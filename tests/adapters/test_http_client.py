@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from opencloudmesh.adapters.http_client import AddressInfo, GuardedHttpClient, TimeLimits
 from opencloudmesh.adapters.routes import RoutePolicy, is_public
-from opencloudmesh.protocol.errors import PeerUnreachable
+from opencloudmesh.protocol.errors import PeerUnreachable, TemporarilyUnavailable
 from tests.adapters.authority import Authority
 
 Reader = asyncio.StreamReader
@@ -412,7 +412,10 @@ async def test_connections_are_used_again(client: GuardedHttpClient) -> None:
         await client.aclose()
 
 
-async def test_long_streams_let_no_message_wait(client: GuardedHttpClient) -> None:
+async def test_files_under_way_let_no_message_and_no_listing_wait(
+    client: GuardedHttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opencloudmesh.adapters.http_client._PLACE_SECONDS", 0.1)
     long = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegin"
 
     async def script(peer: SimulatedPeer, reader: Reader, writer: Writer) -> None:
@@ -421,9 +424,19 @@ async def test_long_streams_let_no_message_wait(client: GuardedHttpClient) -> No
         await reader.read()
 
     async with peer_doing(script) as peer, AsyncExitStack() as streams:
-        for _ in range(32):  # as many as a peer may have
-            await streams.enter_async_context(client.stream("GET", peer.url("/long")))
+        for _ in range(64):  # as many as a peer may have
+            last = await streams.enter_async_context(client.stream("GET", peer.url("/long")))
         assert (await client.fetch("GET", peer.url("/small"))).status == 200
+        async with client.stream("PROPFIND", peer.url("/small")) as listing:
+            assert listing.status == 200
+        for _ in range(2):
+            with pytest.raises(TemporarilyUnavailable) as too_many:
+                await streams.enter_async_context(client.stream("GET", peer.url("/small")))
+            assert too_many.value.code == "too-many-at-once"
+        assert last.status == 200
+        await streams.aclose()
+        async with client.stream("GET", peer.url("/small")) as file:
+            assert file.status == 200
 
 
 async def test_no_redirect_is_followed(client: GuardedHttpClient) -> None:

@@ -589,6 +589,23 @@ async def test_a_client_that_leaves_in_the_middle(folder: Path) -> None:
 
 
 @on_both_loops
+async def test_nothing_more_is_made_for_a_client_that_has_left() -> None:
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        with suppress(ConnectionError):
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
+                await asyncio.sleep(0)
+
+    async with serving(endless) as (app, port):
+        async with connected(port) as (reader, writer):
+            writer.write(GET)
+            await reader.readexactly(1000)
+            assert not app.ended.is_set()
+        await app.ended.wait()
+
+
+@on_both_loops
 async def test_a_client_that_takes_nothing_of_a_file(folder: Path) -> None:
     file, _ = random_file(folder, 30_000_000)
     async with serving(sending(file, (0, 30_000_000)), QUICK) as (app, port), connected(port, limit=1) as (_reader, writer):

@@ -59,6 +59,8 @@ class Site:
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
 
     left: int = 0
+    leaves_after: int | None = None
+    """After so many messages the client is gone."""
     """Messages of the last body that nobody took."""
 
     def __post_init__(self) -> None:
@@ -119,6 +121,8 @@ class Site:
             return messages.pop(0) if messages else {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
+            if len(sent) == self.leaves_after:
+                raise ConnectionResetError
             sent.append(message)
 
         given = {"host": "cloud.internal", "authorization": self.token, **(headers or {})}

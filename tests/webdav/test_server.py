@@ -909,3 +909,38 @@ async def test_who_lost_the_right_before_the_body_came_changes_nothing(
         assert (await site.ask(method, path, body=body)).status == 403
     assert (root / "f").read_text() == "old"
     assert not (root / "new").exists()
+
+
+async def test_a_client_that_has_left_is_read_nothing_more(site: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "big").write_bytes(bytes(8 << 20))
+    read, closed = 0, 0
+
+    class Counted:
+        def __init__(self, opened: Any) -> None:
+            self.entry = opened.entry
+            self._opened = opened
+
+        async def chunks(self, start: int, length: int) -> Any:
+            nonlocal read
+            async for chunk in self._opened.chunks(start, length):
+                read += 1
+                yield chunk
+
+        def fileno(self) -> None:
+            return None
+
+        async def aclose(self) -> None:
+            nonlocal closed
+            closed += 1
+            await self._opened.aclose()
+
+    storage = site.trees["t"]
+    opened = storage.open
+
+    async def counted(*arguments: Any) -> Counted:
+        return Counted(await opened(*arguments))
+
+    monkeypatch.setattr(storage, "open", counted)
+    site.leaves_after = 3
+    reply = await site.ask("GET", "big")
+    assert (reply.status, read, closed) == (200, 3, 1)

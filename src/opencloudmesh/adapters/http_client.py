@@ -11,9 +11,11 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from enum import Enum, auto
 from ipaddress import ip_address
+from weakref import WeakValueDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
@@ -25,6 +27,7 @@ from opencloudmesh import __version__
 from opencloudmesh.adapters.http_body import BodyReader
 from opencloudmesh.adapters.http_faults import ANSWER_TOO_LARGE, AddressRefused, code_of, unfinished, unreachable
 from opencloudmesh.adapters.routes import Address, RoutePolicy, is_disguised_address, is_public
+from opencloudmesh.protocol.errors import TemporarilyUnavailable
 from opencloudmesh.services.ports import HttpAnswer, HttpClient, HttpStream
 
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]]
@@ -36,6 +39,9 @@ _PIECE = 1 << 16
 _URL = re.compile(r"[^\x00-\x20\x7f\\]+")
 _CONNECTIONS_PER_PEER = 32
 _CONNECTIONS = 512
+_FILES = frozenset({"GET", "PUT"})
+_FILES_PER_PEER = 64
+_PLACE_SECONDS = 10.0
 _ADDRESSES = 4
 _CONTINUE_SECONDS = 1.0
 _KEEP_ALIVE = 4.0  # less than what common servers keep: a request should not meet a connection that is being closed
@@ -52,6 +58,14 @@ class Way:
         if self.route is not None and self.route.admits(address):
             return True
         return is_public(address) and not self.plain
+
+
+class _Kind(Enum):
+    """What connections are for."""
+
+    WHOLE = auto()
+    STREAM = auto()
+    FILE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,8 @@ class GuardedHttpClient(HttpClient):
         self._limits = limits or TimeLimits()
         self._new_socket = new_socket or open_socket
         self._resolver = resolver
-        self._sessions: dict[tuple[Way, bool], aiohttp.ClientSession] = {}
+        self._sessions: dict[tuple[Way, _Kind], aiohttp.ClientSession] = {}
+        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._is_closed = False
 
     async def fetch(
@@ -95,7 +110,7 @@ class GuardedHttpClient(HttpClient):
         target, way = admit(url, self._routes)
         timeout = self._timeout(self._limits.fetch_idle, total_timeout)
         try:
-            async with self._session(way, streams=False).request(
+            async with self._session(way, _Kind.WHOLE).request(
                 method, target, headers=headers, data=_whole(body), timeout=timeout, allow_redirects=False
             ) as answer:
                 try:
@@ -108,8 +123,35 @@ class GuardedHttpClient(HttpClient):
 
     @asynccontextmanager
     async def stream(self, method: str, url: str, *, headers: Headers = None, body: Body = b"") -> AsyncIterator[HttpStream]:
-        """Do one exchange of any length; whatever moves within the idle time-out goes on. Raises PeerUnreachable."""
+        """Do one exchange of any length; whatever moves within the idle time-out goes on.
+
+        Raises PeerUnreachable; TemporarilyUnavailable (too-many-at-once) where too many files of that peer are under way.
+        """
         target, way = admit(url, self._routes)
+        place = self._place(_peer(target)) if method in _FILES else nullcontext()
+        async with place, self._streamed(method, target, way, headers, body) as stream:
+            yield stream
+
+    @asynccontextmanager
+    async def _place(self, peer: str) -> AsyncIterator[None]:
+        """One of a peer's places for files; that there is none says nothing of the peer."""
+        places = self._places.get(peer)
+        if places is None:
+            places = self._places[peer] = asyncio.Semaphore(_FILES_PER_PEER)
+        try:
+            async with asyncio.timeout(_PLACE_SECONDS):
+                await places.acquire()
+        except TimeoutError:
+            raise TemporarilyUnavailable(
+                f"This server has {_FILES_PER_PEER} files of {peer} under way already.", code="too-many-at-once", retry_after=30
+            ) from None
+        try:
+            yield
+        finally:
+            places.release()
+
+    @asynccontextmanager
+    async def _streamed(self, method: str, target: URL, way: Way, headers: Headers, body: Body) -> AsyncIterator[HttpStream]:
         upload = _Upload(body, self._limits.stream_idle)
         timeout = self._timeout(self._limits.stream_idle, None)
         # a refusal of a long body is heard before the body is sent, where the peer can do that (RFC 9110, section 10.1.1)
@@ -117,7 +159,7 @@ class GuardedHttpClient(HttpClient):
         sized = {"Content-Length": str(len(body))} if isinstance(body, bytes) and body else {}
         try:
             async with upload.guard:
-                answer = await self._session(way, streams=True).request(
+                answer = await self._session(way, _Kind.FILE if method in _FILES else _Kind.STREAM).request(
                     method,
                     target,
                     headers={**sized, **(headers or {})},
@@ -150,17 +192,18 @@ class GuardedHttpClient(HttpClient):
             await session.close()
         await asyncio.sleep(0)  # closed sockets are let go in the loop's next round
 
-    def _session(self, way: Way, *, streams: bool) -> aiohttp.ClientSession:
+    def _session(self, way: Way, kind: "_Kind") -> aiohttp.ClientSession:
         """One pool for each way: a connection that a policy has admitted is never used under another.
 
-        Streams have a pool of their own: long downloads let no message, and no look at a server, wait for a connection.
+        Files have a pool of their own, and so have other streams: long transfers let no message, no look at a server and no
+        listing wait for a connection.
         """
         if self._is_closed:  # nobody would close a new one
             raise aiohttp.ServerDisconnectedError
-        key = (way, streams)
+        key = (way, kind)
         if key not in self._sessions:
             self._sessions[key] = aiohttp.ClientSession(
-                connector=self._connector(way),
+                connector=self._connector(way, _FILES_PER_PEER if kind is _Kind.FILE else _CONNECTIONS_PER_PEER),
                 request_class=_PatientRequest,
                 headers={"User-Agent": f"opencloudmesh/{__version__}", "Accept-Encoding": "identity"},
                 skip_auto_headers=("Content-Type",),
@@ -171,7 +214,7 @@ class GuardedHttpClient(HttpClient):
             )
         return self._sessions[key]
 
-    def _connector(self, way: Way) -> aiohttp.TCPConnector:
+    def _connector(self, way: Way, per_peer: int) -> aiohttp.TCPConnector:
         def new_socket(info: AddressInfo) -> socket.socket:
             if not way.admits(ip_address(info[4][0])):
                 raise AddressRefused
@@ -183,7 +226,7 @@ class GuardedHttpClient(HttpClient):
         return aiohttp.TCPConnector(
             ssl=trust_of(way.route),
             limit=_CONNECTIONS,
-            limit_per_host=_CONNECTIONS_PER_PEER,
+            limit_per_host=per_peer,
             keepalive_timeout=_KEEP_ALIVE,
             use_dns_cache=False,
             resolver=_BoundedResolver(self._resolver or aiohttp.ThreadedResolver(), self._limits.connect),

@@ -30,6 +30,10 @@ _MOST_WAITING = 1 << 20
 """Bytes of a body that are received before the app asks for them."""
 
 
+class ClientLeft(ConnectionError):
+    """Raised by `send` when the client is gone and the answer is not at its end (ASGI specification, HTTP 2.4)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     """Bounds on each connection, and on their number, in all and of one address that is not `uncounted`; times are seconds."""
@@ -236,6 +240,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.transport.close()
             else:
                 await cycle.send(message)
+                if cycle.disconnected and message.get("more_body"):
+                    raise ClientLeft  # else the rest would be read for nobody, from another server perhaps
 
         await app(scope, partial(self._receive, cycle, waiting_in(cycle.scope), receive), send_or_copy)
 

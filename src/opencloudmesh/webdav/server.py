@@ -68,7 +68,10 @@ class WebDavServer:
         async def watched(message: object) -> None:
             nonlocal started
             started = True
-            await send(message)  # type: ignore[arg-type]
+            try:
+                await send(message)  # type: ignore[arg-type]
+            except ConnectionError as error:
+                raise ClientGone("The client is gone.") from error
 
         try:
             await self._handle(scope, receive, watched)
