@@ -186,6 +186,9 @@ async def test_guessing_is_held_back_and_what_is_right_does_not_count(
         assert (await said(home, acceptance(away, made.invite, at=time.now))).code == "invite-used"
     codes = [(await said(home, acceptance(away, Invite("guessed", HOST), at=time.now))).code for _ in range(5)]
     assert codes == ["invite-unknown"] * 3 + ["rate-limited"] * 2
+    right = await home.invite_flow.create(alice)
+    await home.invite_flow.receive(acceptance(away, right.invite, at=time.now))
+    assert (await said(home, acceptance(away, Invite("guessed", HOST), at=time.now))).code == "rate-limited"
     other = SimulatedServer(network, "third.example")
     assert (await said(home, acceptance(other, Invite("guessed", HOST), at=time.now))).code == "invite-unknown"
     time.advance(1300)

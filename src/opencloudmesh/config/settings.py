@@ -198,7 +198,7 @@ class LimitSettings:
     messages_per_peer: int = _setting(6_000, "Messages of one server, a minute.", least=1)
     at_once_per_peer: int = _setting(64, "Messages of one server at the same time.", least=1)
     invite_guesses_per_peer: int = _setting(
-        100, "Acceptances of one server that name no open invite, an hour; more are answered 429.", least=1
+        100, "Acceptances of one server that name no open invite, an hour; more are answered 429, right ones taken.", least=1
     )
     shares_per_recipient: int = _setting(600, "New shares of one server for one recipient, an hour.", least=1)
     unknown_shares_per_peer: int = _setting(

@@ -217,14 +217,17 @@ class InviteFlow:
         if not verified:  # anybody could use up what that server has; `limits.failures_per_address` holds for the source
             return await self._db.write(lambda tx: self._accepted(tx, message, verified))
         with self._limits.message(host):
-            self._limits.guess(host)
+            if self._limits.guesses_too_often(host) and not await self._is_ours(message.token):
+                self._limits.guessed_wrong(host)  # and nothing is written for it
             try:
-                answer = await self._db.write(lambda tx: self._accepted(tx, message, verified))
-            except InviteUsed:
-                self._limits.guessed_right(host)
+                return await self._db.write(lambda tx: self._accepted(tx, message, verified))
+            except InvalidMessage:
+                self._limits.guessed_wrong(host)
                 raise
-            self._limits.guessed_right(host)
-            return answer
+
+    async def _is_ours(self, token: str) -> bool:
+        """Whether an invite with this token was ever made here, and is kept."""
+        return await self._db.read(lambda tx: tx.invites.by_token_hash(_hash(token)) is not None)
 
     async def _is_signed(self, request: Request, host: str) -> bool:
         """Whether `host` signed; unsigned is taken only where the operator allows it, of servers that publish no keys."""

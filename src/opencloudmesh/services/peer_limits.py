@@ -2,7 +2,8 @@
 
 Rules kept here: nothing is counted for a server before its signature is verified, or strangers could use up what is its own; over
 the rate it is told 429, over the number at once 503, both with Retry-After, so that a server with thousands of messages waiting
-gets rid of all of them in time; who names tokens of invites that are none is told 429 too, long before chance helps.
+gets rid of all of them in time; who names tokens of invites that are none is told 429 too, long before chance helps: that counts
+what is wrong, and never stands in the way of what is right.
 """
 
 from collections.abc import Iterator
@@ -50,12 +51,12 @@ class PeerLimits:
         finally:
             self._at_once.leave(host)
 
-    def guess(self, host: str) -> None:
-        """`host` is about to name a token that may be none of ours; raises `RateLimited` (rate-limited)."""
+    def guesses_too_often(self, host: str) -> bool:
+        """Whether `host` named so many tokens that are none of ours that one more is refused."""
+        return self._guesses.wait(host, self._clock()) > 0.0
+
+    def guessed_wrong(self, host: str) -> None:
+        """`host` named a token that is none of ours; raises `RateLimited` (rate-limited) where it did so too often."""
         if wait := self._guesses.take(host, self._clock()):
             self._measures.rate_limited("invite-guesses")
             raise RateLimited("Too many invites from your server that are none.", retry_after=retry_after(wait))
-
-    def guessed_right(self, host: str) -> None:
-        """It was one: that does not count."""
-        self._guesses.give_back(host, self._clock())
