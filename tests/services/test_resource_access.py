@@ -25,6 +25,7 @@ from opencloudmesh.services.records import IncomingShare, OutgoingShare, Secret,
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees, may_be_remembered
 from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
+from opencloudmesh.services.resource_access.leftovers import Leftovers
 from opencloudmesh.services.resource_access.subtree import Subtree
 from opencloudmesh.services.tree_state import TreeStates
 from opencloudmesh.webdav.properties import remembered_as
@@ -837,6 +838,37 @@ async def test_between_trees_bytes_go_through_this_server(
     assert "notes" not in own.nodes
     assert all(file.is_closed for file in (*remote.storage.files, *own.files))
     assert remote.storage.open_lists == own.open_lists == 0
+
+
+async def test_what_a_broken_copy_left_behind_is_removed_when_its_server_is_back(
+    home: Home,
+    away: SimulatedServer,
+    trees: UserTrees,
+    carol: User,
+    remote: SimulatedRemote,
+    received: ReceivedShares,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await mounted(home, away, carol, "photos")
+    before, waited = set(remote.storage.nodes), list[float]()
+
+    async def goes_away(*_: object, **more: object) -> None:
+        remote.storage.fault = DOWN
+        raise DOWN
+
+    async def pause(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            remote.storage.fault = None
+
+    received.leftovers = Leftovers(pause)
+    monkeypatch.setattr(remote.storage, "write", goes_away)
+    with pytest.raises(PeerUnreachable):
+        await (await of_carol(trees)).storage.move("notes", "Shared with me/photos/notes")
+    assert len(set(remote.storage.nodes) - before) == 1
+    await asyncio.gather(*received.leftovers._tasks)
+    assert (set(remote.storage.nodes), waited) == (before, [30.0, 60.0, 120.0])
+    assert "notes/a.txt" in home.homes(carol).nodes
 
 
 NAME = Name("urn:x", "colour")

@@ -41,6 +41,7 @@ from opencloudmesh.services.resource_access.credentials import Basic, Bearer, pa
 from opencloudmesh.services.resource_access.places import PREFIX, Places
 from opencloudmesh.services.resource_access.received import ReceivedShares
 from opencloudmesh.services.resource_access.remembering import remembered_suffices
+from opencloudmesh.services.resource_access.silence import is_silent
 from opencloudmesh.services.resource_access.user_state import UserLocks, UserProperties, properties_below
 from opencloudmesh.services.tree_state import Known, TreeStates, tree_of
 from opencloudmesh.services.tree_state import Place as StatePlace
@@ -292,8 +293,11 @@ class _UserTree:
             await _copy_across(from_storage, entry, to_storage, beside, children=children)
             await to_storage.move(beside, to_inside, replace=replace)
         except BaseException:
-            with suppress(OCMError):
+            try:
                 await asyncio.shield(to_storage.remove(beside))
+            except OCMError as error:
+                if is_silent(error):
+                    self._received.leftovers.add(to_storage, beside)
             raise
 
 
