@@ -40,18 +40,19 @@ class AtOnce:
         self._sandbox = sandbox
         self._root = os.fsencode(sandbox.root)
         self._is_known = not (sandbox.openat2 and _NO_WAIT)
-        self._is_local = False
+        self.is_local = False
+        """Whether the tree is known to stand on a disk of this machine."""
 
     def learn(self, folder: int) -> None:
         """Learn of what kind the tree's file system is, from an open folder of it; once."""
         if not self._is_known:
             self._is_known = True
-            self._is_local = _is_local(os.fstat(folder).st_dev)
+            self.is_local = _is_local(os.fstat(folder).st_dev)
 
     def entry(self, path: str) -> Entry | None:
         """What stands at a path."""
         parts = raw_parts(path)
-        if not self._is_local or not parts:
+        if not self.is_local or not parts:
             return None
         try:
             place = self._open(parts, _PLACE)
@@ -68,7 +69,7 @@ class AtOnce:
     def file(self, path: str) -> tuple[Entry, bytes] | None:
         """A small file with its content."""
         parts = raw_parts(path)
-        if not self._is_local or not parts:
+        if not self.is_local or not parts:
             return None
         try:
             file = self._open(parts, _FILE)

@@ -77,6 +77,8 @@ class LocalStorage:
         found = self._tree.at_once.entry(path)
         if found is not None and (patience is None or not found.is_folder):
             return found
+        if patience is None and self._tree.at_once.is_local:
+            return await self._tree.looks.entry(path)
         return await in_thread(self._tree.entry, path, patience)
 
     async def list(self, path: str) -> AsyncIterator[Entry]:

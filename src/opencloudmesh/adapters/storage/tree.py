@@ -35,6 +35,7 @@ from opencloudmesh.adapters.storage.faults import (
 from opencloudmesh.adapters.storage.folder_lock import locked
 from opencloudmesh.adapters.storage.folder_sizes import FolderSizes
 from opencloudmesh.adapters.storage.gathering import Gathering
+from opencloudmesh.adapters.storage.looks import Looks
 from opencloudmesh.adapters.storage.outside_changes import OutsideChanges
 from opencloudmesh.adapters.storage.renaming import exchange, is_folder_at, rename_new
 from opencloudmesh.adapters.storage.rights import give_rights
@@ -107,6 +108,7 @@ class LocalTree:
         self._durable, self._is_home = durable, is_home
         self._sandbox = Sandbox(root, openat2=openat2, is_home=is_home)
         self.at_once = AtOnce(self._sandbox)
+        self.looks = Looks(self.entry)
         self.usage = Usage(self._sandbox)
         self.outside_changes = OutsideChanges(self._sandbox) if is_home else None
         self._staging = Staging(self._sandbox)
