@@ -1,6 +1,7 @@
 """`ocm log` on a server's folder: what it finds, how it is told, and what it refuses."""
 
 import asyncio
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def log(ocm: Any, folder: Path) -> Any:
 def test_one_line_for_each_the_newest_last(log: Any) -> None:
     result = log()
     assert (result.status, result.err.count("\n")) == (0, 1)
-    assert "ocm log show ID" in result.err
+    assert re.search(r"ocm log show --dir \S+ ID$", result.err.strip())
     lines = result.out.splitlines()[1:]
     assert len(lines) == 4
     assert f"  {TRACE[:8]}  share for bob@cloud.example.org" in lines[0]

@@ -120,6 +120,8 @@ def test_the_signatures_that_are_taken_from_a_server(peer: Any) -> None:
 def test_what_means_nothing_is_refused(peer: Any, words: tuple[str, ...], status: int, code: str) -> None:
     refused = peer(*words, "--json")
     assert (refused.status, refused.document["error"]["code"]) == (status, code)
+    if code == "peer-unknown":
+        assert " --dir cloud" in refused.document["error"]["hint"], "what is to be typed works where this was typed"
     assert peer("audit", "--json").document["items"] == []
 
 

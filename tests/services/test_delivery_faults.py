@@ -157,7 +157,7 @@ async def test_what_became_pointless_under_way_is_not_tried_again(queue: Queue) 
     await queue.start()
     share = await queue.share()
     gate = queue.handler.gate("away.example")
-    queue.handler.script["away.example"] = [answer(429)]
+    queue.handler.script["away.example"] = [answer(429, {"message": "too much"})]
     old = await queue.add(share=share)
     await queue.settle()
     queue.handler.moot.add(old)
@@ -165,6 +165,7 @@ async def test_what_became_pointless_under_way_is_not_tried_again(queue: Queue) 
     gate.set()
     await queue.settle()
     assert ((await queue.get(old)).reason, await queue.state(new)) == ("overtaken", "done"), "without waiting for anything"
+    assert (await queue.get(old)).detail == "", "what the try ended with is no reason why it was overtaken"
     assert ("overtaken", old) not in queue.handler.told
 
 

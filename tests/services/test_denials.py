@@ -35,6 +35,7 @@ async def give_and_deny(home: Home, office: Office, alice: User, network: Simula
     shares = [await give(home, alice, one) for one in whom or ("dora",)]
     _, affected = await office.decisions.deny("away.example", ACT)
     assert (affected.waiting, affected.ended) == (len(shares), len(shares))
+    assert affected.given == (await office.registry.peer("away.example")).counts.living_given, "one meaning of what is given"
     return shares
 
 

@@ -364,7 +364,8 @@ async def test_the_wrong_state_is_409(server, method, path):
 
 @pytest.mark.parametrize(("method", "path"), [(method, path.replace("1", "77")) for method, path in OPERATIONS if "1" in path])
 async def test_an_unknown_id_is_404(server, method, path):
-    assert (await server.call(method, path, {} if method == "POST" else None)).status == 404
+    answer = await server.call(method, path, {} if method == "POST" else None)
+    assert (answer.status, bool(answer.json["error"]["hint"])) == (404, True)
 
 
 # ---------------------------------------------------------------- bad input

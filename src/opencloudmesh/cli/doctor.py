@@ -3,7 +3,6 @@
 Rules kept here: one line for each step, the worst is seen at a glance; what is printed may be shown to anybody.
 """
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import App, Group, Parameter
@@ -11,14 +10,13 @@ from cyclopts import App, Group, Parameter
 from opencloudmesh.cli.beside import quiet_logs
 from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_WARNED
 from opencloudmesh.cli.operator import HERE, Folder, dir_option
-from opencloudmesh.cli.terminal import Output, Terminal
+from opencloudmesh.cli.terminal import Output, Terminal, in_folder
 
 if TYPE_CHECKING:
     from opencloudmesh.services.doctor import Finding, Report, StepResult
 
 _STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
 _EXIT: Final = {"ok": 0, "warn": EXIT_WARNED, "fail": EXIT_FAILED}
-_OF_OPERATOR: Final = re.compile(r"\bocm (?:(?:peer|keys|user) [a-z]+|log show)\b")
 _OUTCOME_WIDTH: Final = 9
 _STEP_WIDTH: Final = 12
 
@@ -81,15 +79,10 @@ def _summary(result: "StepResult") -> str:
     return "" if findings and findings[0].sentence == result.seen.summary else result.seen.summary
 
 
-def _with_folder(advice: str, there: str) -> str:
-    """The same, with `--dir` in the operator's commands that are named, as in the one that was typed."""
-    return _OF_OPERATOR.sub(lambda command: command[0] + there, advice) if there else advice
-
-
 def _lines(finding: "Finding", there: str) -> list[tuple[str, str]]:
     mark = "note: " if finding.outcome == "ok" else ""
     lines = [(_STYLES[finding.outcome] if not mark else "", f"{mark}{finding.sentence} ({finding.code})")]
-    lines += [("", f"we:   {_with_folder(finding.us, there)}")] if finding.us else []
+    lines += [("", f"we:   {in_folder(finding.us, there)}")] if finding.us else []
     return lines + ([("", f"they: {finding.them}")] if finding.them else [])
 
 

@@ -14,7 +14,7 @@ from opencloudmesh.cli.beside import parts_of
 from opencloudmesh.cli.faults import UsageFault
 from opencloudmesh.cli.formats import format_time, parse_moment, parse_trace, short_trace
 from opencloudmesh.cli.operator import HERE, Folder, dir_option
-from opencloudmesh.cli.terminal import PARAMETERS, Output, Terminal, clean
+from opencloudmesh.cli.terminal import PARAMETERS, Output, Terminal, clean, in_folder
 
 if TYPE_CHECKING:
     from opencloudmesh.services.exchanges import Exchanges
@@ -106,7 +106,7 @@ async def log(
     rows = [_row(exchange) for exchange in found]
     terminal.table({"items": [describe(exchange) for exchange in found]}, _COLUMNS, rows, empty="There are no such exchanges.")
     if any(exchange.failed for exchange in found):
-        terminal.note("Why one of them failed, and what to do: ocm log show ID")
+        terminal.note(in_folder("Why one of them failed, and what to do: ocm log show ID", dir_option(folder)))
 
 
 async def show(

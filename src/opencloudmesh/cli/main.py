@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import App, CycloptsError, Group
 
@@ -25,6 +26,7 @@ from opencloudmesh.cli import (
     sharing,
 )
 from opencloudmesh.cli.faults import EXIT_FAILED, EXIT_INTERRUPTED, UsageFault, exit_status, own_server_hint
+from opencloudmesh.cli.operator import dir_option
 from opencloudmesh.cli.terminal import PARAMETERS, Terminal
 from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
 
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     _allow_any_text()
     tokens = _with_json_last(sys.argv[1:] if arguments is None else arguments)
-    terminal = Terminal(json=_wants_json(tokens))
+    terminal = Terminal(json=_wants_json(tokens), there=_dir_option_of(tokens))
     try:
         status = build_app()(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
@@ -115,6 +117,17 @@ def _allow_any_text() -> None:
 
 def _wants_json(tokens: Sequence[str]) -> bool:
     return "--json" in _options_of(tokens)
+
+
+def _dir_option_of(tokens: Sequence[str]) -> str:
+    """The `--dir` that was typed, as it is typed again."""
+    options = _options_of(tokens)
+    for at, word in enumerate(options):
+        if word.startswith("--dir="):
+            return dir_option(Path(word.partition("=")[2]))
+        if word == "--dir" and at + 1 < len(options):
+            return dir_option(Path(options[at + 1]))
+    return ""
 
 
 def _options_of(tokens: Sequence[str]) -> Sequence[str]:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from opencloudmesh.services.records import AuditEntry, PeerKey
 
 _SOURCES = {"configuration": "configuration file", "operator": "operator"}
-_LIVING = ("pending", "sent", "accepted")
 
 
 # ---------------------------------------------------------------- for programs
@@ -98,8 +97,8 @@ def peer_row(peer: "Peer") -> tuple[str, ...]:
         trust.decision.reason,
         _SOURCES[trust.entry.source] if trust.entry else "mode",
         _contact(peer),
-        str(_living(peer.counts.given)),
-        str(_living(peer.counts.received)),
+        str(peer.counts.living_given),
+        str(peer.counts.living_received),
         str(peer.counts.waiting),
         "pinned" if record.pinned else "",
         record.alert.partition(":")[0],
@@ -128,7 +127,7 @@ def peer_lines(peer: "Peer") -> Iterator[str]:
         yield f"  {_published(peer.discovery)}"
     yield f"  Shares given: {_states(peer.counts.given)}. Shares received: {_states(peer.counts.received)}."
     yield f"  Messages that wait: {peer.counts.waiting}; given up: {peer.counts.dead}."
-    if not trust.is_allowed and (_living(peer.counts.given) or _living(peer.counts.received)):
+    if not trust.is_allowed and (peer.counts.living_given or peer.counts.living_received):
         yield "  While it is denied, neither side can reach these shares."
     if record.profiles:
         yield f"  Signatures taken from it: {', '.join(record.profiles)} only."
@@ -193,10 +192,6 @@ def _contact(peer: "Peer") -> str:
 
 def _states(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
-
-
-def _living(counts: Mapping[str, int]) -> int:
-    return sum(counts.get(state, 0) for state in _LIVING)
 
 
 def _word(allowed: bool) -> str:

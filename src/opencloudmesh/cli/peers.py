@@ -6,7 +6,7 @@ The commands work on the server's folder; a running server follows within a seco
 import getpass
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,7 +16,7 @@ from cyclopts import App, Group, Parameter, validators
 from opencloudmesh.cli.beside import parts_of
 from opencloudmesh.cli.faults import UsageFault
 from opencloudmesh.cli.formats import format_time, parse_moment
-from opencloudmesh.cli.operator import HERE, Folder
+from opencloudmesh.cli.operator import HERE, Folder, dir_option
 from opencloudmesh.cli.peer_texts import (
     consequences,
     describe_act,
@@ -31,7 +31,7 @@ from opencloudmesh.cli.peer_texts import (
     sent_again,
     trust_lines,
 )
-from opencloudmesh.cli.terminal import PARAMETERS, Output
+from opencloudmesh.cli.terminal import PARAMETERS, Output, in_folder
 from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ async def show(host: Host, /, *, folder: Folder = HERE, output: Output = Output(
     keys = [describe_key(key) for key in peer.keys]
     document = {**describe_peer(peer), "listed_as": listed_as, "discovery": peer.discovery, "keys": keys}
     named = [f"  The directories name it {listed_as}."] if listed_as else []
-    output.terminal().show(document, *peer_lines(peer), *named)
+    output.terminal().show(document, *_in(folder, peer_lines(peer)), *named)
 
 
 async def allow(subject: Subject, /, *, reason: Reason = "", folder: Folder = HERE, output: Output = Output()) -> None:
@@ -121,7 +121,7 @@ async def deny(subject: Subject, /, *, reason: Reason = "", folder: Folder = HER
         "deliveries_waiting": affected.waiting,
         "deliveries_ended": affected.ended,
     }
-    output.terminal().show(document, f"Denied {canonical}{meaning(canonical)}.", *consequences(canonical, affected))
+    output.terminal().show(document, f"Denied {canonical}{meaning(canonical)}.", *_in(folder, consequences(canonical, affected)))
 
 
 async def forget(
@@ -294,6 +294,11 @@ async def audit(
     columns = ("TIME", "WHO", "WHAT", "ABOUT", "BEFORE", "AFTER", "WHY")
     document: dict[str, Any] = {"items": [describe_act(act) for act in acts]}
     output.terminal().table(document, columns, rows, empty="Nothing was decided.")
+
+
+def _in(folder: Path, lines: Iterable[str]) -> Iterator[str]:
+    """Lines in which commands are named, with the folder of this one."""
+    return (in_folder(line, dir_option(folder)) for line in lines)
 
 
 @asynccontextmanager

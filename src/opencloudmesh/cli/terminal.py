@@ -42,14 +42,27 @@ PARAMETERS = Parameter(negative=(), show_default=False)
 """What holds for the parameters of all commands: no `--no-...`, no `[default: False]` in the help."""
 
 
+_OF_OPERATOR = re.compile(
+    r"\bocm (?:(?:peer|keys|user|directory) [a-z]+|log show|log(?= --trace)|doctor(?= [a-z0-9-]+\.))(?![^;,.\n]*--dir)"
+)
+"""Commands that work on a server's folder."""
+
+
+def in_folder(text: str, there: str) -> str:
+    """The same, with `--dir` (`there`, or nothing) in the operator's commands that are named, as in the one that was typed."""
+    return _OF_OPERATOR.sub(lambda command: command[0] + there, text) if there else text
+
+
 _STYLES = {"green": "\x1b[32m", "yellow": "\x1b[33m", "bold red": "\x1b[1;31m", "dim": "\x1b[2m"}
 
 
 class Terminal:
     """Standard output and standard error of one command."""
 
-    def __init__(self, *, json: bool) -> None:
+    def __init__(self, *, json: bool, there: str = "") -> None:
+        """`there`: the `--dir` that the command was given, to be repeated in what an error says to do."""
         self.json = json
+        self._there = there
 
     @property
     def draws(self) -> bool:
@@ -99,8 +112,9 @@ class Terminal:
         """Print an error: a sentence, its reason code, what to do."""
         failed: Sequence[Mapping[str, Any]] = getattr(error, "failed", ())
         trace_id: str = getattr(error, "trace_id", "")
+        hint = in_folder(error.hint, self._there)
         if self.json:
-            entry: dict[str, Any] = {"code": error.code, "message": error.sentence, "hint": error.hint}
+            entry: dict[str, Any] = {"code": error.code, "message": error.sentence, "hint": hint}
             if trace_id:
                 entry["trace_id"] = trace_id
             if failed:
@@ -111,8 +125,8 @@ class Terminal:
             print(clean(f"  {item['path']}: {item['message']} ({item['code']})"), file=sys.stderr)
         for line in f"Error: {error.sentence} ({error.code})".split("\n"):
             print(clean(line), file=sys.stderr)
-        if error.hint:
-            print(clean(f"What to do: {error.hint}"), file=sys.stderr)
+        if hint:
+            print(clean(f"What to do: {hint}"), file=sys.stderr)
         if trace_id:
             print(clean(f"Trace id, for your server's operator: {trace_id}"), file=sys.stderr)
 

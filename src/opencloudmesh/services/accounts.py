@@ -163,7 +163,7 @@ class Accounts:
         def found(tx: Transaction) -> None:
             user = tx.users.by_name(name)
             if user is None:
-                raise NotFound(f"There is no user named {name}.", code="user-unknown")
+                raise NotFound(f"There is no user named {name}.", code="user-unknown", hint="See: ocm user list")
             work(tx, user)
 
         self._remembered = {place: kept for place, kept in self._remembered.items() if place[0] != name}

@@ -364,7 +364,7 @@ def _withdraw_acceptance(tx: Transaction, share_id: int, now: float) -> None:
 def _owned(tx: Transaction, user: User, share_id: int) -> IncomingShare:
     share = tx.incoming_shares.by_id(share_id)
     if share is None or share.user_id != user.id:
-        raise NotFound("There is no such share.", code="share-unknown")
+        raise NotFound("There is no such share.", code="share-unknown", hint="See: ocm inbox --all")
     return share
 
 

@@ -118,11 +118,20 @@ def _token_answer(word: str, *headers: Header) -> Answer:
 
 
 # ---------------------------------------------------------------- users
+_WHAT_TO_DO: Final = {
+    404: "Look it up in its list, or the address in /api/v1/openapi.json: it may have ended meanwhile, or be somebody else's.",
+    405: "Look up in /api/v1/openapi.json what this address takes.",
+    408: "Send the request again.",
+    413: "Send less at once. Files go to /dav/files/, which takes them of any size within the quota.",
+}
+"""By status, where the error itself says nothing of it."""
+
+
 def user_answer(
     status: int, code: str, sentence: str, *headers: Header, hint: str = "", faults: Sequence[FieldFault] = ()
 ) -> Answer:
     """The one shape of an error that a user's program reads."""
-    error: dict[str, Any] = {"code": code, "message": sentence, "hint": hint}
+    error: dict[str, Any] = {"code": code, "message": sentence, "hint": hint or _WHAT_TO_DO.get(status, "")}
     if trace_id := current_trace():
         error["trace_id"] = trace_id
     if faults:

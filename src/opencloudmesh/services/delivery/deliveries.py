@@ -226,5 +226,5 @@ class Deliveries:
 def _owned(tx: Transaction, user: User, delivery_id: int) -> Delivery:
     found = tx.deliveries.by_id(delivery_id)
     if found is None or found.user_id != user.id:
-        raise NotFound("There is no such delivery.", code="delivery-unknown")
+        raise NotFound("There is no such delivery.", code="delivery-unknown", hint="See: ocm deliveries")
     return found

@@ -66,7 +66,8 @@ class Try:
 
     def _bury(self, tx: Transaction, handler: Handler | None, reason: str) -> None:
         delivery, outcome = self.delivery, self.outcome
-        detail = outcome.detail
+        # what failed before it became pointless is on record with its try
+        detail = outcome.detail if reason != Overtaken.code or outcome.reason == reason else ""
         if reason == "time-to-live" and outcome.reason != reason:
             detail = f"At last: {outcome.reason} {detail}".rstrip()
         tx.deliveries.bury(

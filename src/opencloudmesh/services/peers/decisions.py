@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.address import parse_host
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, NotFound
-from opencloudmesh.protocol.lifecycle import ACCEPTED, PENDING, SENT
 from opencloudmesh.protocol.trust import MODES, Allowed, parse_subject, subjects_denying
 from opencloudmesh.services.delivery.denials import BATCH, ENDED, QUEUED_AGAIN, Denials, count_in_audit
 from opencloudmesh.services.peers.key_history import current_keys, note_keys
@@ -22,13 +21,11 @@ from opencloudmesh.services.peers.trust_watch import MODE, OFF, ON, QUARANTINE, 
 from opencloudmesh.services.ports import Clock, Database, NewToken, Transaction
 from opencloudmesh.services.records import AuditEntry, PeerKey
 
-_LIVING = (PENDING, SENT, ACCEPTED)
-
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """What there is with the servers that a denial is about: living shares of both directions, messages that waited, and how many
-    of those it ended; the others were under way, and end after their try."""
+    """What there is with the servers that a denial is about: living shares of both directions, as `ocm peer list` counts them
+    then, messages that waited, and how many of those it ended; the others were under way, and end after their try."""
 
     given: int = 0
     received: int = 0
@@ -97,19 +94,21 @@ class TrustDecisions:
         """
         canonical = parse_subject(subject)
 
-        def work(tx: Transaction) -> tuple[Affected, int]:
+        def work(tx: Transaction) -> tuple[Affected, Affected]:
             self._decide(tx, canonical, DENY, act)
-            affected = _affected(tx, canonical)
-            return affected, self._end(tx, canonical, act) if affected.waiting else 0
+            before = _affected(tx, canonical)
+            if before.waiting:
+                self._end(tx, canonical, act)
+            return before, _affected(tx, canonical) if before.waiting else before
 
-        affected, ended = await self._db.write(work)
+        before, after = await self._db.write(work)
         await self._watch.load()
-        if ended < BATCH:
-            return canonical, replace(affected, ended=ended)
-        while await self._db.write(lambda tx: self._end(tx, canonical, act)):
-            pass
-        left = (await self._db.read(lambda tx: _affected(tx, canonical))).waiting
-        return canonical, replace(affected, ended=max(0, affected.waiting - left))  # the worker ends some of them, too
+        if before.waiting - after.waiting >= BATCH:
+            while await self._db.write(lambda tx: self._end(tx, canonical, act)):
+                pass
+            after = await self._db.read(lambda tx: _affected(tx, canonical))
+        ended = max(0, before.waiting - after.waiting)  # the worker ends some of them, too
+        return canonical, replace(after, waiting=before.waiting, ended=ended)
 
     def _end(self, tx: Transaction, subject: str, act: Act) -> int:
         """End a batch of what waits for the servers that a subject denies, in this transaction; how many messages that were."""
@@ -333,15 +332,15 @@ def _affected(tx: Transaction, subject: str) -> Affected:
     hosts = {host for host in known if subject in subjects_denying(host)} | {subject}
     counts = [tx.peer_counts.of(host) for host in hosts]
     return Affected(
-        given=sum(count.given.get(state, 0) for count in counts for state in _LIVING),
-        received=sum(count.received.get(state, 0) for count in counts for state in _LIVING),
+        given=sum(count.living_given for count in counts),
+        received=sum(count.living_received for count in counts),
         waiting=sum(count.waiting for count in counts),
     )
 
 
 def _check_unused(tx: Transaction, host: str) -> None:
     counts = tx.peer_counts.of(host)
-    shares = sum(found.get(state, 0) for found in (counts.given, counts.received) for state in _LIVING)
+    shares = counts.living_given + counts.living_received
     if shares or counts.waiting:
         raise Conflict(
             f"{shares} shares with {host} are alive, and {counts.waiting} messages wait for it.",

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from opencloudmesh.protocol.lifecycle import ACCEPTED, PENDING, SENT
+
 
 @dataclass(frozen=True, slots=True)
 class PeerRecord:
@@ -41,6 +43,10 @@ class TrustRow:
     profiles: tuple[str, ...] = ()
 
 
+def _living(counts: Mapping[str, int]) -> int:
+    return sum(counts.get(state, 0) for state in (PENDING, SENT, ACCEPTED))
+
+
 @dataclass(frozen=True, slots=True)
 class PeerCounts:
     """How much there is with one peer: shares by state, messages that wait for it, messages that were given up."""
@@ -49,6 +55,16 @@ class PeerCounts:
     received: Mapping[str, int]
     waiting: int
     dead: int
+
+    @property
+    def living_given(self) -> int:
+        """Shares given that are pending, sent or accepted."""
+        return _living(self.given)
+
+    @property
+    def living_received(self) -> int:
+        """Shares received that are pending or accepted."""
+        return _living(self.received)
 
     @property
     def is_nothing(self) -> bool:

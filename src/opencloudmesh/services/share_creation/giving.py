@@ -255,7 +255,7 @@ def _withdraw_creation(tx: Transaction, share_id: int, now: float) -> bool:
 def _owned(tx: Transaction, user: User, share_id: int) -> OutgoingShare:
     share = tx.outgoing_shares.by_id(share_id)
     if share is None or share.user_id != user.id:
-        raise NotFound("There is no such share.", code="share-unknown")
+        raise NotFound("There is no such share.", code="share-unknown", hint="See: ocm shares --all")
     return share
 
 
