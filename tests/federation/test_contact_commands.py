@@ -56,6 +56,8 @@ def test_what_cannot_be_taken_is_named_and_the_rest_is_taken(people: tuple[Perso
     assert (answer["added"], answer["refused"], answer["without_address"]) == (1, 2, 1)
     assert [fault["number"] for fault in answer["faults"]] == [2, 3]
     assert all(fault["code"] and fault["message"] for fault in answer["faults"])
+    file.write_text(json.dumps(odd[3:]))
+    assert sam.fails("contacts", "import", str(file)), "nobody was taken"
     file.write_bytes(b"\x00\x01 neither JSON nor vCard")
     assert sam.fails("contacts", "import", str(file)) == "cards-invalid"
 

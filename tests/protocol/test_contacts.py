@@ -309,3 +309,20 @@ def test_hostile_files_take_no_long_time(data: bytes) -> None:
     began = time.process_time()
     parse_cards(data)
     assert time.process_time() - began < 20
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "latin-1", "cp1251"])
+def test_a_vcard_is_read_as_it_is_written_where_that_can_be_known(encoding: str) -> None:
+    name = "\u0414\u043e\u0440\u0430" if encoding == "cp1251" else "Dora M\u00fcller"
+    named = {"latin-1": "ISO-8859-1", "cp1251": "windows-1251"}.get(encoding, "")
+    charset = f";CHARSET={named}" if named else ""
+    card = f"BEGIN:VCARD\r\nVERSION:2.1\r\nFN{charset}:{name}\r\nX-CLOUD:dora@a.example\r\nEND:VCARD\r\n"
+    assert [one.name for one in parse_cards(card.encode(encoding)).cards] == [name]
+    if named:
+        with pytest.raises(InvalidInput) as refusal:
+            parse_cards(card.replace(charset, "").encode(encoding))
+        assert (refusal.value.code, "line 3" in refusal.value.sentence, "UTF-8" in refusal.value.hint) == (
+            "cards-invalid",
+            True,
+            True,
+        )

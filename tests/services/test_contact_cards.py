@@ -57,6 +57,31 @@ async def test_a_file_overwrites_nothing_and_makes_nobody_trusted(home: Home, ca
     }
 
 
+@pytest.mark.spec("CARD-1")
+@pytest.mark.parametrize("form", FORMATS)
+async def test_all_addresses_of_a_person_are_written_and_read_back(
+    home: Home, cards: ContactCards, alice: User, bob: User, form: str
+) -> None:
+    dora = await home.contacts.add(alice, "r4nd0m@away.example", name="Dora")
+    login = await home.contacts.add(alice, "dora@away.example")
+    await home.contacts.merge(alice, dora.id, login.id)
+    written = await cards.export(alice, form)
+    assert (await cards.read_in(bob, written)).added == 1
+    (read,) = await home.contacts.of_user(bob)
+    assert (read.name, read.addresses) == ("Dora", ("r4nd0m@away.example", "dora@away.example"))
+    assert (await cards.read_in(bob, written)).known == 1
+
+
+async def test_no_file_adds_an_address_to_somebody_who_is_trusted(home: Home, cards: ContactCards, alice: User) -> None:
+    dora = await home.contacts.add(alice, "dora@away.example", name="Dora", trusted=True)
+    card = {"name": {"full": "Dora"}, "ietf.org:ocmAddresses": {n: {"address": f"{n}@away.example"} for n in ("dora", "eve")}}
+    assert (await cards.read_in(alice, json.dumps([card]).encode())).added == 1
+    assert [(one.address, one.trusted) for one in await home.contacts.of_user(alice)] == [
+        (dora.address, True),
+        ("eve@away.example", False),
+    ]
+
+
 async def test_who_is_not_taken_is_named(
     home: Home, cards: ContactCards, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ def said(visitor: Visitor) -> str:
         ("/contacts", {"address": "eve@peer.example.org", "name": "Eve"}, "/contacts", "Eve is in your", 'href="/shares"'),
         ("/contacts/1/trust", {}, "/contacts", "You trust", ""),
         ("/contacts/1/distrust", {}, "/contacts", "wait in your inbox", ""),
+        ("/contacts/1/merge", {"other": "d2@peer.example.org"}, "/contacts", "are one contact now", ""),
         ("/contacts/1/remove", {}, "/contacts", "no contact of yours", 'href="/shares"'),
         ("/contacts/1/remove", {"notify": "1"}, "/contacts", "the other server is told", ""),
         ("/invites/only", {"demand": "refuse"}, "/invites", "are refused", ""),
@@ -44,6 +45,8 @@ async def test_what_was_done_is_said_once_with_what_can_be_done_next(
 ) -> None:
     server.share_reception.kept[7] = incoming_share(7)
     await alice.send("/contacts", address="dora@peer.example.org", name="Dora")
+    await alice.ask("GET", "/contacts")
+    await alice.send("/contacts", address="d2@peer.example.org", name="D.")
     await alice.ask("GET", "/contacts")
     answer = await alice.send(path, **form)
     assert (answer.status, answer.header("location")) == (303, after)

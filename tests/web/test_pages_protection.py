@@ -64,7 +64,7 @@ def paths(route: Route) -> Iterator[str]:
 
 
 def test_the_acts_of_the_buttons_are_found() -> None:
-    assert acts_of("/contacts/") == ["distrust", "remove", "trust"]
+    assert acts_of("/contacts/") == ["distrust", "merge", "remove", "trust"]
     assert "grant" in acts_of("/received-requests/")
 
 

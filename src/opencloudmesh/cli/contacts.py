@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
-from opencloudmesh.cli.faults import UsageFault
+from opencloudmesh.cli.faults import EXIT_FAILED, UsageFault
 from opencloudmesh.cli.formats import format_time, text_of
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 
@@ -210,10 +210,10 @@ async def export(
     output.terminal().show({"file": str(file), "bytes": len(content)}, f"Wrote {file}.")
 
 
-async def import_cards(file: Path, /, *, output: Output = Output()) -> None:
+async def import_cards(file: Path, /, *, output: Output = Output()) -> int:
     """Take the people of a file (JSContact or vCard) into your contacts.
 
-    Nothing that you have is overwritten, and nobody is trusted for it.
+    Nothing that you have is overwritten, and nobody is trusted for it. Where nobody of the file is a contact then, it failed.
 
     Parameters
     ----------
@@ -227,12 +227,18 @@ async def import_cards(file: Path, /, *, output: Output = Output()) -> None:
         answer = await api.call("POST", "/contact-cards", data=data)
     counts = {name: text_of(answer, name) for name in ("added", "completed", "known", "without_address", "refused")}
     faults = [fault for fault in answer.get("faults", []) if isinstance(fault, dict)]
+    is_in_vain = not any(answer.get(name) for name in ("added", "completed", "known"))
     output.terminal().show(
         answer,
         f"Added {counts['added']}, completed {counts['completed']}, there already {counts['known']}, "
         f"without an OCM Address {counts['without_address']}, not taken {counts['refused']}.",
         *(_fault_line(fault) for fault in faults),
+        *([_IN_VAIN] if is_in_vain else []),
     )
+    return EXIT_FAILED if is_in_vain else 0
+
+
+_IN_VAIN = "Nothing was taken: nobody in this file has an OCM Address that could be. An e-mail address is none."
 
 
 def _fault_line(fault: dict[str, Any]) -> str:

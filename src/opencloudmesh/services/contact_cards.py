@@ -75,13 +75,14 @@ class ContactCards:
         return _report(file, outcomes)
 
     async def _taken(self, user: User, batch: Sequence[Card]) -> Sequence[str]:
-        people = [(card.address, Identity(card.address.identifier, card.email, card.name)) for card in batch]
+        people = [(card.addresses, Identity(card.address.identifier, card.email, card.name)) for card in batch]
         return await self._db.write(lambda tx: self._contacts.entered(tx, user, people))
 
 
 def _card(contact: Contact) -> Card:
     address = parse_address(contact.address)
-    return Card(address, contact.name, contact.email, contact.source, contact.trusted, contact.added_at)
+    aliases = tuple(map(parse_address, contact.aliases))
+    return Card(address, contact.name, contact.email, contact.source, contact.trusted, contact.added_at, aliases=aliases)
 
 
 def _report(file: CardFile, outcomes: Mapping[str, int]) -> Imported:

@@ -71,25 +71,30 @@ class Contacts:
         new = _new(user, whose, person, source=DIRECT, at=self._clock(), trusted=trusted)
         return await self._db.write(lambda tx: _added(tx, new))
 
-    def entered(self, tx: Transaction, user: User, people: Sequence[tuple[OCMAddress, Identity]]) -> Sequence[str]:
-        """Note people whom the user entered together: of each whether it was "added", "known" before, or "completed" where a text
-        was missing, or "full"."""
+    def entered(self, tx: Transaction, user: User, people: Sequence[tuple[Sequence[OCMAddress], Identity]]) -> Sequence[str]:
+        """Note people whom the user entered together, each with the addresses at one server: of each whether it was "added",
+        "known" before, or "completed" where a text was missing, or "full"."""
         room, outcomes = MOST - tx.contacts.count_of(user.id), []
-        for address, person in people:
-            outcome = self._entered(tx, user, address, person, room=room)
+        for addresses, person in people:
+            outcome = self._entered(tx, user, addresses, person, room=room)
             room -= outcome == ADDED
             outcomes.append(outcome)
         return outcomes
 
-    def _entered(self, tx: Transaction, user: User, address: OCMAddress, person: Identity, *, room: int) -> str:
-        found = tx.contacts.by_address(user.id, str(address))
-        if found is None:
-            if room <= 0:
-                return FULL
-            _added(tx, _new(user, address, person, source=DIRECT, at=self._clock()), bounded=False)
+    def _entered(self, tx: Transaction, user: User, addresses: Sequence[OCMAddress], person: Identity, *, room: int) -> str:
+        """A contact that is there gets no further address so, which would have its trust: that is another one, to be merged."""
+        found = [contact for address in addresses if (contact := tx.contacts.by_address(user.id, str(address)))]
+        has = {address for contact in found for address in contact.addresses}
+        lacking = [address for address in addresses if str(address) not in has]
+        if lacking and room <= 0:
+            return FULL
+        if lacking:
+            added = _added(tx, _new(user, lacking[0], person, source=DIRECT, at=self._clock()), bounded=False)
+            for further in lacking[1 : 1 + MOST_ALIASES]:
+                tx.contacts.add_alias(added, str(further))
             return ADDED
-        completed = replace(found, name=found.name or person.name, email=found.email or person.email)
-        if completed == found:
+        completed = replace(found[0], name=found[0].name or person.name, email=found[0].email or person.email)
+        if completed == found[0]:
             return KNOWN
         tx.contacts.update(completed)
         return COMPLETED

@@ -25,9 +25,10 @@ Entry = TypeVar("Entry")
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A person at one OCM Address. `source` is invite, share or direct; `added_at` in seconds since the epoch.
+    """A person at one server. `source` is invite, share or direct; `added_at` in seconds since the epoch.
 
-    Of a card that was read, `number` is that of its entry in the file, and `source` and `trusted` are not set.
+    `aliases` are further addresses of the person there. Of a card that was read, `number` is that of its entry in the file, and
+    `source` and `trusted` are not set.
     """
 
     address: OCMAddress
@@ -37,6 +38,12 @@ class Card:
     trusted: bool = False
     added_at: float = 0.0
     number: int = 0
+    aliases: tuple[OCMAddress, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[OCMAddress, ...]:
+        """All of them, the first first."""
+        return (self.address, *self.aliases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class CardFile:
     without_address: int = 0
     faults: list[CardFault] = field(default_factory=list)
     faulty: int = 0
+    _number: int = 0
 
     def blame(self, number: int, who: str, error: OCMError) -> None:
         """Note that an entry is not taken."""
@@ -65,7 +73,7 @@ class CardFile:
             self.faults.append(CardFault(number, inert(who), error.code, error.sentence))
 
     def take(self, number: int, person: "Person") -> None:
-        """Note an entry: a card for each of its OCM Addresses."""
+        """Note an entry: a card for each server at which it has OCM Addresses."""
         if not person.addresses:
             self.without_address += 1
             return
@@ -75,16 +83,21 @@ class CardFile:
         except InvalidInput as error:
             self.blame(number, person.name or person.addresses[0], error)
             return
+        at_server: dict[str, list[OCMAddress]] = {}
         for given in dict.fromkeys(person.addresses):
+            self._number += 1
+            if self._number > MOST_CARDS:
+                raise too_large(f"has more than {MOST_CARDS} OCM Addresses")
             try:
                 address = read_address(given)
             except InvalidInput as error:
                 self.blame(number, name or given, error)
-            else:  # a vCard must have a name: without one it is the address
-                is_name = name != " ".join(str(address).split())
-                self.cards.append(Card(address, name if is_name else "", email, number=number))
-            if len(self.cards) + self.faulty > MOST_CARDS:
-                raise too_large(f"has more than {MOST_CARDS} OCM Addresses")
+            else:
+                at_server.setdefault(address.host, []).append(address)
+        for first, *others in at_server.values():  # a vCard must have a name: without one it is the address
+            is_name = name != " ".join(str(first).split())
+            further = tuple(dict.fromkeys(other for other in others if other != first))
+            self.cards.append(Card(first, name if is_name else "", email, number=number, aliases=further))
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,13 +70,17 @@ def build_jscontact(cards: Iterable[Card]) -> bytes:
 
 
 def _card(card: Card) -> dict[str, Any]:
-    address = {"@type": "ocmAddress", "address": str(card.address), "trusted": card.trusted}
+    source = _SOURCES.get(card.source, card.source)
+    addresses = {
+        f"ocm{number or ''}": {"@type": "ocmAddress", "address": str(address), "trusted": card.trusted, "source": source}
+        for number, address in enumerate(card.addresses)
+    }
     document: dict[str, Any] = {
         "@type": "Card",
         "version": "1.0",
         "uid": uid_of(card),
         "created": datetime.fromtimestamp(card.added_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        OCM_ADDRESSES: {"ocm": address | {"source": _SOURCES.get(card.source, card.source)}},
+        OCM_ADDRESSES: addresses,
     }
     if card.name:
         document["name"] = {"full": card.name}

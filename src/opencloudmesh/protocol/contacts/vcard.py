@@ -4,6 +4,7 @@ An OCM Address stands in `CLOUD` (Nextcloud, ownCloud: "Federated Cloud ID"), `X
 that begins with `ocm:`, or in any property that has a label of its own (`item1.X-ABLabel`, of Apple and Google) saying so.
 """
 
+import codecs
 import quopri
 import re
 from collections.abc import Iterable, Iterator
@@ -100,13 +101,17 @@ def _property(line: str) -> _Property | None:
     return _Property((group or "").lower(), name.upper(), parameters, value)
 
 
-def _decoded(value: str, parameters: str) -> str:
-    charset = _CHARSET.search(parameters)
-    raw = quopri.decodestring(value.encode())
+def charset_of(parameters: str) -> str:
+    """What a property is written in, if it says so and Python can read that; else nothing."""
+    named = _CHARSET.search(parameters)
     try:
-        return raw.decode(charset[1] if charset else "utf-8", "replace")
+        return codecs.lookup(named[1]).name if named else ""
     except LookupError:
-        return raw.decode("utf-8", "replace")
+        return ""
+
+
+def _decoded(value: str, parameters: str) -> str:
+    return quopri.decodestring(value.encode()).decode(charset_of(parameters) or "utf-8", "replace")
 
 
 def _is_ocm(one: _Property, labels: set[str]) -> bool:
@@ -149,7 +154,8 @@ def _lines(card: Card, version: str) -> Iterator[str]:
     yield f"N:{_escaped(family)};{_escaped(given)};;;"
     if card.email:
         yield f"EMAIL{';TYPE=INTERNET' if version == '3.0' else ''}:{_escaped(card.email)}"
-    yield f"CLOUD:{_escaped(str(card.address))}"
+    for address in card.addresses:
+        yield f"CLOUD:{_escaped(str(address))}"
     yield "END:VCARD"
 
 

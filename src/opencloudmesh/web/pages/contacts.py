@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.protocol.errors import InvalidInput, NotFound
 from opencloudmesh.services.contact_cards import Imported
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, redirect, render
 from opencloudmesh.web.pages.paging import SHOWN, linked, number_of
@@ -12,6 +12,7 @@ from opencloudmesh.web.pages.texts import text
 from opencloudmesh.web.user_api.contact_cards import KINDS
 
 _FAULTS_SHOWN = 8
+_OFFERED = 200
 _LONGEST_SHOWN = 40
 
 
@@ -20,7 +21,15 @@ async def show(request: PageRequest, imported: Mapping[str, Any] | None = None) 
     sought, contacts = request.query.get("search", "").strip(), request.services.contacts
     number = number_of(request)
     found = await contacts.search(request.me, sought, limit=SHOWN + 1, offset=(number - 1) * SHOWN)
-    return render(request, "contacts.html", contacts=linked(request, found, number), sought=sought, imported=imported)
+    others = await contacts.of_user(request.me, limit=_OFFERED)
+    return render(
+        request,
+        "contacts.html",
+        contacts=linked(request, found, number),
+        sought=sought,
+        imported=imported,
+        others=others if len(others) > 1 else (),
+    )
 
 
 async def add(request: PageRequest) -> PageAnswer:
@@ -33,8 +42,10 @@ async def add(request: PageRequest) -> PageAnswer:
 
 
 async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
-    """Trust, ask again, or remove."""
+    """Trust, ask again, merge with another one, or remove."""
     contacts = request.services.contacts
+    if act == "merge":
+        return await _merge(request, item)
     if act == "remove":
         notify = bool(request.form.get("notify"))
         contact = await request.services.contact_removal.remove(request.me, item, notify=notify)
@@ -46,6 +57,19 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
         raise nothing_here()
     then = [("/shares", "shares")] if did == "removed" else []
     return done("/contacts", f"contact.{did}", then=then, name=contact.name or contact.address)
+
+
+async def _merge(request: PageRequest, item: int) -> PageAnswer:
+    """Make one of two; the other is given by an address of its own, or by a name that only one has."""
+    contacts, typed = request.services.contacts, request.form.get("other", "").strip()
+    found = [one for one in await contacts.search(request.me, typed, limit=_OFFERED) if one.id != item] if typed else []
+    meant = [one for one in found if typed in one.addresses or one.name.strip().casefold() == typed.casefold()]
+    if not meant:
+        raise NotFound(text("contacts.merge.none"), code="contact-unknown", hint=text("contacts.merge.none.hint"))
+    if len(meant) > 1:
+        raise InvalidInput(text("shares.ambiguous"), code="recipient-ambiguous", hint=text("shares.ambiguous.hint"))
+    kept = await contacts.merge(request.me, item, meant[0].id)
+    return done("/contacts", "contact.merged", name=kept.name or kept.address, other=meant[0].address)
 
 
 async def export(request: PageRequest) -> PageAnswer:
