@@ -25,6 +25,11 @@ class Pieces:
         self.size -= len(piece)
         return piece
 
+    def drop(self) -> None:
+        """Nobody will take them."""
+        self._pieces.clear()
+        self.size, self.last = 0, None
+
 
 def wait_in(scope: Any) -> None:
     """Give a request a place for its pieces."""

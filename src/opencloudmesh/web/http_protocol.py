@@ -245,6 +245,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
         await app(scope, partial(self._receive, cycle, waiting_in(cycle.scope), receive), send_or_copy)
 
+    def on_response_complete(self) -> None:
+        if self.cycle is not None and self.cycle.response_complete:
+            waiting_in(self.cycle.scope).drop()
+        super().on_response_complete()
+
     async def _receive(self, cycle: RequestResponseCycle, pieces: Pieces, receive: Any) -> Any:
         """The next piece of a body as it came: uvicorn would join what waits, and copy it twice."""
         if not pieces.size:
