@@ -15,12 +15,16 @@ class MemoryTrees:
     def __init__(self, sizes: dict[str, int | None]) -> None:
         self.sizes = sizes
         self.denied: set[str] = set()
+        self.faults: dict[str, Exception] = {}
+        """What asking for a path ends with."""
         self.sent: list[dict[str, Any]] = []
 
     async def resolve(self, name: str, authorization: str | None) -> DavTree:
         return DavTree(self, lambda method, path: None, None, None)  # type: ignore[arg-type]
 
     async def entry(self, path: str) -> Entry:
+        if path in self.faults:
+            raise self.faults[path]
         if path and path not in self.sizes:
             raise NotFound("There is no such file or folder.")
         size = self.sizes.get(path)

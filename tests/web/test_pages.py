@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from opencloudmesh.protocol.errors import RateLimited
+from opencloudmesh.protocol.errors import PeerRefused, PeerUnreachable, RateLimited
 from opencloudmesh.services.callers import current_caller
 from opencloudmesh.web.pages.page import HERE, local_path
 from opencloudmesh.web.pages.texts import TEXTS
@@ -250,6 +250,18 @@ async def test_what_this_server_does_not_deal_with_says_so_where_received_shares
     server.share_reception.kept[2] = dataclasses.replace(server.share_reception.kept[1], **accepted, reason="policy-denied")
     await alice.ask("GET", "/shares")
     assert TEXTS["reason.policy-denied"] in alice.page
+
+
+@pytest.mark.parametrize(
+    "fault", [PeerUnreachable("It is away.", code="idle-timeout"), PeerRefused("It is away.", code="http-500", status=500)]
+)
+async def test_what_the_owners_server_does_not_give_now_is_not_gone(server: Any, alice: Visitor, fault: Any) -> None:
+    server.user_trees.faults["Reports/2026.txt"] = fault
+    for page in ("files", "files/save"):
+        answer = await alice.ask("GET", f"/{page}?path=Reports/2026.txt")
+        assert (answer.status, answer.header("retry-after")) == (503, "30")
+        for said in ("It is away.", fault.code, TEXTS["shares.unavailable.stays"]):
+            assert said in alice.page
 
 
 async def test_files_are_looked_through_and_chosen_to_be_shared(alice: Visitor) -> None:

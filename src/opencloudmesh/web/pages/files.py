@@ -4,12 +4,14 @@ Rules kept here: the tree and its gate are those of WebDAV, asked with the sessi
 shown, for it may be a page that somebody else wrote.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 from urllib.parse import quote
 
-from opencloudmesh.protocol.errors import NotFound
+from opencloudmesh.protocol.errors import NotFound, PeerRefused, PeerUnreachable, TemporarilyUnavailable
 from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.ports import DavTree, Entry
 from opencloudmesh.services.resource_access import may_be_remembered
@@ -37,7 +39,7 @@ async def show(request: PageRequest) -> PageAnswer:
     """What is in a folder; a single file is a list of one."""
     path = _path_of(request)
     tree = await _tree(request)
-    with may_be_remembered():
+    with _owners_faults(), may_be_remembered():
         here = await tree.storage.entry(path)
         tree.may("PROPFIND", path)
         found = await _listed(tree, path) if here.is_folder else [here]
@@ -71,6 +73,16 @@ def is_own(path: str) -> bool:
     return path.split("/")[0] != RECEIVED_FOLDER
 
 
+@contextmanager
+def _owners_faults() -> Iterator[None]:
+    """An owner's server that gives no access now: what is asked for is not gone (503), and comes back by itself."""
+    try:
+        yield
+    except (PeerUnreachable, PeerRefused) as error:
+        hint = error.hint or text("shares.unavailable.stays")
+        raise TemporarilyUnavailable(error.sentence, code=error.code, hint=hint) from error
+
+
 def _path_of(request: PageRequest) -> str:
     return request.query.get("path", "").strip("/")
 
@@ -97,7 +109,9 @@ class Download:
         path = _path_of(request)
         tree = await _tree(request)
         tree.may("GET", path)
-        if (await tree.storage.entry(path)).is_folder:
+        with _owners_faults():
+            is_folder = (await tree.storage.entry(path)).is_folder
+        if is_folder:
             raise NotFound(text("files.no_file"))
         return PageAnswer(200, goes_on=lambda scope, receive, send: self._send(request, path, scope, receive, send))
 
