@@ -49,14 +49,15 @@ def test_ls_of_received_shares_says_which_are_unavailable(logged_in: Any, server
     ]
     items = logged_in("ls", "Shared with me", "--json").document["items"]
     assert [(item["unavailable_since"], item["unavailable_reason"]) for item in items] == [(1e9, "dns"), (None, "")]
-    server.inbox = [make_incoming(state="accepted", path="Shared with me/Plans", reason="policy-denied"), server.inbox[1]]
+    denied_and_away = dict(reason="policy-denied", unavailable_since=1e9, unavailable_reason="dns")
+    server.inbox = [make_incoming(state="accepted", path="Shared with me/Plans", **denied_and_away), server.inbox[1]]
     denied = logged_in("ls", "Shared with me")
     assert [line for line in denied.out.splitlines() if "policy-denied" in line] == [
         line for line in denied.out.splitlines() if "Plans" in line
     ], denied.out
     assert "policy-denied: your server does not deal with" in denied.err
     items = logged_in("ls", "Shared with me", "--json").document["items"]
-    assert [(item["unavailable_since"], item["unavailable_reason"]) for item in items] == [(None, "policy-denied"), (None, "")]
+    assert [(item["unavailable_since"], item["unavailable_reason"]) for item in items] == [(1e9, "policy-denied"), (None, "")]
     server.inbox = server.inbox[1:]
     assert "STATE" not in logged_in("ls", "Shared with me").out
 

@@ -10,6 +10,7 @@ from opencloudmesh.protocol.errors import (
     AccessDenied,
     Changed,
     Conflict,
+    Forbidden,
     InvalidInput,
     NotFound,
     OCMError,
@@ -456,6 +457,20 @@ async def test_whatever_fails_marks_the_share_and_whatever_works_clears_it(
     assert (await home.incoming(share.id)).unavailable_since is None
 
 
+async def test_a_denial_is_the_reason_though_the_server_is_away_too(
+    home: Home, away: SimulatedServer, alice: User, received: ReceivedShares, remote: SimulatedRemote
+) -> None:
+    share = await got(home, away, alice)
+    with may_be_remembered():
+        tree = (await received.open(share)).storage
+        assert [entry.path async for entry in tree.list((await tree.entry("")).path)]
+    await received.marks.peer_away(away.host, "idle-timeout")
+    home.peers.trust = TrustBook.configured(denylist=(away.host,))
+    await refused(received.open(share), "policy-denied", Forbidden)
+    with may_be_remembered():
+        await refused(received.open(share), "policy-denied", Forbidden)
+
+
 @pytest.mark.parametrize("act", ["list", "read"])
 async def test_breaking_off_in_the_middle_marks_too(
     home: Home, away: SimulatedServer, alice: User, received: ReceivedShares, remote: SimulatedRemote, act: str
@@ -867,7 +882,7 @@ async def test_what_a_broken_copy_left_behind_is_removed_when_its_server_is_back
         await (await of_carol(trees)).storage.move("notes", "Shared with me/photos/notes")
     assert len(set(remote.storage.nodes) - before) == 1
     await asyncio.gather(*received.leftovers._tasks)
-    assert (set(remote.storage.nodes), waited) == (before, [30.0, 60.0, 120.0])
+    assert (set(remote.storage.nodes), waited) == (before, [30.0, 60.0, 120.0]), "whoever moved it did not wait for that"
     assert "notes/a.txt" in home.homes(carol).nodes
 
 

@@ -121,8 +121,10 @@ def is_denied(item: Mapping[str, Any]) -> bool:
 
 def unavailability_of(item: Mapping[str, Any]) -> str:
     """Say since when and why a received share is unavailable; nothing where it is not."""
+    if is_denied(item):
+        return f"unavailable ({DENIED})"
     if item.get("unavailable_since") is None:
-        return f"unavailable ({DENIED})" if is_denied(item) else ""
+        return ""
     reason = text_of(item, "unavailable_reason")
     return f"unavailable since {format_time(item['unavailable_since'])}{f' ({reason})' if reason else ''}"
 

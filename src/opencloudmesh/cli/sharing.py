@@ -11,7 +11,7 @@ from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.contacts import notice_line
 from opencloudmesh.cli.deliveries import held_back, is_refused
-from opencloudmesh.cli.formats import format_time, parse_expiry, remote_path, text_of, unavailability_of, words_of
+from opencloudmesh.cli.formats import format_time, is_denied, parse_expiry, remote_path, text_of, unavailability_of, words_of
 from opencloudmesh.cli.repair import repair
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 from opencloudmesh.protocol.errors import PeerRefused
@@ -320,7 +320,7 @@ def _fields(item: Item, *fields: str) -> tuple[str, ...]:
 
 def _state_of(item: Item) -> str:
     state = text_of(item, "state")
-    if item.get("state") == "accepted" and item.get("unavailable_since") is not None:
+    if item.get("state") == "accepted" and item.get("unavailable_since") is not None and not is_denied(item):
         return f"{state}, {unavailability_of(item)}"
     if state == "pending" and item.get("sender_known") is False:
         return f"{state}, unknown sender"

@@ -91,9 +91,10 @@ class ReceivedShares:
     async def open(self, share: IncomingShare) -> RemoteTree:
         """The shared resource as a tree; where that suffices, as it is remembered while its server is away.
 
-        Raises `PeerDown` at once where it is known to be unavailable, `PeerUnreachable`, `PeerRefused`, `AccessDenied`
-        (mfa-required).
+        Raises `Forbidden` (policy-denied) whatever is remembered, `PeerDown` at once where it is known to be unavailable,
+        `PeerUnreachable`, `PeerRefused`, `AccessDenied` (mfa-required).
         """
+        self._peers.check_allowed(share.peer)
         watch = Watch(self.marks, share)
         may_recall = remembered_suffices() and not self._memory.of(share.id).is_empty
         try:

@@ -280,7 +280,7 @@ class _UserTree:
 
     async def _across(self, source: str, target: str, *, replace: bool, children: bool) -> None:
         from_storage, _, from_inside = await self._place(source)
-        to_storage, _, to_inside = await self._place(target)
+        to_storage, to_share, to_inside = await self._place(target)
         entry = await from_storage.entry(from_inside)
         present = await _find(to_storage, to_inside) if replace else None
         if not entry.is_folder and (present is None or not present.is_folder):  # a write is one step
@@ -292,11 +292,14 @@ class _UserTree:
         try:
             await _copy_across(from_storage, entry, to_storage, beside, children=children)
             await to_storage.move(beside, to_inside, replace=replace)
-        except BaseException:
+        except BaseException as error:
+            if to_share and isinstance(error, OCMError) and is_silent(error):  # nobody waits for silence twice
+                self._received.leftovers.add(to_storage, beside)
+                raise
             try:
                 await asyncio.shield(to_storage.remove(beside))
-            except OCMError as error:
-                if is_silent(error):
+            except OCMError as fault:
+                if is_silent(fault):
                     self._received.leftovers.add(to_storage, beside)
             raise
 
