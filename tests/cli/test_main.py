@@ -115,6 +115,10 @@ def test_what_means_nothing_is_status_2(ocm: Any, typed: list[str]) -> None:
     assert (result.status, result.document["error"]["code"], result.err) == (2, "usage", "")
 
 
+def test_more_than_a_command_takes_is_named(ocm: Any) -> None:
+    assert "more than ocm put takes at once: c d (usage)" in ocm("put", "a", "b", "c", "d").err
+
+
 def test_json_may_stand_before_the_command(ocm: Any) -> None:
     assert ocm("--json", "whoami").document["error"]["code"] == "login-required"
     assert ocm("--json", "rm", "--", "--json").document["error"]["code"] == "login-required"

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, Group, UnusedCliTokensError
 
 from opencloudmesh import __version__
 from opencloudmesh.cli import (
@@ -101,6 +101,9 @@ def _fail(terminal: Terminal, error: OCMError, status: int | None = None) -> int
 
 def _usage_fault(error: CycloptsError) -> UsageFault:
     command = " ".join(("ocm", *(error.command_chain or ())))
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        many = " ".join(error.unused_tokens[:5]) + (" ..." if len(error.unused_tokens) > 5 else "")
+        return UsageFault(f"That is more than {command} takes at once: {many}", hint=f"See: {command} --help")
     return UsageFault(" ".join(str(error).split()), hint=f"See: {command} --help")
 
 
