@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from opencloudmesh.cli.download import Download, part_path, safe_name
+from opencloudmesh.cli.faults import ServerRefused
 from opencloudmesh.cli.progress import SilentProgress
 from opencloudmesh.cli.transfers import MAX_DEPTH
 from opencloudmesh.protocol.errors import InvalidInput, NotFound, PeerRefused, PeerUnreachable
@@ -236,9 +237,11 @@ async def test_what_breaks_off_amid_a_file_goes_on_by_itself(tmp_path: Path) -> 
 async def test_why_it_broke_off_is_what_the_server_answers_next(tmp_path: Path) -> None:
     files = MemoryFiles(FILE, content=b"hello")
     files.breaks = [2]
-    files.opened = [FILE, PeerRefused("The owner's server is away.", code="idle-timeout", status=503)]
+    files.opened = [FILE, ServerRefused("The owner's server is away.", code="idle-timeout", status=503, hint="See: ocm inbox")]
     report = await fetch(files, FILE, tmp_path / "f")
-    assert [error.code for _, error in report.failed] == ["idle-timeout"]
+    told = [(error.code, error.hint) for _, error in report.failed]
+    kept = "2 B of 5 B came over and are kept: run the same command again later, and it goes on there. See: ocm inbox"
+    assert told == [("idle-timeout", kept)]
     assert part_path(tmp_path / "f", FILE).read_bytes() == b"he", "what came over is kept"
 
 

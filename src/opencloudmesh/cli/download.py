@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from opencloudmesh.cli.faults import ServerRefused
+from opencloudmesh.cli.formats import format_size
 from opencloudmesh.cli.own_files import OwnFiles
 from opencloudmesh.cli.progress import Progress
 from opencloudmesh.cli.transfers import Job, Report, check_depth, is_folder, is_unchanged, make_local_folder, run_all
@@ -103,6 +105,8 @@ class Download:
                     raise
                 before += size - start
                 self._progress.moved(-size)  # it is counted once more as what is there
+            except ServerRefused as error:
+                raise _with_part(error, _size_of(part), entry) from None
             finally:
                 if entry.size:
                     _drop_if_empty(part)
@@ -181,6 +185,15 @@ def _resume_at(file: BinaryIO, entry: Entry) -> int:
 
 def _is_strong(entry: Entry) -> bool:
     return bool(entry.etag) and not entry.etag.startswith("W/")
+
+
+def _with_part(error: ServerRefused, size: int, entry: Entry) -> ServerRefused:
+    """The same, with what to do about a part that can go on."""
+    if not 0 < size < entry.size or not _is_strong(entry):
+        return error
+    kept = f"{format_size(size)} of {format_size(entry.size)} came over and are kept"
+    hint = f"{kept}: run the same command again later, and it goes on there. {error.hint}".rstrip()
+    return ServerRefused(error.sentence, code=error.code, hint=hint, status=error.status, trace_id=error.trace_id)
 
 
 def _drop_if_empty(part: Path) -> None:
