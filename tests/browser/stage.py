@@ -81,6 +81,8 @@ def pages(home: Site, away: Site, peer: SimulatedPeer) -> Sequence[PageToSee]:
         PageToSee("contacts", "/contacts", in_docs="Contacts"),
         PageToSee("contacts not found", "/contacts?search=nobody"),
         PageToSee("contacts to add", "/contacts", opened="Add an address"),
+        PageToSee("contacts to merge", "/contacts", opened="The same person as"),
+        PageToSee("what was done", "/invites", "Save"),
         PageToSee("contacts as a file", "/contacts", opened="As a file"),
         PageToSee("form only", "/contacts/1/remove"),
         PageToSee("invitations", "/invites", in_docs="Invitations"),

@@ -43,7 +43,7 @@ def fault_of(error: OSError) -> OCMError:
     """Our error for what the operating system said."""
     number = error.errno or 0
     if number in _MISSING:
-        return NotFound("There is no such file or folder.")
+        return NotFound("There is no such file or folder.", hint="Look whether the path is right; upper and lower case count.")
     if number in _OUTSIDE:
         return path_refused("it leads through a symbolic link, out of the tree, or is too long")
     if number in _FULL:

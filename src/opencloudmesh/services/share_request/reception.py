@@ -281,7 +281,7 @@ class RequestReception:
                 of_visitor=of_visitor,
             )
         except NotFound as error:
-            error.hint = error.hint or ("" if path else _SAY_WHAT)
+            error.hint = error.hint if path else _SAY_WHAT
             raise
         return await self.request(user, request_id)
 
