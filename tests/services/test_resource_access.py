@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -1083,3 +1084,11 @@ async def test_more_shares_than_a_page_are_all_there(home: Home, away: Simulated
     await home.database.write(many)
     assert share.id == 1
     assert len(await names((await of_carol(trees)).storage, "Shared with me")) == 1501
+
+
+def test_an_entry_elsewhere_is_the_same_in_all_else() -> None:
+    entry = Entry("a/b", True, 1, 2.0, '"e"', "text/plain", "SHA1:00", 3.0, 4.0, True, 5)
+    assert all(getattr(entry, field.name) != field.default for field in dataclasses.fields(entry)), (
+        "a field that is new is to be given here"
+    )
+    assert entry.at("c") == dataclasses.replace(entry, path="c")

@@ -1,5 +1,7 @@
 """Conditional requests and ranges, from values."""
 
+from datetime import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from opencloudmesh.webdav.conditions import (
     ByteRange,
     Verdict,
     build_http_date,
+    build_utc_time,
     has_conditions,
     judge,
     parse_http_date,
@@ -36,6 +39,11 @@ def test_dates() -> None:
         assert parse_http_date(nonsense) is None
     assert build_http_date(1e18) == "Fri, 31 Dec 9999 23:59:59 GMT"
     assert build_http_date(-1e18) == "Mon, 01 Jan 0001 00:00:00 GMT"
+
+
+@pytest.mark.parametrize("at", [0.0, -1.0, 86399.5, 951_782_400.0, 1e10, 1e18])
+def test_a_date_in_the_form_of_rfc_3339_is_the_same_moment(at: float) -> None:
+    assert parse_http_date(build_http_date(at)) == datetime.fromisoformat(build_utc_time(at)).timestamp()
 
 
 @pytest.mark.parametrize(

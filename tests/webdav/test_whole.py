@@ -24,6 +24,24 @@ def kept(inner: str, outer: str = "") -> str:
     return update.element or ""
 
 
+def test_the_same_name_again_is_kept_as_it_comes_each_time() -> None:
+    """How a name begins is remembered: its attributes, language and declarations are not."""
+    inner = '<p/><p a="b"><q/></p><p><q/>t</p><y:p/><p/><p xml:lang="de"/><p xmlns=""/><p xmlns:z="urn:z" z:a="1"/><p/>'
+    outer = 'xmlns:d="DAV:" xmlns="urn:x" xmlns:y="urn:x"'
+    body = f"<d:propertyupdate {outer}><d:set><d:prop>{inner}</d:prop></d:set></d:propertyupdate>"
+    assert [update.element for update in parse_propertyupdate(body.encode())] == [
+        '<p xmlns="urn:x"></p>',
+        '<p xmlns="urn:x" a="b"><q></q></p>',
+        '<p xmlns="urn:x"><q></q>t</p>',
+        '<y:p xmlns:y="urn:x"></y:p>',
+        '<p xmlns="urn:x"></p>',
+        '<p xmlns="urn:x" xml:lang="de"></p>',
+        "<p></p>",
+        '<p xmlns:z="urn:z" xmlns="urn:x" z:a="1"></p>',
+        '<p xmlns="urn:x"></p>',
+    ]
+
+
 @pytest.mark.parametrize(
     ("inner", "outer", "whole"),
     [

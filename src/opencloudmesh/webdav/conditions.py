@@ -44,9 +44,25 @@ def parse_http_date(text: str) -> float | None:
 
 def build_http_date(at: float) -> str:
     """An IMF-fixdate; times that cannot be written become the nearest that can."""
+    day, time = _day_and_time(at)
+    return f"{_day(day)} {time} GMT"
+
+
+def build_utc_time(at: float) -> str:
+    """The same in the form of RFC 3339, in whole seconds."""
+    day, time = _day_and_time(at)
+    return f"{_date(day)}T{time}Z"
+
+
+def _day_and_time(at: float) -> tuple[int, str]:
     day, second = divmod(int(min(max(at, -62135596800.0), 253402300799.0) // 1), 86400)
     minute, second = divmod(second, 60)
-    return f"{_day(day)} {minute // 60:02}:{minute % 60:02}:{second:02} GMT"
+    return day, f"{minute // 60:02}:{minute % 60:02}:{second:02}"
+
+
+@lru_cache(4096)
+def _date(day: int) -> str:
+    return datetime.fromtimestamp(day * 86400, UTC).date().isoformat()
 
 
 @lru_cache(4096)

@@ -33,6 +33,7 @@ SEEN_AT: Final = Name(OURS, "seen-at")
 _PREFIXES: Final = {DAV: "d", OC: "oc", OCS: "ocs", OCM: "ocm"}
 _PLAIN: Final = re.compile("[\x20-\x25\x27-\x3b\x3d\x3f-\x7e]*")
 _MOST_KEPT: Final = 1 << 17
+_MOST_NAMES: Final = 256
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -54,7 +55,11 @@ class Element:
 
     def child(self, local: str) -> "Element | None":
         """The first child of this name in the namespace DAV:."""
-        return next((child for child in self.children if child.name == (DAV, local)), None)
+        name = (DAV, local)
+        for child in self.children:
+            if child.name == name:
+                return child
+        return None
 
 
 class XmlReader:
@@ -78,6 +83,7 @@ class XmlReader:
         self._open: list[Element] = []
         self._elements = self._text = 0
         self._ended: list[Element] = []
+        self._names: dict[str, Name] = {}
         self._parser = expat.ParserCreate(namespace_separator=SEPARATOR)
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -116,16 +122,22 @@ class XmlReader:
             raise XmlFault("The body is nested too deeply.")
         self._elements += 1
         self._text += len(name)
-        self._check()
-        element = Element(Name(*parts_of(name)[:2]))
+        element = Element(self._names.get(name) or self._name(name))
         if self._recorder is not None:
             self._recorder.start(name, attributes)
-            self._check()
+        self._check()
         if not self._open:
             self.root = element.name
         elif len(self._open) >= self._emit_depth:
             self._open[-1].children.append(element)
         self._open.append(element)
+
+    def _name(self, name: str) -> Name:
+        """A name that was not met yet; most documents have a few, again and again."""
+        if len(self._names) >= _MOST_NAMES:
+            self._names.clear()
+        found = self._names[name] = Name(*parts_of(name)[:2])
+        return found
 
     def _characters(self, text: str) -> None:
         self._text += len(text)
@@ -440,7 +452,10 @@ def _response(element: Element) -> DavResponse:
 
 def _status(element: Element | None) -> int:
     """The number of a status line; a missing one counts as success, nonsense as 500."""
-    if element is None:
-        return 200
-    found = re.match(r"\s*HTTP/\d\S*\s+(\d{3})(?:\s|$)", element.text)
+    return 200 if element is None else _status_in(element.text)
+
+
+@lru_cache(64)
+def _status_in(line: str) -> int:
+    found = re.match(r"\s*HTTP/\d\S*\s+(\d{3})(?:\s|$)", line)
     return int(found[1]) if found else 500

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.services.ports import DavTree, Entry, Lock, Properties, PropertyChange, Quota
 from opencloudmesh.webdav.checksums import CHECKSUMS
-from opencloudmesh.webdav.conditions import build_http_date, parse_http_date
+from opencloudmesh.webdav.conditions import build_http_date, build_utc_time, parse_http_date
 from opencloudmesh.webdav.elements import (
     DAV,
     LISTING_TAG,
@@ -77,8 +77,7 @@ _UTC: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def _creation_date(resource: Resource) -> str:
-    at = min(max(resource.entry.modified_at, -62135596800.0), 253402300799.0)
-    return datetime.fromtimestamp(at, UTC).strftime(_UTC)
+    return build_utc_time(resource.entry.modified_at)
 
 
 def _utc(at: float | None) -> str | None:

@@ -10,6 +10,7 @@ SEPARATOR: Final = "\x01"
 """Between the parts of a name; it stands in no XML."""
 
 _XML: Final = "http://www.w3.org/XML/1998/namespace"
+_MOST_PLAIN: Final = 256
 _LANGUAGE: Final = SEPARATOR.join((_XML, "lang", "xml"))
 
 
@@ -39,6 +40,7 @@ class Recorder:
         self._scopes: list[dict[str, str]] = []
         self._languages = [""]
         self._new: list[tuple[str, str]] = []
+        self._plain: dict[str, tuple[str, str, dict[str, str]]] = {}
 
     def declare(self, prefix: str | None, namespace: str | None) -> None:
         """A declaration of the element that begins next."""
@@ -54,6 +56,9 @@ class Recorder:
             return
         if self._level == self._depth:
             self._pieces, self._scopes = [], [{}]
+            if not language and not attributes and not new:
+                self._begin(self._plain.get(name) or self._plainly(name))
+                return
             if language:
                 attributes = {**attributes, _LANGUAGE: language}
         scope = dict(self._scopes[-1])
@@ -65,10 +70,24 @@ class Recorder:
             f' {_qualified(key, scope, declared, is_attribute=True)}="{escape_attribute(value)}"'
             for key, value in attributes.items()
         ]
-        spaces = [f' xmlns{":" if at else ""}{at}="{escape_attribute(uri)}"' for at, uri in declared.items()]
+        self._begin((tag, f"<{tag}{_declarations(declared)}{''.join(written)}>", scope))
+
+    def _plainly(self, name: str) -> tuple[str, str, dict[str, str]]:
+        """How an element begins that is kept, and has no attributes: most have few names, again and again."""
+        if len(self._plain) >= _MOST_PLAIN:
+            self._plain.clear()
+        scope: dict[str, str] = {}
+        declared: dict[str, str] = {}
+        tag = _qualified(name, scope, declared)
+        found = self._plain[name] = (tag, f"<{tag}{_declarations(declared)}>", scope)
+        return found
+
+    def _begin(self, begun: tuple[str, str, dict[str, str]]) -> None:
+        """Note the tag, what is written of it, and the prefixes in scope, which nobody changes any more."""
+        tag, written, scope = begun
         self._scopes.append(scope)
         self._tags.append(tag)
-        self._write(f"<{tag}{''.join(spaces)}{''.join(written)}>")
+        self._write(written)
 
     def characters(self, text: str) -> None:
         """Text."""
@@ -88,6 +107,10 @@ class Recorder:
     def _write(self, piece: str) -> None:
         self.size += len(piece)
         self._pieces.append(piece)
+
+
+def _declarations(declared: dict[str, str]) -> str:
+    return "".join(f' xmlns{":" if at else ""}{at}="{escape_attribute(uri)}"' for at, uri in declared.items())
 
 
 def _declare(scope: dict[str, str], declared: dict[str, str], prefix: str, namespace: str) -> None:

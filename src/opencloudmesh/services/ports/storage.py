@@ -34,6 +34,22 @@ class Entry:
     def name(self) -> str:
         return self.path.rpartition("/")[2]
 
+    def at(self, path: str) -> "Entry":
+        """The same at another path; a listing asks for it for each entry, and `dataclasses.replace` takes its time."""
+        return Entry(
+            path,
+            self.is_folder,
+            self.size,
+            self.modified_at,
+            self.etag,
+            self.content_type,
+            self.checksum,
+            self.unavailable_since,
+            self.seen_at,
+            self.denied,
+            self.holds,
+        )
+
     @property
     def unavailable(self) -> bool:
         """Whether it is known that it cannot be reached now."""

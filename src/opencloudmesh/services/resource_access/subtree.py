@@ -1,7 +1,6 @@
 """One file or folder of a tree as a tree of its own."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 from opencloudmesh.protocol.errors import AccessDenied
 from opencloudmesh.services.ports import Entry, OpenFile, Quota, Storage
@@ -21,7 +20,7 @@ class Subtree:
         return f"{self._root}/{path}" if path else self._root
 
     def _up(self, entry: Entry) -> Entry:
-        return replace(entry, path=entry.path[len(self._root) + 1 :])
+        return entry.at(entry.path[len(self._root) + 1 :])
 
     async def entry(self, path: str) -> Entry:
         return self._up(await self._storage.entry(self._down(path)))

@@ -350,7 +350,7 @@ def _not_the_folder(path: str) -> str:
 def _below(prefix: str, entry: Entry) -> Entry:
     if not prefix:
         return entry
-    return replace(entry, path=f"{prefix}/{entry.path}" if entry.path else prefix)
+    return entry.at(f"{prefix}/{entry.path}" if entry.path else prefix)
 
 
 def _etag_of(*texts: str) -> str:
