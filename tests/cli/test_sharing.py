@@ -322,6 +322,9 @@ def test_shares_say_why_the_other_server_did_not_take_them(
     assert "http-400: recipient-unknown" in logged_in("shares").out
     causes = [item["cause"] for item in logged_in("shares", "--json").document["items"]]
     assert causes == ["http-400: recipient-unknown", ""], "who accepted it has it"
+    server.shares = [make_outgoing(id=7, state="revoked", reason="", untold="http-403")]
+    server.deliveries = [make_delivery(outgoing_share_id=7, **{**refused, "kind": "SHARE_UNSHARED", "detail": "no " * 100})]
+    assert re.search(r"not told yet: http-400: no .{150,170}\.\.\.$", logged_in("shares", "--all").out.strip())
 
 
 def test_unshare_means_the_share_that_gives_access(logged_in: Any, server: Any, make_outgoing: Any) -> None:

@@ -111,3 +111,12 @@ async def test_a_user_pushes_whatever_waits_for_a_server_or_failed_there(home: H
     await home.settle()
     assert await states(home, [refused, waiting, unwanted]) == [("sent", ""), ("sent", ""), ("failed", "cancelled")]
     assert await home.deliveries.retry_all(alice, away.host) == 0
+
+
+async def test_what_a_server_says_is_shown_without_what_looks_like_a_secret(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    away.route("POST", "/ocm/shares", lambda _: answer(403, {"message": "NO\x1b[31m WAY, token=abc123"}))
+    (share,) = await give(home, alice, "dora")
+    (delivery,) = await home.of_share(await home.outgoing(share))
+    assert (delivery.reason, delivery.detail) == ("http-403", "NO [31m WAY, token=***")

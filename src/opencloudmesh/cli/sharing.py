@@ -18,6 +18,7 @@ from opencloudmesh.protocol.errors import PeerRefused
 
 Item = Mapping[str, Any]
 
+_MOST_SAID: Final = 160
 _NOT_TAKEN: Final = "Check the address of the recipient; if it is right, ask the operators of both servers."
 _REFUSED_THERE: Final = (
     "The other server does not deal with yours: that is for its operator to decide; ask them to allow your server. When it does,"
@@ -168,7 +169,7 @@ async def shares(*, every: Annotated[bool, Parameter(name="--all", negative=())]
         items = [item for item in await api.items("/shares") if every or item.get("state") in OUTGOING.listed]
         causes = _causes(await api.items("/deliveries", query={"failed": "true"})) if items else {}
         shown = await people(api) if items and not output.json else str
-    items = [{**item, "cause": causes.get(item.get("id"), "") if item.get("state") in OUTGOING.untold else ""} for item in items]
+    items = [{**item, "cause": _cause(item, causes, OUTGOING.untold)} for item in items]
     rows = (
         (*_fields(item, "id", "state", "path"), shown(text_of(item, "share_with")), words_of(item, "permissions"),
          format_time(item.get("expires_at")), text_of(item, "cause") or text_of(item, "reason"))
@@ -184,12 +185,28 @@ async def shares(*, every: Annotated[bool, Parameter(name="--all", negative=())]
         )
 
 
-def _causes(failed: Sequence[Item]) -> dict[Any, str]:
-    """How the last try to announce a share ended, by the share's id: the reason, and what the other server said."""
-    tries = (one for one in failed if one.get("kind") == "SHARE_CREATION" and one.get("reason"))
+def _causes(failed: Sequence[Item]) -> dict[tuple[Any, str], str]:
+    """How the last try to tell of a share ended, by the share's id and the kind of message: the reason, and what the other server
+    said, if that is short."""
+    tries = (one for one in failed if one.get("reason"))
     return {
-        one.get("outgoing_share_id"): ": ".join(filter(None, (text_of(one, "reason"), text_of(one, "detail")))) for one in tries
+        (one.get("outgoing_share_id"), text_of(one, "kind")): ": ".join(
+            filter(None, (text_of(one, "reason"), _short(text_of(one, "detail"))))
+        )
+        for one in tries
     }
+
+
+def _cause(item: Item, causes: Mapping[tuple[Any, str], str], untold: Sequence[str]) -> str:
+    """Why the other server has not heard of a share, or not that it was taken back."""
+    if item.get("state") == "revoked":
+        why = causes.get((item.get("id"), "SHARE_UNSHARED"), "") if item.get("untold") else ""
+        return f"not told yet: {why}" if why else ""
+    return causes.get((item.get("id"), "SHARE_CREATION"), "") if item.get("state") in untold else ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}..."
 
 
 async def unshare(share: Annotated[str, Parameter(name="ID")], /, *, output: Output = Output()) -> None:

@@ -14,6 +14,17 @@ Rules kept here:
 from opencloudmesh.protocol.redaction.bodies import NO_BODY, PARSED_BYTES, Body
 from opencloudmesh.protocol.redaction.exchange import Redacted, Wire, redact, redact_url
 from opencloudmesh.protocol.redaction.secret_names import is_secret_name
-from opencloudmesh.protocol.redaction.texts import HIDDEN
+from opencloudmesh.protocol.redaction.texts import HIDDEN, redact_text
 
-__all__ = ["HIDDEN", "NO_BODY", "PARSED_BYTES", "Body", "Redacted", "Wire", "is_secret_name", "redact", "redact_url"]
+__all__ = [
+    "HIDDEN",
+    "NO_BODY",
+    "PARSED_BYTES",
+    "Body",
+    "Redacted",
+    "Wire",
+    "is_secret_name",
+    "redact",
+    "redact_text",
+    "redact_url",
+]

@@ -141,6 +141,11 @@ class Texts:
         return text
 
 
+def redact_text(text: str) -> str:
+    """One line of somebody else's words as it may be shown: without what looks like a secret, or is not printable."""
+    return _safe(text)
+
+
 def _safe(text: str) -> str:
     """A text that holds no known secret, without what looks like one."""
     if "=" in text or ":" in text:

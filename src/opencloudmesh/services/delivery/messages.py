@@ -6,6 +6,7 @@ from typing import Protocol
 
 from opencloudmesh.protocol.errors import DeniedByPeer, InvalidMessage, OCMError, PeerRefused
 from opencloudmesh.protocol.messages import read_object
+from opencloudmesh.protocol.redaction import redact_text
 from opencloudmesh.protocol.trust import DENIALS
 from opencloudmesh.services.ports import HttpAnswer, Transaction
 from opencloudmesh.services.records import Delivery
@@ -105,7 +106,7 @@ def of_answer(answer: HttpAnswer, now: float) -> Outcome:
     return Outcome(
         final=is_final,
         reason=DeniedByPeer.code if is_denial else f"http-{answer.status}",
-        detail=_title(answer.body) if page else _said(answer.body),
+        detail=_title(answer.body) if page else redact_text(_said(answer.body)),
         status=answer.status,
         retry_after=answer.retry_after(now),
         is_down=is_down,
