@@ -651,6 +651,15 @@ async def test_a_database_of_a_newer_version_is_left_alone(database_url: str, bo
         assert refusal.value.code == "database-newer"
 
 
+async def test_a_command_beside_a_server_of_another_version_says_so(sqlite_url: str, box: SecretBox) -> None:
+    server = open_database(sqlite_url, box)
+    await server.write(lambda tx: driver(tx).execute("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(LocalFault, match="another version") as refusal:
+        open_database(sqlite_url, box, exclusive=False)
+    assert refusal.value.code == "database-in-use"
+    await server.aclose()
+
+
 # ---------------------------------------------------------------- query plans
 def statements() -> Iterator[tuple[str, Statement]]:
     for module in (users, sessions, outgoing_shares, incoming_shares, delivery_statements, peers):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from opencloudmesh.adapters.database.faults import DatabaseUnusable
+from opencloudmesh.adapters.database.faults import DatabaseInUse, DatabaseUnusable
 from opencloudmesh.adapters.database.migrations import has_schema, is_current, migrate
 from opencloudmesh.adapters.database.remembering import Commits, RememberingDatabase
 from opencloudmesh.adapters.database.sealing import SecretBox
@@ -57,10 +57,24 @@ def _create(path: Path) -> None:
         ) from error
 
 
+def _lock_to_migrate(path: Path) -> FolderLock:
+    try:
+        return FolderLock(path)
+    except DatabaseInUse as error:
+        raise DatabaseInUse(
+            "The server that is running is of another version than this command.",
+            hint="After an upgrade restart the server; else use the ocm of the server's version.",
+        ) from error
+
+
 def _open_sqlite(url: URL, box: SecretBox, exclusive: bool) -> Database:
     path = _path_of(url)
     _create(path)
-    lock = FolderLock(path) if exclusive or not is_current(url) else None
+    lock = None
+    if exclusive:
+        lock = FolderLock(path)
+    elif not is_current(url):
+        lock = _lock_to_migrate(path)
     try:
         migrate(url)
         connect(path).close()  # switches the file to WAL while nobody else is at work
