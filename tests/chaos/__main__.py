@@ -123,7 +123,8 @@ def _complaints(run: Run) -> list[str]:
 def _complaint(line: str) -> str:
     event = json.loads(line)
     trace = str(event.get("exception", ""))
-    if "database or disk is full" in trace or "No space left on device" in trace:
+    is_full = event.get("cause") in ("SQLITE_FULL", "DiskFull")
+    if is_full or "database or disk is full" in trace or "No space left on device" in trace:
         return f"{event['event']}: {_NO_SPACE}"
     return f"{event['event']} {event.get('path', '')} {trace.strip().rpartition(chr(10))[2]}"
 
