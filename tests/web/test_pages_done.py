@@ -59,6 +59,18 @@ async def test_what_was_done_is_said_once_with_what_can_be_done_next(
     assert said(alice) == ""
 
 
+async def test_only_contacts_at_the_same_server_are_merged(alice: Visitor) -> None:
+    for address in ("dora@peer.example.org", "d2@peer.example.org", "dora@other.example.org"):
+        await alice.ask("GET", "/contacts")
+        await alice.send("/contacts", address=address)
+    await alice.ask("GET", "/contacts")
+    assert re.findall(r'action="/contacts/(\d)/merge"', alice.page) == ["1", "2"]
+    for typed, code in (("nobody", "contact-unknown"), ("", "contact-unknown"), ("dora@peer.example.org", "contact-unknown")):
+        await alice.send("/contacts/1/merge", other=typed)
+        assert code in alice.page
+        await alice.ask("GET", "/contacts")
+
+
 async def test_nobody_else_has_a_page_say_something(alice: Visitor) -> None:
     await alice.send("/contacts", address="dora@peer.example.org", name="Dora")
     written = alice.cookies[_SAID]

@@ -1,5 +1,6 @@
 """The address book."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -22,13 +23,15 @@ async def show(request: PageRequest, imported: Mapping[str, Any] | None = None) 
     number = number_of(request)
     found = await contacts.search(request.me, sought, limit=SHOWN + 1, offset=(number - 1) * SHOWN)
     others = await contacts.of_user(request.me, limit=_OFFERED)
+    at = Counter(one.address.rpartition("@")[2] for one in others)
     return render(
         request,
         "contacts.html",
         contacts=linked(request, found, number),
         sought=sought,
         imported=imported,
-        others=others if len(others) > 1 else (),
+        others=others,
+        merging={host for host, number in at.items() if number > 1},
     )
 
 

@@ -36,23 +36,24 @@ for (const field of document.querySelectorAll("input[data-searches]")) {
   };
 }
 
-// Read-only fields are there to be copied.
-for (const field of document.querySelectorAll("input[readonly]")) {
-  field.addEventListener("focus", () => field.select());
-}
-
-// What is to be passed on is copied with a button.
-for (const button of document.querySelectorAll("button[data-copies]")) {
-  const field = document.querySelector(button.dataset.copies);
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    const written = await navigator.clipboard?.writeText(field.value).then(() => true, () => false);
-    if (!written) field.select();
-    if (!written && !document.execCommand("copy")) return;
-    button.textContent = button.dataset.done;
-    button.setAttribute("aria-label", button.dataset.done);
-  });
-}
+// Read-only fields are there to be copied: a button does it.
+const letCopy = (place) => {
+  for (const field of place.querySelectorAll("input[readonly]")) {
+    field.addEventListener("focus", () => field.select());
+  }
+  for (const button of place.querySelectorAll("button[data-copies]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const field = document.querySelector(button.dataset.copies);
+      const written = await navigator.clipboard?.writeText(field.value).then(() => true, () => false);
+      if (!written) field.select();
+      if (!written && !document.execCommand("copy")) return;
+      button.textContent = button.dataset.done;
+      button.setAttribute("aria-label", button.dataset.done);
+    });
+  }
+};
+letCopy(document);
 
 // "Where are you from": the visitor's last choice, in this browser only.
 const LAST = "ocm-last-server";
@@ -108,7 +109,10 @@ for (const field of document.querySelectorAll("input[data-finds]")) {
     const found = page.querySelector(`${field.dataset.finds} > section`);
     if (!found) return;
     const fault = found.querySelector(".fault");
-    if (!fault) return shown.replaceChildren(document.adoptNode(found));
+    if (!fault) {
+      shown.replaceChildren(document.adoptNode(found));
+      return letCopy(shown);
+    }
     // That a name is none yet is no fault of who still types it: it is said when nothing more comes, and not as an alarm.
     waiting = setTimeout(() => {
       const said = document.createElement("p");
