@@ -182,6 +182,23 @@ async def test_the_secret_opens_only_where_no_exchange_is_demanded(shared: Share
             tree.may("DELETE", "")
 
 
+async def test_who_opens_a_share_shows_that_its_server_is_there(
+    home: Home, away: SimulatedServer, alice: User, shared: SharedTrees, open_share: OutgoingShare
+) -> None:
+    away.network.down.add(away.host)
+    waiting, _ = await home.creation.create(alice, path="notes", share_with="carol@away.example")
+    await home.settle()
+    assert (await home.outgoing(waiting.id)).state == "pending"
+    away.network.down.clear()
+    heard: list[str] = []
+    home.peers.on_contact.append(heard.append)
+    for _ in range(3):
+        await shared.resolve(open_share.provider_id, f"Bearer {open_share.secret.reveal()}")
+    await home.settle()
+    assert (await home.outgoing(waiting.id)).state == "sent"
+    assert heard == [away.host], "once in some seconds"
+
+
 async def test_before_the_requirements_are_decided_no_secret_opens(
     home: Home, shared: SharedTrees, network: SimulatedNetwork, alice: User
 ) -> None:

@@ -54,6 +54,7 @@ _MAX_DOCUMENT = 256 * 1024
 _LONGEST_KEPT = 16 * 1024
 """Deployed servers publish 1 to 3 KiB; of longer documents only what they say is used, and the text is not stored."""
 _CONTACT_EVERY = 60.0
+_ACCESS_EVERY = 5.0
 _LIVING = frozenset({PENDING, SENT, ACCEPTED})
 
 
@@ -94,6 +95,7 @@ class Peers:
         self._cavage_keys_noted: dict[str, KeySet] = {}
         self._seen = SeenSignatures(freshness + skew)
         self._contacts: dict[str, float] = {}
+        self._accesses: dict[str, float] = {}
         self._failing: set[str] = set()
         self.on_contact: list[Callable[[str], None]] = []
         """Called with the host after each verified message from it, and each authenticated access."""
@@ -187,8 +189,18 @@ class Peers:
         self.heard_of(host)
         return verified
 
+    def accessed_by(self, host: str) -> None:
+        """Somebody opened a share that the server was given: a sign of it, too, which counts once in some seconds."""
+        now = self._clock()
+        if 0 <= now - self._accesses.get(host, -_ACCESS_EVERY) < _ACCESS_EVERY:
+            return
+        if len(self._accesses) >= _MAX_HOSTS:
+            self._accesses.clear()
+        self._accesses[host] = now
+        self.heard_of(host)
+
     def heard_of(self, host: str) -> None:
-        """The server, or who it gave access to, called us and proved it: nothing is held against it any longer."""
+        """The server called us and proved it: nothing is held against it any longer."""
         self.forgive(host)
         for listener in self.on_contact:
             listener(host)

@@ -65,7 +65,7 @@ class SharedTrees:
         if not self._peers.is_allowed(share.peer):  # 401, for it may be allowed again: 403 would say that the share is gone
             because(self._peers.trust.explain(share.peer).sentence)
             raise _denied()
-        self._peers.heard_of(share.peer)
+        self._peers.accessed_by(share.peer)
         place = Place(tree_of(owner), share.path)
         locks, properties = self._states.of(place, f"share:{share.provider_id}", known=known)
         return DavTree(
