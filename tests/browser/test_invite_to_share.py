@@ -1,10 +1,13 @@
 """From an invitation in a mail to a file in use: two people, two servers, a real browser; and how many clicks it takes."""
 
+from collections.abc import Callable
+
 import pytest
 
 from opencloudmesh.protocol.invite_flow import parse_invite
 from tests.browser.conftest import NewPerson
 from tests.browser.person import Person
+from tests.federation.peer import SimulatedPeer
 from tests.federation.secrets_told import told
 from tests.federation.site import PASSWORD, Site, User
 from tests.federation.wire import free_port, wait_until
@@ -87,13 +90,18 @@ def test_an_invitation_leads_to_a_share_in_use(person: NewPerson, alice: User, b
     assert invitee.clicks <= _MOST_OF_INVITEE
 
 
-def test_the_server_chosen_last_is_remembered_in_the_browser_only(person: NewPerson, home: Site, away: Site) -> None:
+def test_the_server_chosen_last_is_remembered_in_the_browser_only(
+    person: NewPerson, home: Site, away: Site, make_peer: Callable[..., SimulatedPeer]
+) -> None:
     visitor = person()
     visitor.visit(f"{home.origin}/wayf?token=another")
     assert visitor.page.locator("#last").is_hidden()
     visitor.fill("Your server", f"127.0.0.1:{free_port()}")
     visitor.page.get_by_text("cannot be found").wait_for()
     assert visitor.page.get_by_role("alert").count() == 0, "who still types is told calmly"
+    visitor.fill("Your server", make_peer().host)  # which has no page for invitations
+    visitor.click("button", "Copy: Invite string")
+    visitor.page.get_by_role("button", name="Copied").wait_for()
     visitor.fill("Your server", away.host)
     visitor.click("link", f"Continue at {away.host}")
     visitor.visit(f"{home.origin}/wayf?token=another")
