@@ -72,7 +72,7 @@ class SimulatedServer:
             Route("/api/v1/discover", self._discover),
             Route("/api/v1/shares", self._create_share, methods=["POST"]),
             Route("/api/v1/shares/repair", self._repair, methods=["POST"]),
-            Route("/api/v1/deliveries/retry", self._retry_all, methods=["POST"]),
+            Route("/api/v1/delivery-retries", self._retry_all, methods=["POST"]),
             Route("/api/v1/{kind:str}", self._list),
             Route("/api/v1/{kind:str}/{id:int}", one, methods=["GET"]),
             Route("/api/v1/{kind:str}/{id:int}/{action:str}", act, methods=["POST"]),

@@ -97,7 +97,7 @@ def test_a_bare_token_needs_its_server() -> None:
     assert parse_invite(TOKEN, provider="https://cloud.example.org") == INVITE
     with pytest.raises(InvalidInput, match="names no server"):
         parse_invite(TOKEN)
-    with pytest.raises(InvalidInput, match="names no server"):
+    with pytest.raises(InvalidInput, match="neither a link nor an invite string"):
         parse_invite("no base64 ~")
 
 

@@ -85,7 +85,7 @@ OPERATIONS = [
     ("GET", "/deliveries"),
     ("GET", "/deliveries/1"),
     ("POST", "/shares/repair"),
-    ("POST", "/deliveries/retry"),
+    ("POST", "/delivery-retries"),
     ("POST", "/deliveries/1/retry"),
     ("POST", "/deliveries/1/cancel"),
     ("POST", "/invites"),
@@ -341,9 +341,9 @@ async def test_deliveries(server):
     assert (await server.call("GET", "/deliveries/1")).json == {**DELIVERY, "attempts": [attempt]}
     assert (await server.call("POST", "/deliveries/1/retry")).json == DELIVERY
     peer = DELIVERY["peer"]
-    assert (await server.call("POST", "/deliveries/retry", {"peer": peer.upper()})).json == {"peer": peer, "messages": 1}
+    assert (await server.call("POST", "/delivery-retries", {"peer": peer.upper()})).json == {"peer": peer, "messages": 1}
     for wrong in ({}, {"peer": ""}, {"peer": peer, "more": 1}):
-        assert (await server.call("POST", "/deliveries/retry", wrong)).status == 422
+        assert (await server.call("POST", "/delivery-retries", wrong)).status == 422
     assert (await server.call("POST", "/deliveries/1/cancel")).json == {**DELIVERY, "state": "dead", "next_try": None}
 
 

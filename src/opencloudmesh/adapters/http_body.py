@@ -116,11 +116,3 @@ class BodyReader(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """Of the rest of a request."""
         self._handler.resume_writing()
-
-
-def _left_of(answer: ClientResponse) -> int:
-    """What is still to come; 0 where nobody knows."""
-    length = answer.headers.get("Content-Length", "")
-    if "Transfer-Encoding" in answer.headers or not (length.isascii() and length.isdigit()):
-        return 0
-    return int(length) - answer.content.total_bytes

@@ -122,7 +122,7 @@ async def _retry_all(peer: str, output: Output) -> None:
     from opencloudmesh.cli.client import signed_in
 
     async with signed_in() as (api, _):
-        tried = await api.call("POST", "/deliveries/retry", document={"peer": peer})
+        tried = await api.call("POST", "/delivery-retries", document={"peer": peer})
     number = tried.get("messages")
     what = "Nothing waits for" if not number else f"{number} {'message is' if number == 1 else 'messages are'} tried now, to"
     output.terminal().show(tried, f"{what} {text_of(tried, 'peer')}{'; see: ocm deliveries' if number else '.'}")

@@ -139,7 +139,7 @@ class RetriedAnswer(BaseModel):
     messages: int
 
 
-@router.post("/deliveries/retry", responses=errors(*BODY), summary="Try all messages to a server now")
+@router.post("/delivery-retries", responses=errors(*BODY), summary="Try all messages to a server now")
 async def retry_all(user: CurrentUser, services: Services, wanted: RetryAll) -> RetriedAnswer:
     """Those that wait, and those that failed and are still true; not those that were given up by their user."""
     peer = parse_host(wanted.peer)
