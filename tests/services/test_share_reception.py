@@ -91,6 +91,46 @@ async def test_what_was_taken_for_gone_and_is_offered_again_can_be_answered_agai
     assert (await home.reception.accept(alice, share.id)).state == "accepted"
 
 
+async def taken_for_gone(home: Home, away: SimulatedServer, alice: User) -> IncomingShare:
+    share = await received(home, away, alice)
+    await home.reception.accept(alice, share.id)
+    await home.settle()
+    await home.database.write(lambda tx: tx.incoming_shares.set_state(share.id, "revoked", "gone", NOW))
+    return share
+
+
+async def test_what_is_offered_again_gets_another_name_where_its_own_was_given_away(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    share = await taken_for_gone(home, away, alice)
+    other = await received(home, away, alice, provider_id="p2")
+    assert other.mount_name == share.mount_name == "photos"
+    await home.reception.receive(away.share(at=NOW + 1))
+    back = await home.reception.accept(alice, share.id)
+    assert (back.state, back.mount_name) == ("accepted", "photos (2)")
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_what_is_offered_again_is_of_whom_its_sender_is_by_now(
+    home: Home, away: SimulatedServer, alice: User, trusted: bool
+) -> None:
+    share = await taken_for_gone(home, away, alice)
+    (contact,) = await home.contacts.of_user(alice)
+    await home.invite_flow.demand(alice, "refuse")
+    if trusted:
+        await home.contacts.change(alice, contact.id, trusted=True)
+        await home.reception.receive(away.share(at=NOW + 1))
+        assert (await home.incoming(share.id)).state == "accepted"
+        return
+    await home.contacts.remove(alice, contact.id)
+    with pytest.raises(Forbidden, match="known senders"):
+        await home.reception.receive(away.share(at=NOW + 1))
+    assert (await home.incoming(share.id)).state == "revoked"
+    await home.invite_flow.demand(alice, "quarantine")
+    await home.reception.receive(away.share(at=NOW + 2))
+    assert [one.id for one in await home.reception.inbox(alice, unknown=True)] == [share.id]
+
+
 @pytest.mark.spec("RECV-12")
 async def test_the_same_notification_again_after_the_end_is_no_refusal(
     home: Home, away: SimulatedServer, alice: User, time: SimulatedTime

@@ -187,6 +187,7 @@ class ShareReception:
         if verified is not None and message.sender_known_as is not None:
             known = known or is_known(tx, user.id, str(message.sender_known_as))
             self._contacts.told_alias(tx, user.id, address, str(message.sender_known_as))
+        quarantined = isinstance(trust, Allowed) and trust.quarantine and not known
         share, is_new = tx.incoming_shares.add(
             NewIncomingShare(
                 user_id=user.id,
@@ -206,13 +207,17 @@ class ShareReception:
                 secret=message.protocol.shared_secret or "",
                 expires_at=None if message.expiration is None else float(message.expiration),
                 created_at=arrival.now,
-                quarantined=isinstance(trust, Allowed) and trust.quarantine and not known,
+                quarantined=quarantined,
                 signed=verified is not None,
             )
         )
+        is_back = verified is not None and share.state == REVOKED and share.reason == GONE
+        if (is_new or is_back) and (discard := only_known_senders(replace(arrival, trust=trust, sender_known=known))):
+            raise discard.error
+        if is_back:  # it was only taken for gone, and is there again, for the recipient to answer
+            share = self._offered_again(tx, share, quarantined=quarantined, at=arrival.now)
+            return _Stored(user, is_new, known and self._is_accepted(tx, share))
         if is_new:
-            if discard := only_known_senders(replace(arrival, trust=trust, sender_known=known)):
-                raise discard.error
             note_granted(tx, share, arrival.now)
             if not known:
                 _check_size(size, _LARGEST_OF_STRANGER)
@@ -220,16 +225,13 @@ class ShareReception:
             return _Stored(user, is_new, known and self._is_accepted(tx, share))
         return _Stored(user, is_new, verified is not None and self._is_answered_again(tx, share))
 
-    def _is_answered_again(self, tx: Transaction, share: IncomingShare) -> bool:
-        """Who offers a share once more does not know the answer (any more), or that it was taken back: tell it again.
+    def _offered_again(self, tx: Transaction, share: IncomingShare, *, quarantined: bool, at: float) -> IncomingShare:
+        state = next_state(INCOMING_SHARE, share.state, OFFER_AGAIN)
+        tx.availability.set(share.id, Availability())
+        return tx.incoming_shares.offer_again(share, state, quarantined=quarantined, at=at)
 
-        What was only taken for gone is there again, for the recipient to answer.
-        """
-        if share.state == REVOKED and share.reason == GONE:
-            state = next_state(INCOMING_SHARE, share.state, OFFER_AGAIN)
-            tx.incoming_shares.set_state(share.id, state, "", self._clock())
-            tx.availability.set(share.id, Availability())
-            return False
+    def _is_answered_again(self, tx: Transaction, share: IncomingShare) -> bool:
+        """Who offers a share once more does not know the answer (any more), or that it was taken back: tell it again."""
         kind = SHARE_ACCEPTED if share.state == ACCEPTED else SHARE_DECLINED if share.state in _NOT_WANTED else None
         if kind is None or any(each.state in (QUEUED, LEASED) for each in tx.deliveries.of_incoming_share(share.id)):
             return False

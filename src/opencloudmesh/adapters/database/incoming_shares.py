@@ -7,6 +7,7 @@ rows hold a mount name.
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Integer, bindparam, delete, exists, func, select, update
@@ -151,6 +152,7 @@ _PEERS_OF = Statement(select(_TABLE.peer).where(_TABLE.provider_id == bindparam(
 _LAST = Statement(_SELECT.order_by(_TABLE.id.desc()).limit(_MOST))
 _UPDATE = update(incoming_shares).where(_TABLE.id == bindparam("which"))
 _SET_STATE = Statement(_UPDATE, columns=["state", "reason", "changed_at"])
+_OFFER_AGAIN = Statement(_UPDATE, columns=["state", "reason", "changed_at", "mount_name", "quarantined"])
 _SET_ACCEPTED_AT = Statement(_UPDATE.where(_TABLE.accepted_at.is_(None)), columns=["accepted_at"])
 _SET_UNAVAILABLE_SINCE = Statement(_UPDATE, columns=["unavailable_since"])
 _EXPIRE = Statement(
@@ -381,6 +383,24 @@ class IncomingShares:
         self._connection.change(_SET_STATE, which=share_id, state=state, reason=reason, changed_at=at)
         if state == "accepted":
             self._connection.change(_SET_ACCEPTED_AT, which=share_id, accepted_at=at)
+
+    def offer_again(self, share: IncomingShare, state: str, *, quarantined: bool, at: float) -> IncomingShare:
+        """Let a share that has ended live again, under another name where its own was given to another one meanwhile."""
+        names = _MountNames(self._connection, share.user_id, share.name, is_file=share.resource_type == "file")
+        mount_name = share.mount_name
+        if self.by_mount_name(share.user_id, mount_name) is not None:
+            mount_name = names.name(free_number(names.taken, 1) if names.taken(1) else 1)
+        again = replace(share, state=state, reason="", changed_at=at, mount_name=mount_name, quarantined=quarantined)
+        self._connection.change(
+            _OFFER_AGAIN,
+            which=share.id,
+            state=again.state,
+            reason=again.reason,
+            changed_at=again.changed_at,
+            mount_name=again.mount_name,
+            quarantined=again.quarantined,
+        )
+        return again
 
     def set_unavailable_since(self, share_id: int, at: float | None) -> None:
         """Note since when the share cannot be reached, or that it can (None)."""

@@ -128,6 +128,9 @@ class IncomingShareStore(Protocol):
         """How many shares of this sender (OCM Address) the sender took back since, with this reason."""
 
     def set_state(self, share_id: int, state: str, reason: str, at: float) -> None: ...
+    def offer_again(self, share: IncomingShare, state: str, *, quarantined: bool, at: float) -> IncomingShare:
+        """Let a share that has ended live again, under another name where its own was given to another one meanwhile."""
+
     def set_unavailable_since(self, share_id: int, at: float | None) -> None: ...
     def expire(self, now: float, limit: int) -> int: ...
     def remove_withdrawn(self, before: float, limit: int) -> int:
