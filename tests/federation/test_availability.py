@@ -101,9 +101,22 @@ def test_a_sender_is_killed_listed_left_and_found_again_by_a_probe(
     site.stop()
 
 
+def gets_what_waited_for_it_by_a_look(site: Site, sharing: User, recipient: User) -> None:
+    """A server that comes back, and says nothing, is found by who has something for it."""
+    site.kill()
+    sharing.put("waiting.txt")
+    provider_id = str(sharing.share("waiting.txt", recipient.address)["provider_id"])
+    waiting = sharing.api("GET", "/deliveries?failed=true")["items"]
+    assert [one["reason"] for one in waiting] == ["tcp-refused"]
+    site.start()
+    wait_until(lambda: recipient.received(provider_id))
+
+
 def test_a_sender_that_sends_a_message_is_back_at_once(start_site: Callable[..., Site], sender: Site, place: str) -> None:
-    site = start_site(f"receiver of {place}", ["erik"], {"probe_first": "3600", "probe_max": "3600"})
+    times = {"probe_first": "3600", "probe_max": "3600", "retry_first": "3600", "look_every": "0.5"}
+    site = start_site(f"receiver of {place}", ["erik"], times)
     dora, erik = User(sender, "dora"), User(site, "erik")
+    gets_what_waited_for_it_by_a_look(sender, erik, dora)
     (kept,) = given(dora, erik, "kept.txt")
     sender.kill()
     assert erik.dav("GET", "Shared with me/kept.txt").status == 503

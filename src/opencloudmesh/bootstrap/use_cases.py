@@ -13,7 +13,7 @@ from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.protocol.availability import RefusalRule
 from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED, USER_REMOVED
 from opencloudmesh.services.accounts import Accounts
-from opencloudmesh.services.availability import Marks, Prober, SeenRoots
+from opencloudmesh.services.availability import Lookout, Marks, Prober, SeenRoots
 from opencloudmesh.services.caused_fetches import CausedFetches
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.contact_cards import ContactCards
@@ -362,6 +362,16 @@ class UseCases(Outside):
         self.peers.on_contact.append(prober.heard_of)
         self.peers.on_exchange.append(prober.exchanged)
         return prober
+
+    @cached_property
+    def lookout(self) -> Lookout:
+        return Lookout(
+            peers=self.peers,
+            breakers=self.deliveries.breakers,
+            on_answer=self.deliveries.peer_answers,
+            clock=self.clock,
+            every=self.settings.availability.look_every,
+        )
 
     @cached_property
     def tree_states(self) -> TreeStates:

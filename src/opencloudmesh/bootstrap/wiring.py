@@ -206,6 +206,7 @@ class Wiring(Beside):
         self._run_beside(self._look_at_accounts(), "accounts")  # a file system that does not answer must not hold up the start
         self._run_beside(self.sweeper.run(), "sweeper")
         self._run_beside(self.prober.run(), "prober")
+        self._run_beside(self.lookout.run(), "lookout")
         self._run_beside(self.reconciler.run(), "reconciler")
         self._run_beside(self.limits.addresses.refusals.run(), "refusal log")
         self._run_beside(self.directories.run(), "directories")

@@ -51,12 +51,17 @@ class DeliverySettings:
 
 @dataclass(frozen=True, slots=True)
 class AvailabilitySettings:
-    """Received shares whose server is down: they stay, and are looked after in the background."""
+    """Servers that are down: received shares stay, and the servers are looked after; so are those that messages wait for."""
 
     probe_first: float = _setting(
         30.0, "Seconds until a server that failed is asked again; doubled from time to time.", least=0.01
     )
     probe_max: float = _setting(3600.0, "The longest pause between two such questions, in seconds.", least=0.01)
+    look_every: float = _setting(
+        900.0,
+        "The longest time, in seconds, from look to look at a server that messages wait for; the shortest is two thirds of it.",
+        least=0.01,
+    )
     refusals: int = _setting(5, "So many refusals (404, 403) of a server in good order mark a share as revoked ...", least=1)
     refusal_seconds: float = _setting(86400.0, "... when they are spread over at least so many seconds.", least=0)
     stale_seconds: float = _setting(

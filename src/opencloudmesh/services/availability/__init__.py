@@ -15,11 +15,14 @@ How it works
   delivered to it, and when an exchange with it fails. Deliveries that wait hear of a server that is back.
 - Only the prober counts refusals: at that moment the discovery document was fetched, and in order. The rule is that of
   `protocol.availability`; a share that is gone is marked as revoked (reason `gone`) through the table of states.
+- `Lookout` looks at servers that messages wait for, whether or not they gave shares: to one that comes back in silence nothing
+  would be sent before the back-off of the deliveries has passed.
 - `SeenRoots` remembers the root of each share (size, time, etag) for listings; it writes in the background, and only changes.
 """
 
+from opencloudmesh.services.availability.lookout import Lookout
 from opencloudmesh.services.availability.marks import Marks, Outage
 from opencloudmesh.services.availability.prober import Prober
 from opencloudmesh.services.availability.seen_roots import SeenRoots
 
-__all__ = ["Marks", "Outage", "Prober", "SeenRoots"]
+__all__ = ["Lookout", "Marks", "Outage", "Prober", "SeenRoots"]

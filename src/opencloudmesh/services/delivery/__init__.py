@@ -20,11 +20,12 @@ How it works (design decision 5)
 - A peer that cannot be reached, or answers 5xx, opens its breaker: nothing is sent to it until the back-off has passed, then
   one message tries (half-open). An answer closes it and makes the waiting rows due at once. A verified message from the peer
   does not wait for the back-off, nor does an authenticated access of its users, or a look of ours that it answers: it makes the
-  rows due and lets one try. `Retry-After` of a 429 or 503 holds the whole peer back, at most for the longest pause; that of a
-  429 holds also when the peer calls us. Where the peer says that it is about one recipient only (recipient-limited,
-  inbox-full), nothing else waits for that, and the peer is not down. Breakers are known to their process only: with several,
-  each finds out for itself. One that starts tries what waits at once, with one message where the last tries on record tell that
-  the peer was not reached (`PeerQueue.recall`), but for what the peer named a time for.
+  rows due and lets one try. A silent peer is looked at every quarter of an hour (`availability.Lookout`), but for a time that it
+  named itself. `Retry-After` of a 429 or 503 holds the whole peer back, at most for the longest pause; that of a 429 holds also
+  when the peer calls us. Where the peer says that it is about one recipient only (recipient-limited, inbox-full), nothing else
+  waits for that, and the peer is not down. Breakers are known to their process only: with several, each finds out for itself. One
+  that starts tries what waits at once, with one message where the last tries on record tell that the peer was not reached
+  (`PeerQueue.recall`), but for what the peer named a time for.
 - What waits for a peer that an operator denied ends at once, whatever its breaker says, with the reason; what a mode alone does
   not allow ends when it is due. Both go out when the peer is allowed again, as far as they are still true (`denials`). Whether it
   still is denied is asked in the transaction that ends the message, for a process may know of a decision a moment later.
@@ -57,7 +58,17 @@ from opencloudmesh.services.delivery.deliveries import Deliveries
 from opencloudmesh.services.delivery.denials import Denials
 from opencloudmesh.services.delivery.messages import Handler, Overtaken
 from opencloudmesh.services.delivery.next_try import NextTry
-from opencloudmesh.services.delivery.peer_queue import RetryPolicy
+from opencloudmesh.services.delivery.peer_queue import Breaker, RetryPolicy
 from opencloudmesh.services.delivery.worker import OnlyProcess
 
-__all__ = ["Deliveries", "Denials", "Handler", "NextTry", "OnlyProcess", "Overtaken", "RetryPolicy", "may_have_arrived"]
+__all__ = [
+    "Breaker",
+    "Deliveries",
+    "Denials",
+    "Handler",
+    "NextTry",
+    "OnlyProcess",
+    "Overtaken",
+    "RetryPolicy",
+    "may_have_arrived",
+]

@@ -108,6 +108,10 @@ class Deliveries:
         """The peer called us: if something waits for it, try again at once (`PeerQueue.heard_of`)."""
         self._worker.peer_seen(peer)
 
+    def peer_answers(self, peer: str) -> None:
+        """A look of ours says that the peer can be reached again: try what waits, but for a time that it named itself."""
+        self._worker.peer_answers(peer)
+
     # ------------------------------------------------------------ for operators
     def trust_changed(self) -> None:
         """Something was decided about peers: what waits for those that are denied ends now, with the reason; what denials ended

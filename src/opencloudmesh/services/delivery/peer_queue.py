@@ -42,11 +42,16 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """How a peer's breaker stands: closed, open or half-open, after so many failures in a row."""
+    """How a peer's breaker stands: closed, open or half-open, after so many failures in a row.
+
+    `reason` is that of the last failure; until `asked_until` the peer wants nothing, as it said itself.
+    """
 
     peer: str
     state: str
     failures: int
+    reason: str = ""
+    asked_until: float = 0.0
 
 
 @dataclass(slots=True)
@@ -54,9 +59,10 @@ class PeerQueue:
     """A peer's queue in this process: its task, its breaker, and the event that wakes it.
 
     The breaker is open until `open_until`, half-open from then on while there are `failures`. Until `held_until` the peer wants
-    nothing more (429), and until `asked_until` nobody asks it for a user's sake either (503). `early_from` is until when the
-    breaker would be open that a user's new message opened: that try does not lengthen the wait. At `back_at` the waiting rows
-    become due, because the peer was heard of; `fruitless` counts how often that led to nothing.
+    nothing more (429), and until `asked_until` nobody asks it for a user's sake either (503); until `recalled_until` it may have
+    wanted so of an earlier process. `early_from` is until when the breaker would be open that a user's new message opened: that
+    try does not lengthen the wait. At `back_at` the waiting rows become due, because the peer was heard of; `fruitless` counts
+    how often that led to nothing.
     """
 
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -67,6 +73,7 @@ class PeerQueue:
     open_until: float = 0.0
     held_until: float = 0.0
     asked_until: float = 0.0
+    recalled_until: float = 0.0
     early_from: float | None = None
     failing_since: float | None = None
     failed_at: float = -math.inf
@@ -97,7 +104,7 @@ class PeerQueue:
                 self.failed_at = tried.at + tried.duration
         last, due_at = next((tried, due) for tried, due in tries if tried is failed[0])
         # half-open: in the time that this server was away the peer may have come back; what it asked for holds
-        self.open_until = due_at if last.http_status in _NAMES_TIMES else 0.0
+        self.open_until = self.recalled_until = due_at if last.http_status in _NAMES_TIMES else 0.0
         self.failing_since, self.last_reason = failed[-1].at, last.reason
         self.last_fault = f"{last.reason} {last.detail}".rstrip()
 
@@ -113,6 +120,11 @@ class PeerQueue:
         return max(self.open_until, self.held_until)
 
     @property
+    def left_alone_until(self) -> float:
+        """Until when the peer wants nothing, as it said itself."""
+        return max(self.held_until, self.asked_until, self.recalled_until)
+
+    @property
     def at_once(self) -> int:
         """How many messages may be under way."""
         return 1 if self.failures else _AT_ONCE
@@ -125,6 +137,8 @@ class PeerQueue:
             self.held_until = now
         if policy.is_beyond(self.asked_until, now):
             self.asked_until = now
+        if policy.is_beyond(self.recalled_until, now):
+            self.recalled_until = now
         if self.seen_at > now:
             self.seen_at = now
         if self.hastened_at > now:
@@ -138,6 +152,11 @@ class PeerQueue:
             pause = min(policy.first, _FIRST_AFTER_CONTACT * 2.0 ** min(self.fruitless, 30) if self.fruitless else 0.0)
             self.back_at = min(self.back_at, max(now, self.hastened_at + pause))
             self.wake.set()
+
+    def answers(self, now: float, policy: RetryPolicy) -> None:
+        """The peer answered a look of ours that says that it can be reached: the same, but for a time that it named itself."""
+        if self.left_alone_until <= now:
+            self.heard_of(now, policy)
 
     def hastened(self, now: float) -> None:
         """The waiting rows are due: let one try."""

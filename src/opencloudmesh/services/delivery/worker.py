@@ -143,6 +143,12 @@ class Worker:
         if self._refusals.heard_of(peer, now):
             self._decided.set()
 
+    def peer_answers(self, peer: str) -> None:
+        """A look of ours says that the peer can be reached again: what waits for it is tried, but for a time that it named."""
+        state = self._peers.get(peer)
+        if state is not None:
+            state.answers(self._clock(), self._policy)
+
     def push(self, peer: str) -> None:
         """A user wants something for this peer tried now, whatever the breaker says."""
         state = self._peers.get(peer)
@@ -161,7 +167,10 @@ class Worker:
     def breakers(self) -> Sequence[Breaker]:
         """The breakers of the peers that something waits for."""
         now = self._clock()
-        return [Breaker(peer, state.breaker(now), state.failures) for peer, state in self._peers.items()]
+        return [
+            Breaker(peer, state.breaker(now), state.failures, state.last_reason, state.left_alone_until)
+            for peer, state in self._peers.items()
+        ]
 
     def next_try(self, delivery: Delivery) -> NextTry | None:
         """When this delivery is really tried next, and why not before."""
