@@ -81,6 +81,7 @@ class Login:
         netrc = self._write_netrc()
         command = [
             _CURL,
+            "--disable",
             "--silent",
             "--show-error",
             "--fail",

@@ -43,6 +43,7 @@ def curl(
     """One request, by HTTP/2 unless an option says otherwise: the version that was spoken, and the answer as it came."""
     command = [
         "curl",
+        "--disable",
         "--silent",
         "--show-error",
         "--include",
