@@ -639,25 +639,60 @@ ACTS = {
 }
 
 
-@pytest.mark.parametrize("act", ACTS)
-@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EINVAL, errno.EOPNOTSUPP])
-async def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_success(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str, number: int
-) -> None:
-    storage, sync = LocalStorage(tmp_path / "root"), os.fsync
-    await write(storage, "f", b"content")
-    await storage.make_folder("d")
-    await write(storage, "d/inside", b"content")
+def no_folder_is_brought_to_the_disk(patched: pytest.MonkeyPatch, number: int) -> None:
+    sync = os.fsync
 
     def fsync(file: int) -> None:
         if os.path.isdir(f"/proc/self/fd/{file}"):
             raise OSError(number, os.strerror(number))
         sync(file)
 
-    monkeypatch.setattr(os, "fsync", fsync)
+    patched.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EINVAL, errno.EOPNOTSUPP])
+async def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str, number: int
+) -> None:
+    storage = LocalStorage(tmp_path / "root")
+    await write(storage, "f", b"content")
+    await storage.make_folder("d")
+    await write(storage, "d/inside", b"content")
+    no_folder_is_brought_to_the_disk(monkeypatch, number)
     if number in (errno.EIO, errno.ENOSPC):
         with pytest.raises(OCMError) as failed:
             await ACTS[act](storage)
         assert failed.value.code == ("storage-failed" if number == errno.EIO else StorageFull.code)
     else:
         await ACTS[act](storage)
+
+
+@pytest.mark.parametrize("moved", ["f", "d"])
+async def test_what_could_not_be_moved_onto_something_can_be_moved_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: str
+) -> None:
+    storage = LocalStorage(tmp_path / "root")
+    await storage.make_folder("d")
+    await storage.make_folder("e")
+    await write(storage, "f", b"content")
+    await write(storage, "d/inside", b"content")
+    with monkeypatch.context() as patched:
+        no_folder_is_brought_to_the_disk(patched, errno.EIO)
+        with pytest.raises(OCMError):
+            await storage.move(moved, "e", replace=True)
+    await storage.move(moved, "e", replace=True)
+    assert await read(storage, "e" if moved == "f" else "e/inside") == b"content"
+
+
+async def test_a_removed_folder_takes_no_room_though_that_could_not_be_brought_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = LocalStorage(tmp_path / "root", limit=1000)
+    await storage.make_folder("d")
+    await write(storage, "d/inside", bytes(900))
+    with monkeypatch.context() as patched:
+        no_folder_is_brought_to_the_disk(patched, errno.EIO)
+        with pytest.raises(OCMError):
+            await storage.remove("d")
+    await write(storage, "f", bytes(900))

@@ -256,8 +256,10 @@ class LocalTree:
             with locked(folder):
                 check_expected(folder, name, expected)
                 os.rename(name, doomed, src_dir_fd=folder, dst_dir_fd=staging)
-            sync_folder(folder, durable=self._durable)
-            self.usage.settle(0, -remove_tree(staging, doomed))
+            try:
+                sync_folder(folder, durable=self._durable)
+            finally:
+                self.usage.settle(0, -remove_tree(staging, doomed))
         finally:
             os.close(staging)
 
@@ -296,7 +298,13 @@ class LocalTree:
                 _keep_tag_at(to_folder, name, attribute, found)
                 if not is_folder_left:
                     self.usage.settle(0, -replaced)
-                sync_folder(to_folder, durable=self._durable)
+                try:
+                    sync_folder(to_folder, durable=self._durable)
+                except OSError:
+                    if is_folder_left:  # else who tries again would have the two change places, and lose what was to be moved
+                        with locked(folder, to_folder):
+                            exchange(folder, parts[-1], to_folder, name)
+                    raise
                 if is_folder_left:
                     self._remove_left(folder, parts[-1])
         self._sync(target)
