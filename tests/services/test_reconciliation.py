@@ -6,14 +6,16 @@ import itertools
 import pytest
 
 from opencloudmesh.protocol.availability import Answered, Away, Finding, Refused
-from opencloudmesh.protocol.errors import InvalidInput
-from opencloudmesh.services.reconciliation import Line, Place, Reconciler, Repair
+from opencloudmesh.protocol.errors import InvalidInput, TokenRefused
+from opencloudmesh.services.reconciliation import Line, Place, Reconciler, Reminders, Repair
 from opencloudmesh.services.records import IncomingShare, OutgoingShare, User
 from tests.services.home import Home
 from tests.services.world import NOW, SimulatedNetwork, SimulatedServer, answer
 
 _numbers = itertools.count(1)
-WEEK = 7 * 86400.0
+HOUR = 3600.0
+DAY = 24 * HOUR
+WEEK = 7 * DAY
 
 
 class SimulatedProbe:
@@ -59,6 +61,8 @@ class Bench:
             chance=lambda: 0.5,
             pause=self.pause,
         )
+        reminders = Reminders(database=home.database, deliveries=home.deliveries, clock=home.time)
+        home.code_flow.on_refused = reminders.refused
 
     async def give(self) -> OutgoingShare:
         whom = f"dora{next(_numbers)}@away.example"
@@ -108,6 +112,83 @@ class Bench:
 @pytest.fixture
 async def bench(home: Home, away: SimulatedServer, network: SimulatedNetwork, alice: User) -> Bench:
     return Bench(home, away, network, alice)
+
+
+# ---------------------------------------------------------------- an end that was forgotten
+async def asks_for_a_token(bench: Bench, share: OutgoingShare, who: SimulatedServer | None = None) -> str:
+    """The reason why the other server, or another one, gets none, as our log has it; and what follows happens."""
+    asking = who or bench.away
+    with pytest.raises(TokenRefused) as refusal:
+        await bench.home.code_flow.issue(asking.token_request(share.secret.reveal(), at=bench.home.time.now))
+    await bench.home.settle()
+    return refusal.value.code
+
+
+async def test_who_forgot_that_a_share_was_taken_back_is_told_again_once_a_day(bench: Bench) -> None:
+    share = await bench.given()
+    await bench.home.creation.unshare(bench.user, share.id)
+    await bench.home.settle()
+    assert await asks_for_a_token(bench, share) == "share-revoked"
+    assert len(bench.kinds()) == 1, "that may have been under way"
+    for hours, told in ((0.1, 2), (1.0, 2), (20.0, 2), (3.0, 3), (1.0, 3), (24.0, 4)):
+        await bench.home.advance(hours * HOUR)
+        for _ in range(2):
+            await asks_for_a_token(bench, share)
+        assert len(bench.kinds()) == told, hours
+    assert {*bench.kinds()} == {"SHARE_UNSHARED"}
+    (last,) = {asked.json["providerId"] for asked in bench.away.got("/ocm/notifications")}
+    assert last == share.provider_id
+
+
+async def test_who_forgot_that_a_share_expired_is_told(bench: Bench) -> None:
+    whom = f"dora{next(_numbers)}@away.example"
+    made, _ = await bench.home.creation.create(bench.user, path="notes", share_with=whom, expires_at=NOW + HOUR)
+    await bench.home.settle()
+    await bench.home.advance(HOUR)
+    share = await bench.home.outgoing(made.id)
+    assert await asks_for_a_token(bench, share) == "share-expired"
+    assert bench.kinds() == ["SHARE_UNSHARED"]
+    await bench.home.database.write(lambda tx: tx.outgoing_shares.expire(bench.home.time.now, 10))
+    await bench.home.advance(HOUR)
+    await asks_for_a_token(bench, share)
+    assert len(bench.kinds()) == 1
+    await bench.home.advance(DAY)
+    await asks_for_a_token(bench, share)
+    assert len(bench.kinds()) == 2
+
+
+async def test_strangers_and_those_who_would_not_hear_it_are_told_nothing(bench: Bench) -> None:
+    share, refusing, declined = await bench.given(), await bench.given(), await bench.given()
+    living = await bench.given()
+    await bench.home.creation.unshare(bench.user, share.id)
+    await bench.home.settle()
+    bench.away.route("POST", "/ocm/notifications", lambda _: answer(501))
+    await bench.home.creation.unshare(bench.user, refusing.id)
+    await bench.home.settle()
+    bench.away.route("POST", "/ocm/notifications", lambda _: answer(201))
+    await bench.home.database.write(lambda tx: tx.outgoing_shares.set_state(declined.id, "declined", "", NOW))
+    told = len(bench.kinds())
+    await bench.home.advance(DAY)
+    mallory = SimulatedServer(bench.network, "mallory.example")
+    assert await asks_for_a_token(bench, share, mallory) == "not-a-party"
+    await asks_for_a_token(bench, refusing)
+    await asks_for_a_token(bench, declined)
+    await bench.home.code_flow.issue(bench.away.token_request(living.secret.reveal(), at=bench.home.time.now))
+    await bench.home.settle()
+    assert len(bench.kinds()) == told
+    assert mallory.got("/ocm/notifications") == []
+
+
+async def test_a_message_that_was_given_up_is_the_one_that_is_sent(bench: Bench) -> None:
+    share = await bench.given()
+    bench.network.down.add(bench.away.host)
+    await bench.home.creation.unshare(bench.user, share.id)
+    await bench.lose()
+    bench.come_back()
+    bench.home.time.advance(DAY)
+    await asks_for_a_token(bench, share)
+    await bench.home.advance(10)
+    assert [one.state for one in await bench.home.of_share(share) if one.kind == "SHARE_UNSHARED"] == ["done"]
 
 
 # ---------------------------------------------------------------- in the background

@@ -199,6 +199,25 @@ async def test_who_opens_a_share_shows_that_its_server_is_there(
     assert heard == [away.host], "once in some seconds"
 
 
+async def test_the_end_of_a_share_is_told_to_who_still_has_its_secret_and_to_nobody_else(
+    home: Home, alice: User, shared: SharedTrees, open_share: OutgoingShare
+) -> None:
+    asked: list[tuple[int, str]] = []
+
+    async def refused_to(share: OutgoingShare) -> None:
+        asked.append((share.id, share.state))
+
+    home.code_flow.on_refused = refused_to
+    secret = open_share.secret.reveal()
+    await shared.resolve(open_share.provider_id, f"Bearer {secret}")
+    await home.creation.unshare(alice, open_share.id)
+    for wrong in (f"Bearer {secret}x", basic("carol"), None):
+        await refused(shared.resolve(open_share.provider_id, wrong), "token-invalid", Unauthorized)
+    assert asked == []
+    await shared.resolve(open_share.provider_id, f"Bearer {secret}")
+    assert asked == [(open_share.id, "revoked")]
+
+
 async def test_before_the_requirements_are_decided_no_secret_opens(
     home: Home, shared: SharedTrees, network: SimulatedNetwork, alice: User
 ) -> None:

@@ -30,7 +30,7 @@ from opencloudmesh.services.own_keys import OwnKeys
 from opencloudmesh.services.peers import PeerRegistry, Peers, Strangers, TrustBook, TrustDecisions, TrustWatch
 from opencloudmesh.services.peers.seen_signatures import sweep_older
 from opencloudmesh.services.ports import HttpClient
-from opencloudmesh.services.reconciliation import Reconciler, Repair
+from opencloudmesh.services.reconciliation import Reconciler, Reminders, Repair
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees
 from opencloudmesh.services.share_creation import SHARE_CREATION, ShareCreation, SharesAtReceivers
 from opencloudmesh.services.share_reception import ShareReception
@@ -314,7 +314,7 @@ class UseCases(Outside):
 
     @cached_property
     def code_flow(self) -> CodeFlow:
-        return CodeFlow(
+        code_flow = CodeFlow(
             database=self.database,
             peers=self.peers,
             issuer=JwtIssuer(self.signer, self.settings.origin),
@@ -325,6 +325,8 @@ class UseCases(Outside):
             token_seconds=self.settings.tokens.access_token_seconds,
             limits=self.limits.peers,
         )
+        code_flow.on_refused = self.reminders.refused
+        return code_flow
 
     @cached_property
     def received(self) -> ReceivedShares:
@@ -402,6 +404,10 @@ class UseCases(Outside):
     @cached_property
     def repair(self) -> Repair:
         return Repair(database=self.database, deliveries=self.deliveries, probe=self.prober, clock=self.clock)
+
+    @cached_property
+    def reminders(self) -> Reminders:
+        return Reminders(database=self.database, deliveries=self.deliveries, clock=self.clock)
 
     @cached_property
     def reconciler(self) -> Reconciler:

@@ -7,6 +7,7 @@ old one still opens (CODE-8); tokens live in memory only.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from opencloudmesh.protocol.code_flow import (
@@ -45,6 +46,9 @@ class _Held:
     ends_at: float
 
 
+async def _nothing(share: OutgoingShare) -> None: ...
+
+
 class CodeFlow:
     """Both ends of the exchange."""
 
@@ -73,6 +77,8 @@ class CodeFlow:
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._next_drop = 0.0
         self._running: dict[str, asyncio.Task[Secret]] = {}
+        self.on_refused: Callable[[OutgoingShare], Awaitable[None]] = _nothing
+        """Called where the server that a share was sent to gets no token for it."""
 
     # ------------------------------------------------------------ as Sending Server
     async def issue(self, request: Request) -> dict[str, object]:
@@ -83,15 +89,20 @@ class CodeFlow:
         verified = await self._verified(request, client) if allowed else None
         share = await self._shared_by(asked.code, client) if allowed else None
         now = self._clock()
-        check_grant(
-            state=share.state if share else None,
-            expires_at=share.expires_at if share else None,
-            share_peer=share.peer if share else "",
-            signer_host=client,
-            client_id=client,
-            now=now,
-            peer_allowed=allowed,
-        )
+        try:
+            check_grant(
+                state=share.state if share else None,
+                expires_at=share.expires_at if share else None,
+                share_peer=share.peer if share else "",
+                signer_host=client,
+                client_id=client,
+                now=now,
+                peer_allowed=allowed,
+            )
+        except TokenRefused:
+            if share is not None and share.peer == client:
+                await self.on_refused(share)
+            raise
         assert share is not None and verified is not None  # noqa: S101, PT018 - check_grant refuses state None
         await self._counted(verified)
         return build_token_answer(self._issuer.issue(self._claims(share, client, now)), self._token_seconds)

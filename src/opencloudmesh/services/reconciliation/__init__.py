@@ -7,6 +7,8 @@ Sections "Share Acceptance Notification" and "Share Deletion"; design decisions 
   Messages whose server was not reached during their time to live are sent again where they are still true: that a share was
   taken back, accepted, declined or left. A Share Creation Notification is never sent again by itself,
   but where its server did not deal with ours, and does again (`delivery.refusals`).
+- A server that asks for a token, or for access, with the secret of a share that has ended does not know of the end: it brought an
+  older backup back, or missed the message. It is told again, at most once a day (`Reminders`).
 - On a user's request (`Repair`): the same for his own shares, with a line for each about what was found and what was done. A
   message that was refused is tried again, too. With `resend` the notifications of living shares are sent again, with the same
   providerId, for a server that came back without its data; and failed shares are pushed again. An accepted share counts as sent
@@ -15,7 +17,8 @@ Sections "Share Acceptance Notification" and "Share Deletion"; design decisions 
 """
 
 from opencloudmesh.services.reconciliation.reconciler import Reconciler
+from opencloudmesh.services.reconciliation.reminders import Reminders
 from opencloudmesh.services.reconciliation.repair import Repair
 from opencloudmesh.services.reconciliation.report import Line, Place
 
-__all__ = ["Line", "Place", "Reconciler", "Repair"]
+__all__ = ["Line", "Place", "Reconciler", "Reminders", "Repair"]

@@ -2,7 +2,18 @@
 
 from collections.abc import Sequence
 
-from opencloudmesh.protocol.lifecycle import ACCEPTED, DEAD, DECLINED, DONE, FAILED, LEFT, PENDING, REVOKED, SENT
+from opencloudmesh.protocol.lifecycle import (
+    ACCEPTED,
+    DEAD,
+    DECLINED,
+    DONE,
+    EXPIRED,
+    FAILED,
+    LEFT,
+    PENDING,
+    REVOKED,
+    SENT,
+)
 from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED
 from opencloudmesh.services.delivery import Overtaken
 from opencloudmesh.services.ports import Transaction
@@ -10,12 +21,40 @@ from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShar
 
 _OPEN = frozenset({"queued", "leased"})
 _LIVING = frozenset({SENT, ACCEPTED})
+_ENDED = frozenset({REVOKED, EXPIRED})
+_UNREACHED = frozenset({"time-to-live", "internal"})
+_TOLD_TO_ALL = 300.0
+"""After so many seconds no request is under way any more that was begun before the end of a share was told."""
+_SAME_MOMENT = 60.0
+_DAY = 86400.0
 _ANSWERS = {ACCEPTED: SHARE_ACCEPTED, DECLINED: SHARE_DECLINED, LEFT: SHARE_DECLINED}
 
 
 def untold_end(tx: Transaction, share: OutgoingShare) -> Delivery | None:
-    """The dead message that this share was taken back."""
-    return _given_up(tx.deliveries.of_outgoing_share(share.id), SHARE_UNSHARED) if share.state == REVOKED else None
+    """The dead message that this share has ended."""
+    return _given_up(tx.deliveries.of_outgoing_share(share.id), SHARE_UNSHARED) if share.state in _ENDED else None
+
+
+def forgotten_end(tx: Transaction, share: OutgoingShare, now: float) -> tuple[bool, Delivery | None]:
+    """Whether a server that asks for access to this share is to be told, once more, that it has ended; and the dead message to
+    send for that, if there is one.
+
+    It may have forgotten it with an older backup, or never have known. It is told so once a day; not where it refused to hear it,
+    or somebody did not want it said.
+    """
+    deliveries = tx.deliveries.of_outgoing_share(share.id)
+    is_over = share.state in _ENDED or (share.state in _LIVING and share.expires_at is not None and share.expires_at <= now)
+    if not is_over or any(delivery.state in _OPEN for delivery in deliveries):
+        return False, None
+    last = next((delivery for delivery in reversed(deliveries) if delivery.kind == SHARE_UNSHARED), None)
+    if last is None:
+        return True, None
+    is_first = share.state == REVOKED and last.created_at <= share.changed_at + _SAME_MOMENT
+    if now - (_TOLD_TO_ALL if is_first else _DAY) < last.changed_at <= now:
+        return False, None
+    if last.state == DEAD and last.reason != Overtaken.code:
+        return last.reason in _UNREACHED, last
+    return True, None
 
 
 def untold_answer(tx: Transaction, share: IncomingShare) -> Delivery | None:

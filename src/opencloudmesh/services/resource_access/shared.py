@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from opencloudmesh.protocol.errors import Unauthorized
+from opencloudmesh.protocol.lifecycle import GIVES_ACCESS
 from opencloudmesh.protocol.registries import FOLDER, MUST_EXCHANGE_TOKEN
 from opencloudmesh.protocol.resource_access import ShareAccess, may
 from opencloudmesh.services.code_flow import CodeFlow
@@ -66,6 +67,8 @@ class SharedTrees:
             because(self._peers.trust.explain(share.peer).sentence)
             raise _denied()
         self._peers.accessed_by(share.peer)
+        if share.state not in GIVES_ACCESS or (share.expires_at is not None and share.expires_at <= self._clock()):
+            await self._code_flow.on_refused(share)
         place = Place(tree_of(owner), share.path)
         locks, properties = self._states.of(place, f"share:{share.provider_id}", known=known)
         return DavTree(

@@ -173,7 +173,7 @@ class SharesAtReceivers:
         if share is None:
             return False
         if delivery.kind == SHARE_UNSHARED:
-            return share.state == REVOKED
+            return share.state in (REVOKED, EXPIRED)
         is_over = share.expires_at is not None and share.expires_at <= at
         if is_over or share.state not in _LIVING | {FAILED}:
             return False
