@@ -5,6 +5,7 @@ import pytest
 from opencloudmesh.protocol.errors import Forbidden
 from opencloudmesh.services.records import User
 from tests.services.home import Home
+from tests.services.queue import Queue
 from tests.services.world import SimulatedServer, answer
 
 DAY = 86400.0
@@ -85,6 +86,24 @@ async def test_a_message_that_the_server_takes_brings_back_what_is_still_true(
     assert sent_to == ["new", "late"]
     assert (await home.creation.share(alice, known)).untold == ""
     assert await states(home, [late, new]) == [("sent", "")] * 2
+
+
+async def test_the_pause_holds_while_the_only_message_is_under_way(queue: Queue) -> None:
+    await queue.start()
+    asked = await queue.after_one_try(answer(403, {"message": "policy-denied"}))
+    gate = queue.handler.gate("away.example")
+    queue.handler.always("away.example", answer(403, {"message": "policy-denied"}))
+    before = len(queue.handler.sent)
+    for _ in range(5):
+        gate.clear()
+        queue.worker.peer_seen("away.example")
+        await queue.settle()
+        queue.worker.trust_changed()  # it is looked anew, as for another server's sake
+        await queue.settle()
+        gate.set()
+        await queue.settle()
+        assert (await queue.get(asked.id)).reason == "refused-by-peer"
+    assert len(queue.handler.sent) == before + 1
 
 
 async def test_a_process_that_starts_knows_who_refused(home: Home, away: SimulatedServer, alice: User) -> None:

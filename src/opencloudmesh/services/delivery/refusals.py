@@ -18,8 +18,10 @@ _FIRST_PAUSE = 60.0
 
 @dataclass(slots=True)
 class _Refusing:
-    """One peer: when it was asked again, how often in vain, with which message, and whether it is to be asked, or took that."""
+    """One peer: when it refused last, when it was asked again, how often in vain, with which message, and whether it is to be
+    asked, or took that."""
 
+    refused_at: float = -math.inf
     asked_at: float = -math.inf
     vain: int = 0
     probe: int | None = None
@@ -34,13 +36,14 @@ class Refusals:
         self._policy = policy
         self._peers: dict[str, _Refusing] = {}
 
-    def keep_to(self, peers: Iterable[str]) -> None:
-        """Know those, which the database names, and no others."""
-        self._peers = {peer: self._peers.get(peer) or _Refusing() for peer in peers}
+    def keep_to(self, peers: Iterable[str], now: float) -> None:
+        """Know those, which the database named; and for a while those that refused since, or whose only message is under way."""
+        lately = {peer: found for peer, found in self._peers.items() if self._is_lately(found, now)}
+        self._peers = lately | {peer: self._peers.get(peer) or _Refusing() for peer in peers}
 
-    def refused(self, peer: str) -> None:
+    def refused(self, peer: str, now: float) -> None:
         """A message ended because its peer does not deal with us."""
-        self._peers.setdefault(peer, _Refusing())
+        self._peers.setdefault(peer, _Refusing()).refused_at = now
 
     def heard_of(self, peer: str, now: float) -> bool:
         """A sign of the peer; True where it is to be asked again."""
@@ -67,9 +70,15 @@ class Refusals:
         found = self._peers.get(peer)
         if found is None:
             return
+        if not queued:  # nothing of it is refused any longer
+            del self._peers[peer]
+            return
         found.is_due = found.takes = False
-        found.asked_at, found.probe = now, queued[0] if queued and not with_all else None
+        found.asked_at, found.probe = now, None if with_all else queued[0]
         found.vain += 1 if found.probe is not None else 0
+
+    def _is_lately(self, found: _Refusing, now: float) -> bool:
+        return 0 <= now - found.refused_at < _FIRST_PAUSE or not self._is_over(found, now)
 
     def _is_over(self, found: _Refusing, now: float) -> bool:
         """Whether the pause after the last time has passed; a time to come is that of a clock that was set back."""

@@ -243,7 +243,8 @@ class Worker:
 
     async def _ask_refusing(self) -> None:
         """Ask peers again that did not deal with us, after a sign of them: with one message, or with all they refused."""
-        self._refusals.keep_to(await self._db.read(lambda tx: tx.deliveries.peers_refused()))
+        refusing = await self._db.read(lambda tx: tx.deliveries.peers_refused())
+        self._refusals.keep_to(refusing, self._clock())
         for peer, with_all in self._refusals.due():
             if not self._is_allowed(peer):
                 continue
@@ -448,7 +449,7 @@ class Worker:
 
     def _note_refusal(self, delivery: Delivery, outcome: Outcome) -> None:
         if outcome.final and outcome.reason == DeniedByPeer.code:
-            self._refusals.refused(delivery.peer)
+            self._refusals.refused(delivery.peer, self._clock())
         elif outcome.done and self._refusals.taken(delivery, self._clock()):
             self._decided.set()
 
