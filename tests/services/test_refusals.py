@@ -117,6 +117,22 @@ async def test_a_process_that_starts_knows_who_refused(home: Home, away: Simulat
     assert await states(home, shares) == [("sent", "")]
 
 
+async def test_an_answer_that_was_refused_is_told_once_to_who_offers_the_share_again(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    refuse(away, "/ocm/notifications")
+    await home.reception.receive(away.share())
+    (share,) = await home.reception.inbox(alice)
+    await home.reception.accept(alice, share.id)
+    await home.settle()
+    take(away, "/ocm/notifications")
+    await home.advance(DAY)
+    asked = len(away.got("/ocm/notifications"))
+    await home.reception.receive(away.share(at=home.time.now))
+    await home.settle()
+    assert len(away.got("/ocm/notifications")) == asked + 1
+
+
 async def test_a_user_pushes_whatever_waits_for_a_server_or_failed_there(home: Home, away: SimulatedServer, alice: User) -> None:
     refuse(away)
     refused, unwanted = await give(home, alice, "dora", "erin")

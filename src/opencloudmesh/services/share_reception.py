@@ -339,8 +339,9 @@ class ShareReception:
         return share is None or not _is_true(share, delivery.kind)
 
     def is_wanted(self, tx: Transaction, delivery: Delivery, at: float) -> bool:
-        """The recipient's last answer."""
-        return not self.is_moot(tx, delivery, at)
+        """The recipient's last answer, unless it was queued once more since, for a sender who offered the share again."""
+        told = [one.id for one in tx.deliveries.of_incoming_share(delivery.incoming_share_id or 0) if one.kind == delivery.kind]
+        return told[-1:] == [delivery.id] and not self.is_moot(tx, delivery, at)
 
     def delivered(self, tx: Transaction, delivery: Delivery, at: float) -> None:
         """Nothing changes here: the answer was the recipient's."""
