@@ -1,6 +1,7 @@
 """What bodies hold in memory while they arrive: bounded together, and by address; small ones always get through."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -71,3 +72,25 @@ async def test_one_address_has_a_part_of_it() -> None:
     assert len(await Client("192.0.2.2", room, [PIECE] * 8).end()) == 8 * len(PIECE)
     for client in slow:
         await client.goes_away()
+
+
+async def test_a_body_that_arrives_in_tiny_parts_holds_no_more_than_its_length() -> None:
+    number, is_there = 5_000, asyncio.Event()
+
+    async def receive() -> Message:
+        nonlocal number
+        number -= 1
+        if not number:
+            is_there.set()
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": bytes(bytearray(b"ab")), "more_body": True}
+
+    tracemalloc.start()
+    try:
+        reading = asyncio.create_task(read_body({"headers": []}, receive, LIMIT, 60.0, Room()))
+        await is_there.wait()
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
+    reading.cancel()

@@ -58,19 +58,18 @@ async def read_body(scope: Scope, receive: Receive, limit: int, idle_seconds: fl
         raise MessageTooLarge(f"The body is over {limit} bytes.")
     if not more:
         return body
-    parts, length, taken, address = [body], len(body), 0, current_caller.get().address
+    whole, taken, address = bytearray(body), 0, current_caller.get().address  # a list of parts of a byte would hold 40 times that
     try:
         while True:
-            if (more_taken := length - Room.SMALL - taken) > 0:
+            if (more_taken := len(whole) - Room.SMALL - taken) > 0:
                 room.take(address, more_taken, limit)
                 taken += more_taken
             if not more:
-                return b"".join(parts)
+                return bytes(whole)
             body, more = await _next_part(receive, idle_seconds)
-            length += len(body)
-            if length > limit:
+            whole += body
+            if len(whole) > limit:
                 raise MessageTooLarge(f"The body is over {limit} bytes.")
-            parts.append(body)
     finally:
         room.give_back(address, taken)
 
