@@ -2,12 +2,15 @@
 
 import asyncio
 import random
+import tracemalloc
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import uvloop
 
+from opencloudmesh.adapters import http_body
 from opencloudmesh.adapters.http_body import BLOCK
 from opencloudmesh.adapters.http_client import GuardedHttpClient
 from opencloudmesh.protocol.errors import PeerUnreachable
@@ -127,3 +130,25 @@ def test_a_reader_that_pauses_is_waited_for(loop: str) -> None:
             assert received == size
 
     LOOPS[loop](work())
+
+
+async def test_many_long_answers_to_slow_readers_hold_a_bounded_number_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_body, "MOST_BLOCKS", 2)
+
+    def blocks() -> int:
+        here = tracemalloc.Filter(inclusive=True, filename_pattern=http_body.__file__)
+        return sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces([here]).traces) // BLOCK
+
+    async with peer_doing(long_then_short) as peer, a_client() as client, AsyncExitStack() as streams:
+        tracemalloc.start()
+        streams.callback(tracemalloc.stop)
+        for _ in range(2):
+            async with AsyncExitStack() as slow:
+                answers = [(await slow.enter_async_context(client.stream("GET", peer.url()))).chunks() for _ in range(6)]
+                received = [bytearray() for _ in answers]
+                for content, answer in zip(received, answers, strict=True):
+                    while len(content) < BLOCK:
+                        content += await anext(answer)
+                assert 2 <= blocks() <= 4  # each with what was passed on
+                for content, answer in zip(received, answers, strict=True):
+                    assert b"".join([content, *[piece async for piece in answer]]) == BODY

@@ -1,7 +1,8 @@
 """The rest of a long answer, received in large blocks; the way through aiohttp copies every byte three times.
 
 Rules kept here: not a byte beyond the announced length is read, so that the connection can be used again; one block waits for
-its reader, and then no more is received; whatever ends the connection is told as aiohttp tells it.
+its reader, and then no more is received; there are a bounded number of blocks, and what finds none free comes through aiohttp;
+whatever ends the connection is told as aiohttp tells it.
 """
 
 import asyncio
@@ -13,6 +14,27 @@ from aiohttp.client_reqrep import ClientResponse
 
 BLOCK: Final = 1 << 20
 """What is waited for at once, in bytes; of this size are what is received and what is passed on."""
+
+MOST_BLOCKS: Final = 64
+"""Of one client at once: readers that are slow hold theirs, and a second one on its way to whoever asked."""
+
+
+class Blocks:
+    """How many more there may be."""
+
+    def __init__(self) -> None:
+        self._left = MOST_BLOCKS
+
+    def reader(self, answer: ClientResponse) -> "BodyReader | None":
+        """See `BodyReader.over`; None also where all blocks are taken."""
+        reader = BodyReader.over(answer) if self._left else None
+        if reader is not None:
+            self._left -= 1
+        return reader
+
+    def free(self) -> None:
+        """A reader is not needed any more."""
+        self._left += 1
 
 
 class BodyReader(asyncio.BufferedProtocol):

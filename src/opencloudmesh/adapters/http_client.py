@@ -24,7 +24,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from opencloudmesh import __version__
-from opencloudmesh.adapters.http_body import BodyReader
+from opencloudmesh.adapters.http_body import Blocks, BodyReader
 from opencloudmesh.adapters.http_faults import ANSWER_TOO_LARGE, AddressRefused, code_of, unfinished, unreachable
 from opencloudmesh.adapters.routes import Address, RoutePolicy, is_disguised_address, is_public
 from opencloudmesh.protocol.errors import TemporarilyUnavailable
@@ -94,6 +94,7 @@ class GuardedHttpClient(HttpClient):
         self._resolver = resolver
         self._sessions: dict[tuple[Way, _Kind], aiohttp.ClientSession] = {}
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._blocks = Blocks()
         self._is_closed = False
 
     async def fetch(
@@ -172,10 +173,11 @@ class GuardedHttpClient(HttpClient):
             if upload.fault is not None:
                 raise upload.fault from None
             raise unreachable(code_of(error), _peer(target)) from None
+        stream = _Stream(answer, _peer(target), self._limits.stream_idle, self._blocks)
         try:
-            yield _Stream(answer, _peer(target), self._limits.stream_idle)
+            yield stream
         finally:
-            _give_back(answer)
+            stream.end()
 
     def origin_of(self, host: str) -> str:
         """Tell the origin of `host[:port]`: `http://` where a route policy with `plain_http` covers it, else `https://`."""
@@ -311,12 +313,13 @@ class _Upload:
 class _Stream:
     """An answer that is being read."""
 
-    def __init__(self, answer: ClientResponse, peer: str, idle: float) -> None:
+    def __init__(self, answer: ClientResponse, peer: str, idle: float, blocks: Blocks) -> None:
         self.status = answer.status
         self.headers: Mapping[str, str] = _joined(answer)
         self._answer = answer
         self._peer = peer
         self._idle = idle
+        self._blocks = blocks
         self._rest: BodyReader | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -333,8 +336,18 @@ class _Stream:
         if self._rest is None:
             if piece := self._answer.content.read_nowait():
                 return piece
-            self._rest = BodyReader.over(self._answer)
+            self._rest = self._blocks.reader(self._answer)
         return await (self._answer.content.readany() if self._rest is None else self._rest.block(self._idle))
+
+    def end(self) -> None:
+        """Nobody reads any more: return the connection to the pool if the answer was read to its end, else close it."""
+        if self._answer.content.at_eof() and not self._answer.content.exception():
+            self._answer.release()
+        else:
+            self._answer.close()
+        if self._rest is not None:
+            self._rest = None
+            self._blocks.free()
 
 
 def admit(url: str, routes: Sequence[RoutePolicy]) -> tuple[URL, Way]:
@@ -398,14 +411,6 @@ async def _read_whole(answer: ClientResponse, max_bytes: int) -> bytes:
             answer.close()
             raise unreachable(ANSWER_TOO_LARGE, _peer(answer.url))
     return bytes(received)
-
-
-def _give_back(answer: ClientResponse) -> None:
-    """Return the connection to the pool if the answer was read to its end, else close it."""
-    if answer.content.at_eof() and not answer.content.exception():
-        answer.release()
-    else:
-        answer.close()
 
 
 async def _chunks(body: Body) -> AsyncIterator[bytes]:
