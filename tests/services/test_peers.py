@@ -740,8 +740,8 @@ async def test_the_exchange_goes_on_where_nothing_can_be_noted(
 async def test_memory_is_bounded(
     database: Database, network: SimulatedNetwork, time: SimulatedTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("opencloudmesh.services.peers.peers._MAX_HOSTS", 3)
-    monkeypatch.setattr("opencloudmesh.services.peers.fetched._MAX_HOSTS", 3)
+    for module in ("peers", "notes", "fetched"):
+        monkeypatch.setattr(f"opencloudmesh.services.peers.{module}._MAX_HOSTS", 3)
     peers = make_peers(database, network, time)
     servers = [SimulatedServer(network, f"s{number}.example") for number in range(8)]
     for server in servers:
@@ -753,6 +753,12 @@ async def test_memory_is_bounded(
             await peers.post_signed(server.host, f"{server.origin}/ocm/shares", content_type="x/y", body=b"")
         with pytest.raises(PeerUnreachable):
             await peers.discover(server.host, fresh=True)
-    for kept in (peers._contacts, peers._failing, peers._documents._values, peers._documents._failures, peers._keys._values):
+    for kept in (
+        peers._notes._contacts,
+        peers._notes._failing,
+        peers._documents._values,
+        peers._documents._failures,
+        peers._keys._values,
+    ):
         assert len(kept) <= 3
     assert ORIGIN not in servers[0].origin

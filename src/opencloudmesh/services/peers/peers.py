@@ -1,6 +1,5 @@
 """`Peers` (see the package)."""
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -27,17 +26,17 @@ from opencloudmesh.protocol.http_signatures import (
     sign,
     verify,
 )
-from opencloudmesh.protocol.jwks import KeyChange, KeySet, build_jwk, build_key_set, parse_key_set, thumbprint
+from opencloudmesh.protocol.jwks import KeySet, parse_key_set, thumbprint
 from opencloudmesh.protocol.legacy.cavage import is_cavage, read_cavage
 from opencloudmesh.protocol.lifecycle import ACCEPTED, PENDING, SENT
 from opencloudmesh.protocol.trust import DENYLISTED, Allowed, Denied
 from opencloudmesh.services.exchanges import sender_is
 from opencloudmesh.services.peers.cavage import CavagePeers
 from opencloudmesh.services.peers.fetched import Fetched, Got
-from opencloudmesh.services.peers.key_history import note_keys
+from opencloudmesh.services.peers.notes import PeerNotes
 from opencloudmesh.services.peers.seen_signatures import SeenSignatures, replayed
 from opencloudmesh.services.peers.trust import TrustBook
-from opencloudmesh.services.ports import CavageSigner, Clock, Database, HttpAnswer, HttpClient, NewToken, Signer, Transaction
+from opencloudmesh.services.ports import CavageSigner, Clock, Database, HttpAnswer, HttpClient, NewToken, Signer
 from opencloudmesh.services.records import IncomingShare, OutgoingShare
 
 T = TypeVar("T")
@@ -51,9 +50,6 @@ _SIGNER_REFUSED = frozenset({400, 401})
 _OF_ANOTHER_KEY = frozenset({"sig-mismatch", "sig-alg-mismatch", "sig-key-unusable"})
 _MAX_HOSTS = 4096
 _MAX_DOCUMENT = 256 * 1024
-_LONGEST_KEPT = 16 * 1024
-"""Deployed servers publish 1 to 3 KiB; of longer documents only what they say is used, and the text is not stored."""
-_CONTACT_EVERY = 60.0
 _ACCESS_EVERY = 5.0
 _LIVING = frozenset({PENDING, SENT, ACCEPTED})
 
@@ -74,7 +70,6 @@ class Peers:
         skew: float = 60.0,
         cavage_signer: CavageSigner | None = None,
     ) -> None:
-        self._db = database
         self._http = http
         self._signer = signer
         self._clock = clock
@@ -84,6 +79,7 @@ class Peers:
         self.trust = trust
         self._documents: Fetched[Discovery] = Fetched(self._fetch_discovery, clock)
         self._keys: Fetched[KeySet] = Fetched(self._fetch_keys, clock)
+        self._notes = PeerNotes(database=database, clock=clock, documents=self._documents, key_sets=self._keys)
         self._cavage = CavagePeers(
             documents=self._documents,
             key_sets=self._keys,
@@ -92,11 +88,8 @@ class Peers:
             freshness=freshness,
             skew=skew,
         )
-        self._cavage_keys_noted: dict[str, KeySet] = {}
         self._seen = SeenSignatures(freshness + skew)
-        self._contacts: dict[str, float] = {}
         self._accesses: dict[str, float] = {}
-        self._failing: set[str] = set()
         self.on_contact: list[Callable[[str], None]] = []
         """Called with the host after each verified message from it, and each authenticated access."""
         self.on_exchange: list[Callable[[str, bool], None]] = []
@@ -145,7 +138,7 @@ class Peers:
             except PeerRefused as error:
                 first = first or error
                 continue
-            await self._keep(host, answer.body, lambda tx, text, now: tx.peers.set_discovery(host, text, now))
+            await self._notes.document(host, answer.body)
             if not found.enabled:
                 raise PeerRefused(f"{host} says that Open Cloud Mesh is switched off there.", code="discovery-disabled")
             return Got(found, len(answer.body))
@@ -183,9 +176,9 @@ class Peers:
         if not self._seen.add(verified, self._clock()):
             raise replayed()
         sender_is(host, verified=True)
-        await self._contacted(host)
+        await self._notes.contacted(host)
         if keys is not None:
-            await self._note_cavage_key(host, keys)
+            await self._notes.cavage_key(host, keys)
         self.heard_of(host)
         return verified
 
@@ -275,18 +268,8 @@ class Peers:
     async def _fetch_key_set(self, host: str, url: str) -> Got[KeySet]:
         answer = await self._fetch_json(host, url)
         keys = answer.read(parse_key_set)
-
-        def keep(tx: Transaction, text: str, now: float) -> KeyChange | None:
-            tx.peers.set_key_set(host, text, now)
-            return note_keys(tx, host, keys, now)
-
-        self._watch_keys(host, await self._keep(host, answer.body, keep))
+        await self._notes.key_set(host, answer.body, keys)
         return Got(keys, len(answer.body), answer.max_age)
-
-    def _watch_keys(self, host: str, change: KeyChange | None) -> None:
-        if change is not None and change.alert is not None:
-            code, sentence = change.alert
-            _log.warning("peer-key-alert", peer=host, reason=code, detail=sentence)
 
     async def key_set(self, host: str, *, fresh: bool = False) -> KeySet:
         """The keys that a server publishes; raises `Forbidden` (policy-denied), `PeerUnreachable`, `PeerRefused`."""
@@ -362,84 +345,16 @@ class Peers:
             answer = await exchange
         except PeerUnreachable as error:
             self._tell(host, False)
-            await self._failed(host, error.code)
+            await self._notes.failed(host, error.code)
             raise
         self._tell(host, answer.status < 500)
-        if answer.status < 500 and (by_us or host in self._failing):
-            await self._contacted(host)
+        if answer.status < 500 and (by_us or self._notes.is_failing(host)):
+            await self._notes.contacted(host)
         return answer
 
     def _tell(self, host: str, answered: bool) -> None:
         for listener in self.on_exchange:
             listener(host, answered)
-
-    # ------------------------------------------------------------ what we note
-    async def _contacted(self, host: str) -> None:
-        now = self._clock()
-        if host not in self._failing and self._contacts.get(host, -_CONTACT_EVERY) + _CONTACT_EVERY > now:
-            return
-        self._failing.discard(host)
-        if len(self._contacts) >= _MAX_HOSTS:
-            self._contacts.clear()
-        self._contacts[host] = now
-
-        def work(tx: Transaction) -> None:
-            is_new = tx.peers.get(host) is None
-            tx.peers.set_contact(host, now)
-            if is_new:
-                self._keep_held(tx, host, now)
-
-        await self._note(work)
-
-    def _keep_held(self, tx: Transaction, host: str, now: float) -> None:
-        """Keep what was fetched from a server before we dealt with it."""
-        document, keys = self._documents.held(host), self._keys.held(host)
-        if document is not None:
-            tx.peers.set_discovery(host, _kept(json.dumps(document.raw, default=dict)), now)
-        if keys is not None:
-            known = (build_jwk(key.public_key, kid=kid, algorithm=key.algorithms[0]) for kid, key in keys.keys.items())
-            tx.peers.set_key_set(host, _kept(json.dumps(build_key_set(known))), now)
-            note_keys(tx, host, keys, now)
-
-    async def _note_cavage_key(self, host: str, keys: KeySet) -> None:
-        """Remember the key of a server that signs in the older way, as those of others are; once, and when it has changed."""
-        if self._cavage_keys_noted.get(host) == keys:
-            return
-        if len(self._cavage_keys_noted) >= _MAX_HOSTS:
-            self._cavage_keys_noted.clear()
-        self._cavage_keys_noted[host] = keys
-        self._watch_keys(host, await self._note(lambda tx: note_keys(tx, host, keys, self._clock())))
-
-    async def _failed(self, host: str, reason: str) -> None:
-        now = self._clock()
-        if host in self._failing or len(self._failing) >= _MAX_HOSTS:
-            return
-
-        def work(tx: Transaction) -> bool:
-            if tx.peers.get(host) is None:
-                return False
-            tx.peers.set_failing(host, now, reason)
-            return True
-
-        if await self._note(work):
-            self._failing.add(host)
-
-    async def _keep(self, host: str, document: bytes, keep: Callable[[Transaction, str, float], T]) -> T | None:
-        """Keep what a server published, if we have dealt with it: anybody can name a server, or a thousand of them."""
-        text, now = _kept(document.decode("utf-8", "replace")), self._clock()
-
-        return await self._note(lambda tx: keep(tx, text, now) if tx.peers.get(host) is not None else None)
-
-    async def _note(self, work: Callable[[Transaction], T]) -> T | None:
-        try:
-            return await self._db.write(work)
-        except OCMError as error:
-            _log.warning("peer-not-noted", reason=error.code)
-            return None
-
-
-def _kept(document: str) -> str:
-    return document if len(document) <= _LONGEST_KEPT else ""
 
 
 def refused(host: str, decision: Allowed | Denied) -> Forbidden:
