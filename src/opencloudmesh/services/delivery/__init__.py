@@ -56,10 +56,10 @@ Which answers are final
 from opencloudmesh.services.delivery.arrival import may_have_arrived
 from opencloudmesh.services.delivery.deliveries import Deliveries
 from opencloudmesh.services.delivery.denials import Denials
+from opencloudmesh.services.delivery.ended_processes import OnlyProcess
 from opencloudmesh.services.delivery.messages import Handler, Overtaken
 from opencloudmesh.services.delivery.next_try import NextTry
 from opencloudmesh.services.delivery.peer_queue import Breaker, RetryPolicy
-from opencloudmesh.services.delivery.worker import OnlyProcess
 
 __all__ = [
     "Breaker",

@@ -2,30 +2,23 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from opencloudmesh.protocol.errors import (
-    DeniedByPeer,
-    LocalFault,
-    OCMError,
-    PeerFault,
-    PeerRefused,
-    PeerUnreachable,
-    TemporarilyUnavailable,
-)
-from opencloudmesh.services.delivery.arrival import is_open_question
-from opencloudmesh.services.delivery.denials import ENDED, QUEUED_AGAIN, Denials, count_in_audit
-from opencloudmesh.services.delivery.messages import Handler, Outcome, Overtaken, of_answer, of_refusal
+from opencloudmesh.protocol.errors import OCMError
+from opencloudmesh.services.delivery.denials import Denials
+from opencloudmesh.services.delivery.denied_peers import DeniedPeers
+from opencloudmesh.services.delivery.ended_processes import EndedProcesses
+from opencloudmesh.services.delivery.messages import Handler, Outcome
 from opencloudmesh.services.delivery.next_try import NextTry, next_try
 from opencloudmesh.services.delivery.peer_queue import Breaker, PeerQueue, RetryPolicy
 from opencloudmesh.services.delivery.refusals import Refusals
 from opencloudmesh.services.delivery.settling import TRUST_FOLLOWS, StillDenied, Try
+from opencloudmesh.services.delivery.trying import LEASE_SECONDS, Tries
 from opencloudmesh.services.measures import Measures
 from opencloudmesh.services.ports import Clock, Database, Processes, Transaction
-from opencloudmesh.services.records import SERVER, Delivery, DeliveryAttempt
+from opencloudmesh.services.records import Delivery, DeliveryAttempt
 from opencloudmesh.services.tracing import leave_trace, resume_trace
 
 _log = structlog.get_logger(__name__)
@@ -35,22 +28,13 @@ Wait = Callable[[asyncio.Event, float], Awaitable[None]]
 Denial = Callable[[str], OCMError | None]
 """Why this server is not to deal with a peer, where that was decided."""
 
-_LEASE_SECONDS = 180.0
-_TRY_SECONDS = 150.0  # shorter than its lease; longer than discovery and the message, each asked for twice
 _FIRST_AT_ONCE = 256
 _AT_ONCE = 64
 _AT_ONCE_FAILING = 16
 _IDLE_CHECK = 30.0
-_ENDED_AT_ONCE = 100
 _RECALLED = 64
 """So many of the last tries tell how a peer's breaker stood."""
 _AFTER_FAULT = 5.0
-_FORBIDDEN_HERE = frozenset({"address-refused", "scheme-refused"})
-"""What this server's own configuration does not allow: no later try could do better."""
-
-
-class _Lifted(Exception):
-    """What ended messages is over; nothing is written."""
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
@@ -60,15 +44,6 @@ async def wait_for(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
-
-
-class OnlyProcess:
-    """`Processes` of a database that one process works on at a time: whoever else held something has ended."""
-
-    async def announce(self, name: str) -> None: ...
-
-    async def ended(self, names: Collection[str]) -> Collection[str]:
-        return names
 
 
 class Worker:
@@ -95,10 +70,7 @@ class Worker:
         self._wait = wait
         self._measures = measures
         self._denial = denial
-        self._denials = denials
-        self._is_allowed = is_allowed
         self._still_denied = still_denied
-        self._refusals = Refusals(policy)
         self._decided = asyncio.Event()
         self._peers: dict[str, PeerQueue] = {}
         self._first_places = asyncio.Semaphore(_FIRST_AT_ONCE)
@@ -106,8 +78,20 @@ class Worker:
         self._places_of_failing = asyncio.Semaphore(_AT_ONCE_FAILING)
         self._running = False
         self._watch: asyncio.Task[None] | None = None
-        self._processes: Processes = OnlyProcess()
-        self._seem_ended: Collection[str] = ()
+        self._ended = EndedProcesses(database=database, holder=holder)
+        self._tries = Tries(database=database, clock=clock, handlers=lambda: self.handlers)
+        self._refusals = Refusals(policy)
+        self._denied = DeniedPeers(
+            database=database,
+            clock=clock,
+            holder=holder,
+            measures=measures,
+            denials=denials,
+            refusals=self._refusals,
+            handlers=lambda: self.handlers,
+            is_allowed=is_allowed,
+            still_denied=still_denied,
+        )
         self.handlers: Mapping[str, Handler] = {}
 
     # ------------------------------------------------------------ what it is told
@@ -184,9 +168,7 @@ class Worker:
     async def start(self, handlers: Mapping[str, Handler], processes: Processes) -> None:
         """Begin to deliver; the leases of processes that have ended are released first."""
         self.handlers = handlers
-        self._processes = processes
-        await processes.announce(self._holder)
-        await self._release(await self._ended())
+        await self._ended.start(processes)
         self._running = True
         self._watch = asyncio.create_task(self._look_for_work(), name="delivery watch")
 
@@ -211,9 +193,9 @@ class Worker:
             self._decided.clear()
             try:
                 if not is_decided:  # between two looks at who has ended there is time
-                    await self._look_for_the_ended()
-                await self._lift_denials()
-                await self._ask_refusing()
+                    await self._ended.look()
+                await self._denied.bring_back()
+                await self._denied.ask_refusing()
                 if is_first:
                     await self._recall()
                 is_first = False
@@ -224,39 +206,6 @@ class Worker:
             except Exception:
                 _log.exception("delivery-watch-failed")
             await self._wait(self._decided, _IDLE_CHECK)
-
-    async def _lift_denials(self) -> None:
-        """Bring back what denials ended that were lifted without an act here: in the configuration, or by a directory; and what
-        ended while its denial was lifted."""
-        if not any(self._is_allowed(peer) for peer in await self._db.read(lambda tx: tx.deliveries.peers_denied())):
-            return
-
-        def work(tx: Transaction) -> bool:
-            now = self._clock()
-            counts, is_more = self._denials.lift(tx, lambda peer: not self._still_denied(tx, peer), now)
-            for peer, number in counts.items():
-                count_in_audit(tx, SERVER, QUEUED_AGAIN, peer, number, now)
-            return is_more
-
-        while await self._db.write(work):
-            pass
-
-    async def _ask_refusing(self) -> None:
-        """Ask peers again that did not deal with us, after a sign of them: with one message, or with all they refused."""
-        refusing = await self._db.read(lambda tx: tx.deliveries.peers_refused())
-        self._refusals.keep_to(refusing, self._clock())
-        for peer, with_all in self._refusals.due():
-            if not self._is_allowed(peer):
-                continue
-
-            def work(tx: Transaction, peer: str = peer, with_all: bool = with_all) -> tuple[Sequence[int], bool]:
-                return self._denials.ask_again(tx, peer, self._clock(), with_all=with_all)
-
-            queued, is_more = await self._db.write(work)
-            while with_all and is_more:
-                _, is_more = await self._db.write(work)
-            self._refusals.asked(peer, with_all, queued, self._clock())
-            _log.info("asked-again", peer=peer, all=with_all, messages=len(queued))
 
     async def _recall(self) -> None:
         """Try what waits at once, as if nobody had tried it, with one message for each peer that was not reached: what another
@@ -273,21 +222,6 @@ class Worker:
             if state.failures and peer not in self._peers:
                 self._peers[peer] = state
                 self.wake(peer)
-
-    async def _look_for_the_ended(self) -> None:
-        """Release what processes hold that seem to have ended at two looks: one may have lost its connection for a moment."""
-        await self._processes.announce(self._holder)
-        ended, before = await self._ended(), self._seem_ended
-        self._seem_ended = ended
-        await self._release([holder for holder in ended if holder in before])
-
-    async def _ended(self) -> Collection[str]:
-        others = [holder for holder in await self._db.read(lambda tx: tx.deliveries.holders()) if holder != self._holder]
-        return await self._processes.ended(others) if others else ()
-
-    async def _release(self, holders: Collection[str]) -> None:
-        for holder in holders:
-            await self._db.write(lambda tx, holder=holder: tx.deliveries.release(holder))  # type: ignore[misc]
 
     async def _work(self, peer: str, state: PeerQueue) -> None:
         """Empty one peer's queue, then end."""
@@ -311,7 +245,7 @@ class Worker:
         """Begin to send what is due; the seconds until there may be more, or None when the queue is empty."""
         denial = self._denial(peer)
         if denial is not None:
-            if not await self._end_all(peer, Outcome(final=True, reason=denial.code, detail=denial.sentence)):
+            if not await self._denied.end_all(peer, Outcome(final=True, reason=denial.code, detail=denial.sentence)):
                 state.pushed()
                 return TRUST_FOLLOWS
             state.let_go()
@@ -336,40 +270,6 @@ class Worker:
         if self._policy.is_beyond(due, now):
             state.back_at = now
         return max(0.05, min(due, state.back_at) - now)
-
-    async def _end_all(self, peer: str, outcome: Outcome) -> bool:
-        """End whatever waits for a denied peer, due or not, without a try; False where the denial was lifted before."""
-        while True:
-            now = self._clock()
-
-            def work(tx: Transaction, now: float = now) -> int:
-                tx.deliveries.hasten(peer=peer, at=now)
-                until = now + _LEASE_SECONDS
-                leased = tx.deliveries.lease(peer, holder=self._holder, now=now, until=until, limit=_ENDED_AT_ONCE)
-                if leased and not self._still_denied(tx, peer):  # asked after: what a lifted denial brought back is among them
-                    raise _Lifted
-                for delivery in leased:
-                    end = Try(
-                        delivery,
-                        outcome,
-                        holder=self._holder,
-                        started=now,
-                        ended=now,
-                        due_at=lambda _: now,
-                        still_denied=lambda *_: True,
-                    )
-                    end.settle(tx, self.handlers.get(delivery.kind))
-                count_in_audit(tx, SERVER, ENDED, peer, len(leased), now)
-                return len(leased)
-
-            try:
-                ended = await self._db.write(work)
-            except _Lifted:
-                return False
-            for _ in range(ended):
-                self._measures.delivery_tried(*outcome.measured())
-            if not ended:
-                return True
 
     async def _make_due(self, peer: str, state: PeerQueue, now: float) -> None:
         back_at, state.back_at = state.back_at, math.inf
@@ -402,7 +302,7 @@ class Worker:
             if state.paused_until > now:  # it failed while this waited for a place
                 return True
             leased = await self._db.write(
-                lambda tx: tx.deliveries.lease(peer, holder=self._holder, now=now, until=now + _LEASE_SECONDS, limit=taken)
+                lambda tx: tx.deliveries.lease(peer, holder=self._holder, now=now, until=now + LEASE_SECONDS, limit=taken)
             )
             for delivery in leased:
                 if delivery.id not in state.sending:
@@ -439,67 +339,19 @@ class Worker:
             still_denied=self._still_denied,
         )
         try:
-            await self._settle(tried)
+            await self._tries.settle(tried)
         except Exception:  # its lease runs out, and then it is tried again
             _log.exception("delivery-not-recorded", delivery=delivery.id, peer=delivery.peer)
         if state.judge(outcome, started, self._clock(), self._policy):
             _log.info("peer-back", peer=delivery.peer)
-        self._note_refusal(delivery, outcome)
-        state.tried(delivery.id)
-
-    def _note_refusal(self, delivery: Delivery, outcome: Outcome) -> None:
-        if outcome.final and outcome.reason == DeniedByPeer.code:
-            self._refusals.refused(delivery.peer, self._clock())
-        elif outcome.done and self._refusals.taken(delivery, self._clock()):
+        if self._denied.note(delivery, outcome):
             self._decided.set()
+        state.tried(delivery.id)
 
     async def _outcome(self, state: PeerQueue, delivery: Delivery, now: float) -> Outcome:
         is_over = delivery.expires_at <= now
         if is_over and state.failures:  # no use to ask
             fault = state.last_fault or f"{delivery.reason} {delivery.detail}".rstrip()
             return Outcome(final=True, reason="time-to-live", detail=f"At last: {fault}")
-        try:
-            async with asyncio.timeout(_TRY_SECONDS):
-                outcome = await self._sent(delivery)
-                if outcome.status == 409 and delivery.attempts:
-                    outcome = await self._known_already(delivery, outcome)
-        except TimeoutError:
-            outcome = Outcome(reason="idle-timeout", detail="The try took longer than a try may.")
-        except Exception as error:
-            _log.exception("delivery-failed", delivery=delivery.id, peer=delivery.peer)
-            outcome = Outcome(reason="internal", detail=type(error).__name__)
+        outcome = await self._tries.send(delivery)
         return outcome.at_the_end() if is_over else outcome
-
-    async def _sent(self, delivery: Delivery) -> Outcome:
-        try:
-            answer = await self.handlers[delivery.kind].send(delivery)
-        except Overtaken as end:
-            return Outcome(final=True, reason=end.code, detail=end.sentence)
-        except PeerUnreachable as error:
-            forbidden = error.code in _FORBIDDEN_HERE
-            return Outcome(final=forbidden, reason=error.code, detail=error.sentence, is_down=not forbidden)
-        except PeerRefused as error:
-            return of_refusal(error)
-        except TemporarilyUnavailable as error:  # our own database: no fault of the message
-            return Outcome(reason=error.code, detail=error.sentence, retry_after=error.retry_after)
-        except (LocalFault, PeerFault) as error:
-            return Outcome(final=True, reason=error.code, detail=error.sentence)
-        return of_answer(answer, self._clock())
-
-    async def _known_already(self, delivery: Delivery, outcome: Outcome) -> Outcome:
-        tries = await self._db.read(lambda tx: tx.deliveries.attempts(delivery.id))
-        return replace(outcome, done=True) if is_open_question(tries) else outcome
-
-    async def _settle(self, tried: Try) -> None:
-        """Write what a try came to; a handler that fails at it makes it a fault of ours, which is tried again later."""
-        handler = self.handlers.get(tried.delivery.kind)
-        try:
-            await self._db.write(lambda tx: tried.settle(tx, handler))
-        except TemporarilyUnavailable:
-            raise
-        except Exception as error:
-            _log.exception("delivery-not-settled", delivery=tried.delivery.id, peer=tried.delivery.peer)
-            fault = Outcome(reason="internal", detail=type(error).__name__)
-            is_over = tried.delivery.expires_at <= tried.ended
-            again = replace(tried, outcome=fault.at_the_end() if is_over else fault)
-            await self._db.write(lambda tx: again.settle(tx, None))
