@@ -910,8 +910,9 @@ async def test_what_a_broken_copy_left_behind_is_removed_when_its_server_is_back
 
     async def pause(seconds: float) -> None:
         waited.append(seconds)
-        if len(waited) == 3:
+        if len(waited) == 2:
             remote.storage.fault = None
+        home.peers.trust = TrustBook.configured(denylist=(away.host,) if len(waited) == 2 else ())
 
     received.leftovers = Leftovers(pause)
     monkeypatch.setattr(remote.storage, "write", goes_away)

@@ -1,7 +1,7 @@
 """What a copy into a tree on another server left there because that server went away: removed when it is back.
 
 Rules kept here: only what this server made itself, under a name of chance, for a folder that never appeared; tried for some two
-hours, in memory: a restart forgets it.
+hours, in memory: a restart forgets it; a server that is denied meanwhile is not asked.
 """
 
 import asyncio
@@ -24,16 +24,18 @@ class Leftovers:
         self._pause = pause
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, storage: Storage, path: str) -> None:
-        """Have it removed later; what is beyond the bound stays."""
+    def add(self, storage: Storage, path: str, may_ask: Callable[[], bool]) -> None:
+        """Have it removed later, when its server may be asked; what is beyond the bound stays."""
         if len(self._tasks) < _MOST:
-            task = asyncio.create_task(self._remove(storage, path), name="remove what a copy left behind")
+            task = asyncio.create_task(self._remove(storage, path, may_ask), name="remove what a copy left behind")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _remove(self, storage: Storage, path: str) -> None:
+    async def _remove(self, storage: Storage, path: str, may_ask: Callable[[], bool]) -> None:
         for number in range(_TRIES):
             await self._pause(_FIRST_SECONDS * 2**number)
+            if not may_ask():
+                continue
             try:
                 await storage.remove(path)
             except OCMError as error:

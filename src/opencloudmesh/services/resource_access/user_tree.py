@@ -294,14 +294,18 @@ class _UserTree:
             await to_storage.move(beside, to_inside, replace=replace)
         except BaseException as error:
             if to_share and isinstance(error, OCMError) and is_silent(error):  # nobody waits for silence twice
-                self._received.leftovers.add(to_storage, beside)
+                self._leave(to_storage, to_share, beside)
                 raise
             try:
                 await asyncio.shield(to_storage.remove(beside))
             except OCMError as fault:
-                if is_silent(fault):
-                    self._received.leftovers.add(to_storage, beside)
+                if to_share and is_silent(fault):
+                    self._leave(to_storage, to_share, beside)
             raise
+
+    def _leave(self, storage: Storage, prefix: str, inside: str) -> None:
+        share = self._shares[prefix[len(PREFIX) :]]
+        self._received.leftovers.add(storage, inside, lambda: self._received.may_ask(share))
 
 
 async def _find(storage: Storage, path: str) -> Entry | None:
