@@ -15,6 +15,7 @@ from opencloudmesh.services.resource_access.remembered_extras import (
     RememberingProperties,
 )
 from opencloudmesh.services.resource_access.remembering import Behind, may_be_remembered
+from opencloudmesh.services.resource_access.share_memory import ShareMemory
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
 from tests.services.world import SimulatedTime
 
@@ -79,7 +80,7 @@ class Mount:
 
     def __init__(self, time: SimulatedTime) -> None:
         self.time = time
-        self.memory = TreeMemory(clock=time).of(1)
+        self.memory = ShareMemory(TreeMemory(clock=time), 1)
         self.behind = Behind()
         self.owner = MemoryExtras()
         self.lock_owner = MemoryLocks()

@@ -18,6 +18,7 @@ from opencloudmesh.protocol.errors import (
 from opencloudmesh.services.ports import Entry, Quota
 from opencloudmesh.services.resource_access.listing_tag import listing_tag
 from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree, may_be_remembered
+from opencloudmesh.services.resource_access.share_memory import ShareMemory
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
 from tests.services.world import NOW, MemoryStorage, SimulatedTime
 
@@ -81,7 +82,7 @@ class Mount:
     def tree(self, share_id: int = 1) -> RememberingTree:
         return RememberingTree(
             self._owner,
-            self.memory.of(share_id),
+            ShareMemory(self.memory, share_id),
             self.behind,
             share_id=share_id,
             stale_seconds=STALE,
@@ -199,7 +200,7 @@ async def test_what_a_folder_holds_may_be_counted_late(mount: Mount, owner: Owne
     time.advance(61)
     await mount.propfind()
     await mount.settle()
-    assert not mount.memory.of(1).is_distrusted
+    assert not ShareMemory(mount.memory, 1).is_distrusted
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,7 @@ async def test_a_folder_that_changes_while_it_is_verified_is_not_distrusted(
     owner.nodes["late.txt"] = b"x"
     assert "late.txt" not in {entry.path async for entry in tree.list("")}
     await mount.settle()
-    assert not mount.memory.of(1).is_distrusted
+    assert not ShareMemory(mount.memory, 1).is_distrusted
     assert "late.txt" in await mount.propfind()
 
 

@@ -34,6 +34,7 @@ from opencloudmesh.services.resource_access.leftovers import Leftovers
 from opencloudmesh.services.resource_access.remembered_extras import RememberedExtras, RememberingLocks, RememberingProperties
 from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree, remembered_suffices
 from opencloudmesh.services.resource_access.root_looks import RootLooks
+from opencloudmesh.services.resource_access.share_memory import ShareMemory
 from opencloudmesh.services.resource_access.silence import SHOWN_AFTER, NotAsked, Silence, is_silent, takes_away
 from opencloudmesh.services.resource_access.tree_memory import TreeMemory
 from opencloudmesh.services.resource_access.watched import Watch, WatchedLocks, WatchedProperties, WatchedTree
@@ -96,7 +97,7 @@ class ReceivedShares:
         """
         self._peers.check_allowed(share.peer)
         watch = Watch(self.marks, share)
-        may_recall = remembered_suffices() and not self._memory.of(share.id).is_empty
+        may_recall = remembered_suffices() and not ShareMemory(self._memory, share.id).is_empty
         try:
             self.marks.check(share, waits=not remembered_suffices())
             tree = await (self._asked_shortly(share, watch) if may_recall else watch.asked(self._tree(share)))
@@ -122,7 +123,7 @@ class ReceivedShares:
             raise PeerUnreachable(f"{share.peer} did not answer yet.", code="idle-timeout") from None
 
     def _remembering(self, share: IncomingShare, tree: RemoteTree) -> RemoteTree:
-        memory, silence = self._memory.of(share.id), Silence()
+        memory, silence = ShareMemory(self._memory, share.id), Silence()
         stale = self._stale_seconds if self.marks.outage(share) is None else 0.0
         extras = RememberedExtras(memory, self._behind, share_id=share.id, is_on=stale > 0, silence=silence)
         return RemoteTree(
@@ -145,7 +146,7 @@ class ReceivedShares:
 
     async def look(self, share: IncomingShare) -> Finding | None:
         """Ask for the root of a share, whatever is known of it; None where the outcome says nothing of the share."""
-        memory = self._memory.of(share.id)
+        memory = ShareMemory(self._memory, share.id)
         since = memory.change
         self._roots.looked(share.id)
         try:

@@ -12,8 +12,8 @@ from typing import Final, TypeVar, cast
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.services.ports import DeadProperties, Entry, Lock, Locks, Name, Properties, PropertyChange, WantedLock
 from opencloudmesh.services.resource_access.remembering import Behind, remembered_suffices
+from opencloudmesh.services.resource_access.share_memory import ShareMemory
 from opencloudmesh.services.resource_access.silence import Silence
-from opencloudmesh.services.resource_access.tree_memory import ShareMemory
 
 SHOWN_SECONDS: Final = 300.0
 _REFRESH_SECONDS: Final = 60.0

@@ -30,8 +30,9 @@ import structlog
 from opencloudmesh.protocol.errors import AccessDenied, NotFound, OCMError
 from opencloudmesh.services.ports import Entry, LookTagged, OpenFile, Quota, Storage
 from opencloudmesh.services.resource_access.closing import closing
+from opencloudmesh.services.resource_access.seen import Listing, Seen
+from opencloudmesh.services.resource_access.share_memory import ShareMemory
 from opencloudmesh.services.resource_access.silence import SHOWN_AFTER, Silence, is_silent, takes_away
-from opencloudmesh.services.resource_access.tree_memory import Listing, Seen, ShareMemory
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 64
