@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from opencloudmesh.adapters.http_client import AddressInfo, GuardedHttpClient, TimeLimits
+from opencloudmesh.adapters.http_client import GuardedHttpClient
+from opencloudmesh.adapters.http_connections import AddressInfo, TimeLimits
 from opencloudmesh.adapters.routes import RoutePolicy, is_public
 from opencloudmesh.protocol.errors import PeerUnreachable, TemporarilyUnavailable
 from tests.adapters.authority import Authority
@@ -136,7 +137,7 @@ async def drip(peer: SimulatedPeer, reader: Reader, writer: Writer) -> None:
 
 @pytest.fixture
 async def client(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GuardedHttpClient]:
-    monkeypatch.setattr("opencloudmesh.adapters.http_client._CONTINUE_SECONDS", 0.05)
+    monkeypatch.setattr("opencloudmesh.adapters.http_upload._CONTINUE_SECONDS", 0.05)
     async with a_client() as client:
         yield client
 
@@ -498,7 +499,7 @@ async def test_a_body_goes_out_as_it_comes(client: GuardedHttpClient, sized: boo
 
 
 async def test_a_refusal_is_heard_before_a_long_body_is_sent(client: GuardedHttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opencloudmesh.adapters.http_client._CONTINUE_SECONDS", 60.0)
+    monkeypatch.setattr("opencloudmesh.adapters.http_upload._CONTINUE_SECONDS", 60.0)
     taken = 0
 
     async def body() -> AsyncIterator[bytes]:
@@ -516,7 +517,7 @@ async def test_a_refusal_is_heard_before_a_long_body_is_sent(client: GuardedHttp
 
 
 async def test_who_says_go_on_gets_the_body_at_once(client: GuardedHttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("opencloudmesh.adapters.http_client._CONTINUE_SECONDS", 60.0)
+    monkeypatch.setattr("opencloudmesh.adapters.http_upload._CONTINUE_SECONDS", 60.0)
 
     async def body() -> AsyncIterator[bytes]:
         yield b"x"

@@ -23,7 +23,8 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from opencloudmesh import bootstrap
-from opencloudmesh.adapters.http_client import AddressInfo, GuardedHttpClient, TimeLimits
+from opencloudmesh.adapters.http_client import GuardedHttpClient
+from opencloudmesh.adapters.http_connections import AddressInfo, TimeLimits
 from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.bootstrap import doctor, outside
 from opencloudmesh.config import Settings, load_settings

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
+from opencloudmesh.adapters.http_client import GuardedHttpClient
+from opencloudmesh.adapters.http_connections import TimeLimits
 from opencloudmesh.adapters.keys.signing_key import SigningKey
 from opencloudmesh.protocol.discovery import OwnOffer, build_discovery
 from opencloudmesh.protocol.http_signatures import Request, sign

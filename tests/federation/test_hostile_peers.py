@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from opencloudmesh import bootstrap
-from opencloudmesh.adapters.http_client import AddressInfo
+from opencloudmesh.adapters.http_connections import AddressInfo
 from opencloudmesh.bootstrap import outside
 from opencloudmesh.config import load_settings
 from opencloudmesh.config.settings import RouteSettings

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from opencloudmesh.adapters.http_client import GuardedHttpClient, open_socket
+from opencloudmesh.adapters.http_client import GuardedHttpClient
+from opencloudmesh.adapters.http_connections import open_socket
 from opencloudmesh.adapters.routes import RoutePolicy
 from opencloudmesh.adapters.storage.local import LocalStorage
 from opencloudmesh.protocol.errors import (

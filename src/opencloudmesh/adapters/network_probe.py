@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from yarl import URL
 
-from opencloudmesh.adapters.http_client import AddressInfo, NewSocket, Way, admit, open_socket, trust_of
+from opencloudmesh.adapters.http_connections import AddressInfo, NewSocket, open_socket, trust_of
 from opencloudmesh.adapters.http_faults import code_of, code_of_connecting, unreachable
+from opencloudmesh.adapters.http_ways import Way, admit
 from opencloudmesh.adapters.routes import RoutePolicy, is_public
 from opencloudmesh.protocol.errors import PeerUnreachable
 from opencloudmesh.services.doctor.network import Certificate, HostAddress, TlsLook

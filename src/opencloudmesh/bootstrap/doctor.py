@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from opencloudmesh.adapters.exchange_log import LoggedHttpClient
-from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
+from opencloudmesh.adapters.http_client import GuardedHttpClient
+from opencloudmesh.adapters.http_connections import TimeLimits
 from opencloudmesh.adapters.keys import KeyRing, load_secret_box
 from opencloudmesh.adapters.network_probe import SocketProbe
 from opencloudmesh.adapters.routes import RoutePolicy

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import structlog
 
-from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
+from opencloudmesh.adapters.http_client import GuardedHttpClient
+from opencloudmesh.adapters.http_connections import TimeLimits
 from opencloudmesh.adapters.keys import KeyUnusable, load_metrics_token
 from opencloudmesh.adapters.metrics import watch_event_loop
 from opencloudmesh.adapters.metrics.sampling import DirectorySample

@@ -134,7 +134,8 @@ def _not_understood(server: str) -> ServerRefused:
 @asynccontextmanager
 async def open_http(server: str) -> AsyncIterator[HttpClient]:
     """The way out to the user's own server, whatever its address, and to no other host."""
-    from opencloudmesh.adapters.http_client import GuardedHttpClient, TimeLimits
+    from opencloudmesh.adapters.http_client import GuardedHttpClient
+    from opencloudmesh.adapters.http_connections import TimeLimits
     from opencloudmesh.adapters.routes import RoutePolicy
 
     parts = urlsplit(server)
