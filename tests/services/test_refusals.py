@@ -133,6 +133,17 @@ async def test_an_answer_that_was_refused_is_told_once_to_who_offers_the_share_a
     assert len(away.got("/ocm/notifications")) == asked + 1
 
 
+async def test_of_what_was_given_twice_one_is_offered_and_the_other_says_that_it_was_overtaken(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    refuse(away)
+    shares = [*await give(home, alice, "dora"), *await give(home, alice, "dora")]
+    take(away)
+    await home.advance(DAY)
+    await call(home, away)
+    assert await states(home, shares) == [("sent", ""), ("failed", "overtaken")]
+
+
 async def test_a_user_pushes_whatever_waits_for_a_server_or_failed_there(home: Home, away: SimulatedServer, alice: User) -> None:
     refuse(away)
     refused, unwanted = await give(home, alice, "dora", "erin")

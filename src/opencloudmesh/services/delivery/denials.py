@@ -89,6 +89,7 @@ class Denials:
                 else:
                     status = delivery.http_status
                     tx.deliveries.bury(delivery.id, reason=Overtaken.code, detail="", http_status=status, at=at)
+                    handler.failed(tx, delivery, Overtaken.code, at)  # what was said of its state is true no longer
             after_id = batch[-1].id
         return seen, again
 

@@ -47,6 +47,7 @@ TEXTS: Final[dict[str, str]] = {
     "reason.request-unsupported": "the other server takes no requests for shares",
     "reason.resource-unknown": "the other server has no such thing, or none for you",
     "reason.cancelled": "you gave up",
+    "reason.overtaken": "something newer took its place",
     "reason.connection-lost": "the other server broke off the connection",
     "reason.dns": "there is no server of this name",
     "reason.http-403": "the other server does not allow it",
