@@ -316,7 +316,7 @@ def test_a_vcard_is_read_as_it_is_written_where_that_can_be_known(encoding: str)
     name = "\u0414\u043e\u0440\u0430" if encoding == "cp1251" else "Dora M\u00fcller"
     named = {"latin-1": "ISO-8859-1", "cp1251": "windows-1251"}.get(encoding, "")
     charset = f";CHARSET={named}" if named else ""
-    card = f"BEGIN:VCARD\r\nVERSION:2.1\r\nFN{charset}:{name}\r\nX-CLOUD:dora@a.example\r\nEND:VCARD\r\n"
+    card = f"BEGIN:VCARD\r\nVERSION:2.1\r\nFN{charset}:{name[:-2]}\r\n {name[-2:]}\r\nX-CLOUD:dora@a.example\r\nEND:VCARD\r\n"
     assert [one.name for one in parse_cards(card.encode(encoding)).cards] == [name]
     if named:
         with pytest.raises(InvalidInput) as refusal:

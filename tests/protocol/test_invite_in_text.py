@@ -175,3 +175,5 @@ def test_a_token_may_be_at_the_address_of_a_server() -> None:
     assert find_invite("Take tok1234567890abcdef@http://127.0.0.1:9101 then") == Invite("tok1234567890abcdef", "127.0.0.1:9101")
     with pytest.raises(InvalidInput, match="neither a link nor an invite string"):
         find_invite("hello")
+    with pytest.raises(InvalidInput, match="no invite"):
+        find_invite("Take tok1234567890abcdef@a..b then")

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opencloudmesh.protocol.redaction import HIDDEN, PARSED_BYTES, Body, Redacted, Wire, is_secret_name, redact, redact_url
+from opencloudmesh.protocol.redaction import (
+    HIDDEN,
+    PARSED_BYTES,
+    Body,
+    Redacted,
+    Wire,
+    is_secret_name,
+    redact,
+    redact_text,
+    redact_url,
+)
 
 SECRET = "s3cr3tS3cr3tS3cr3tS3cr3t12345678"
 JSON = ("Content-Type", "application/json")
@@ -178,6 +188,10 @@ def test_texts(text: str, kept: str) -> None:
 
 
 # ---------------------------------------------------------------- what stays
+def test_words_of_somebody_else() -> None:
+    assert redact_text("No: token=s3cret0123456789 \x1b[31m no\u202e") == f"No: token={HIDDEN}  [31m no "
+
+
 def test_what_is_no_secret_can_be_read() -> None:
     share = {"shareWith": "bob@a.example", "providerId": "12", "code": 404, "mustExchangeToken": True, "token": None, "n": 1.5}
     found = shown(asked=share, answered={"recipientDisplayName": "Bob"})
