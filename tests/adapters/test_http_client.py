@@ -440,6 +440,21 @@ async def test_files_under_way_let_no_message_and_no_listing_wait(
             assert file.status == 200
 
 
+async def test_files_of_some_servers_under_way_are_not_the_fault_of_another_one(
+    client: GuardedHttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opencloudmesh.adapters.http_client._PLACE_SECONDS", 0.1)
+    monkeypatch.setattr("opencloudmesh.adapters.http_client.CONNECTIONS", 2)
+    monkeypatch.setattr("opencloudmesh.adapters.http_connections.CONNECTIONS", 2)
+    begun = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegin", then="hang")
+    async with peer_doing(begun) as busy, peer_doing(answering(OK)) as other:
+        async with client.stream("GET", busy.url()), client.stream("GET", busy.url()):
+            with pytest.raises(TemporarilyUnavailable):
+                await client.stream("GET", other.url()).__aenter__()
+        async with client.stream("GET", other.url()) as file:
+            assert file.status == 200
+
+
 async def test_no_redirect_is_followed(client: GuardedHttpClient) -> None:
     redirect = b"HTTP/1.1 307 Moved\r\nLocation: https://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     async with peer_doing(answering(redirect)) as peer:

@@ -17,6 +17,7 @@ from opencloudmesh.protocol.errors import (
     OCMError,
     PeerRefused,
     PeerUnreachable,
+    TemporarilyUnavailable,
     Unauthorized,
 )
 from opencloudmesh.services.accounts import Accounts
@@ -875,6 +876,30 @@ async def test_inside_a_share_one_works_as_in_ones_own_files(
     assert set(nodes) == {"", "a.txt", "sub", "sub/b.txt", "m.txt"}
     assert remote.storage.modified["m.txt"] == 7.0
     assert len(set(remote.urls)) == len(remote.urls) == 1, "opened once for the request"
+
+
+async def test_no_user_takes_all_places_for_files_of_a_server(
+    home: Home,
+    away: SimulatedServer,
+    alice: User,
+    carol: User,
+    received: ReceivedShares,
+    remote: SimulatedRemote,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("opencloudmesh.services.resource_access.received._FILES_OF_USER_AND_PEER", 2)
+    monkeypatch.setattr("opencloudmesh.services.resource_access.received._FILE_SECONDS", 0.05)
+    of_alice, of_carol = await got(home, away, alice), await mounted(home, away, carol, "photos")
+    first, second = [(await received.open(of_alice)).storage for _ in range(2)]
+    files = [await tree.open("a.txt") for tree in (first, second)]
+    await refused(first.open("a.txt"), "too-many-at-once", TemporarilyUnavailable)
+    await refused(second.write("n.txt", pieces(b"new"), size=3), "too-many-at-once", TemporarilyUnavailable)
+    assert "n.txt" not in remote.storage.nodes
+    await (await (await received.open(of_carol)).storage.open("a.txt")).aclose()
+    for file in files:
+        await file.aclose()
+    assert (await second.write("n.txt", pieces(b"new"), size=3))[1]
+    assert (await home.incoming(of_alice.id)).unavailable_since is None
 
 
 async def test_between_trees_bytes_go_through_this_server(

@@ -6,10 +6,9 @@ is decompressed; whatever a peer sends is bounded in size, and in how long it ma
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from enum import Enum, auto
-from weakref import WeakValueDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -18,12 +17,12 @@ from yarl import URL
 from opencloudmesh import __version__
 from opencloudmesh.adapters.http_answer import Stream, joined, read_whole
 from opencloudmesh.adapters.http_body import Blocks
-from opencloudmesh.adapters.http_connections import NewSocket, TimeLimits, connector_for, open_socket
+from opencloudmesh.adapters.http_connections import CONNECTIONS, NewSocket, TimeLimits, connector_for, open_socket
 from opencloudmesh.adapters.http_faults import code_of, unfinished, unreachable
 from opencloudmesh.adapters.http_upload import PIECE, Body, PatientRequest, Upload, whole
 from opencloudmesh.adapters.http_ways import Way, admit, peer_of
 from opencloudmesh.adapters.routes import RoutePolicy
-from opencloudmesh.protocol.errors import TemporarilyUnavailable
+from opencloudmesh.services.limited_places import LimitedPlaces
 from opencloudmesh.services.ports import HttpAnswer, HttpClient, HttpStream
 
 Headers = Mapping[str, str] | None
@@ -58,7 +57,7 @@ class GuardedHttpClient(HttpClient):
         self._new_socket = new_socket or open_socket
         self._resolver = resolver
         self._sessions: dict[tuple[Way, _Kind], aiohttp.ClientSession] = {}
-        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._places = LimitedPlaces()
         self._blocks = Blocks()
         self._is_closed = False
 
@@ -91,30 +90,19 @@ class GuardedHttpClient(HttpClient):
     async def stream(self, method: str, url: str, *, headers: Headers = None, body: Body = b"") -> AsyncIterator[HttpStream]:
         """Do one exchange of any length; whatever moves within the idle time-out goes on.
 
-        Raises PeerUnreachable; TemporarilyUnavailable (too-many-at-once) where too many files of that peer are under way.
+        Raises PeerUnreachable; TemporarilyUnavailable (too-many-at-once) where too many files of that peer, or of all of them,
+        are under way.
         """
         target, way = admit(url, self._routes)
         place = self._place(peer_of(target)) if method in _FILES else nullcontext()
         async with place, self._streamed(method, target, way, headers, body) as stream:
             yield stream
 
-    @asynccontextmanager
-    async def _place(self, peer: str) -> AsyncIterator[None]:
+    def _place(self, peer: str) -> AbstractAsyncContextManager[None]:
         """One of a peer's places for files; that there is none says nothing of the peer."""
-        places = self._places.get(peer)
-        if places is None:
-            places = self._places[peer] = asyncio.Semaphore(_FILES_PER_PEER)
-        try:
-            async with asyncio.timeout(_PLACE_SECONDS):
-                await places.acquire()
-        except TimeoutError:
-            raise TemporarilyUnavailable(
-                f"This server has {_FILES_PER_PEER} files of {peer} under way already.", code="too-many-at-once", retry_after=30
-            ) from None
-        try:
-            yield
-        finally:
-            places.release()
+        kinds: dict[Hashable, int] = {peer: _FILES_PER_PEER, None: CONNECTIONS}
+        sentence = f"This server has {_FILES_PER_PEER} files of {peer} under way already, or {CONNECTIONS} of all servers."
+        return self._places.place(kinds, seconds=_PLACE_SECONDS, sentence=sentence)
 
     @asynccontextmanager
     async def _streamed(self, method: str, target: URL, way: Way, headers: Headers, body: Body) -> AsyncIterator[HttpStream]:

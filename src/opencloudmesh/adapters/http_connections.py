@@ -20,7 +20,7 @@ from opencloudmesh.adapters.routes import RoutePolicy
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]]
 NewSocket = Callable[[AddressInfo], socket.socket]
 
-_CONNECTIONS = 512
+CONNECTIONS = 512
 _ADDRESSES = 4
 _KEEP_ALIVE = 4.0  # less than what common servers keep: a request should not meet a connection that is being closed
 
@@ -49,7 +49,7 @@ def connector_for(
 
     return aiohttp.TCPConnector(
         ssl=trust_of(way.route),
-        limit=_CONNECTIONS,
+        limit=CONNECTIONS,
         limit_per_host=per_peer,
         keepalive_timeout=_KEEP_ALIVE,
         use_dns_cache=False,

@@ -10,6 +10,7 @@ import asyncio
 import base64
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
@@ -27,6 +28,7 @@ from opencloudmesh.protocol.resource_access import AccessPlan, Exchange, Scheme,
 from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.availability import Marks, SeenRoots
 from opencloudmesh.services.code_flow import CodeFlow
+from opencloudmesh.services.limited_places import LimitedPlaces
 from opencloudmesh.services.peers import GONE, Peers
 from opencloudmesh.services.ports import Clock, Entry, RemoteTree
 from opencloudmesh.services.records import IncomingShare, Secret
@@ -43,6 +45,9 @@ _MAX_PLANS = 10_000
 _FRUITLESS_SECONDS = 60.0
 _LEARNING = 256
 _LEARNING_OF_PEER = 4
+_FILES_OF_USER = 256
+_FILES_OF_USER_AND_PEER = 48
+_FILE_SECONDS = 10.0
 _AWAY = (PeerUnreachable, PeerRefused)
 
 T = TypeVar("T")
@@ -81,6 +86,7 @@ class ReceivedShares:
         self._memory = memory or TreeMemory(clock=clock)
         self._stale_seconds = stale_seconds
         self.leftovers = Leftovers()
+        self._files = LimitedPlaces()
         self._behind = Behind()
         self._roots = RootLooks(clock)
         self._memory.on_change = self._roots.changed
@@ -107,7 +113,9 @@ class ReceivedShares:
             absent = cast("Any", NotAsked(error))
             tree = RemoteTree(absent, absent, absent)
             return self._remembering(share, tree)
-        storage = WatchedTree(tree.storage, watch, lambda root: self._saw(share, root), tree.look_tagged)
+        storage = WatchedTree(
+            tree.storage, watch, lambda root: self._saw(share, root), tree.look_tagged, place=lambda: self._file_of(share)
+        )
         locks, properties = WatchedLocks(tree.locks, watch), WatchedProperties(tree.properties, watch)
         return self._remembering(share, RemoteTree(storage, locks, properties, storage.entry_and_tag))
 
@@ -121,6 +129,12 @@ class ReceivedShares:
                 raise
             self.marks.on_doubt(share)
             raise PeerUnreachable(f"{share.peer} did not answer yet.", code="idle-timeout") from None
+
+    def _file_of(self, share: IncomingShare) -> AbstractAsyncContextManager[None]:
+        """A place for a file that its user reads or writes: no user takes all that there are (`HttpClient`)."""
+        kinds = {share.user_id: _FILES_OF_USER, (share.user_id, share.peer): _FILES_OF_USER_AND_PEER}
+        sentence = f"You have {_FILES_OF_USER_AND_PEER} files of {share.peer} under way already, or {_FILES_OF_USER} in all."
+        return self._files.place(kinds, seconds=_FILE_SECONDS, sentence=sentence)
 
     def _remembering(self, share: IncomingShare, tree: RemoteTree) -> RemoteTree:
         memory, silence = ShareMemory(self._memory, share.id), Silence()

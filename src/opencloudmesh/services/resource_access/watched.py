@@ -5,6 +5,7 @@ source of bytes does wrong is not the fault of their target; a share whose root 
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import replace
 from typing import TypeVar
 
@@ -134,12 +135,13 @@ class _Source:
 
 
 class _WatchedFile:
-    """A remote file whose breaking off is noted."""
+    """A remote file whose breaking off is noted; it has its place until it is closed."""
 
-    def __init__(self, opened: OpenFile, watch: Watch) -> None:
+    def __init__(self, opened: OpenFile, watch: Watch, place: AsyncExitStack) -> None:
         self.entry = opened.entry
         self._opened = opened
         self._watch = watch
+        self._place = place
 
     def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
         return self._watch.through(self._opened.chunks(start, length))
@@ -148,19 +150,27 @@ class _WatchedFile:
         return self._opened.fileno()
 
     async def aclose(self) -> None:
-        await self._opened.aclose()
+        async with self._place:
+            await self._opened.aclose()
 
 
 class WatchedTree:
-    """A remote tree that records whether its server answers."""
+    """A remote tree that records whether its server answers; `place` is one for a file that is under way."""
 
     def __init__(
-        self, storage: Storage, watch: Watch, saw: Callable[[Entry], None], look_tagged: LookTagged | None = None
+        self,
+        storage: Storage,
+        watch: Watch,
+        saw: Callable[[Entry], None],
+        look_tagged: LookTagged | None = None,
+        *,
+        place: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self._storage = storage
         self._look_tagged = look_tagged
         self._watch = watch
         self._saw = saw
+        self._place = place
 
     async def entry(self, path: str) -> Entry:
         found = await self._watch.read(self._storage.entry(path), at_root=not path)
@@ -184,10 +194,13 @@ class WatchedTree:
         await self._watch.note(Answered())
 
     async def open(self, path: str, start: int = 0, length: int | None = None) -> OpenFile:
-        opened = await self._watch.read(self._storage.open(path, start, length), at_root=not path)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._place())
+            opened = await self._watch.read(self._storage.open(path, start, length), at_root=not path)
+            place = stack.pop_all()
         if not path:
             self._saw(opened.entry)
-        return _WatchedFile(opened, self._watch)
+        return _WatchedFile(opened, self._watch, place)
 
     async def write(
         self,
@@ -201,9 +214,10 @@ class WatchedTree:
     ) -> tuple[Entry, bool]:
         source = _Source(chunks)
         try:
-            written = await self._storage.write(
-                path, source.chunks(), size=size, modified_at=modified_at, expected=expected, checksum=checksum
-            )
+            async with self._place():
+                written = await self._storage.write(
+                    path, source.chunks(), size=size, modified_at=modified_at, expected=expected, checksum=checksum
+                )
         except OCMError as error:
             if error is not source.fault:
                 await self._watch.fault(error)
