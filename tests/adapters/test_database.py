@@ -42,6 +42,7 @@ from opencloudmesh.adapters.keys.secret_box import SecretBox
 from opencloudmesh.protocol.errors import InvalidInput, LocalFault, OCMError, TemporarilyUnavailable
 from opencloudmesh.services.ports import Database, Transaction
 from opencloudmesh.services.records import NewIncomingShare, NewOutgoingShare, Session
+from tests.services.queue import new_share
 
 
 def add_user(name: str) -> Callable[[Transaction], int]:
@@ -353,6 +354,42 @@ async def test_writes_are_serializable_and_run_again_on_conflict(postgres_url: s
     assert sorted(user.display_name for user in await database.read(lambda tx: tx.users.all())) == ["0", "1"]
     assert sorted(runs) == [0, 0, 1]
     await database.aclose()
+
+
+async def test_a_long_write_that_short_ones_made_fail_gets_its_turn(postgres_url: str, box: SecretBox) -> None:
+    """Whenever the long one has looked at a message, another process changes that message first; as long as it may."""
+    import psycopg
+
+    database = open_database(postgres_url, box)
+    delivery_id = await database.write(a_message)
+    tries, overtaken = 0, 0
+
+    def work(tx: Transaction) -> None:
+        nonlocal tries, overtaken
+        tries += 1
+        assert tx.deliveries.by_id(delivery_id) is not None
+        with psycopg.connect(postgres_url, autocommit=True, options="-c lock_timeout=100") as other:
+            try:
+                other.execute("UPDATE deliveries SET detail = detail || 'x' WHERE id = %s", [delivery_id])
+                overtaken += 1
+            except psycopg.errors.LockNotAvailable:
+                pass
+        tx.deliveries.bury(delivery_id, reason="cancelled", detail="", http_status=0, at=2.0)
+
+    await database.write(work)
+    assert (tries, overtaken) == (4, 3)
+    found = await database.read(lambda tx: tx.deliveries.by_id(delivery_id))
+    assert found is not None
+    assert found.state == "dead"
+    await database.aclose()
+
+
+def a_message(tx: Transaction) -> int:
+    user = tx.users.add("alice", "Alice", "hash", 1.0)
+    share = tx.outgoing_shares.add(new_share(user))
+    return tx.deliveries.add(
+        peer=share.peer, kind="K", user_id=user.id, outgoing_share_id=share.id, due_at=1.0, expires_at=9.0, at=1.0
+    ).id
 
 
 async def test_a_lost_connection_is_told_and_replaced(postgres_url: str, box: SecretBox) -> None:

@@ -1,7 +1,8 @@
 """PostgreSQL (design decision 6): each write its own transaction on a pooled connection, in a thread.
 
 Rules: writes are SERIALIZABLE, so that what `work` reads before it writes holds, as with SQLite's one writer; a serialization
-failure or deadlock runs it again. Reads are REPEATABLE READ, READ ONLY: one snapshot.
+failure or deadlock runs it again. A long write that short ones made fail a few times has its turn alone: it keeps them out of the
+table of all messages to other servers, which is where they meet. Reads are REPEATABLE READ, READ ONLY: one snapshot.
 """
 
 import asyncio
@@ -24,7 +25,15 @@ from opencloudmesh.services.ports import Transaction
 
 T = TypeVar("T")
 TRIES = 12
-_AGAIN = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_ALONE_FROM = 4
+"""The first try that has the queue of messages to itself."""
+_AGAIN = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
+# None of them takes the snapshot. While the locks are waited for, others wait, too. A decision about a peer writes in this order.
+_ALONE = (
+    b"SET LOCAL lock_timeout = '2s'",
+    b"LOCK TABLE peers, runtime_settings, deliveries IN SHARE ROW EXCLUSIVE MODE",
+    b"SET LOCAL lock_timeout = DEFAULT",
+)
 
 
 class PostgresConnection:
@@ -95,7 +104,7 @@ class PostgresDatabase:
     def _in_thread(self, work: Callable[[Transaction], T], read_only: bool) -> T:
         for number in range(1, TRIES + 1):
             try:
-                return self._once(work, read_only)
+                return self._once(work, read_only, alone=number >= _ALONE_FROM and not read_only)
             except _AGAIN as error:
                 if number == TRIES:
                     raise unavailable(error) from error
@@ -106,7 +115,7 @@ class PostgresDatabase:
                 raise translated(error) from error.__cause__
         raise AssertionError("unreachable")
 
-    def _once(self, work: Callable[[Transaction], T], read_only: bool) -> T:
+    def _once(self, work: Callable[[Transaction], T], read_only: bool, *, alone: bool) -> T:
         pooled = self._engine.raw_connection()
         try:
             raw: psycopg.Connection[Row] = pooled.driver_connection  # type: ignore[assignment]
@@ -115,6 +124,8 @@ class PostgresDatabase:
             raw.read_only = read_only
             if "stores" not in pooled.info:
                 pooled.info["stores"] = StoreTransaction(PostgresConnection(raw), self._box)
+            for statement in _ALONE if alone else ():
+                raw.execute(statement)
             result = work(pooled.info["stores"])
             raw.commit()
             return result

@@ -94,19 +94,17 @@ class TrustDecisions:
         """
         canonical = parse_subject(subject)
 
-        def work(tx: Transaction) -> tuple[Affected, Affected]:
+        def work(tx: Transaction) -> int:
             self._decide(tx, canonical, DENY, act)
-            before = _affected(tx, canonical)
-            if before.waiting:
-                self._end(tx, canonical, act)
-            return before, _affected(tx, canonical) if before.waiting else before
+            return self._end(tx, canonical, act)
 
-        before, after = await self._db.write(work)
+        # counted beside it: what it looked at of shares and messages, others would change meanwhile, and it had to begin anew
+        before = await self._db.read(lambda tx: _affected(tx, canonical))
+        batch = await self._db.write(work)
         await self._watch.load()
-        if before.waiting - after.waiting >= BATCH:
-            while await self._db.write(lambda tx: self._end(tx, canonical, act)):
-                pass
-            after = await self._db.read(lambda tx: _affected(tx, canonical))
+        while batch >= BATCH:
+            batch = await self._db.write(lambda tx: self._end(tx, canonical, act))
+        after = await self._db.read(lambda tx: _affected(tx, canonical))
         ended = max(0, before.waiting - after.waiting)  # the worker ends some of them, too
         return canonical, replace(after, waiting=before.waiting, ended=ended)
 
