@@ -72,6 +72,14 @@ async def test_all_addresses_of_a_person_are_written_and_read_back(
     assert (await cards.read_in(bob, written)).known == 1
 
 
+async def test_none_of_very_many_addresses_of_a_person_is_left_out(home: Home, cards: ContactCards, alice: User) -> None:
+    given = [f"bob{number}@away.example" for number in range(40)]
+    card = {"ietf.org:ocmAddresses": {str(n): {"address": one} for n, one in enumerate(given)}}
+    assert (await cards.read_in(alice, json.dumps([card]).encode())).added == 3
+    assert sorted(at for one in await home.contacts.of_user(alice) for at in one.addresses) == sorted(given)
+    assert (await cards.read_in(alice, json.dumps([card]).encode())).added == 0
+
+
 async def test_no_file_adds_an_address_to_somebody_who_is_trusted(home: Home, cards: ContactCards, alice: User) -> None:
     dora = await home.contacts.add(alice, "dora@away.example", name="Dora", trusted=True)
     card = {"name": {"full": "Dora"}, "ietf.org:ocmAddresses": {n: {"address": f"{n}@away.example"} for n in ("dora", "eve")}}

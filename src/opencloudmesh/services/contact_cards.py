@@ -6,8 +6,8 @@ are taken; a long file holds up nobody else.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -15,7 +15,17 @@ from opencloudmesh.protocol.address import parse_address
 from opencloudmesh.protocol.contacts import Card, CardFault, CardFile, build_jscontact, build_vcards, parse_cards
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.protocol.invite_flow import Identity
-from opencloudmesh.services.contacts import ADDED, COMPLETED, FULL, KNOWN, MOST, Contacts, contacts_full, own_server
+from opencloudmesh.services.contacts import (
+    ADDED,
+    COMPLETED,
+    FULL,
+    KNOWN,
+    MOST,
+    MOST_ALIASES,
+    Contacts,
+    contacts_full,
+    own_server,
+)
 from opencloudmesh.services.ports import Database
 from opencloudmesh.services.records import Contact, User
 
@@ -60,7 +70,7 @@ class ContactCards:
     async def read_in(self, user: User, data: bytes) -> Imported:
         """Take the people of a file into the address book; raises `InvalidInput` (cards-invalid, cards-too-large)."""
         file = await asyncio.to_thread(parse_cards, data)
-        others = [card for card in file.cards if card.address.host != self._own_host]
+        others = [part for card in file.cards if card.address.host != self._own_host for part in _parts(card)]
         outcomes = dict.fromkeys((ADDED, COMPLETED, KNOWN), 0)
         for start in range(0, len(others), _BATCH):
             batch = others[start : start + _BATCH]
@@ -77,6 +87,13 @@ class ContactCards:
     async def _taken(self, user: User, batch: Sequence[Card]) -> Sequence[str]:
         people = [(card.addresses, Identity(card.address.identifier, card.email, card.name)) for card in batch]
         return await self._db.write(lambda tx: self._contacts.entered(tx, user, people))
+
+
+def _parts(card: Card) -> Iterator[Card]:
+    """A person with more addresses at one server than a contact has is several contacts: none is left out."""
+    for start in range(0, len(card.addresses), 1 + MOST_ALIASES):
+        first, *further = card.addresses[start : start + 1 + MOST_ALIASES]
+        yield replace(card, address=first, aliases=tuple(further))
 
 
 def _card(contact: Contact) -> Card:

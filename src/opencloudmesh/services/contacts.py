@@ -72,8 +72,10 @@ class Contacts:
         return await self._db.write(lambda tx: _added(tx, new))
 
     def entered(self, tx: Transaction, user: User, people: Sequence[tuple[Sequence[OCMAddress], Identity]]) -> Sequence[str]:
-        """Note people whom the user entered together, each with the addresses at one server: of each whether it was "added",
-        "known" before, or "completed" where a text was missing, or "full"."""
+        """Note people whom the user entered together, each with addresses at one server, as many as a contact has.
+
+        Returns of each whether it was "added", "known" before, or "completed" where a text was missing, or "full".
+        """
         room, outcomes = MOST - tx.contacts.count_of(user.id), []
         for addresses, person in people:
             outcome = self._entered(tx, user, addresses, person, room=room)
@@ -90,7 +92,7 @@ class Contacts:
             return FULL
         if lacking:
             added = _added(tx, _new(user, lacking[0], person, source=DIRECT, at=self._clock()), bounded=False)
-            for further in lacking[1 : 1 + MOST_ALIASES]:
+            for further in lacking[1:]:
                 tx.contacts.add_alias(added, str(further))
             return ADDED
         completed = replace(found[0], name=found[0].name or person.name, email=found[0].email or person.email)

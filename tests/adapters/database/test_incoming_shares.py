@@ -95,6 +95,9 @@ async def test_an_ended_share_gives_its_name_back(database: Database, user_id: i
     second, _ = await add(database, new_incoming(user_id, provider_id="p2"))
     assert second.mount_name == "report.txt"
     assert await database.read(lambda tx: tx.incoming_shares.by_mount_name(user_id, "report.txt")) == second
+    again = await database.write(lambda tx: tx.incoming_shares.offer_again(first, "pending", quarantined=True, at=60.0))
+    assert (again.state, again.mount_name, again.quarantined) == ("pending", "report (2).txt", True)
+    assert await database.read(lambda tx: tx.incoming_shares.by_id(first.id)) == again
 
 
 async def test_names_stay_free_of_harm(database: Database, user_id: int, new_incoming: New) -> None:
