@@ -152,3 +152,36 @@ async def test_many_long_answers_to_slow_readers_hold_a_bounded_number_of_blocks
                 assert 2 <= blocks() <= 4  # each with what was passed on
                 for content, answer in zip(received, answers, strict=True):
                     assert b"".join([content, *[piece async for piece in answer]]) == BODY
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_peer_that_sends_more_than_it_announced_is_asked_over_another_connection(loop: str) -> None:
+    async def work() -> None:
+        async with peer_doing(answering(HEAD, BODY + OK, then="keep")) as peer, a_client() as client:
+            for connections in (1, 2):
+                received = bytearray()
+                await read_into(received, client, peer.url())
+                assert (received, peer.connections) == (BODY, connections)
+
+    LOOPS[loop](work())
+
+
+async def test_an_answer_that_nobody_asked_for_is_no_http() -> None:
+    is_idle, is_sent = asyncio.Event(), asyncio.Event()
+
+    async def unasked(peer: SimulatedPeer, reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await is_idle.wait()
+        writer.write(HEAD + BODY[:10])
+        is_sent.set()
+        await reader.read()
+
+    async with peer_doing(unasked) as peer, a_client() as client:
+        await read_into(bytearray(), client, peer.url())
+        is_idle.set()
+        await is_sent.wait()
+        for _ in range(20):  # it is there, and is received in one of the next rounds
+            await asyncio.sleep(0)
+        with pytest.raises(PeerUnreachable, match="did not speak HTTP"):
+            await read_into(bytearray(), client, peer.url())

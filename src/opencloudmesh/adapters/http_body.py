@@ -1,8 +1,8 @@
 """The rest of a long answer, received in large blocks; the way through aiohttp copies every byte three times.
 
-Rules kept here: not a byte beyond the announced length is read, so that the connection can be used again; one block waits for
-its reader, and then no more is received; there are a bounded number of blocks, and what finds none free comes through aiohttp;
-whatever ends the connection is told as aiohttp tells it.
+Rules kept here: nothing beyond the announced length is read but one byte, which ends the connection; without it, it can be used
+again; one block waits for its reader, and then no more is received; there is a bounded number of blocks, and what finds none free
+comes through aiohttp; whatever ends the connection is told as aiohttp tells it.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class BodyReader(asyncio.BufferedProtocol):
         self._transport = transport
         self._answer = answer
         self._left = left
-        self._block = memoryview(bytearray(BLOCK))
+        self._block = memoryview(bytearray(BLOCK + 1))
         self._filled = 0
         self._is_paused = False
         self._is_lost = False
@@ -68,7 +68,10 @@ class BodyReader(asyncio.BufferedProtocol):
         ):
             return None
         reader = cls(handler, transport, answer, left)
-        handler.pause_reading()
+        try:
+            handler.pause_reading()
+        except AssertionError:  # this answer came before it was asked for, and what comes now is taken for the next one
+            raise aiohttp.ServerDisconnectedError from None
         transport.set_protocol(reader)
         transport.resume_reading()
         return reader
@@ -101,16 +104,19 @@ class BodyReader(asyncio.BufferedProtocol):
 
     # ------------------------------------------------------------ asyncio.BufferedProtocol
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to receive: never more than is left of the body."""
-        return self._block[self._filled : self._filled + self._left]
+        """Where to receive: what is left of the body, and a byte that nobody announced."""
+        end = self._filled + self._left
+        return self._block[self._filled : end + 1 if end <= BLOCK else BLOCK]
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much has been received."""
-        self._filled += nbytes
-        self._left -= nbytes
+        self._filled += min(nbytes, self._left)
+        if nbytes > self._left:
+            self._handler.force_close()
+        self._left -= min(nbytes, self._left)
         if not self._left:
             self._give_back()
-        elif self._filled == len(self._block):
+        elif self._filled == BLOCK:
             self._is_paused = True
             self._transport.pause_reading()
         self._wake()
