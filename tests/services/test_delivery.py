@@ -687,6 +687,16 @@ async def test_what_a_process_had_under_way_that_has_ended_is_tried_at_the_start
     assert [attempt.reason for attempt in await queue.worker.attempts(queue.user, one)] == ["broken-off", ""]
 
 
+async def test_who_has_ended_is_found_out_while_decisions_come_all_the_time(queue: Queue) -> None:
+    processes = MemoryProcesses()
+    await queue.start(processes)
+    before = len(processes.announced)
+    for _ in range(10):
+        queue.worker.trust_changed()
+        await queue.advance(10)
+    assert 3 <= len(processes.announced) - before <= 7
+
+
 async def test_a_process_that_ends_meanwhile_is_missed_at_two_looks(queue: Queue) -> None:
     processes = MemoryProcesses()
     one = await queue.add()

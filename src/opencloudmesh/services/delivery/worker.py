@@ -32,6 +32,8 @@ _FIRST_AT_ONCE = 256
 _AT_ONCE = 64
 _AT_ONCE_FAILING = 16
 _IDLE_CHECK = 30.0
+_LEAST_APART = 15.0
+"""Between two looks at who has ended there is time."""
 _RECALLED = 64
 """So many of the last tries tell how a peer's breaker stood."""
 _AFTER_FAULT = 5.0
@@ -187,12 +189,13 @@ class Worker:
     # ------------------------------------------------------------ finding work
     async def _look_for_work(self) -> None:
         """Find peers with work at the start, and what other processes queued, or left, now and then."""
-        is_first = True
+        is_first, looked_at = True, -math.inf
         while True:
-            is_decided = self._decided.is_set()
             self._decided.clear()
             try:
-                if not is_decided:  # between two looks at who has ended there is time
+                now = self._clock()
+                if not 0 <= now - looked_at < _LEAST_APART:
+                    looked_at = now
                     await self._ended.look()
                 await self._denied.bring_back()
                 await self._denied.ask_refusing()
