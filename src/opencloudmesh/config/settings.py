@@ -59,7 +59,7 @@ class AvailabilitySettings:
     probe_max: float = _setting(3600.0, "The longest pause between two such questions, in seconds.", least=0.01)
     look_every: float = _setting(
         900.0,
-        "The longest time, in seconds, from look to look at a server that messages wait for; the shortest is two thirds of it.",
+        "Seconds from look to look at a server that messages wait for, two thirds at least; longer with more than 300 of them.",
         least=0.01,
     )
     refusals: int = _setting(5, "So many refusals (404, 403) of a server in good order mark a share as revoked ...", least=1)

@@ -20,6 +20,8 @@ from opencloudmesh.services.ports import Clock
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 16
+_MOST_WITHIN = 300
+"""With more servers than these the time from look to look grows: they would fill the exchange log."""
 _LEAST_PART = 2 / 3
 """Of `every`: the shortest time from look to look."""
 _TURNS = 10
@@ -57,6 +59,7 @@ class Lookout:
         self._clock = clock
         self._every = every
         self._pause = pause
+        self._pace = every
         self._looks: dict[str, _Look] = {}
 
     async def run(self) -> None:
@@ -80,15 +83,16 @@ class Lookout:
 
     def _due(self, now: float) -> Sequence[Breaker]:
         failing = [breaker for breaker in self._breakers() if breaker.failures]
+        self._pace = self._every * max(1.0, len(failing) / _MOST_WITHIN)
         self._looks = {one.peer: self._looks.get(one.peer) or _Look(self._next(now)) for one in failing}
         return [one for one in failing if one.state == "open" and one.asked_until <= now and self._is_due(one.peer, now)]
 
     def _is_due(self, peer: str, now: float) -> bool:
         due_at = self._looks[peer].due_at
-        return due_at <= now or due_at > now + max(self._every, _LONGEST_ASKED)  # the latter: the clock was set back
+        return due_at <= now or due_at > now + max(self._pace, _LONGEST_ASKED)  # the latter: the clock was set back
 
     def _next(self, now: float) -> float:
-        return now + self._every * random.uniform(_LEAST_PART, 1.0)  # noqa: S311 - jitter, no secret
+        return now + self._pace * random.uniform(_LEAST_PART, 1.0)  # noqa: S311 - jitter, no secret
 
     async def _look_at(self, breaker: Breaker, look: _Look) -> None:
         before, asked = look.answered, 0.0
