@@ -9,6 +9,7 @@ import pytest
 from opencloudmesh.adapters.storage.copying import BLOCK
 from opencloudmesh.adapters.storage.filling import fill
 from opencloudmesh.adapters.storage.staging import StagedFile
+from opencloudmesh.adapters.storage.threads import in_thread
 from opencloudmesh.protocol.errors import InvalidInput, StorageFull
 
 
@@ -110,3 +111,37 @@ async def test_a_disk_that_fails_is_told_and_its_file_left_alone() -> None:
     for source in (Source(64, BLOCK), Source(1, 10)):
         with pytest.raises(StorageFull):
             await fill(Broken(), source.chunks(), None, None)
+
+
+async def test_clients_that_send_as_fast_as_their_disk_writes_leave_a_thread_to_others() -> None:
+    is_over = threading.Event()
+
+    class Balanced(SimulatedFile):
+        """Its disk has written a piece when the next one has been received."""
+
+        received = 0
+
+        def write(self, pieces: Sequence[bytes]) -> None:
+            self.writes += 1
+            while self.received <= self.writes and not is_over.wait(0.001):
+                pass
+
+        async def chunks(self) -> AsyncIterator[bytes]:
+            while not is_over.is_set():
+                yield bytes(BLOCK)
+                self.received += 1
+                for _ in range(20):
+                    await asyncio.sleep(0.001)
+                    if self.writes >= self.received:
+                        break
+
+    files = [Balanced() for _ in range(16)]  # as many as there are threads
+    filling = [asyncio.create_task(fill(file, file.chunks(), None, None)) for file in files]
+    try:
+        while not all(file.writes for file in files):  # noqa: ASYNC110 - threads set it
+            await asyncio.sleep(0.001)
+        other = asyncio.create_task(in_thread(len, ()))
+        assert (await asyncio.wait([other], timeout=20))[0]
+    finally:
+        is_over.set()
+        await asyncio.gather(*filling)

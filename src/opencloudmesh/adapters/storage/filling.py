@@ -87,7 +87,9 @@ class _Writing:
             await task
 
     def _write(self) -> None:
-        while pieces := self._take():
+        """Not without end: others wait for a thread, and a client may send as fast as the disk takes it."""
+        until = self._written + _MOST_WAITING
+        while self._written < until and (pieces := self._take()):
             size = sum(map(len, pieces))
             if self._more is not None:
                 self._more(self._staged, size)
