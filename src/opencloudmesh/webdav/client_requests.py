@@ -16,6 +16,7 @@ from opencloudmesh.webdav.client_answers import http_refusal, invalid_answer
 from opencloudmesh.webdav.elements import DAV, DavResponse, MultistatusReader, Name, XmlFault, build_allprop, build_propfind
 from opencloudmesh.webdav.hrefs import Names, href_names, names_below, path_of, quote_path
 from opencloudmesh.webdav.streams import closed_at_end
+from opencloudmesh.webdav.turns import PIECE, turn
 
 Authorize = Callable[[bool], Awaitable[str]]
 
@@ -29,6 +30,8 @@ XML: Final = {"content-type": "application/xml; charset=utf-8"}
 
 _BYTES_PER_SECOND: Final = 256
 _REST_SECONDS: Final = 0.5
+_PARSED: Final = PIECE // 4
+"""Bytes of an answer that are read in one turn: reading takes longer than writing."""
 _ALWAYS_TRUE: Final = "(Not <DAV:no-lock>)"
 
 
@@ -177,17 +180,22 @@ async def small_body(stream: HttpStream) -> bytes:
 
 
 async def responses_of(stream: HttpStream, *, whole: bool = False) -> AsyncIterator[DavResponse]:
-    """The responses of a multistatus as they come; `whole` keeps the XML of their properties."""
+    """The responses of a multistatus as they come, a long one piece by piece; `whole` keeps the XML of their properties."""
     reader = MultistatusReader(whole=whole)
-    pace = _Pace()
+    pace, parsed = _Pace(), 0
     try:
         async with closed_at_end(stream.chunks()) as chunks:
             async for chunk in chunks:
                 goes_on()
                 if pace.count(len(chunk)) > MAX_LISTING:
                     raise PeerRefused("The other server's listing is too long.", code="answer-invalid", status=stream.status)
-                for response in reader.feed(chunk):
-                    yield response
+                for start in range(0, len(chunk), _PARSED):
+                    for response in reader.feed(chunk[start : start + _PARSED]):
+                        yield response
+                    parsed += min(_PARSED, len(chunk) - start)
+                    if parsed >= _PARSED:
+                        parsed = 0
+                        await turn()
         for response in reader.close():
             yield response
     except XmlFault as fault:

@@ -26,12 +26,12 @@ from opencloudmesh.webdav.preconditions import check_if, find
 from opencloudmesh.webdav.properties import Needed, needed, remembered_as
 from opencloudmesh.webdav.request import ClientGone, DavRequest, ends_in_slash, join_path, read_headers, read_path
 from opencloudmesh.webdav.streams import closed_at_end
+from opencloudmesh.webdav.turns import PIECE, turn
 from opencloudmesh.webdav.xml_body import xml_body
 
 Resolve = Callable[[str, str | None], Awaitable[DavTree]]
 Handler = Callable[[DavRequest, DavTree, Send], Awaitable[None]]
 
-BLOCK: Final = 1 << 16
 ALLOW: Final = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
 
 
@@ -191,14 +191,15 @@ async def _tag_of(tree: DavTree, folder: str) -> str:
 async def _blocks(
     request: DavRequest, tree: DavTree, entry: Entry, response: Callable[[Entry], bytes], *, children: bool
 ) -> AsyncIterator[bytes]:
-    """The multistatus, in blocks that are worth a write."""
+    """The multistatus, in blocks that are worth a write; between them others have their turn, also where all is remembered."""
     waiting = bytearray(MULTISTATUS_START + response(entry))
     if children:
         found = tree.storage.list(request.path)
         async with closed_at_end(found):
             async for child in found:
                 waiting += response(child)
-                if len(waiting) >= BLOCK:
+                if len(waiting) >= PIECE:
                     yield bytes(waiting)
                     waiting.clear()
+                    await turn()
     yield bytes(waiting) + MULTISTATUS_END
