@@ -253,3 +253,5 @@ def test_the_operator_offers_the_shares_of_all_users_again(ocm: Any, tmp_path: P
     assert "within half a minute" in shown.err
     assert repair("--resend") == [("alice", "sent", "", False), ("bob", "sent", "", False)], "it waits to be sent"
     assert ocm("shares", "repair", "--dir", "cloud").status == 2
+    assert ocm("shares", "repair", "--all", "--days", "3", "--dir", "cloud").status == 2, "that goes with --resend"
+    assert ocm("shares", "repair", "--all", "--resend", "--days", "3", "--dir", "cloud").status == 0

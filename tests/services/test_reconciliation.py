@@ -63,6 +63,7 @@ class Bench:
         )
         reminders = Reminders(database=home.database, deliveries=home.deliveries, clock=home.time)
         home.code_flow.on_refused = reminders.refused
+        home.notifications.on_late_answer = reminders.answered
 
     async def give(self) -> OutgoingShare:
         whom = f"dora{next(_numbers)}@away.example"
@@ -158,7 +159,7 @@ async def test_who_forgot_that_a_share_expired_is_told(bench: Bench) -> None:
 
 
 async def test_strangers_and_those_who_would_not_hear_it_are_told_nothing(bench: Bench) -> None:
-    share, refusing, declined = await bench.given(), await bench.given(), await bench.given()
+    share, refusing = await bench.given(), await bench.given()
     living = await bench.given()
     await bench.home.creation.unshare(bench.user, share.id)
     await bench.home.settle()
@@ -166,17 +167,79 @@ async def test_strangers_and_those_who_would_not_hear_it_are_told_nothing(bench:
     await bench.home.creation.unshare(bench.user, refusing.id)
     await bench.home.settle()
     bench.away.route("POST", "/ocm/notifications", lambda _: answer(201))
-    await bench.home.database.write(lambda tx: tx.outgoing_shares.set_state(declined.id, "declined", "", NOW))
     told = len(bench.kinds())
     await bench.home.advance(DAY)
     mallory = SimulatedServer(bench.network, "mallory.example")
     assert await asks_for_a_token(bench, share, mallory) == "not-a-party"
     await asks_for_a_token(bench, refusing)
-    await asks_for_a_token(bench, declined)
     await bench.home.code_flow.issue(bench.away.token_request(living.secret.reveal(), at=bench.home.time.now))
     await bench.home.settle()
     assert len(bench.kinds()) == told
     assert mallory.got("/ocm/notifications") == []
+
+
+async def answers(bench: Bench, share: OutgoingShare, kind: str = "SHARE_ACCEPTED") -> None:
+    """The other server answers the share; and what follows happens."""
+    await bench.home.notifications.receive(bench.away.notification(kind, share.provider_id, at=bench.home.time.now))
+    await bench.home.settle()
+
+
+async def test_who_accepts_a_share_that_has_ended_is_told_at_once_and_then_once_a_day(bench: Bench) -> None:
+    share = await bench.given()
+    await bench.home.creation.unshare(bench.user, share.id)
+    await bench.home.advance(10)
+    await answers(bench, share, "SHARE_DECLINED")
+    assert bench.kinds() == ["SHARE_UNSHARED"], "who declines has no use for it"
+    for hours, told in ((0.0, 2), (0.1, 2), (1.0, 2), (24.0, 3)):
+        await bench.home.advance(hours * HOUR)
+        await answers(bench, share)
+        assert bench.kinds() == ["SHARE_UNSHARED"] * told, hours
+    assert (await bench.home.outgoing(share.id)).state == "revoked"
+
+
+async def test_who_accepts_or_asks_for_what_it_declined_before_is_told_that_it_has_ended(bench: Bench) -> None:
+    accepting, asking = await bench.given(), await bench.given()
+    for share in (accepting, asking):
+        await answers(bench, share, "SHARE_DECLINED")
+    assert await asks_for_a_token(bench, asking) == "share-revoked"
+    assert bench.kinds() == [], "that may have been under way"
+    await answers(bench, accepting)
+    assert bench.kinds() == ["SHARE_UNSHARED"]
+    await bench.home.advance(HOUR)
+    await asks_for_a_token(bench, asking)
+    await answers(bench, accepting)
+    told = [asked.json["providerId"] for asked in bench.away.got("/ocm/notifications")]
+    assert told == [accepting.provider_id, asking.provider_id]
+    assert {(await bench.home.outgoing(share.id)).state for share in (accepting, asking)} == {"declined"}
+
+
+async def test_an_answer_that_is_told_again_is_no_late_one(bench: Bench) -> None:
+    share = await bench.given()
+    for kind in ("SHARE_ACCEPTED", "SHARE_ACCEPTED", "SHARE_DECLINED", "SHARE_DECLINED"):
+        await answers(bench, share, kind)
+    assert bench.kinds() == []
+
+
+async def test_recent_ends_are_told_again_with_resend(bench: Bench) -> None:
+    """Not older ones, not what was declined, nor what was never taken."""
+    old = await bench.given()
+    await bench.home.creation.unshare(bench.user, old.id)
+    await bench.home.advance(20 * DAY)
+    recent, declined = await bench.given(), await bench.given()
+    await answers(bench, declined, "SHARE_DECLINED")
+    await bench.home.creation.unshare(bench.user, recent.id)
+    await bench.home.settle()
+    bench.network.down.add(bench.away.host)
+    never = await bench.give()
+    await bench.home.creation.unshare(bench.user, never.id)
+    await bench.home.settle()
+    bench.come_back()
+    told = len(bench.kinds())
+    assert [line.act for line in await bench.lines()] == []
+    assert [(line.share_id, line.act) for line in await bench.lines(dry_run=True, resend=True)] == [(recent.id, "tell-end")]
+    await bench.lines(resend=True)
+    assert bench.away.got("/ocm/notifications")[told:][0].json["providerId"] == recent.provider_id
+    assert len(bench.kinds()) == told + 1
 
 
 async def test_a_message_that_was_given_up_is_the_one_that_is_sent(bench: Bench) -> None:

@@ -323,13 +323,15 @@ async def test_deliveries_to_one_server_and_those_that_failed(server):
 
 async def test_repair(server):
     line = {"name": "Reports", "peer": "peer.example.org", "party": "bob@peer.example.org"}
-    first = (await server.call("POST", "/shares/repair", {"dry_run": True, "resend": True, "peer": "Peer.example.org"})).json
+    wanted = {"dry_run": True, "resend": True, "ended_days": 30, "peer": "Peer.example.org"}
+    first = (await server.call("POST", "/shares/repair", wanted)).json
     given = {"direction": "given", "id": 1, "state": "sent", "said": "taken", "said_at": None, "act": "announce", "done": False}
     assert first == {"items": [{**line, **given}], "next": "received:0"}
     second = (await server.call("POST", "/shares/repair", {"after": "received:0", "limit": 5})).json
     assert (second["items"][0]["done"], second["next"]) == (False, None)
     asked = [(one["dry_run"], one["resend"], one["peer"], str(one["after"]), one["limit"]) for one in server.repair.asked]
     assert asked == [(True, True, "peer.example.org", "given:0", 200), (False, False, None, "received:0", 5)]
+    assert [one["ended_days"] for one in server.repair.asked] == [30, None]
     assert (await server.call("POST", "/shares/repair", {})).json["items"][0]["done"]
     for wrong in ({"after": "x"}, {"limit": 0}, {"limit": 201}, {"dry_run": "yes"}, {"peer": ""}, {"more": 1}):
         assert (await server.call("POST", "/shares/repair", wrong)).status == 422

@@ -291,13 +291,15 @@ class UseCases(Outside):
 
     @cached_property
     def notifications(self) -> Notifications:
-        return Notifications(
+        notifications = Notifications(
             database=self.database,
             peers=self.peers,
             clock=self.clock,
             user_removed=self.contact_removal.told,
             limits=self.limits.peers,
         )
+        notifications.on_late_answer = self.reminders.answered
+        return notifications
 
     @cached_property
     def contact_removal(self) -> ContactRemoval:
@@ -403,7 +405,13 @@ class UseCases(Outside):
 
     @cached_property
     def repair(self) -> Repair:
-        return Repair(database=self.database, deliveries=self.deliveries, probe=self.prober, clock=self.clock)
+        return Repair(
+            database=self.database,
+            deliveries=self.deliveries,
+            probe=self.prober,
+            clock=self.clock,
+            ended_days=self.settings.exchange_log.days,
+        )
 
     @cached_property
     def reminders(self) -> Reminders:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _ACTS = {
     "announce": ("notification sent again", "would send its notification again"),
-    "tell-end": ("told again that it was taken back", "would tell again that it was taken back"),
+    "tell-end": ("told again that it has ended", "would tell again that it has ended"),
     "tell-answer": ("answer told again", "would tell the answer again"),
     "note": ("noted", "would note it"),
 }
@@ -26,6 +26,7 @@ _OFFERED_AGAIN = (
     "offered again: it counts as sent until it is answered",
     "would offer it again: it counts as sent until it is answered",
 )
+_MOST_DAYS = 36500.0
 _WORDS = frozenset({"taken", "accepted", "declined"})
 """What servers said of shares given, some time ago."""
 
@@ -34,6 +35,7 @@ async def repair(
     *,
     dry_run: bool = False,
     resend: bool = False,
+    days: float | None = None,
     peer: str | None = None,
     every: Annotated[bool, Parameter(name="--all", negative=())] = False,
     folder: Folder = HERE,
@@ -47,7 +49,9 @@ async def repair(
         Only look; change nothing, here or there.
     resend
         Offer your shares again, also those that failed: for a server that came back without its data. An accepted share counts as
-        sent until it is answered.
+        sent until it is answered. What ended lately is told again, too.
+    days
+        With --resend: tell again of shares that ended within so many days; by default as many as the log of exchanges is kept.
     peer
         Only shares with this server.
     every
@@ -57,9 +61,11 @@ async def repair(
     """
     if folder != HERE and not every:
         raise UsageFault("--dir goes with --all: your own shares are those of the server where you are logged in.")
+    if days is not None and not (resend and 0 <= days <= _MOST_DAYS):
+        raise UsageFault("--days is a number from 0 on, and goes with --resend.")
     terminal = output.terminal()
     host = None if peer is None else peer.strip().lower()
-    pages = _of_everybody(folder, host, dry_run, resend) if every else _of_mine(peer, dry_run, resend)
+    pages = _of_everybody(folder, host, dry_run, resend, days) if every else _of_mine(peer, dry_run, resend, days)
     items: list[dict[str, Any]] = []
     async with aclosing(pages):
         async for found, goes_on in pages:
@@ -89,13 +95,14 @@ _Pages = AsyncGenerator[tuple[list[dict[str, Any]], bool]]
 """Lines about shares, and whether there are more."""
 
 
-async def _of_mine(peer: str | None, dry_run: bool, resend: bool) -> _Pages:
+async def _of_mine(peer: str | None, dry_run: bool, resend: bool, days: float | None) -> _Pages:
     from opencloudmesh.cli.client import signed_in
 
     place: Any = ""
     async with signed_in() as (api, _):
         while isinstance(place, str):
-            document = {"dry_run": dry_run, "resend": resend, "peer": peer, "after": place}
+            document: dict[str, Any] = {"dry_run": dry_run, "resend": resend, "peer": peer, "after": place}
+            document |= {} if days is None else {"ended_days": days}
             page = await api.call("POST", "/shares/repair", document=document)
             found = page.get("items")
             # A server that names no new place to go on from would be asked for ever.
@@ -104,13 +111,15 @@ async def _of_mine(peer: str | None, dry_run: bool, resend: bool) -> _Pages:
             yield items, isinstance(place, str)
 
 
-async def _of_everybody(folder: Path, peer: str | None, dry_run: bool, resend: bool) -> _Pages:
+async def _of_everybody(folder: Path, peer: str | None, dry_run: bool, resend: bool, days: float | None) -> _Pages:
     async with parts_of(folder) as wiring:
         await wiring.load_trust()
         for user in await wiring.accounts.users():
             place = None
             while True:
-                lines, place = await wiring.repair.page(user, dry_run=dry_run, resend=resend, peer=peer, after=place)
+                lines, place = await wiring.repair.page(
+                    user, dry_run=dry_run, resend=resend, ended_days=days, peer=peer, after=place
+                )
                 yield [_document(user.name, line, dry_run) for line in lines], True
                 if place is None:
                     break

@@ -2,11 +2,11 @@
 
 Sections "Share Acceptance Notification" and "Share Deletion". Rules kept here: the signer is verified before anything is looked
 up; only the other party of a share changes it (NOTIF-3), and a server that is no party learns nothing, not even that the share
-exists; a repeat, or a late word on a share that has ended, is accepted and changes nothing.
+exists; a repeat, or a late word on a share that has ended, is accepted and changes nothing: who says it is told of the end.
 """
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from opencloudmesh.protocol.errors import Conflict, Forbidden, LocalFault, SignatureRefused, Unsupported
 from opencloudmesh.protocol.http_signatures import Request, VerifiedSignature, host_of_keyid
@@ -20,10 +20,13 @@ from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.peers.seen_signatures import count
 from opencloudmesh.services.peers.signed_messages import read_signed
 from opencloudmesh.services.ports import Clock, Database, Transaction
-from opencloudmesh.services.records import IncomingShare
+from opencloudmesh.services.records import IncomingShare, OutgoingShare
 
 _CANDIDATES = 4
 _EVENTS = {SHARE_ACCEPTED: ACCEPT, SHARE_DECLINED: DECLINE}
+
+
+async def _nothing(share: OutgoingShare, is_accepted: bool) -> None: ...
 
 
 class Notifications:
@@ -44,6 +47,8 @@ class Notifications:
         self._db = database
         self._peers = peers
         self._clock = clock
+        self.on_late_answer: Callable[[OutgoingShare, bool], Awaitable[None]] = _nothing
+        """Called where an answer changes nothing at the share that it is about; True where it accepts the share."""
 
     async def receive(self, request: Request) -> dict[str, object]:
         """Apply a notification and return the body of the 201.
@@ -56,11 +61,13 @@ class Notifications:
         with self._limits.message(host):
             handle = self._handler(message, host)
 
-            def work(tx: Transaction) -> None:
+            def work(tx: Transaction) -> OutgoingShare | None:
                 count(tx, verified)
-                handle(tx)
+                return handle(tx)
 
-            await self._db.write(work)
+            late = await self._db.write(work)
+            if late is not None:
+                await self.on_late_answer(late, message.notification_type == SHARE_ACCEPTED)
         return {}
 
     async def _signer(self, request: Request, message: Notification) -> tuple[str, VerifiedSignature]:
@@ -77,7 +84,8 @@ class Notifications:
                 return host, verified
         raise refusal
 
-    def _handler(self, message: Notification, host: str) -> Callable[[Transaction], None]:
+    def _handler(self, message: Notification, host: str) -> Callable[[Transaction], OutgoingShare | None]:
+        """What applies the notification; it returns the share of an answer that changed nothing."""
         event = _EVENTS.get(message.notification_type)
         if event is not None:
             return lambda tx: self._answered(tx, message, host, event)
@@ -89,17 +97,19 @@ class Notifications:
             f"Notifications of type {message.notification_type} are not supported.", code="notification-unsupported"
         )
 
-    def _answered(self, tx: Transaction, message: Notification, host: str, event: str) -> None:
+    def _answered(self, tx: Transaction, message: Notification, host: str, event: str) -> OutgoingShare | None:
         share = tx.outgoing_shares.by_provider_id(message.provider_id)
         if share is None or share.peer != host:
             raise _no_party()
         try:
             state = next_state(OUTGOING_SHARE, share.state, event)
         except Conflict:
-            return
-        if state != share.state:
-            reason = WITH_CONTACT if state == DECLINED and message.ends_with_contact else ""
-            tx.outgoing_shares.set_state(share.id, state, reason, self._clock())
+            return share
+        if state == share.state:
+            return share
+        reason = WITH_CONTACT if state == DECLINED and message.ends_with_contact else ""
+        tx.outgoing_shares.set_state(share.id, state, reason, self._clock())
+        return None
 
     def _unshared(self, tx: Transaction, message: Notification, host: str) -> None:
         shares = tx.incoming_shares.by_provider_id(host, message.provider_id)

@@ -23,6 +23,8 @@ from opencloudmesh.services.reconciliation.report import (
 from opencloudmesh.services.reconciliation.telling import (
     last_word,
     may_be_announced,
+    recent_end,
+    tell_end,
     untold_answer,
     untold_end,
 )
@@ -31,17 +33,21 @@ from opencloudmesh.services.share_creation import SHARE_CREATION, creations
 
 _PEERS_AT_ONCE = 8
 _AWAY_IN_A_ROW = 3
+_DAY = 86400.0
 _LISTED = frozenset({PENDING, SENT, ACCEPTED, FAILED})
 
 
 class Repair:
     """Goes through a user's shares, page by page."""
 
-    def __init__(self, *, database: Database, deliveries: Deliveries, probe: Probe, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, deliveries: Deliveries, probe: Probe, clock: Clock, ended_days: float = 14.0
+    ) -> None:
         self._db = database
         self._deliveries = deliveries
         self._probe = probe
         self._clock = clock
+        self._ended_days = ended_days
 
     async def page(
         self,
@@ -49,27 +55,35 @@ class Repair:
         *,
         dry_run: bool,
         resend: bool = False,
+        ended_days: float | None = None,
         peer: str | None = None,
         after: Place | None = None,
         limit: int = 100,
     ) -> tuple[Sequence[Line], Place | None]:
-        """Look at the next `limit` shares; lines about those that are alive or were put right, and where to go on, if at all."""
+        """Look at the next `limit` shares; lines about those that are alive or were put right, and where to go on, if at all.
+
+        With `resend` also the end of shares that ended within so many days (`ended_days`) is told again.
+        """
         place = after or Place()
         if place.direction == GIVEN:
             given = await self._db.read(lambda tx: tx.outgoing_shares.of_user(user.id, after_id=place.after_id, limit=limit))
             chosen = [share for share in given if peer in (None, share.peer)]
-            lines = await self._given(chosen, dry_run=dry_run, resend=resend)
+            lines = await self._given(chosen, dry_run=dry_run, ended_since=self._ended_since(ended_days) if resend else None)
             return lines, Place(GIVEN, given[-1].id) if len(given) == limit else Place(RECEIVED)
         received = await self._db.read(lambda tx: tx.incoming_shares.of_user(user.id, after_id=place.after_id, limit=limit))
         lines = await self._received([share for share in received if peer in (None, share.peer)], dry_run=dry_run)
         return lines, Place(RECEIVED, received[-1].id) if len(received) == limit else None
 
+    def _ended_since(self, days: float | None) -> float:
+        return self._clock() - (self._ended_days if days is None else days) * _DAY
+
     # ------------------------------------------------------------ shares given
-    async def _given(self, shares: Sequence[OutgoingShare], *, dry_run: bool, resend: bool) -> Sequence[Line]:
+    async def _given(self, shares: Sequence[OutgoingShare], *, dry_run: bool, ended_since: float | None) -> Sequence[Line]:
+        """`ended_since` is None where nothing is sent again that was taken."""
         now = self._clock()
 
         def work(tx: Transaction) -> list[Line]:
-            lines = [self._one_given(tx, share, now, dry_run=dry_run, resend=resend) for share in shares]
+            lines = [self._one_given(tx, share, now, dry_run=dry_run, ended_since=ended_since) for share in shares]
             return [line for line in lines if line.act or line.state in _LISTED]
 
         lines = await (self._db.read(work) if dry_run else self._db.write(work))
@@ -77,13 +91,15 @@ class Repair:
             self._wake(lines)
         return lines
 
-    def _one_given(self, tx: Transaction, share: OutgoingShare, now: float, *, dry_run: bool, resend: bool) -> Line:
+    def _one_given(self, tx: Transaction, share: OutgoingShare, now: float, *, dry_run: bool, ended_since: float | None) -> Line:
         announced = creations(tx, share.id)
+        resend = ended_since is not None
         end = untold_end(tx, share)
-        if end is not None:
+        is_forgotten, dead = recent_end(tx, share, now, ended_since) if ended_since is not None else (False, None)
+        if end is not None or is_forgotten:
             if not dry_run:
-                tx.deliveries.hasten(delivery_id=end.id, at=now)
-            return Line.of_given(share, end.reason, TELL_END)
+                tell_end(tx, self._deliveries, share, end or dead, now)
+            return Line.of_given(share, end.reason if end is not None else "", TELL_END)
         said = last_word(share, announced)
         lost = share.state == PENDING and not announced
         if not (resend or lost) or not may_be_announced(share, announced, now):

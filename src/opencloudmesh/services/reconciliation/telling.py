@@ -15,13 +15,15 @@ from opencloudmesh.protocol.lifecycle import (
     SENT,
 )
 from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED
-from opencloudmesh.services.delivery import Overtaken
+from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.ports import Transaction
 from opencloudmesh.services.records import Delivery, IncomingShare, OutgoingShare
 
 _OPEN = frozenset({"queued", "leased"})
 _LIVING = frozenset({SENT, ACCEPTED})
-_ENDED = frozenset({REVOKED, EXPIRED})
+_ENDED = frozenset({REVOKED, EXPIRED, DECLINED})
+"""States that give no access, of shares that the other server knew. What was declined stays so: an acceptance that comes later,
+such as from an older backup, opens nothing without its owner."""
 _UNREACHED = frozenset({"time-to-live", "internal"})
 _TOLD_TO_ALL = 300.0
 """After so many seconds no request is under way any more that was begun before the end of a share was told."""
@@ -35,26 +37,57 @@ def untold_end(tx: Transaction, share: OutgoingShare) -> Delivery | None:
     return _given_up(tx.deliveries.of_outgoing_share(share.id), SHARE_UNSHARED) if share.state in _ENDED else None
 
 
-def forgotten_end(tx: Transaction, share: OutgoingShare, now: float) -> tuple[bool, Delivery | None]:
-    """Whether a server that asks for access to this share is to be told, once more, that it has ended; and the dead message to
-    send for that, if there is one.
+def forgotten_end(
+    tx: Transaction, share: OutgoingShare, now: float, *, first: float = _TOLD_TO_ALL, again: float = _DAY
+) -> tuple[bool, Delivery | None]:
+    """Whether a server that seems to think that this share lives is to be told, once more, that it has ended; and the dead
+    message to send for that, if there is one.
 
-    It may have forgotten it with an older backup, or never have known. It is told so once a day; not where it refused to hear it,
-    or somebody did not want it said.
+    It may have forgotten it with an older backup, or never have known. It is told so `first` seconds after the end itself was
+    told, and then every `again` seconds; not where it refused to hear it, or somebody did not want it said.
     """
     deliveries = tx.deliveries.of_outgoing_share(share.id)
-    is_over = share.state in _ENDED or (share.state in _LIVING and share.expires_at is not None and share.expires_at <= now)
+    is_over = share.state in _ENDED or _has_run_out(share, now)
     if not is_over or any(delivery.state in _OPEN for delivery in deliveries):
         return False, None
-    last = next((delivery for delivery in reversed(deliveries) if delivery.kind == SHARE_UNSHARED), None)
-    if last is None:
-        return True, None
-    is_first = share.state == REVOKED and last.created_at <= share.changed_at + _SAME_MOMENT
-    if now - (_TOLD_TO_ALL if is_first else _DAY) < last.changed_at <= now:
+    told = [delivery for delivery in deliveries if delivery.kind == SHARE_UNSHARED]
+    if not told:
+        return share.state != DECLINED or not now - first < share.changed_at <= now, None
+    last = told[-1]
+    is_first = share.state == REVOKED and len(told) == 1 and last.created_at <= share.changed_at + _SAME_MOMENT
+    if now - (first if is_first else again) < last.changed_at <= now:
         return False, None
     if last.state == DEAD and last.reason != Overtaken.code:
         return last.reason in _UNREACHED, last
     return True, None
+
+
+def recent_end(tx: Transaction, share: OutgoingShare, now: float, since: float) -> tuple[bool, Delivery | None]:
+    """The same for a server that came back with an older backup, of a share that it knew and that ended `since` then.
+
+    Not of one that was declined: that server says first whether it is pending there again.
+    """
+    ended_at = (share.expires_at or now) if _has_run_out(share, now) else share.changed_at
+    if share.state == DECLINED or ended_at < since:
+        return False, None
+    deliveries = tx.deliveries.of_outgoing_share(share.id)
+    told = [delivery for delivery in deliveries if delivery.kind == SHARE_UNSHARED]
+    was_offered = not deliveries or any(delivery.state == DONE for delivery in deliveries)
+    if (told and told[-1].reason == Overtaken.code) or not (told or was_offered):
+        return False, None
+    return forgotten_end(tx, share, now, first=0.0, again=0.0)
+
+
+def tell_end(tx: Transaction, deliveries: Deliveries, share: OutgoingShare, dead: Delivery | None, now: float) -> None:
+    """Queue the message that a share has ended: the one that was given up, or another."""
+    if dead is not None:
+        tx.deliveries.hasten(delivery_id=dead.id, at=now)
+    else:
+        deliveries.queue(tx, peer=share.peer, kind=SHARE_UNSHARED, user_id=share.user_id, outgoing=share.id)
+
+
+def _has_run_out(share: OutgoingShare, now: float) -> bool:
+    return share.state in _LIVING and share.expires_at is not None and share.expires_at <= now
 
 
 def untold_answer(tx: Transaction, share: IncomingShare) -> Delivery | None:

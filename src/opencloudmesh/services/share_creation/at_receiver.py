@@ -13,6 +13,7 @@ from opencloudmesh.protocol.discovery import Discovery
 from opencloudmesh.protocol.errors import Conflict, OCMError
 from opencloudmesh.protocol.lifecycle import (
     ACCEPTED,
+    DECLINED,
     DELIVER,
     DONE,
     EXPIRED,
@@ -37,6 +38,7 @@ from opencloudmesh.services.records import Delivery, OutgoingShare
 
 SHARE_CREATION = "SHARE_CREATION"
 _OVER = frozenset({REVOKED, EXPIRED, FAILED})
+_NO_ACCESS = frozenset({REVOKED, EXPIRED, DECLINED})
 _LIVING = frozenset({PENDING, SENT, ACCEPTED})
 _UNKNOWN_THERE = frozenset({400, 403, 404, 410})
 """What servers answer to a notification about a share that they do not have."""
@@ -173,7 +175,7 @@ class SharesAtReceivers:
         if share is None:
             return False
         if delivery.kind == SHARE_UNSHARED:
-            return share.state in (REVOKED, EXPIRED)
+            return share.state in _NO_ACCESS
         is_over = share.expires_at is not None and share.expires_at <= at
         if is_over or share.state not in _LIVING | {FAILED}:
             return False

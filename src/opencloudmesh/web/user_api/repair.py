@@ -19,7 +19,14 @@ class RepairRequest(Taken):
 
     dry_run: bool = Field(default=False, description="Look, and change nothing, here or there.")
     resend: bool = Field(
-        default=False, description="Send the notifications of living and failed shares again, with the same providerId."
+        default=False,
+        description="Send the notifications of living and failed shares again, with the same providerId, and tell again that "
+        "others ended.",
+    )
+    ended_days: Annotated[float, Field(ge=0, le=36500, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="With resend: of shares that ended within so many days. null: as many as the log of exchanges is kept.",
+        examples=[30],
     )
     peer: Annotated[str, text(1, 253)] | None = Field(
         default=None, description="Only shares with this server.", examples=["cloud.example.org"]
@@ -46,7 +53,7 @@ class RepairLine(BaseModel):
         description="Since when a share given stands as it does: its server was not asked now. null: it was asked now."
     )
     act: str = Field(
-        description="Empty: nothing to do. announce: its notification is sent again. tell-end: that it was taken back is told "
+        description="Empty: nothing to do. announce: its notification is sent again. tell-end: that it has ended is told "
         "again. tell-answer: the answer of its recipient is told again. note: what was said is noted."
     )
     done: bool = Field(description="False in a dry run, and where there is nothing to do.")
@@ -82,6 +89,7 @@ async def repair(user: CurrentUser, services: Services, wanted: RepairRequest) -
         user,
         dry_run=wanted.dry_run,
         resend=wanted.resend,
+        ended_days=wanted.ended_days,
         peer=peer,
         after=Place.parse(wanted.after),
         limit=wanted.limit,

@@ -163,7 +163,16 @@ class Deliveries(Protocol):
 
 class Repair(Protocol):
     async def page(
-        self, user: User, /, *, dry_run: bool, resend: bool, peer: str | None, after: Place | None, limit: int
+        self,
+        user: User,
+        /,
+        *,
+        dry_run: bool,
+        resend: bool,
+        ended_days: float | None,
+        peer: str | None,
+        after: Place | None,
+        limit: int,
     ) -> tuple[Sequence[Line], Place | None]: ...
 
 
