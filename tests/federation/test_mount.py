@@ -177,6 +177,8 @@ def test_a_single_file_is_a_file(bob: User, erin: User, place: str) -> None:
     erin.put(name, b"of erin")
     file = _accepted(bob, erin, name)
     assert file.dav("GET").body == b"of erin"
+    for below in ("/", name, "x"):
+        assert [file.dav(method, below).status for method in ("GET", "HEAD", "PUT")] == [404, 404, 409], below
     assert file.dav("PUT", body=BIG).status == 204
     assert file.root.read_bytes() == BIG
     assert file.dav("GET", headers=[("range", "bytes=5-9")]).body == BIG[5:10]

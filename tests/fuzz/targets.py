@@ -265,7 +265,7 @@ def _conditions(data: bytes) -> None:
     headers: Mapping[str, str] = {name: value.strip() for name, value in _headers(_lines(data))}
     for entry in (ENTRY, None):
         for reading in (True, False):
-            judge(headers, entry, reading=reading)
+            judge(headers, entry, reading=reading, now=ENTRY.modified_at)
     for size in (ENTRY.size, 0, 1 << 62):
         ranges = parse_range(range_wanted(headers, ENTRY), size) or ()
         assert all(part.length > 0 and 0 <= part.start <= part.start + part.length <= size for part in ranges)

@@ -6,6 +6,7 @@ import inspect
 import itertools
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,12 +17,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvloop
 
 from opencloudmesh.protocol.errors import PeerUnreachable
+from opencloudmesh.web import http_protocol
 from opencloudmesh.web.app import guarded
 from opencloudmesh.web.body_pieces import Pieces, waiting_in
 from opencloudmesh.web.http_protocol import ConnectionLimits
@@ -228,6 +231,16 @@ async def test_an_answer_names_the_date_and_not_the_server() -> None:
             assert (status, body) == (200, b"hello")
             assert "date" in headers
             assert "server" not in headers
+
+
+async def test_the_date_is_that_of_the_answer() -> None:
+    """Not up to a second older, as uvicorn's: what has just been written would be younger than the answer that tells of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http_protocol, "time", SimpleNamespace(time=lambda: 784111777.9))
+        async with serving(hello) as (_app, port), connected(port) as (reader, writer):
+            writer.write(GET)
+            raw = await reader.readuntil(b"\r\n\r\n")
+    assert re.findall(b"(?mi)^date: (.*)\r$", raw) == [b"Sun, 06 Nov 1994 08:49:37 GMT"]
 
 
 async def refused(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:

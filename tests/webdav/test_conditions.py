@@ -82,8 +82,21 @@ def test_a_date_in_the_form_of_rfc_3339_is_the_same_moment(at: float) -> None:
     ],
 )
 def test_conditions(headers: dict[str, str], entry: Entry | None, reading: bool, verdict: Verdict) -> None:
-    assert judge(headers, entry, reading=reading) is verdict
+    assert judge(headers, entry, reading=reading, now=AT + 60) is verdict
     assert has_conditions(headers) == bool(headers)
+
+
+@pytest.mark.parametrize(
+    ("since", "later", "verdict"),
+    [
+        (DATE, 0.0, FAILED), (DATE, 1.9, FAILED), (DATE, 2.1, GO_ON), (DATE, -60.0, FAILED),
+        (LATER, 0.0, GO_ON), (EARLIER, 9.0, FAILED),
+    ],
+)  # fmt: skip
+def test_a_date_of_the_second_of_a_change_counts_when_that_is_over(since: str, later: float, verdict: Verdict) -> None:
+    now = ENTRY.modified_at + later
+    for reading in (True, False):
+        assert judge({"if-unmodified-since": since}, ENTRY, reading=reading, now=now) is verdict
 
 
 @pytest.mark.parametrize(
@@ -106,7 +119,10 @@ def test_conditions(headers: dict[str, str], entry: Entry | None, reading: bool,
         ("bytes=-", 10, None),
         ("bytes=", 10, None),
         ("bytes=a-b", 10, None),
-        ("bytes=1-2,,3-4", 10, None),
+        ("bytes=1-2,,3-4", 10, ((1, 2), (3, 2))),
+        ("bytes=0-1,", 10, ((0, 2),)),
+        ("bytes=, 0-1 , ", 10, ((0, 2),)),
+        ("bytes= , ,", 10, None),
         ("bytes", 10, None),
         ("lines=0-4", 10, None),
         ("bytes=0-9,0-9", 10, None),
@@ -134,7 +150,7 @@ def test_ranges_lie_inside_the_file(value: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("guard", "entry", "holds"),
     [
-        ('"e"', ENTRY, True), ('"a"', ENTRY, False), ('W/"e"', ENTRY, False), ('W/"e"', WEAK, False), (DATE, ENTRY, True),
+        ('"e"', ENTRY, True), ('"a"', ENTRY, False), ('W/"e"', ENTRY, False), ('W/"e"', WEAK, False), (DATE, ENTRY, False),
         (LATER, ENTRY, False), ("nonsense", ENTRY, False), ("", ENTRY, True),
     ],
 )  # fmt: skip

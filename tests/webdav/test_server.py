@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from opencloudmesh.protocol.errors import (
 )
 from opencloudmesh.services.ports import Entry
 from opencloudmesh.webdav import preconditions
+from opencloudmesh.webdav.conditions import build_http_date, parse_http_date
 from opencloudmesh.webdav.elements import DAV, OC, OCM, OCS, OURS, DavResponse, MultistatusReader, Name
 
 BIG = bytes(range(256)) * 4096 * 3  # 3 MiB
@@ -134,6 +136,20 @@ async def test_conditions_of_reading(site: Any, root: Path) -> None:
     assert (await site.ask("GET", "f", {"range": "bytes=0-1", "if-range": etag})).status == 206
     assert (await site.ask("GET", "f", {"range": "bytes=0-1", "if-range": '"other"'})).status == 200
     assert (await site.ask("GET", "f", {"range": "bytes=0-1", "if-none-match": etag})).status == 304
+
+
+async def test_a_date_is_no_strong_validator(site: Any, root: Path) -> None:
+    """Of two contents of one second none is resumed with the other's bytes, or overwritten by who saw the other."""
+    (root / "f").write_bytes(b"0123456789")
+    now = (root / "f").stat().st_mtime
+    assert (await site.ask("GET", "f", {"range": "bytes=0-1", "if-range": build_http_date(now)})).status == 200
+    os.utime(root / "f", (now + 3600, now + 3600))
+    assert (await site.ask("PUT", "f", {"if-unmodified-since": build_http_date(now + 3600)}, b"mine")).status == 412
+    seen = parse_http_date((await site.ask("HEAD", "f")).headers["last-modified"])
+    assert seen is not None
+    assert seen <= time.time()  # never later than Date (RFC 9110 section 8.8.2.1)
+    os.utime(root / "f", (now - 60, now - 60))
+    assert (await site.ask("PUT", "f", {"if-unmodified-since": build_http_date(now - 60)}, b"mine")).status == 204
 
 
 async def test_zero_copy_where_the_server_offers_it(site: Any, root: Path) -> None:

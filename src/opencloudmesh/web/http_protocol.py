@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from email.utils import formatdate
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import httptools
@@ -239,6 +241,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 cycle.disconnected = True  # else uvicorn logs an error that is none of ours
                 self.transport.close()
             else:
+                if message["type"] == "http.response.start":
+                    cycle.default_headers = [*(header for header in cycle.default_headers if header[0] != b"date"), _date()]
                 await cycle.send(message)
                 if cycle.disconnected and message.get("more_body"):
                     raise ClientLeft  # else the rest would be read for nobody, from another server perhaps
@@ -407,6 +411,16 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._write_timer = self.loop.call_later(self.limits.idle_seconds, self._check_write, left)
+
+
+def _date() -> tuple[bytes, bytes]:
+    """Of this moment: uvicorn's is up to a second older, and that of when the request came."""
+    return b"date", _date_of(int(time.time()))
+
+
+@lru_cache(2)
+def _date_of(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
 
 
 def _announced(headers: Sequence[tuple[bytes, bytes]]) -> int:

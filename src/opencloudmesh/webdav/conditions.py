@@ -1,4 +1,8 @@
-"""Conditional requests and ranges (RFC 9110 sections 13 and 14), decided from values."""
+"""Conditional requests and ranges (RFC 9110 sections 13 and 14), decided from values.
+
+Two contents of one second have the same date, so dates are weak (8.8.2.2): none makes a part fit what a client has, and none
+lets anybody write over what changed only just now. ETags tell every two contents apart.
+"""
 
 import re
 from collections.abc import Mapping
@@ -14,6 +18,8 @@ MAX_RANGES: Final = 32
 
 _ETAG: Final = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
 _RANGE: Final = re.compile(r"([0-9]*)-([0-9]*)")
+_UNTOLD_SECONDS: Final = 2.0
+"""How long after a change its date may still be that of another content: the second itself, and clocks that differ a little."""
 _LARGEST: Final = 1 << 63
 """No file is so large: what is beyond is taken for this."""
 
@@ -80,14 +86,14 @@ def has_conditions(headers: Mapping[str, str]) -> bool:
     return any(name in headers for name in ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"))
 
 
-def judge(headers: Mapping[str, str], entry: Entry | None, *, reading: bool) -> Verdict:
-    """Evaluate the conditions in the order of RFC 9110 13.2.2; `entry` is None where nothing is there."""
+def judge(headers: Mapping[str, str], entry: Entry | None, *, reading: bool, now: float) -> Verdict:
+    """Evaluate the conditions in the order of RFC 9110 13.2.2; `entry` is None where nothing is there; `now` as `modified_at`."""
     if (value := headers.get("if-match")) is not None:
         if entry is None or not _matches(value, entry.etag, strong=True):
             return Verdict.FAILED
     elif (value := headers.get("if-unmodified-since")) is not None:
         since = parse_http_date(value)
-        if since is not None and (entry is None or int(entry.modified_at) > since):
+        if since is not None and (entry is None or not _is_unmodified(entry.modified_at, since, now)):
             return Verdict.FAILED
     if (value := headers.get("if-none-match")) is not None:
         if entry is not None and _matches(value, entry.etag, strong=False):
@@ -97,6 +103,11 @@ def judge(headers: Mapping[str, str], entry: Entry | None, *, reading: bool) -> 
         if since is not None and entry is not None and int(entry.modified_at) <= since:
             return Verdict.NOT_MODIFIED
     return Verdict.GO_ON
+
+
+def _is_unmodified(modified_at: float, since: float, now: float) -> bool:
+    """A date of the very second of the change counts only when that second is over."""
+    return modified_at < since or (int(modified_at) <= since and modified_at < now - _UNTOLD_SECONDS)
 
 
 def _matches(value: str, etag: str, *, strong: bool) -> bool:
@@ -112,26 +123,24 @@ def _matches(value: str, etag: str, *, strong: bool) -> bool:
 
 
 def range_wanted(headers: Mapping[str, str], entry: Entry) -> str | None:
-    """The Range that counts: If-Range must name exactly this state of the file (13.1.5)."""
+    """The Range that counts: If-Range must name exactly this state of the file (13.1.5), which only a strong ETag does."""
     value = headers.get("range")
     guard = headers.get("if-range", "").strip()
     if value is None or not guard:
         return value
-    if guard.startswith(('"', "W/")):
-        return value if guard == entry.etag and not guard.startswith("W/") else None
-    return value if parse_http_date(guard) == int(entry.modified_at) else None
+    return value if guard == entry.etag and guard.startswith('"') else None
 
 
 def parse_range(value: str | None, size: int) -> tuple[ByteRange, ...] | None:
-    """The satisfiable ranges: () when there is none (416), None when the header must be ignored."""
+    """The satisfiable ranges: () when there is none (416), None when the header must be ignored; empty elements are none."""
     unit, _, spec = (value or "").partition("=")
     if unit.strip().lower() != "bytes":
         return None
     ranges: list[ByteRange] = []
     texts = [text.strip() for text in spec.split(",", MAX_RANGES)]
-    if len(texts) > MAX_RANGES:
+    if len(texts) > MAX_RANGES or not any(texts):
         return None
-    for text in texts:
+    for text in filter(None, texts):
         found = _RANGE.fullmatch(text)
         if found is None or text == "-":
             return None

@@ -16,7 +16,9 @@ from opencloudmesh.webdav.request import DavRequest
 from opencloudmesh.webdav.xml_body import xml_body
 
 DEFAULT_SECONDS: Final = 3600.0
-_SECONDS: Final = re.compile(r"second-(\d{1,10})")
+_LONGEST_WISH: Final = 2.0**32 - 1
+"""What 10.7 lets a client ask for: more is taken for this, and the states give what they give at most."""
+_SECONDS: Final = re.compile(r"second-([0-9]+)")
 _LOCK_TOKEN: Final = re.compile(r"\s*<([^<>\s]{1,2048})>\s*")
 _ENTRY: Final = "<d:lockentry><d:lockscope><d:{}/></d:lockscope><d:locktype><d:write/></d:locktype></d:lockentry>"
 SUPPORTED_LOCKS: Final = _ENTRY.format("exclusive") + _ENTRY.format("shared")
@@ -107,7 +109,7 @@ def parse_timeout(value: str | None) -> float:
         if wish.strip() == "infinite":
             return math.inf
         if (found := _SECONDS.fullmatch(wish.strip())) is not None:
-            return max(1.0, float(found[1]))
+            return min(max(1.0, float(found[1])), _LONGEST_WISH)
     return DEFAULT_SECONDS
 
 

@@ -1,6 +1,7 @@
 """What a request says must be so before it is carried out: RFC 9110 section 13, and the If header of RFC 4918."""
 
 import asyncio
+import time
 from typing import Final
 
 from opencloudmesh.protocol.errors import Conflict, NotFound, OCMError
@@ -55,7 +56,7 @@ def precondition_failed() -> DavRefusal:
 
 async def check(request: DavRequest, tree: DavTree, entry: Entry | None) -> None:
     """Raise 412 where a condition of a request that changes something does not hold; `entry` stands at its path."""
-    if judge(request.headers, entry, reading=False) is Verdict.FAILED:
+    if judge(request.headers, entry, reading=False, now=time.time()) is Verdict.FAILED:
         raise precondition_failed()
     await check_if(request, tree, entry)
 

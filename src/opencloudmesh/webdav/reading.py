@@ -4,6 +4,7 @@ Files with a descriptor go out by zero-copy where the server offers it; nothing 
 """
 
 import secrets
+import time
 from collections.abc import Iterable
 
 from starlette.types import Send
@@ -80,7 +81,7 @@ def _changed(before: Entry, now: Entry) -> bool:
 
 
 async def _answered(request: DavRequest, entry: Entry, send: Send) -> bool:
-    match judge(request.headers, entry, reading=True):
+    match judge(request.headers, entry, reading=True, now=time.time()):
         case Verdict.FAILED:
             raise precondition_failed()
         case Verdict.NOT_MODIFIED:
@@ -107,7 +108,7 @@ def _refuse_folder(entry: Entry) -> None:
 
 
 def _describe(entry: Entry) -> list[tuple[str, str]]:
-    headers = [("last-modified", build_http_date(entry.modified_at))]
+    headers = [("last-modified", build_http_date(min(entry.modified_at, time.time())))]  # never after Date (RFC 9110 8.8.2.1)
     if entry.etag:
         headers.append(("etag", entry.etag))
     if not entry.is_folder:

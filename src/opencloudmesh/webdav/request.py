@@ -22,6 +22,7 @@ MAX_XML: Final = 1 << 16
 
 _PLAIN: Final = re.compile("[A-Za-z0-9_.~/-]*")
 _SPACED: Final = re.compile("[A-Za-z0-9_.~/ -]*")
+_OUR_SCHEMES: Final = ("http", "https")
 _MALFORMED: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _UNSAFE: Final = re.compile("[^A-Za-z0-9_.~/-]")
 
@@ -156,9 +157,11 @@ def read_url(value: str, request: DavRequest) -> str:
         hosts = {_bare_host(request.headers.get("host", "")), _bare_host(urlsplit(request.origin).netloc)} - {""}
     except ValueError:
         raise _bad_url() from None
-    if not url.path.startswith("/") or url.query or url.fragment or (url.netloc and not url.scheme) or not value.isascii():
+    if not url.path.startswith("/") or url.query or url.fragment or bool(url.netloc) != bool(url.scheme) or not value.isascii():
         raise _bad_url()
-    if url.netloc and _bare_host(url.netloc) not in hosts:
+    if "@" in url.netloc:  # RFC 9110 section 4.2.4
+        raise _bad_url()
+    if url.netloc and (url.scheme not in _OUR_SCHEMES or _bare_host(url.netloc) not in hosts):
         raise DavRefusal(502, "The destination is on another server.", code="destination-elsewhere")
     try:
         tree, names = split_path(url.path.encode(), request.mount)
@@ -176,7 +179,8 @@ def _elsewhere() -> AccessDenied:
 
 
 def _bad_url() -> DavRefusal:
-    return DavRefusal(400, "The Destination header is no URL.", code="destination-invalid")
+    sentence = "The Destination header is neither a path nor an http or https URL without user information."
+    return DavRefusal(400, sentence, code="destination-invalid")
 
 
 def _bare_host(netloc: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from opencloudmesh.protocol.errors import NotFound
+from opencloudmesh.protocol.registries import FOLDER
 from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.ports import Properties, RemoteTree
 from opencloudmesh.services.records import IncomingShare
@@ -43,6 +44,12 @@ class Places:
         for tree in (self.own, *self._opened.values()):
             tree.locks.submit(tokens)
 
+    def is_below_file(self, path: str) -> bool:
+        """Whether it leads through a received share that is one file."""
+        mount, slash, _ = path[len(PREFIX) :].partition("/")
+        share = self.shares.get(mount) if path.startswith(PREFIX) else None
+        return bool(slash) and share is not None and share.resource_type != FOLDER
+
     async def of(self, path: str) -> Place:
         """Raises `NotFound`, and what `ReceivedShares.open` raises."""
         if not path.startswith(PREFIX):
@@ -51,6 +58,8 @@ class Places:
         share = self.shares.get(mount)
         if share is None:
             raise NotFound("There is no such received share.", code="not-found")
+        if self.is_below_file(path):  # its own server finds it there, by its name
+            raise NotFound("There is nothing below a file.", code="not-found")
         if mount not in self._opened:
             tree = self._opened[mount] = await self.received.open(share)
             if self._tokens:

@@ -149,6 +149,12 @@ class _UserTree:
         place = await self._places.of(path)
         return place.tree.storage, place.at, place.inside
 
+    async def _new_place(self, path: str) -> tuple[Storage, str, str]:
+        """The same for what is to be made; raises `Conflict` (parent-missing) below a file."""
+        if self._places.is_below_file(path):
+            raise Conflict("There is no folder to hold this.", code="parent-missing")
+        return await self._place(_not_the_folder(path))
+
     async def entry(self, path: str) -> Entry:
         if path in ("", RECEIVED_FOLDER) and remembered_suffices():
             # the listing looks at the others, and waits for them
@@ -227,14 +233,14 @@ class _UserTree:
         expected: str | None = None,
         checksum: str = "",
     ) -> tuple[Entry, bool]:
-        storage, prefix, inside = await self._place(_not_the_folder(path))
+        storage, prefix, inside = await self._new_place(path)
         entry, created = await storage.write(
             inside, chunks, size=size, modified_at=modified_at, expected=expected, checksum=checksum
         )
         return _below(prefix, entry), created
 
     async def make_folder(self, path: str) -> None:
-        storage, _, inside = await self._place(_not_the_folder(path))
+        storage, _, inside = await self._new_place(path)
         await storage.make_folder(inside)
 
     async def remove(self, path: str, *, expected: str | None = None) -> None:
