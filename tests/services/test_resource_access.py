@@ -13,6 +13,7 @@ from opencloudmesh.protocol.errors import (
     Conflict,
     Forbidden,
     InvalidInput,
+    Locked,
     NotFound,
     OCMError,
     PeerRefused,
@@ -1009,6 +1010,31 @@ async def test_locks_of_a_share_are_kept_where_it_is(
     await locks.forget(f"{here}/sub")
     assert await locks.within(here) == []
     assert again.token != theirs.token
+
+
+async def test_a_lock_of_the_root_holds_in_the_shares_too(
+    home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
+) -> None:
+    await mounted(home, away, carol, "photos")
+    here = "Shared with me/photos"
+    locks = (await of_carol(trees)).locks
+    root, _ = await locks.take(WantedLock("", True, True, "", 60.0))
+    locks = (await of_carol(trees)).locks
+    locks.submit([root.token])
+    for paths in ([here], [f"{here}/a.txt", here], ["b.txt"], ["b.txt", f"{here}/a.txt"]):
+        assert [(lock.path, lock.mine) for lock in await locks.covering(paths)] == [("", True)]
+    for folder in ("", "Shared with me", here):
+        assert [lock.token for lock in await locks.around(folder)] == [root.token]
+    for exclusive in (True, False):
+        with pytest.raises(Locked) as refused:
+            await locks.take(WantedLock(f"{here}/a.txt", exclusive, False, "", 60.0))
+        assert refused.value.paths == ("",)
+    assert (await locks.refresh(f"{here}/a.txt", root.token, 90.0)).seconds == 90.0
+    await locks.release(f"{here}/a.txt", root.token)
+    assert list(await locks.covering([f"{here}/a.txt", "b.txt"])) == []
+    await locks.take(WantedLock("", False, True, "", 60.0))
+    shared, _ = await locks.take(WantedLock(f"{here}/a.txt", False, False, "", 60.0))
+    assert shared.path == f"{here}/a.txt"
 
 
 async def test_a_folder_appears_in_the_other_tree_in_one_step(

@@ -1,17 +1,18 @@
 """Locks and dead properties of a user's whole tree: those of the own files are ours, those of a share are at its owner's server.
 
 Rules kept here: what is moved or copied from one tree to another takes its dead properties along, as far as the other one takes
-them; locks stay where they are.
+them; locks stay where they are. A lock of the root with all below it holds in the shares too, for whatever this user does there:
+the owner's server does not know of it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from opencloudmesh.protocol.errors import NotFound, OCMError, TemporarilyUnavailable
+from opencloudmesh.protocol.errors import Locked, NotFound, OCMError, TemporarilyUnavailable
 from opencloudmesh.protocol.share_request import RECEIVED_FOLDER
 from opencloudmesh.services.ports import Entry, Lock, Name, Properties, PropertyChange, WantedLock
-from opencloudmesh.services.resource_access.places import Place, Places
+from opencloudmesh.services.resource_access.places import PREFIX, Place, Places
 
 
 class UserLocks:
@@ -23,13 +24,18 @@ class UserLocks:
     def submit(self, tokens: Collection[str]) -> None:
         self._places.submit(tokens)
 
+    async def _above(self, *more: str) -> Sequence[Lock]:
+        """Those of the own tree that hold in every share, or for one of these paths of the own tree."""
+        return await self._places.own.locks.covering([RECEIVED_FOLDER, *more])
+
     async def covering(self, paths: Collection[str]) -> Sequence[Lock]:
         trees: dict[str, list[Place]] = {}
         for path in paths:
             with suppress(NotFound):
                 place = await self._places.of(path)
                 trees.setdefault(place.at, []).append(place)
-        found: list[Lock] = []
+        own = [place.inside for place in trees.pop("", [])]
+        found = [*await (self._above(*own) if trees else self._places.own.locks.covering(own))] if own or trees else []
         for places in trees.values():
             locks = await places[0].tree.locks.covering([place.inside for place in places])
             found += [_out(places[0], lock) for lock in locks]
@@ -41,21 +47,31 @@ class UserLocks:
 
     async def around(self, path: str) -> Sequence[Lock]:
         if path == RECEIVED_FOLDER:
-            return await self._places.own.locks.covering([path])  # the list of shares waits for no other server
+            return await self._above()  # the list of shares waits for no other server
         place = await self._places.of(path)
-        return [_out(place, lock) for lock in await place.tree.locks.around(place.inside)]
+        above = await self._above() if place.at else ()
+        return [*above, *(_out(place, lock) for lock in await place.tree.locks.around(place.inside))]
 
     async def take(self, wanted: WantedLock) -> tuple[Lock, bool]:
         place = await self._places.of(wanted.path)
+        against = [lock for lock in await self._above() if lock.exclusive or wanted.exclusive] if place.at else []
+        if against:
+            raise Locked("Another lock stands against this one.", paths=tuple(lock.path for lock in against))
         lock, made = await place.tree.locks.take(replace(wanted, path=place.inside))
         return _out(place, lock), made
 
+    async def _place_of(self, token: str, path: str) -> Place:
+        """Where the lock is that a path is named for."""
+        if path.startswith(PREFIX) and any(lock.token == token for lock in await self._above()):
+            return Place(self._places.own, "", RECEIVED_FOLDER)
+        return await self._places.of(path)
+
     async def refresh(self, path: str, token: str, seconds: float) -> Lock:
-        place = await self._places.of(path)
+        place = await self._place_of(token, path)
         return _out(place, await place.tree.locks.refresh(place.inside, token, seconds))
 
     async def release(self, path: str, token: str) -> None:
-        place = await self._places.of(path)
+        place = await self._place_of(token, path)
         await place.tree.locks.release(place.inside, token)
 
     async def forget(self, path: str) -> None:
