@@ -25,11 +25,21 @@ from opencloudmesh.web.pages.page import (
     PageRequest,
     check_texts,
     fields_of,
+    local_path,
     nothing_here,
     render,
     retry_after,
 )
-from opencloudmesh.web.pages.sessions import TOLD_SECONDS, Cookies, check_form, new_binding, read_told, write_told
+from opencloudmesh.web.pages.sessions import (
+    TOLD_SECONDS,
+    Cookies,
+    check_form,
+    is_from_here,
+    is_of_session,
+    new_binding,
+    read_told,
+    write_told,
+)
 from opencloudmesh.web.pages.texts import text
 from opencloudmesh.web.pages.wayf import KnownServers
 from opencloudmesh.web.user_api.services import UserServices
@@ -174,6 +184,8 @@ class _Pages:
             if chosen is None:
                 raise nothing_here()
             request = await self._complete(request, scope, receive, chosen[0])
+            if request.method == "POST" and (instead := self._of_another_session(request, chosen[0])) is not None:
+                return instead
             return await self._asked(request, chosen[0], chosen[1].groupdict())
         except ClientGone:
             raise
@@ -217,9 +229,21 @@ class _Pages:
         body = await read_body(scope, receive, FORM_BYTES + (route.file_bytes if request.user else 0), _IDLE_SECONDS)
         boundary = boundary_of(request.headers.get("content-type", "")) if route.file_bytes else None
         form, file = (fields_of(body.decode("utf-8", "replace")), b"") if boundary is None else parts_of(body, boundary)
-        check_form(form, bound_to=request.bound_to, headers=request.headers, origin=self._origin)
-        check_texts(form)
         return replace(request, form=form, file=file)
+
+    def _of_another_session(self, request: PageRequest, route: Route) -> PageAnswer | None:
+        """Where a form of a session that has ended leads instead: to a page that shows it anew; None for a form of this session.
+
+        Such a form does nothing. Raises `AccessDenied` (form-foreign), `InvalidInput` (form-invalid).
+        """
+        if is_from_here(request.headers, self._origin):
+            if request.user is None and not route.public:
+                return login.onward(form_page(request, self._routes))
+            if route.handler == login.submit and not is_of_session(request.form, request.bound_to):
+                return login.again(request)
+        check_form(request.form, bound_to=request.bound_to, headers=request.headers, origin=self._origin)
+        check_texts(request.form)
+        return None
 
     async def _with_user(self, request: PageRequest) -> PageRequest:
         token = request.cookies.get(self._cookies.session)
@@ -264,14 +288,25 @@ class _Pages:
             headers=retry_after(error),
             error=error,
             trace=current_trace() or "",
-            back=redirect_target(request),
+            back=form_page(request, self._routes),
         )
+
+
+def form_page(request: PageRequest, routes: tuple[Route, ...]) -> str:
+    """The page that shows the form of a request: that of its invite, the one that it came from, else its list."""
+    if request.method == "POST" and request.path == "/invite/accept" and (dialog := invites.dialog_of(request)):
+        return dialog
+    came_from = request.headers.get("referer", "")
+    path = local_path(came_from.removeprefix(request.origin), "") if came_from.startswith(f"{request.origin}/") else ""
+    is_page = any(route.method == "GET" and route.pattern.fullmatch(path.partition("?")[0]) for route in routes)
+    return path if request.method == "POST" and is_page else redirect_target(request)
 
 
 def redirect_target(request: PageRequest) -> str:
     """The list that a request belongs to."""
-    first = request.path.split("/")[1] if request.path.count("/") > 1 else ""
+    first = request.path.split("/")[1] if request.path.count("/") > 1 or request.method == "POST" else ""
     lists = {"deliveries": "/shares", "notices": "/inbox", "received-requests": "/requests", "request-links": "/requests"}
+    lists["invite"] = "/invites"
     lists |= {name: f"/{name}" for name in ("inbox", "files", "shares", "requests", "contacts", "invites")}
     return lists.get(first, "/")
 

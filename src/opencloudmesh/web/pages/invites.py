@@ -12,7 +12,7 @@ from opencloudmesh.protocol.invite_in_text import find_invite
 from opencloudmesh.protocol.lifecycle import OPEN
 from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services.invite_flow import DAY, MadeInvite
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, redirect, render
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, local_path, nothing_here, redirect, render
 from opencloudmesh.web.pages.paging import every, part_of
 from opencloudmesh.web.pages.texts import text
 
@@ -118,6 +118,15 @@ async def dialog(request: PageRequest) -> PageAnswer:
         return render(request, "accept.html", status=error.status if hasattr(error, "status") else 400, invite=None)
     await request.services.invite_flow.check_foreign(request.me, invite)
     return await _shown(request, invite)
+
+
+def dialog_of(request: PageRequest) -> str:
+    """The dialog of the invite that a form holds, or nothing where it holds none."""
+    try:
+        invite = find_invite(request.form.get("invite", ""))
+    except OCMError:
+        return ""
+    return local_path(build_invite_link("/invite/accept", invite), "")
 
 
 async def _shown(request: PageRequest, invite: Invite) -> PageAnswer:

@@ -14,10 +14,20 @@ _LONGEST_PASSWORD = 1024
 
 
 def first(request: PageRequest) -> PageAnswer:
-    """Whoever is not logged in does that first, and comes back to what was asked for where that changes nothing."""
+    """Whoever is not logged in does that first, and comes back to the page that was asked for."""
     query = "&".join(f"{quote(name)}={quote(value)}" for name, value in request.query.items())
-    wanted = (request.path + (f"?{query}" if query else "")) if request.method == "GET" else "/"
+    return onward(request.path + (f"?{query}" if query else ""))
+
+
+def onward(wanted: str) -> PageAnswer:
+    """Log in, and go on at a page of ours."""
     return redirect("/login" if wanted == "/" else f"/login?next={quote(wanted, safe='')}")
+
+
+def again(request: PageRequest) -> PageAnswer:
+    """A login form of another tab: go on, where that is done already; where its cookie is gone, show it anew."""
+    wanted = local_path(request.form.get("next"))
+    return redirect(wanted) if request.user is not None else onward(wanted)
 
 
 async def show(request: PageRequest) -> PageAnswer:
@@ -30,7 +40,7 @@ async def show(request: PageRequest) -> PageAnswer:
 async def submit(request: PageRequest, cookies: Cookies) -> PageAnswer:
     """Log in, with a new session."""
     name, password = request.form.get("name", "").strip(), request.form.get("password", "")
-    onward = local_path(request.form.get("next"))
+    wanted = local_path(request.form.get("next"))
     try:
         if not 0 < len(name) <= _LONGEST_NAME or len(password) > _LONGEST_PASSWORD:
             raise Unauthorized(text("login.wrong"), code="wrong-password")
@@ -39,12 +49,12 @@ async def submit(request: PageRequest, cookies: Cookies) -> PageAnswer:
         if before := request.cookies.get(cookies.session):  # whoever had that session has it no longer
             await request.services.accounts.logout(Secret(before))
     except (Unauthorized, RateLimited, TemporarilyUnavailable) as fault:
-        shown = {"next": onward, "name": name[:_LONGEST_NAME], "fault": fault}
+        shown = {"next": wanted, "name": name[:_LONGEST_NAME], "fault": fault}
         return render(request, "login.html", status=fault.status, headers=retry_after(fault), **shown)
     device = request.services.accounts.known_device(name)
     remembered = [cookies.set(cookies.device, device.reveal(), seconds=DEVICE_SECONDS)] if device else []
     return redirect(
-        onward,
+        wanted,
         *((b"set-cookie", each.encode()) for each in remembered),
         (b"set-cookie", cookies.set(cookies.session, token.reveal()).encode()),
         (b"set-cookie", cookies.set(cookies.form, "", seconds=0).encode()),

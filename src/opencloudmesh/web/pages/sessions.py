@@ -57,12 +57,20 @@ def form_token(bound_to: str) -> str:
 
 def check_form(form: Mapping[str, str], *, bound_to: str, headers: Mapping[str, str], origin: str) -> None:
     """Raise `AccessDenied` (form-foreign) for a form that was not made by one of our pages for this session."""
-    given = form.get("csrf", "")
-    is_ours = bool(bound_to) and hmac.compare_digest(given.encode("utf-8", "surrogatepass"), form_token(bound_to).encode())
-    named = headers.get("origin")
-    from_here = headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none") and named in (None, origin)
-    if not (is_ours and from_here):
+    if not (is_of_session(form, bound_to) and is_from_here(headers, origin)):
         raise AccessDenied(text("error.foreign"), code="form-foreign", hint=text("error.foreign.hint"))
+
+
+def is_of_session(form: Mapping[str, str], bound_to: str) -> bool:
+    """Whether a form carries the token of this session, or before a login of this cookie."""
+    given = form.get("csrf", "").encode("utf-8", "surrogatepass")
+    return bool(bound_to) and hmac.compare_digest(given, form_token(bound_to).encode())
+
+
+def is_from_here(headers: Mapping[str, str], origin: str) -> bool:
+    """Whether a browser says that a form was sent by a page of ours, or does not say where it was."""
+    named = headers.get("origin")
+    return headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none") and named in (None, origin)
 
 
 def write_told(told: Mapping[str, Any], *, bound_to: str) -> str:
