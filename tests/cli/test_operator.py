@@ -255,3 +255,54 @@ def test_the_operator_offers_the_shares_of_all_users_again(ocm: Any, tmp_path: P
     assert ocm("shares", "repair", "--dir", "cloud").status == 2
     assert ocm("shares", "repair", "--all", "--days", "3", "--dir", "cloud").status == 2, "that goes with --resend"
     assert ocm("shares", "repair", "--all", "--resend", "--days", "3", "--dir", "cloud").status == 0
+
+
+# ---------------------------------------------------------------- everybody's messages
+def test_the_operator_sees_and_tries_the_messages_of_all_users(ocm: Any, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("a password of everybody")
+    assert ocm("init", "cloud", "--origin", "https://cloud.example.org").status == 0
+    for name in ("alice", "bob"):
+        assert ocm("user", "add", name, "--dir", "cloud", "--password-file", tmp_path / "password").status == 0
+
+    async def give_up() -> None:
+        async with bootstrap.beside(Path("cloud")) as wiring:
+            for user in await wiring.accounts.users():
+
+                def work(tx: Any, user: Any = user) -> None:
+                    share = tx.outgoing_shares.add(new_share(user))
+                    queued = wiring.deliveries.queue(
+                        tx, peer=share.peer, kind="SHARE_CREATION", user_id=user.id, outgoing=share.id
+                    )
+                    tx.deliveries.bury(queued.id, reason="time-to-live", detail="At last: tls", http_status=0, at=1e9)
+                    tx.outgoing_shares.set_state(share.id, "failed", "time-to-live", 1e9)
+
+                await wiring.database.write(work)
+
+    asyncio.run(give_up())
+
+    def deliveries(*words: str) -> Any:
+        return ocm("deliveries", *words, "--all", "--dir", "cloud", "--json").document
+
+    def states(*words: str) -> list[tuple[str, str]]:
+        return [(item["user"], item["state"]) for item in deliveries(*words)["items"]]
+
+    assert states("--failed", "--peer", "Away.example") == [("alice", "dead"), ("bob", "dead")]
+    assert states("--peer", "other.example") == []
+    shown = ocm("deliveries", "show", "1", "--all", "--dir", "cloud").out
+    assert "SHARE_CREATION to away.example for alice: dead" in shown
+    retried = ocm("deliveries", "retry", "1", "--all", "--dir", "cloud")
+    assert "for alice is tried now; see: ocm deliveries --all --dir cloud" in retried.out
+    assert "within half a minute" in retried.err
+    assert states() == [("alice", "queued"), ("bob", "dead")]
+    assert deliveries("retry", "--peer", "away.example") == {"peer": "away.example", "messages": 2}
+    assert deliveries("cancel", "2")["reason"] == "cancelled"
+    assert [deliveries("show", which)["error"]["code"] for which in ("77", "x")] == ["delivery-unknown"] * 2
+    acts = ocm("peer", "audit", "--dir", "cloud", "--json").document["items"]
+    assert [(act["action"], act["before"]) for act in acts] == [
+        ("messages-cancelled", "delivery 2 of bob: queued time-to-live"),
+        ("messages-retried", "delivery 2 of bob: dead time-to-live"),
+        ("messages-retried", "delivery 1 of alice: queued time-to-live"),
+        ("messages-retried", "delivery 1 of alice: dead time-to-live"),
+    ]
+    assert all(act["actor"].startswith("operator ") and act["subject"] == "away.example" for act in acts)
+    assert ocm("deliveries", "--dir", "cloud").status == 2

@@ -148,8 +148,8 @@ class _MemoryTransaction:
     def waiting_for(self, peer: str) -> WaitingDeliveries:
         return WaitingDeliveries(0, 0.0, None, "")
 
-    def given_up(self, peer: str) -> tuple[int, str]:
-        return 0, ""
+    def given_up(self, peer: str) -> list[tuple[str, int]]:
+        return []
 
     def check_secrets(self) -> None: ...
 

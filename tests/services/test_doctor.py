@@ -204,14 +204,19 @@ async def test_deliveries_that_wait(known: Ward, alice: User) -> None:
     report = await ward.examine()
     found = finding(report, "deliveries", "deliveries-given-up")
     assert (found.outcome, found.sentence) == (Outcome.WARN, "1 given up, the last with time-to-live.")
-    assert "ocm deliveries --failed --peer away.example" in found.us
+    assert "ocm deliveries --all --failed --peer away.example; " in found.us
+    assert "time-to-live can be tried again when that server answers: ocm deliveries retry ID --all" in found.us
     assert "geheim" not in str(report)
 
     await ward.database.write(
         lambda tx: tx.deliveries.bury(add(tx), reason="policy-denied", detail="", http_status=0, at=NOW + 1)
     )
+    await ward.database.write(lambda tx: tx.deliveries.bury(add(tx), reason="http-400", detail="", http_status=400, at=NOW + 2))
     found = finding(await ward.examine(), "deliveries", "deliveries-given-up")
-    assert "go out by themselves" in found.us
+    assert found.sentence == "3 given up (1 http-400, 1 policy-denied, 1 time-to-live), the last with http-400."
+    assert "What was denied goes out by itself" in found.us
+    assert "What ended with time-to-live can be tried again" in found.us
+    assert "What ended with http-400 was refused for what it says" in found.us
 
 
 async def test_where_every_answer_is_an_error_keys_and_clock_are_not_well(ward: Ward) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from opencloudmesh.bootstrap.use_cases import UseCases
+from opencloudmesh.services.delivery import EverybodysDeliveries
 from opencloudmesh.config import load_settings
 from opencloudmesh.protocol.discovery import OwnOffer
 from opencloudmesh.protocol.legacy.cavage import build_public_key
@@ -42,6 +43,11 @@ class Beside(UseCases):
             public_key=build_public_key(key.keyid, key.public_key_pem) if key else None,
             criteria=(*(word for word, on in criteria.items() if on), *self.peers.trust.criteria),
         )
+
+    @property
+    def everybodys_deliveries(self) -> EverybodysDeliveries:
+        self.deliveries.use(self.delivery_handlers)
+        return EverybodysDeliveries(database=self.database, deliveries=self.deliveries)
 
     def note_exchanges(self) -> None:
         """Keep the exchange log until the stack is closed."""

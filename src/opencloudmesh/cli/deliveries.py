@@ -8,7 +8,8 @@ from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.faults import UsageFault
 from opencloudmesh.cli.formats import format_time, format_wait, parse_trace, short_trace, text_of
-from opencloudmesh.cli.terminal import PARAMETERS, Output
+from opencloudmesh.cli.terminal import PARAMETERS, Output, Terminal
+from opencloudmesh.cli.whose_deliveries import Whose, source_of
 
 DeliveryId = Annotated[str, Parameter(name="ID", help="The id of the delivery (see: ocm deliveries).")]
 
@@ -23,7 +24,12 @@ def register(app: App, group: Group) -> None:
 
 
 async def deliveries(
-    *, peer: str | None = None, failed: bool = False, trace: str | None = None, output: Output = Output()
+    *,
+    peer: str | None = None,
+    failed: bool = False,
+    trace: str | None = None,
+    whose: Whose = Whose(),
+    output: Output = Output(),
 ) -> None:
     """List the messages to other servers and what became of them.
 
@@ -36,39 +42,37 @@ async def deliveries(
     trace
         Only those of one trace: all that one act caused. Its id, or the first eight digits of it.
     """
-    from opencloudmesh.cli.client import signed_in
-
-    wanted = parse_trace(trace)
-
-    async with signed_in() as (api, _):
-        query = ({"peer": peer.strip().lower()} if peer is not None else {}) | ({"failed": "true"} if failed else {})
-        items = [each for each in await api.items("/deliveries", query=query) if text_of(each, "trace_id").startswith(wanted)]
+    wanted, host = parse_trace(trace), None if peer is None else peer.strip().lower()
+    async with source_of(whose) as source:
+        found = await source.items(peer=host, failed=failed)
+    items = [each for each in found if text_of(each, "trace_id").startswith(wanted)]
+    users = ("user",) if whose.every else ()
     now = time.time()
     rows = [
         (
-            *(text_of(item, field) for field in ("id", "state", "kind", "peer", "attempts")),
+            *(text_of(item, field) for field in ("id", *users, "state", "kind", "peer", "attempts")),
             _next_try(item, now),
             short_trace(text_of(item, "trace_id")),
             _why(item),
         )
         for item in items
     ]
-    columns = ("ID", "STATE", "KIND", "PEER", "TRIES", "NEXT TRY", "TRACE", "REASON")
+    columns = ("ID", *(("USER",) if users else ()), "STATE", "KIND", "PEER", "TRIES", "NEXT TRY", "TRACE", "REASON")
     terminal = output.terminal()
     terminal.table({"items": items}, columns, rows, empty="There are no such deliveries.")
-    for note in _notes(items):
+    for note in _notes(items, whose.options):
         terminal.note(note)
 
 
-def _notes(items: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _notes(items: Sequence[Mapping[str, Any]], whose: str = "") -> Iterator[str]:
     """What to do about what waits, and what becomes of what was refused."""
     waiting = sorted({text_of(item, "peer") for item in items if item.get("state") == "queued" and item.get("reason")})
     if waiting:
-        yield f"To try now what waits: ocm deliveries retry --peer {waiting[0] if len(waiting) == 1 else 'PEER'}"
+        yield f"To try now what waits: ocm deliveries retry --peer {waiting[0] if len(waiting) == 1 else 'PEER'}{whose}"
     for peer in sorted({text_of(item, "peer") for item in items if is_refused(item)}):
         yield (
             f"{peer} does not deal with your server: that is for its operator to decide. "
-            "What it refused goes out by itself when that ends; to give one up: ocm deliveries cancel ID"
+            "What it refused goes out by itself when that ends; to give one up: ocm deliveries cancel ID{whose}"
         )
 
 
@@ -77,17 +81,15 @@ def is_refused(item: Mapping[str, Any]) -> bool:
     return item.get("state") in ("dead", "failed") and item.get("reason") == "refused-by-peer"
 
 
-async def show(delivery: DeliveryId, /, *, output: Output = Output()) -> None:
+async def show(delivery: DeliveryId, /, *, whose: Whose = Whose(), output: Output = Output()) -> None:
     """Show one delivery with every try."""
-    from opencloudmesh.cli.client import item_path, signed_in
-
-    async with signed_in() as (api, _):
-        item = await api.call("GET", item_path("deliveries", delivery))
+    async with source_of(whose) as source:
+        item = await source.item(delivery)
     attempts = item.get("attempts")
     tries = [attempt for attempt in attempts if isinstance(attempt, dict)] if isinstance(attempts, list) else []
     output.terminal().show(
         item,
-        f"{text_of(item, 'kind')} to {text_of(item, 'peer')}: {text_of(item, 'state')}",
+        f"{text_of(item, 'kind')} to {text_of(item, 'peer')}{_for(item)}: {text_of(item, 'state')}",
         *(f"{format_time(attempt.get('at'), '%Y-%m-%d %H:%M:%S')}  {_reason_of(attempt) or 'delivered'}" for attempt in tries),
         *waiting_for(item),
         *_advice(item),
@@ -100,6 +102,7 @@ async def retry(
     /,
     *,
     peer: str | None = None,
+    whose: Whose = Whose(),
     output: Output = Output(),
 ) -> None:
     """Try a delivery again now, even one that was given up; or all to one server.
@@ -110,35 +113,49 @@ async def retry(
         All to this server: what waits, and what failed and is still true.
     """
     if peer is not None and delivery is None:
-        await _retry_all(peer.strip().lower(), output)
+        await _retry_all(peer.strip().lower(), whose, output)
         return
     if delivery is None or peer is not None:
         raise UsageFault("Give the id of a delivery, or --peer HOST.", hint="ocm deliveries shows both.")
-    item = await _act(delivery, "retry")
-    output.terminal().show(item, f"Delivery {text_of(item, 'id')} to {text_of(item, 'peer')} is tried now; see: ocm deliveries")
+    item = await _act(delivery, "retry", whose)
+    terminal = output.terminal()
+    terminal.show(
+        item,
+        f"Delivery {text_of(item, 'id')} to {text_of(item, 'peer')}{_for(item)} is tried now; see: ocm deliveries{whose.options}",
+    )
+    _say_when(terminal, whose)
 
 
-async def _retry_all(peer: str, output: Output) -> None:
-    from opencloudmesh.cli.client import signed_in
+def _for(item: Mapping[str, Any]) -> str:
+    return f" for {text_of(item, 'user')}" if item.get("user") else ""
 
-    async with signed_in() as (api, _):
-        tried = await api.call("POST", "/delivery-retries", document={"peer": peer})
+
+def _say_when(terminal: Terminal, whose: Whose) -> None:
+    if whose.every:
+        terminal.note("It goes out within half a minute, where the server runs and reaches the other one.")
+
+
+async def _retry_all(peer: str, whose: Whose, output: Output) -> None:
+    async with source_of(whose) as source:
+        tried = await source.retry_all(peer)
     number = tried.get("messages")
     what = "Nothing waits for" if not number else f"{number} {'message is' if number == 1 else 'messages are'} tried now, to"
-    output.terminal().show(tried, f"{what} {text_of(tried, 'peer')}{'; see: ocm deliveries' if number else '.'}")
+    see = f"; see: ocm deliveries{whose.options}" if number else "."
+    terminal = output.terminal()
+    terminal.show(tried, f"{what} {text_of(tried, 'peer')}{see}")
+    if number:
+        _say_when(terminal, whose)
 
 
-async def cancel(delivery: DeliveryId, /, *, output: Output = Output()) -> None:
+async def cancel(delivery: DeliveryId, /, *, whose: Whose = Whose(), output: Output = Output()) -> None:
     """Give up a delivery."""
-    item = await _act(delivery, "cancel")
-    output.terminal().show(item, f"Delivery {text_of(item, 'id')} to {text_of(item, 'peer')} is given up.")
+    item = await _act(delivery, "cancel", whose)
+    output.terminal().show(item, f"Delivery {text_of(item, 'id')} to {text_of(item, 'peer')}{_for(item)} is given up.")
 
 
-async def _act(delivery: str, action: str) -> dict[str, Any]:
-    from opencloudmesh.cli.client import item_path, signed_in
-
-    async with signed_in() as (api, _):
-        return await api.call("POST", item_path("deliveries", delivery, action))
+async def _act(delivery: str, action: str, whose: Whose) -> dict[str, Any]:
+    async with source_of(whose) as source:
+        return await source.act(delivery, action)
 
 
 def waiting_for(item: dict[str, Any]) -> tuple[str, ...]:

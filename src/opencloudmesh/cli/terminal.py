@@ -43,7 +43,8 @@ PARAMETERS = Parameter(negative=(), show_default=False)
 
 
 _OF_OPERATOR = re.compile(
-    r"\bocm (?:(?:peer|keys|user|directory) [a-z]+|log show|log(?= --trace)|doctor(?= [a-z0-9-]+\.))(?![^;,.\n]*--dir)"
+    r"\bocm (?:(?:peer|keys|user|directory) [a-z]+|log show|log(?= --trace)|doctor(?= [a-z0-9-]+\.)"
+    r"|deliveries(?: [a-z]+ ID)? --all)(?![^;,.\n]*--dir)"
 )
 """Commands that work on a server's folder."""
 

@@ -263,13 +263,9 @@ class Deliveries:
         rows = self._connection.rows(sql.UNREACHED, which_peer=peer, after=after_id, most=limit)
         return [Delivery(*row) for row in rows]
 
-    def given_up(self, peer: str) -> tuple[int, str]:
-        """How many messages this peer will not get, and why the last of them; without those that somebody cancelled."""
-        number, last = (
-            self._connection.row(sql.GIVEN_UP, which_peer=peer),
-            self._connection.row(sql.GIVEN_UP_LAST, which_peer=peer),
-        )
-        return (number[0] if number else 0), (last[0] if last else "")
+    def given_up(self, peer: str) -> Sequence[tuple[str, int]]:
+        """Why this peer will not get messages, and how many, the last reason first; without those that somebody cancelled."""
+        return [(row[0], row[1]) for row in self._connection.rows(sql.GIVEN_UP, which_peer=peer)]
 
     def peers_given_up(self) -> Sequence[str]:
         """The peers that a dead delivery was for."""

@@ -264,8 +264,10 @@ UNREACHED = Statement(
     .limit(_MOST)
 )
 _failed_at_peer = and_(delivery_dead, _PEER, _TABLE.reason.not_in([word("cancelled"), word("overtaken")]))
-GIVEN_UP = Statement(select(func.count()).select_from(deliveries).where(_failed_at_peer))
-GIVEN_UP_LAST = Statement(
-    select(_TABLE.reason).where(_failed_at_peer).order_by(_TABLE.changed_at.desc(), _TABLE.id.desc()).limit(1)
+GIVEN_UP = Statement(
+    select(_TABLE.reason, func.count())
+    .where(_failed_at_peer)
+    .group_by(_TABLE.reason)
+    .order_by(func.max(_TABLE.changed_at).desc(), func.max(_TABLE.id).desc())
 )
 PEERS_GIVEN_UP = Statement(select(_TABLE.peer).where(delivery_dead).distinct().order_by(_TABLE.peer))

@@ -12,10 +12,12 @@ from opencloudmesh.services.delivery.settling import StillDenied
 from opencloudmesh.services.delivery.worker import Denial, Wait, Worker, wait_for
 from opencloudmesh.services.measures import NO_MEASURES, Measures
 from opencloudmesh.services.ports import Clock, Database, NewToken, Processes, Transaction
-from opencloudmesh.services.records import POLICY_DENIED, REFUSED_BY_PEER, Delivery, DeliveryAttempt, User
+from opencloudmesh.services.records import POLICY_DENIED, REFUSED_BY_PEER, AuditEntry, Delivery, DeliveryAttempt, User
 from opencloudmesh.services.tracing import current_trace
 
 _ENDED_BY_WILL = frozenset({Overtaken.code, "cancelled"})
+RETRIED, CANCELLED = "messages-retried", "messages-cancelled"
+"""What the audit log calls it where an operator does it in a user's place."""
 
 
 class Deliveries:
@@ -153,8 +155,11 @@ class Deliveries:
 
         return await self._db.read(work)
 
-    async def retry(self, user: User, delivery_id: int) -> Delivery:
-        """Make an open or dead delivery due now, and push its peer; raises `NotFound`, `Conflict` (delivery-done)."""
+    async def retry(self, user: User, delivery_id: int, *, actor: str = "") -> Delivery:
+        """Make an open or dead delivery due now, and push its peer; raises `NotFound`, `Conflict` (delivery-done).
+
+        `actor`: the operator who does it in the user's place, for the audit log.
+        """
         now = self._clock()
 
         def work(tx: Transaction) -> Delivery:
@@ -164,6 +169,7 @@ class Deliveries:
             tx.deliveries.hasten(delivery_id=delivery_id, at=now)
             if found.state == "dead":
                 self._handler(found).retried(tx, found, now)
+            _note(tx, actor, RETRIED, user, found, now)
             return _owned(tx, user, delivery_id)
 
         found = await self._db.write(work)
@@ -172,14 +178,20 @@ class Deliveries:
         self._worker.push(found.peer)
         return found
 
-    async def retry_all(self, user: User, peer: str) -> int:
-        """Make due now whatever of the user waits for a peer, or failed there and is still true; how many messages that are."""
+    async def retry_all(self, user: User, peer: str, *, actor: str = "") -> int:
+        """Make due now whatever of the user waits for a peer, or failed there and is still true; how many messages that are.
+
+        `actor`: as for `retry`.
+        """
         after_id, number, now = 0, 0, self._clock()
         while True:
 
             def work(tx: Transaction, begin: int = after_id) -> tuple[int, int]:
                 page = tx.deliveries.undelivered(user.id, peer, after_id=begin, limit=BATCH)
-                return sum(self._hastened(tx, one, now) for one in page), page[-1].id if len(page) == BATCH else 0
+                again = [one for one in page if self._hastened(tx, one, now)]
+                for one in again:
+                    _note(tx, actor, RETRIED, user, one, now)
+                return len(again), page[-1].id if len(page) == BATCH else 0
 
             found, after_id = await self._db.write(work)
             number += found
@@ -199,10 +211,10 @@ class Deliveries:
         tx.deliveries.hasten(delivery_id=delivery.id, at=now)
         return True
 
-    async def cancel(self, user: User, delivery_id: int) -> Delivery:
+    async def cancel(self, user: User, delivery_id: int, *, actor: str = "") -> Delivery:
         """Give up an open delivery, or one that would be sent when a denial ends, ours or theirs; one under way may arrive.
 
-        Raises `NotFound`, `Conflict` (delivery-done, delivery-dead).
+        `actor`: as for `retry`. Raises `NotFound`, `Conflict` (delivery-done, delivery-dead).
         """
         now = self._clock()
 
@@ -214,6 +226,7 @@ class Deliveries:
                 raise Conflict("This delivery has ended already.", code=f"delivery-{found.state}")
             tx.deliveries.bury(delivery_id, reason="cancelled", detail="", http_status=found.http_status, at=now)
             self._handler(found).failed(tx, found, "cancelled", now)
+            _note(tx, actor, CANCELLED, user, found, now)
             return _owned(tx, user, delivery_id)
 
         found = await self._db.write(work)
@@ -230,5 +243,17 @@ class Deliveries:
 def _owned(tx: Transaction, user: User, delivery_id: int) -> Delivery:
     found = tx.deliveries.by_id(delivery_id)
     if found is None or found.user_id != user.id:
-        raise NotFound("There is no such delivery.", code="delivery-unknown", hint="See: ocm deliveries")
+        raise unknown()
     return found
+
+
+def unknown() -> NotFound:
+    """There is none with that id."""
+    return NotFound("There is no such delivery.", code="delivery-unknown", hint="See: ocm deliveries")
+
+
+def _note(tx: Transaction, actor: str, action: str, user: User, delivery: Delivery, at: float) -> None:
+    """Keep in the audit log what an operator did with a message of a user."""
+    if actor:
+        before = f"delivery {delivery.id} of {user.name}: {delivery.state} {delivery.reason}".rstrip()
+        tx.audit.add(AuditEntry(at, actor, action, delivery.peer, before, "", ""))

@@ -21,6 +21,11 @@ _OF_A_ROUTER = frozenset({404, 405, 410})
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 
 
+def is_refusal(reason: str) -> bool:
+    """Whether a delivery that ended with this reason was refused for what it says: the same again is refused again."""
+    return reason in {f"http-{status}" for status in _FINAL}
+
+
 class Overtaken(OCMError):
     """There is nothing to tell any more; the delivery ends without a word."""
 

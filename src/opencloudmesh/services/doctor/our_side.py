@@ -3,16 +3,17 @@
 Rules kept here: nothing is asked of anybody, nothing is written; of deliveries only numbers and reason codes are told.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from opencloudmesh.protocol.trust import Denied
+from opencloudmesh.services.delivery.messages import is_refusal
 from opencloudmesh.services.doctor.findings import Finding, Seen, fail, note, warn
 from opencloudmesh.services.exchanges.explaining import read, sentence_of
 from opencloudmesh.services.peers.trust import CONFIGURATION, Explanation
 from opencloudmesh.services.ports import Clock, Database
-from opencloudmesh.services.records import POLICY_DENIED, ExchangeFilter, WaitingDeliveries
+from opencloudmesh.services.records import POLICY_DENIED, REFUSED_BY_PEER, ExchangeFilter, WaitingDeliveries
 
 Explain = Callable[[str], Explanation]
 _LATELY = 86400.0
@@ -88,17 +89,37 @@ class OurSide:
 
     async def deliveries(self) -> Seen:
         """What that server must still be told, and what it will not be told any more."""
-        waiting, (number, reason) = await self._db.read(
+        waiting, given_up = await self._db.read(
             lambda tx: (tx.deliveries.waiting_for(self._host), tx.deliveries.given_up(self._host))
         )
         seen = self._waiting(waiting)
-        if not number:
+        if not given_up:
             return seen
-        us = f"Look at them with: ocm deliveries --failed --peer {self._host}; then: ocm deliveries retry ID"
-        if reason == POLICY_DENIED:
-            us = "They go out by themselves when this server deals with that one again, as far as they are still true."
-        lost = warn("deliveries-given-up", f"{number} given up, the last with {reason}.", us=us)
+        number, reason = sum(found for _, found in given_up), given_up[0][0]
+        each = f" ({', '.join(f'{found} {why}' for why, found in given_up)})" if len(given_up) > 1 else ""
+        sentence = f"{number} given up{each}, the last with {reason}."
+        lost = warn("deliveries-given-up", sentence, us=self._what_to_do([why for why, _ in given_up]))
         return Seen(f"{seen.summary}, {number} given up", {**seen.facts, "given_up": number}, (*seen.findings, lost))
+
+    def _what_to_do(self, reasons: Sequence[str]) -> str:
+        """Each kind of end has its own remedy: only what was not refused for what it says is worth another try."""
+        refused = [reason for reason in reasons if is_refusal(reason)]
+        others = [reason for reason in reasons if reason not in (POLICY_DENIED, REFUSED_BY_PEER, *refused)]
+        said = [f"See them with: ocm deliveries --all --failed --peer {self._host}"]
+        if others:
+            said.append(
+                f"What ended with {', '.join(others)} can be tried again when that server answers: ocm deliveries retry ID --all"
+            )
+        if refused:
+            said.append(
+                f"What ended with {', '.join(refused)} was refused for what it says, and would be again: what must be put right"
+                " first tells ocm deliveries show ID --all"
+            )
+        if POLICY_DENIED in reasons:
+            said.append("What was denied goes out by itself when this server deals with that one again, if it is still true")
+        if REFUSED_BY_PEER in reasons:
+            said.append("What that server refuses from ours goes out by itself when that ends")
+        return "; ".join(said) + "."
 
     def _waiting(self, waiting: WaitingDeliveries) -> Seen:
         if not waiting.number:

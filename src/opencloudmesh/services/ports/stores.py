@@ -273,8 +273,8 @@ class DeliveryStore(Protocol):
     def unreached(self, peer: str, *, after_id: int = 0, limit: int = 200) -> Sequence[Delivery]:
         """Dead deliveries whose peer was not reached until their end, or which a fault of ours ended: ascending ids."""
 
-    def given_up(self, peer: str) -> tuple[int, str]:
-        """How many messages this peer will not get, and why the last of them; without those that somebody cancelled."""
+    def given_up(self, peer: str) -> Sequence[tuple[str, int]]:
+        """Why this peer will not get messages, and how many, the last reason first; without those that somebody cancelled."""
 
     def peers_given_up(self) -> Sequence[str]:
         """The peers that a dead delivery was for."""
