@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from opencloudmesh.bootstrap.use_cases import UseCases
-from opencloudmesh.services.delivery import EverybodysDeliveries
 from opencloudmesh.config import load_settings
 from opencloudmesh.protocol.discovery import OwnOffer
 from opencloudmesh.protocol.legacy.cavage import build_public_key
@@ -21,6 +20,7 @@ from opencloudmesh.protocol.registries import (
     NOTIFICATIONS,
     PROTOCOL_OBJECT,
 )
+from opencloudmesh.services.delivery import EverybodysDeliveries
 from opencloudmesh.services.peers import TrustBook
 
 
