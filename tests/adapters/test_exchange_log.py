@@ -36,12 +36,13 @@ class SimulatedHttp:
         self.fault = fault
         self.headers: Mapping[str, str] = {}
         self.status = 201
+        self.body = b'{"b": 2}'
 
     async def fetch(self, method: str, url: str, *, headers: Mapping[str, str], **_: Any) -> HttpAnswer:
         self.headers = headers
         if self.fault:
             raise self.fault
-        return HttpAnswer(201, {"server": "x"}, b'{"b": 2}')
+        return HttpAnswer(self.status, {"server": "x"}, self.body)
 
     @asynccontextmanager
     async def stream(self, method: str, url: str, *, headers: Mapping[str, str], body: Any) -> AsyncIterator[Any]:
@@ -99,6 +100,23 @@ async def test_an_answer(notes: MemoryNotes) -> None:
     (line,) = lines
     assert (line["url"], line["authorization"]) == ("https://peer.example.org/ocm/shares?token=***", "Bearer")
     assert client(http, notes).origin_of("a.example") == "https://a.example"
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b'{"message": "policy-denied"}', "policy-denied"),
+        (b'{"message": "S3cr3t"}', ""),
+        (b"<html>", ""),
+        (b'{"message": 1}', ""),
+    ],
+)
+async def test_the_log_line_of_a_refusal_names_its_reason(notes: MemoryNotes, body: bytes, detail: str) -> None:
+    http = SimulatedHttp()
+    http.status, http.body = 403, body
+    with capture_logs() as lines:
+        await client(http, notes).fetch("POST", URL)
+    assert [(line["reason"], line["detail"]) for line in lines] == [("http-403", detail)]
 
 
 async def test_what_is_made_of_an_answer_is_seen_too(notes: MemoryNotes) -> None:

@@ -168,7 +168,11 @@ class SimulatedServer:
         apart = request.query_params.get("unknown") == "true"
         items = [item for item in self._items(request) if item.get("quarantined", False) == apart]
         if request.query_params.get("failed") == "true":
-            items = [item for item in items if item["state"] == "dead" or (item["state"] != "done" and item["reason"])]
+            items = [
+                item
+                for item in items
+                if item["state"] == "dead" or (item["state"] != "done" and (item["reason"] or item.get("next_try")))
+            ]
         items = [item for item in items if request.query_params.get("peer") in (None, item.get("peer"))]
         found = [item for item in items if item["id"] > after][: self.page]
         last = found[-1]["id"] if len(found) == self.page else None

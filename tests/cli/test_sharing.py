@@ -465,8 +465,65 @@ def test_what_a_server_refused_because_it_does_not_deal_with_ours_is_explained(
     server.deliveries = [make_delivery(outgoing_share_id=7, peer="b.example.org", **refused)]
     shown = logged_in("shares")
     assert "refused-by-peer: policy-denied" in shown.out
-    assert "offered again by itself when it does; to give it up: ocm unshare ID" in shown.err
-    assert "b.example.org does not deal with your server" in logged_in("deliveries", "--failed").err
+    for words in ("offered again by itself when it does", "ocm deliveries retry --peer HOST", "to give it up: ocm unshare ID"):
+        assert words in shown.err
+    listed = logged_in("deliveries", "--failed").err
+    assert "b.example.org does not deal with your server" in listed
+    assert "ocm deliveries retry ID, or all: ocm deliveries retry --peer b.example.org" in listed
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ({"state": "dead", "reason": "refused-by-peer"}, "has not been told: it does not deal with yours (refused-by-peer)"),
+        ({"state": "queued", "reason": "tcp-refused"}, "has not been told yet (tcp-refused)"),
+        ({"state": "queued", "next_try": HELD}, "has not been told yet (held back: b.example.org was not reached since"),
+        ({"state": "leased"}, "has not been told yet (it has not answered so far)"),
+        ({"state": "done"}, ""),
+        ({"state": "dead", "reason": "overtaken"}, ""),
+    ],
+    ids=lambda each: str(each.get("state")) if isinstance(each, dict) else "",
+)
+def test_unshare_says_where_the_other_server_was_not_told(
+    logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any, monkeypatch: Any, message: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setattr("opencloudmesh.cli.sharing._PAUSES", (0.0, 0.0))
+    server.shares = [make_outgoing(id=7)]
+    server.deliveries = [make_delivery(outgoing_share_id=7, kind="SHARE_UNSHARED", **message)]
+    done = logged_in("unshare", "7")
+    assert (done.status, "has not been told" in done.out) == (0, bool(said))
+    assert said in done.out
+
+
+def test_what_a_server_that_is_down_holds_back_has_the_same_reason_everywhere(
+    logged_in: Any, server: Any, make_outgoing: Any, make_delivery: Any
+) -> None:
+    server.shares = [make_outgoing(id=7, state="pending"), make_outgoing(id=8, state="revoked", untold="")]
+    held = {"state": "queued", "reason": "", "next_try": HELD}
+    server.deliveries = [
+        make_delivery(id=1, outgoing_share_id=7, **held),
+        make_delivery(id=2, outgoing_share_id=8, kind="SHARE_UNSHARED", **held),
+    ]
+    first, second = (item["cause"] for item in logged_in("shares", "--all", "--json").document["items"])
+    assert first.startswith("held back: b.example.org was not reached since")
+    assert second == f"not told yet: {first}"
+    assert first in logged_in("deliveries").out
+
+
+def test_deliveries_are_short_in_a_list_and_whole_alone(logged_in: Any, server: Any, make_delivery: Any) -> None:
+    said = "no " * 150
+    server.deliveries = [make_delivery(id=1, state="dead", reason="http-403", detail=said, attempts=[])]
+    server.deliveries[0]["attempts"] = [{"at": 1e9, "reason": "http-403", "detail": said, "http_status": 403, "duration": 0.1}]
+    assert re.search(r"http-403: no .{150,170}\.\.\.$", logged_in("deliveries").out.strip())
+    assert said.strip() in " ".join(logged_in("deliveries", "show", "1").out.split())
+
+
+def test_what_was_taken_back_before_it_was_sent_is_no_failure(logged_in: Any, server: Any, make_delivery: Any) -> None:
+    server.deliveries = [make_delivery(id=1, state="dead", reason="overtaken", attempts=[])]
+    for shown in (logged_in("deliveries"), logged_in("deliveries", "show", "1")):
+        assert "not needed" in shown.out
+        assert "dead" not in shown.out
+    assert logged_in("deliveries", "--json").document["items"][0]["state"] == "dead"
 
 
 def test_the_inbox_tells_who_removed_the_user(logged_in: Any, server: Any) -> None:

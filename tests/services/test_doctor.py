@@ -370,6 +370,11 @@ async def test_no_usable_document(ward: Ward, given: HttpAnswer, code: str, advi
     assert "geheim" not in str(report), "the query of a redirect is nobody's business"
 
 
+async def test_a_redirect_out_of_http_is_named_as_it_is(ward: Ward) -> None:
+    at_all_places(ward, answer(302, b"", location="file:///etc/passwd?geheim"))
+    assert "redirected to file:///etc/passwd (302)." in finding(await ward.examine(), "discovery", "http-302").sentence
+
+
 async def test_all_that_a_document_lacks_is_named(ward: Ward) -> None:
     at_all_places(ward, document({"enabled": "yes"}))
     sentence = finding(await ward.examine(), "discovery", "discovery-invalid").sentence

@@ -16,13 +16,14 @@ from opencloudmesh.protocol.errors import OCMError, PeerUnreachable
 from opencloudmesh.protocol.redaction import NO_BODY, Body, Wire, redact_url
 from opencloudmesh.protocol.trace_context import TRACEPARENT, parse_traceparent
 from opencloudmesh.services.exchanges import NO_EXCHANGES, NotesExchanges, Seen
-from opencloudmesh.services.exchanges.seen import peer_of
+from opencloudmesh.services.exchanges.seen import code_said, peer_of, reason_of_status
 from opencloudmesh.services.ports import HttpAnswer, HttpClient, HttpStream
 from opencloudmesh.services.ports.http import Verdict
 from opencloudmesh.services.tracing import outgoing_traceparent
 
 _log = structlog.get_logger("exchange")
 _BROKEN_OFF = "broken-off"
+_REFUSED = 400
 
 
 class LoggedHttpClient:
@@ -162,7 +163,8 @@ class _Noting:
             method=self._method,
             url=redact_url(self._url),
             status=self.status,
-            reason=reason,
+            reason=reason or reason_of_status(self.status),
+            detail=code_said(self.answer_body) if self.status >= _REFUSED else "",
             signed_by=_keyid(self._headers),
             authorization=self._headers.get("authorization", "").partition(" ")[0],
             trace_id=trace_id,

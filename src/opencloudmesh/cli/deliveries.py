@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import App, Group, Parameter
 
@@ -11,6 +11,7 @@ from opencloudmesh.cli.formats import format_time, format_wait, parse_trace, sho
 from opencloudmesh.cli.terminal import PARAMETERS, Output, Terminal
 from opencloudmesh.cli.whose_deliveries import Whose, source_of
 
+_MOST_SAID: Final = 160
 DeliveryId = Annotated[str, Parameter(name="ID", help="The id of the delivery (see: ocm deliveries).")]
 
 
@@ -50,10 +51,13 @@ async def deliveries(
     now = time.time()
     rows = [
         (
-            *(text_of(item, field) for field in ("id", *users, "state", "kind", "peer", "attempts")),
+            text_of(item, "id"),
+            *(text_of(item, field) for field in users),
+            _state_of(item),
+            *(text_of(item, field) for field in ("kind", "peer", "attempts")),
             _next_try(item, now),
             short_trace(text_of(item, "trace_id")),
-            _why(item),
+            why_undelivered(item),
         )
         for item in items
     ]
@@ -72,7 +76,9 @@ def _notes(items: Sequence[Mapping[str, Any]], whose: str = "") -> Iterator[str]
     for peer in sorted({text_of(item, "peer") for item in items if is_refused(item)}):
         yield (
             f"{peer} does not deal with your server: that is for its operator to decide. "
-            "What it refused goes out by itself when that ends; to give one up: ocm deliveries cancel ID{whose}"
+            "What it refused goes out by itself when that ends, within hours; to try it now: "
+            f"ocm deliveries retry ID{whose}, or all: ocm deliveries retry --peer {peer}{whose}; "
+            f"to give one up: ocm deliveries cancel ID{whose}"
         )
 
 
@@ -89,7 +95,7 @@ async def show(delivery: DeliveryId, /, *, whose: Whose = Whose(), output: Outpu
     tries = [attempt for attempt in attempts if isinstance(attempt, dict)] if isinstance(attempts, list) else []
     output.terminal().show(
         item,
-        f"{text_of(item, 'kind')} to {text_of(item, 'peer')}{_for(item)}: {text_of(item, 'state')}",
+        f"{text_of(item, 'kind')} to {text_of(item, 'peer')}{_for(item)}: {_state_of(item)}",
         *(f"{format_time(attempt.get('at'), '%Y-%m-%d %H:%M:%S')}  {_reason_of(attempt) or 'delivered'}" for attempt in tries),
         *waiting_for(item),
         *_advice(item),
@@ -208,12 +214,20 @@ def _next_try(item: dict[str, Any], now: float) -> str:
     return format_wait(_following(item).get("at", item.get("due_at")), now) if item.get("state") == "queued" else ""
 
 
-def _why(item: dict[str, Any]) -> str:
-    """How the last try ended; of what was never tried, why it is held back."""
-    return _reason_of(item) or held_back(item)
+def why_undelivered(item: Mapping[str, Any]) -> str:
+    """How the last try ended, with what the other server said, as far as that is short; of what was never tried, why it is held
+    back."""
+    return _reason_of(item, longest=_MOST_SAID) or held_back(item)
 
 
-def _reason_of(item: dict[str, Any]) -> str:
+def _state_of(item: Mapping[str, Any]) -> str:
+    """What its own user made pointless is no failure."""
+    is_overtaken = item.get("state") == "dead" and item.get("reason") == "overtaken"
+    return "not needed" if is_overtaken else text_of(item, "state")
+
+
+def _reason_of(item: Mapping[str, Any], longest: int | None = None) -> str:
     reason, detail = text_of(item, "reason"), text_of(item, "detail")
+    detail = detail if longest is None or len(detail) <= longest else f"{detail[:longest]}..."
     status = f"HTTP {item['http_status']}" if item.get("http_status") else ""
     return ": ".join(part for part in (reason or status, detail) if part) if reason else ""

@@ -5,25 +5,31 @@ A share is named by its id, or by its name, path or place under "Shared with me"
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.contacts import notice_line
-from opencloudmesh.cli.deliveries import held_back, is_refused
+from opencloudmesh.cli.deliveries import held_back, is_refused, why_undelivered
 from opencloudmesh.cli.formats import format_time, is_denied, parse_expiry, remote_path, text_of, unavailability_of, words_of
 from opencloudmesh.cli.repair import repair
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 from opencloudmesh.protocol.errors import PeerRefused
 
+if TYPE_CHECKING:
+    from opencloudmesh.cli.client import ApiClient
+
+_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
+"""A command waits so long for the first try of a message."""
 Item = Mapping[str, Any]
 
-_MOST_SAID: Final = 160
 _NOT_TAKEN: Final = "Check the address of the recipient; if it is right, ask the operators of both servers."
 _REFUSED_THERE: Final = (
     "The other server does not deal with yours: that is for its operator to decide; ask them to allow your server. When it does,"
-    " the share is offered again by itself; to give it up: ocm unshare ID (see: ocm shares)."
+    " the share is offered again by itself, within hours; at once: ocm deliveries retry --peer HOST; to give it up:"
+    " ocm unshare ID (see: ocm shares)."
 )
+_NOTICED: Final = "That is noticed within hours; at once: ocm deliveries retry --peer HOST"
 _NO_MEMBER: Final = (
     "The other server deals with members of its federation only, and yours is none: ask your operator to join it, or theirs to"
     " allow your server."
@@ -180,33 +186,23 @@ async def shares(*, every: Annotated[bool, Parameter(name="--all", negative=())]
     terminal.table({"items": items}, columns, rows, empty="You share nothing.")
     if any(is_refused(item) for item in items):
         terminal.note(
-            "refused-by-peer: the other server does not deal with yours. Such a share is offered again by itself when it does; "
-            "to give it up: ocm unshare ID"
+            "refused-by-peer: the other server does not deal with yours. Such a share is offered again by itself when it does, "
+            "within hours; at once: ocm deliveries retry --peer HOST; to give it up: ocm unshare ID"
         )
 
 
 def _causes(failed: Sequence[Item]) -> dict[tuple[Any, str], str]:
-    """How the last try to tell of a share ended, by the share's id and the kind of message: the reason, and what the other server
-    said, if that is short."""
-    tries = (one for one in failed if one.get("reason"))
-    return {
-        (one.get("outgoing_share_id"), text_of(one, "kind")): ": ".join(
-            filter(None, (text_of(one, "reason"), _short(text_of(one, "detail"))))
-        )
-        for one in tries
-    }
+    """Why a share has not been told of, by its id and the kind of message, in the words of `ocm deliveries`."""
+    said = ((one.get("outgoing_share_id"), text_of(one, "kind"), why_undelivered(one)) for one in failed)
+    return {(share, kind): why for share, kind, why in said if why}
 
 
 def _cause(item: Item, causes: Mapping[tuple[Any, str], str], untold: Sequence[str]) -> str:
     """Why the other server has not heard of a share, or not that it was taken back."""
     if item.get("state") == "revoked":
-        why = causes.get((item.get("id"), "SHARE_UNSHARED"), "") if item.get("untold") else ""
-        return f"not told yet: {why}" if why else ""
+        why = causes.get((item.get("id"), "SHARE_UNSHARED"), "")
+        return f"not told yet: {why}" if why and (item.get("untold") or why.startswith("held back")) else ""
     return causes.get((item.get("id"), "SHARE_CREATION"), "") if item.get("state") in untold else ""
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}..."
 
 
 async def unshare(share: Annotated[str, Parameter(name="ID")], /, *, output: Output = Output()) -> None:
@@ -224,9 +220,39 @@ async def unshare(share: Annotated[str, Parameter(name="ID")], /, *, output: Out
         others: list[str] = []
         share_id = await find_share(api, OUTGOING, share, states=OUTGOING.living, others=others)
         ended = await api.call("POST", item_path("shares", share_id, "unshare"))
+        message = await _first_try(api, ended)
+        if message and not ended.get("untold"):
+            ended |= {"untold": _reason_untold(message)}
     what = f"{text_of(ended, 'path')} with {text_of(ended, 'share_with')}"
     done = f"Ended the share of {what} (share {text_of(ended, 'id')}): {_state_of(ended)}."
-    output.terminal().show(ended, done, *_untold(ended), *_also_named(share, others))
+    output.terminal().show(ended, done, *_untold(ended, message), *_also_named(share, others))
+
+
+async def _first_try(api: "ApiClient", ended: Item) -> Item:
+    """The message that a share was taken back, after its first try, if that ends soon; empty where there is none."""
+    import asyncio
+
+    from opencloudmesh.cli.client import item_path
+
+    peer = text_of(ended, "share_with").rpartition("@")[2]
+    found = await api.items("/deliveries", query={"peer": peer})
+    mine = [one for one in found if (one.get("outgoing_share_id"), one.get("kind")) == (ended.get("id"), "SHARE_UNSHARED")]
+    message: Item = mine[-1] if mine else {}
+    for pause in _PAUSES:
+        if not _is_under_way(message):
+            break
+        await asyncio.sleep(pause)
+        message = await api.call("GET", item_path("deliveries", text_of(message, "id")))
+    return message
+
+
+def _is_under_way(message: Item) -> bool:
+    return message.get("state") == "leased" or (message.get("state") == "queued" and not why_undelivered(message))
+
+
+def _reason_untold(message: Item) -> str:
+    is_untold = message.get("state") in ("queued", "leased", "dead") and message.get("reason") != "overtaken"
+    return text_of(message, "reason") if is_untold else ""
 
 
 def _also_named(word: str, others: Sequence[str]) -> tuple[str, ...]:
@@ -237,7 +263,7 @@ def _also_named(word: str, others: Sequence[str]) -> tuple[str, ...]:
     return (f'"{word}" is the name of {shares}, too, which gave no access any more: meant was the one that did.',)
 
 
-def _untold(ended: Item) -> tuple[str, ...]:
+def _untold(ended: Item, message: Item) -> tuple[str, ...]:
     """Say where the other server does not know yet that a share was taken back, and when it will."""
     why = text_of(ended, "untold")
     if why == "policy-denied":
@@ -248,11 +274,12 @@ def _untold(ended: Item) -> tuple[str, ...]:
     if why == "refused-by-peer":
         return (
             "Nobody has access any more. The other server has not been told: it does not deal with yours (refused-by-peer).",
-            "It is told when that ends, which is for its operator to decide.",
+            f"It is told when that ends, which is for its operator to decide. {_NOTICED}",
         )
-    return (
-        ("Nobody has access any more. The other server has not been told yet" + f" ({why}); see: ocm deliveries",) if why else ()
-    )
+    if not why and message.get("state") not in ("queued", "leased"):
+        return ()
+    reason = why_undelivered(message) or why or "it has not answered so far"
+    return (f"Nobody has access any more. The other server has not been told yet ({reason}); see: ocm deliveries",)
 
 
 async def inbox(

@@ -127,7 +127,7 @@ def shown(url: str) -> str:
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
         return "(no URL)"
-    return short(f"{parts.scheme}://{host}{parts.path}" if host else parts.path)
+    return short(parts._replace(netloc=host, query="", fragment="").geturl())
 
 
 def unreached(seen: Look, *, ours: bool) -> Finding | None:

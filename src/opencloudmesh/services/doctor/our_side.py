@@ -56,7 +56,8 @@ class OurSide:
         findings = []
         if record is not None and record.alert:
             us = f"Look at it with: ocm peer show {self._host}"
-            findings.append(warn("peer-alert", f"There is something to look at: {record.alert}.", us=us))
+            sentence = f"There is something to look at: {record.alert.rstrip('.')}."
+            findings.append(warn("peer-alert", sentence, us=us))
         return Seen(decided.sentence, {"allowed": True, "mode": decided.mode}, tuple(findings))
 
     async def contact(self) -> Seen:

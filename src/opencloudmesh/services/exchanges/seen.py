@@ -1,5 +1,6 @@
 """An exchange as it was seen, and the row of the log that is made of it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from opencloudmesh.protocol.address import host_of_url, parse_address, parse_host
 from opencloudmesh.protocol.errors import OCMError
 from opencloudmesh.protocol.http_signatures import host_of_keyid
-from opencloudmesh.protocol.redaction import Wire, redact
+from opencloudmesh.protocol.messages import read_object
+from opencloudmesh.protocol.redaction import Body, Wire, redact
 from opencloudmesh.protocol.redaction.bodies import read_body
 from opencloudmesh.services.exchanges.explaining import Diagnose, kept
 from opencloudmesh.services.ports.http import Verdict
@@ -17,6 +19,8 @@ _KEYIDS = (("signature-input", 'keyid="'), ("signature", 'keyId="'))
 """Where RFC 9421 and draft-cavage name the key."""
 _BODY_OF_STRANGER = 1024
 _NONE = Verdict()
+_CODE = re.compile(r"[a-z]+(-[a-z]+)*")
+_LONGEST_CODED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +81,25 @@ def row_of(seen: Seen, body_bytes: int) -> Exchange:
 
 def _reason_of(seen: Seen, said: str) -> str:
     """An answer of ours names its reason code; of a peer's answer the status is the reason, and no redirect is followed."""
-    if seen.status < (300 if seen.direction == "out" else 400) or seen.status == 304:
-        return ""
+    if seen.direction == "out" or seen.status < 400:
+        return reason_of_status(seen.status) if seen.direction == "out" else ""
     word = said.partition(";")[0]
-    is_code = seen.direction == "in" and word.replace("-", "").isalnum() and word.islower() and len(word) < 40
+    is_code = word.replace("-", "").isalnum() and word.islower() and len(word) < 40
     return word if is_code else f"http-{seen.status}"
+
+
+def reason_of_status(status: int) -> str:
+    """Why a peer's answer is no success, as far as its status says."""
+    return "" if status < 300 or status == 304 else f"http-{status}"
+
+
+def code_said(body: Body) -> str:
+    """The reason code that an answer names, where it is nothing but one; "" else."""
+    try:
+        said = read_object((body.content or b"")[:_LONGEST_CODED]).get("message")
+    except OCMError:
+        return ""
+    return said if isinstance(said, str) and len(said) < 40 and _CODE.fullmatch(said) else ""
 
 
 def claimed_sender(wire: Wire) -> str:
