@@ -13,7 +13,6 @@ CASES = [
     ('listen_host = "9.9.9.9"', "beside the proxy"),
     ('[trust]\nallowlist = ["a.example", "b.example"]\ndenylist = ["b.example"]', "b.example"),
     ('[trust]\nmode = "allowlist"', "allowed by hand"),
-    ('[trust]\nmode = "invite-only"\nquarantine = true', "refuses them before"),
     ('[trust]\nmode = "federation"\n[signatures]\nrequired = false', "not proved"),
     ("[delivery]\nretry_first = 100\nretry_max = 10", "longer than delivery.retry_max"),
     ("[delivery]\nretry_first = 100\ntime_to_live = 10", "nothing is tried twice"),

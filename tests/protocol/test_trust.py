@@ -61,7 +61,7 @@ def test_a_denial_more_never_allows_more(mode: str, facts: TrustFacts) -> None:
     [
         ("open", STRANGER, "mode-open", False, True),
         ("open", ALLOWED, "operator-allowed", False, False),
-        ("invite-only", STRANGER, "mode-invite-only", True, False),
+        ("invite-only", STRANGER, "mode-invite-only", False, True),
         ("invite-only", ALLOWED, "operator-allowed", False, False),
         ("allowlist", ALLOWED, "operator-allowed", False, True),
         ("federation", ALLOWED, "operator-allowed", False, True),
@@ -76,6 +76,7 @@ def test_who_is_dealt_with_and_how(mode: str, facts: TrustFacts, reason: str, on
     without = decide_trust(mode, facts)
     assert isinstance(without, Allowed)
     assert not without.quarantine
+    assert without.only_known is (reason == "mode-invite-only"), "refused, where they are not kept apart"
 
 
 @pytest.mark.parametrize("ours", DEMANDS)

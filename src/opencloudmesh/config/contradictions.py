@@ -47,11 +47,6 @@ def _trust(settings: Settings) -> Iterator[Contradiction]:
             "trust.mode is allowlist and trust.allowlist is empty: only servers allowed by hand are dealt with.",
             "Nothing, if that is meant: ocm peer allow HOST.",
         )
-    if trust.quarantine and trust.mode == "invite-only":
-        yield Contradiction(
-            "trust.quarantine keeps shares of unknown senders, and trust.mode invite-only refuses them before.",
-            "Choose one of them.",
-        )
     if not settings.signatures.required and trust.mode != "open":
         yield Contradiction(
             f"trust.mode is {trust.mode}, and signatures.required is false: who sends is not proved.",

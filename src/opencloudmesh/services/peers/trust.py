@@ -173,7 +173,7 @@ class TrustBook:
     @property
     def demand(self) -> str:
         """What becomes of shares of people whom their recipient does not know, where nothing was decided about their server."""
-        return REFUSE if self.mode == INVITE_ONLY else QUARANTINE if self.quarantine else OFF
+        return QUARANTINE if self.quarantine else REFUSE if self.mode == INVITE_ONLY else OFF
 
     @property
     def criteria(self) -> tuple[str, ...]:
