@@ -114,15 +114,37 @@ async def test_the_other_side_is_told_and_the_shares_end(home: Home, away: Simul
     told = {one["notificationType"]: one for one in (asked.json for asked in away.got("/ocm/notifications"))}
     assert set(told) == {"USER_REMOVED", "SHARE_UNSHARED", "SHARE_DECLINED"}
     assert {told[kind]["notification"]["reason"] for kind in ("SHARE_UNSHARED", "SHARE_DECLINED")} == {"USER_REMOVED"}
-    assert told["USER_REMOVED"] == {
-        "notificationType": "USER_REMOVED",
-        "resourceType": "user",
-        "providerId": "i1",
-        "notification": {"user": "dora@away.example", "message": "The user removed this contact."},
-    }
+    removals = [one.json for one in away.got("/ocm/notifications") if one.json["notificationType"] == "USER_REMOVED"]
+    assert removals == [
+        {
+            "notificationType": "USER_REMOVED",
+            "resourceType": "user",
+            "providerId": known_as,
+            "notification": {"user": "dora@away.example", "message": "The user removed this contact."},
+        }
+        for known_as in ("i1", "alice")  # she was told the one, and has shared with the other
+    ]
     assert len(await home.contacts.of_user(bob)) == 1, "another user's contact stays"
     with pytest.raises(NotFound):
         await home.removal.remove(alice, dora.id, notify=True)
+
+
+@pytest.mark.spec("NOTIF-6")
+async def test_all_that_the_contact_knows_the_user_by_is_said_to_be_removed(
+    home: Home, away: SimulatedServer, alice: User
+) -> None:
+    """Whoever was told several identifiers, of whom each may be a contact there, hears of each."""
+    dora = await meet(home, alice)
+    await home.database.write(lambda tx: tx.identifiers.get_or_add(alice.id, "an earlier one", "i2"))
+    await home.reception.receive(away.share(f"i2@{HOST}", **by("dora")))
+    made = await home.invite_flow.create(alice)
+    await home.database.write(
+        lambda tx: tx.invites.set_accepted(made.sent.id, "accepted", NOW, accepted_by=dora.address, identifier="i3")
+    )
+    await home.removal.remove(alice, dora.id, notify=True)
+    await home.settle()
+    told = [one.json for one in away.got("/ocm/notifications")]
+    assert [one["providerId"] for one in told if one["notificationType"] == "USER_REMOVED"] == ["i1", "i3", "i2"]
 
 
 async def test_without_that_nobody_is_told_and_shares_stay(home: Home, away: SimulatedServer, alice: User) -> None:

@@ -259,9 +259,9 @@ async def test_who_shares_by_the_login_name_is_named_as_others_of_that_server_kn
     database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
 ) -> None:
     third = SimulatedServer(network, "third.example")
-    home, per_contact = (make_home(database, network, time, identifier_per_contact=each) for each in (False, True))
-    told = (await home.invite_flow.create(alice)).sent.identifier
-    one_only = (await per_contact.invite_flow.create(alice)).sent.identifier
+    home = make_home(database, network, time)
+    told = await database.write(lambda tx: tx.identifiers.get_or_add(alice.id, "", "g3n3ral"))
+    one_only = await database.write(lambda tx: tx.identifiers.get_or_add(alice.id, "third.example", "0nly"))
     await meet(home, alice, "x1y2@away.example", own=told)
     await meet(home, alice, "x1y2@third.example", own=one_only)
     await home.start()

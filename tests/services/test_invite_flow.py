@@ -51,13 +51,13 @@ async def test_an_invite_makes_two_people_contacts(
     assert (made.sent.state, made.sent.expires_at, made.invite.provider) == ("open", time.now + 30 * DAY, HOST)
     assert len(made.invite.token) >= 32
     told = await home.invite_flow.receive(acceptance(away, made.invite, at=time.now))
-    assert told == {"userID": made.sent.identifier, "email": "", "name": "Alice A."}
-    assert told["userID"] != "alice"
+    assert (set(told), told["email"], told["name"]) == ({"userID", "email", "name"}, "", "Alice A.")
+    assert told["userID"] not in ("alice", "")
     (contact,) = await home.contacts.of_user(alice)
     assert (contact.address, contact.name, contact.email) == ("dora@away.example", "Dora", "dora@away.example")
     assert (contact.source, contact.verified, contact.trusted) == ("invite", True, False)
     (invite,) = await home.invite_flow.invites(alice)
-    assert (invite.state, invite.accepted_by) == ("accepted", "dora@away.example")
+    assert (invite.state, invite.accepted_by, invite.identifier) == ("accepted", "dora@away.example", told["userID"])
     assert await home.contacts.of_user(bob) == []
     stored = await database.read(lambda tx: tx.invites.by_token_hash(made.invite.token.encode()))
     assert stored is None, "the token itself is not stored"
@@ -270,18 +270,39 @@ async def test_accepting_tells_the_other_server_and_makes_a_contact(
 
 
 @pytest.mark.spec("INV-7")
-async def test_each_contact_may_be_told_another_identifier(
+async def test_the_contacts_at_each_server_may_be_told_another_identifier(
     database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
 ) -> None:
     home = make_home(database, network, time, identifier_per_contact=True)
-    away.route("POST", "/ocm/invite-accepted", lambda _: answer(200, CAROL))
+    third = SimulatedServer(network, "third.example")
+    for server in (away, third):
+        server.route("POST", "/ocm/invite-accepted", lambda _: answer(200, CAROL))
     for token in ("one", "two", "two"):
         await home.invite_flow.accept(alice, dataclasses.replace(THEIRS, token=token))
-    first, second, repeat = (one.json["userID"] for one in away.got("/ocm/invite-accepted"))
-    assert first != second == repeat, "a repeat is the same acceptance"
-    for identifier in (first, second):
+    told = {one.json["userID"] for one in away.got("/ocm/invite-accepted")}
+    assert len(told) == 1, "one person there has her as one contact, however many invites were accepted"
+    await home.invite_flow.accept(alice, Invite("three", "third.example"))
+    (elsewhere,) = (one.json["userID"] for one in third.got("/ocm/invite-accepted"))
+    assert elsewhere not in told
+    for by in ("c4r0l", "dora"):  # and the other way round, by whomever there
+        made = await home.invite_flow.create(alice)
+        answered = await home.invite_flow.receive(acceptance(away, made.invite, Identity(by, "", ""), at=time.now))
+        assert {answered["userID"]} == told
+    for identifier in (*told, elsewhere):
         await home.reception.receive(away.share(f"{identifier}@{HOST}", provider_id=identifier, at=time.now))
     assert len(await home.reception.inbox(alice)) == 2
+
+
+@pytest.mark.spec("INV-7")
+async def test_what_a_contact_was_told_stays_when_the_setting_changes(
+    database: Database, network: SimulatedNetwork, time: SimulatedTime, away: SimulatedServer, alice: User
+) -> None:
+    away.route("POST", "/ocm/invite-accepted", lambda _: answer(200, CAROL))
+    for per_contact in (True, False):
+        home = make_home(database, network, time, identifier_per_contact=per_contact)
+        await home.invite_flow.accept(alice, dataclasses.replace(THEIRS, token=f"a token {per_contact}"))
+    first, second = (one.json["userID"] for one in away.got("/ocm/invite-accepted"))
+    assert first == second
 
 
 async def test_a_crash_after_the_other_side_wrote_heals_by_accepting_again(
@@ -427,6 +448,8 @@ async def test_must_invite_takes_shares_of_contacts_only(
         ("open", True, "refuse", "refused"),
         ("invite-only", False, "off", "refused"),
         ("invite-only", False, "quarantine", "refused"),
+        ("invite-only", True, "off", "apart"),
+        ("invite-only", True, "refuse", "refused"),
     ],
 )
 async def test_a_user_may_demand_more_than_the_server_and_never_less(

@@ -149,7 +149,9 @@ class InviteSettings:
         "the servers of the directories and those allowed by name.",
     )
     identifier_per_contact: bool = _setting(
-        False, "Tell each contact another identifier of the user, so that no two of them can find out that it is the same person."
+        False,
+        "Tell the contacts at each server another identifier of the user, so that no two servers can find out that it is the same "
+        "person.",
     )
 
 

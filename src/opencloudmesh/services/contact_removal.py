@@ -77,16 +77,20 @@ class ContactRemoval:
 
         def work(tx: Transaction) -> Contact:
             contact = self._contacts.removed(tx, user, contact_id)
+            known_as = {contact.own_identifier or user.name: None}  # that first, each once
             for address in contact.addresses:
                 withdraw_all(tx, user.id, address, now)
+                known_as |= dict.fromkeys(filter(None, tx.invites.told(user.id, address)))
                 for given in tx.outgoing_shares.given_to(user.id, address):
+                    known_as[parse_address(given.owner).identifier] = None
                     self._creation.taken_back(tx, given, now, WITH_CONTACT)
                 for received in tx.incoming_shares.living_from(user.id, address):
+                    known_as[received.recipient] = None
                     self._reception.left(tx, received, now, WITH_CONTACT)
-            known_as = contact.own_identifier or user.name
-            removal = tx.contact_removals.add(user.id, contact.address, known_as, now)
             host = parse_address(contact.address).host
-            self._deliveries.queue(tx, peer=host, kind=USER_REMOVED, user_id=user.id, removal=removal.id)
+            for each in known_as:  # there, the user may be several contacts
+                removal = tx.contact_removals.add(user.id, contact.address, each, now)
+                self._deliveries.queue(tx, peer=host, kind=USER_REMOVED, user_id=user.id, removal=removal.id)
             return contact
 
         contact = await self._db.write(work)

@@ -97,7 +97,7 @@ class InviteFlow:
         self._new_token = new_token
         self._own_host = own_host
         self._lifetime = lifetime_days * DAY
-        self._per_contact = identifier_per_contact
+        self._per_server = identifier_per_contact
         self._require_signature = require_signature
         self._limits = limits or PeerLimits(clock=clock)
         self._guesses = RateLimiter(GUESSES_AN_HOUR / 3600.0, GUESSES_AN_HOUR)
@@ -120,9 +120,7 @@ class InviteFlow:
                 raise Conflict(
                     f"There are {MOST_OPEN} open invites already.", code="invites-full", hint="Revoke some: ocm invite list"
                 )
-            identifier = self._identifier(tx, user, token)
-            new = SentInvite(0, user.id, note, now, ends, OPEN, now, identifier)
-            return tx.invites.add(new, _hash(token))
+            return tx.invites.add(SentInvite(0, user.id, note, now, ends, OPEN, now), _hash(token))
 
         return MadeInvite(await self._db.write(work), Invite(token, self._own_host))
 
@@ -195,10 +193,13 @@ class InviteFlow:
             )
         return min(expires_at, latest)
 
-    def _identifier(self, tx: Transaction, user: User, token: str) -> str:
-        """What the other side is told the user's identifier is: never the login name (INV-7), the same for the same invite."""
-        purpose = _hash(token).hex() if self._per_contact else ""
-        return tx.identifiers.get_or_add(user.id, purpose, self._new_token())
+    def _identifier(self, tx: Transaction, user: User, host: str) -> str:
+        """What people at `host` are told the user's identifier is: never the login name (INV-7), and what they were told before.
+
+        Who invites is known only once the invite is accepted: another one for each invite would make several contacts of one user.
+        """
+        before = tx.contacts.told_at(user.id, host)
+        return before or tx.identifiers.get_or_add(user.id, host if self._per_server else "", self._new_token())
 
     # ------------------------------------------------------------ from the server of the Invite Receiver
     async def receive(self, request: Request) -> dict[str, object]:
@@ -246,16 +247,17 @@ class InviteFlow:
         inviter = tx.users.by_id(invite.user_id if invite else _NOBODY)  # an unknown token takes as long
         if invite is None or inviter is None or inviter.disabled:
             raise _unknown_invite()
-        identity = build_identity(Identity(invite.identifier, inviter.email, inviter.display_name))
         if invite.state == ACCEPTED:
-            raise InviteUsed(identity if invite.accepted_by == str(address) else None)
+            again = Identity(invite.identifier, inviter.email, inviter.display_name)
+            raise InviteUsed(build_identity(again) if invite.accepted_by == str(address) else None)
         if invite.state != OPEN or invite.expires_at <= now:
             raise _unknown_invite()
-        tx.invites.set_state(invite.id, next_state(INVITE, invite.state, ACCEPT), now, accepted_by=str(address))
-        self._contacts.met(
-            tx, inviter, address, person, verified=verified, own_identifier=invite.identifier, source=INVITED, at=now
-        )
-        return identity
+        met = tx.contacts.by_address(inviter.id, str(address))
+        identifier = (met.own_identifier if met else "") or self._identifier(tx, inviter, address.host)
+        state = next_state(INVITE, invite.state, ACCEPT)
+        tx.invites.set_accepted(invite.id, state, now, accepted_by=str(address), identifier=identifier)
+        self._contacts.met(tx, inviter, address, person, verified=verified, own_identifier=identifier, source=INVITED, at=now)
+        return build_identity(Identity(identifier, inviter.email, inviter.display_name))
 
     # ------------------------------------------------------------ for the Invite Receiver
     async def accept(self, user: User, invite: Invite) -> Contact:
@@ -268,7 +270,7 @@ class InviteFlow:
         await self.check_foreign(user, invite)
         host = invite.provider
         self._peers.check_allowed(host)
-        identifier = await self._db.write(lambda tx: self._identifier(tx, user, invite.token))
+        identifier = await self._db.write(lambda tx: self._identifier(tx, user, host))
         body = build_invite_acceptance(
             invite, recipient_provider=self._own_host, acceptor=Identity(identifier, user.email, user.display_name)
         )

@@ -8,7 +8,7 @@ from sqlalchemy import Integer, Text, bindparam, delete, func, select, union, up
 from sqlalchemy.dialects.postgresql import insert
 
 from opencloudmesh.adapters.database.connection import Connection, Row, Statement
-from opencloudmesh.adapters.database.schema import contact_aliases, contact_removals, contacts, identifiers, notices
+from opencloudmesh.adapters.database.schema import contact_aliases, contact_removals, contacts, identifiers, notices, word
 from opencloudmesh.services.records import Contact, ContactRemoval, Notice
 
 _TABLE = contacts.c
@@ -57,6 +57,13 @@ _HAS_TOLD = Statement(
     select(_TABLE.id)
     .where(_OF_USER, _TABLE.own_identifier == bindparam("given", type_=Text))
     .where(_TABLE.address.like(bindparam("at_host", type_=Text), escape="!"))
+    .limit(1)
+)
+_TOLD_AT = Statement(
+    select(_TABLE.own_identifier)
+    .where(_OF_USER, _TABLE.own_identifier != word(""))
+    .where(_TABLE.address.like(bindparam("at_host", type_=Text), escape="!"))
+    .order_by(_TABLE.id)
     .limit(1)
 )
 _VERIFIED = Statement(select(_TABLE.address).where(_TABLE.verified.is_(True)).distinct().limit(_MOST))
@@ -170,6 +177,11 @@ class Contacts:
         """Whether a contact of the user at this host knows the user by this identifier."""
         at_host = f"%@{_escaped(host)}"
         return self._connection.row(_HAS_TOLD, user_id=user_id, given=identifier, at_host=at_host) is not None
+
+    def told_at(self, user_id: int, host: str) -> str | None:
+        """By which identifier the first contact of the user at this host knows the user, if one does."""
+        row = self._connection.row(_TOLD_AT, user_id=user_id, at_host=f"%@{_escaped(host)}")
+        return str(row[0]) if row else None
 
     def add_alias(self, contact: Contact, address: str) -> None:
         """Note a further address of the same person; nothing where the user has it as alias already."""

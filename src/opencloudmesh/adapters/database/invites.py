@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Integer, bindparam, delete, func, insert, select, update
+from sqlalchemy import Integer, Text, bindparam, delete, func, insert, select, update
 
 from opencloudmesh.adapters.database.connection import Connection, Statement
 from opencloudmesh.adapters.database.schema import invites, word
@@ -24,7 +24,13 @@ _OF_USER = Statement(
 _OPEN_OF_USER = Statement(
     select(func.count()).select_from(invites).where(_TABLE.user_id == bindparam("user_id"), _TABLE.state == word(OPEN))
 )
-_SET_STATE = Statement(update(invites).where(_WHICH), columns=["state", "accepted_by", "changed_at"])
+_SET_STATE = Statement(update(invites).where(_WHICH), columns=["state", "changed_at"])
+_SET_ACCEPTED = Statement(update(invites).where(_WHICH), columns=["state", "accepted_by", "identifier", "changed_at"])
+_TOLD = Statement(
+    select(_TABLE.identifier)
+    .where(_TABLE.user_id == bindparam("user_id"), _TABLE.accepted_by == bindparam("whose", type_=Text))
+    .distinct()
+)
 _RENEW = Statement(update(invites).where(_WHICH), columns=["token_hash", "expires_at", "changed_at", "state"])
 
 
@@ -73,9 +79,18 @@ class Invites:
         row = self._connection.row(_OPEN_OF_USER, user_id=user_id)
         return int(row[0]) if row else 0
 
-    def set_state(self, invite_id: int, state: str, at: float, *, accepted_by: str = "") -> None:
-        """Change the state, and who accepted."""
-        self._connection.change(_SET_STATE, which=invite_id, state=state, accepted_by=accepted_by, changed_at=at)
+    def set_state(self, invite_id: int, state: str, at: float) -> None:
+        """Change the state."""
+        self._connection.change(_SET_STATE, which=invite_id, state=state, changed_at=at)
+
+    def set_accepted(self, invite_id: int, state: str, at: float, *, accepted_by: str, identifier: str) -> None:
+        """Change the state; note who accepted (an OCM Address), and what that person was told the user's identifier is."""
+        accepted = {"accepted_by": accepted_by, "identifier": identifier}
+        self._connection.change(_SET_ACCEPTED, which=invite_id, state=state, changed_at=at, **accepted)
+
+    def told(self, user_id: int, address: str) -> Sequence[str]:
+        """The identifiers that whoever accepted invites of the user from this address was told."""
+        return [str(row[0]) for row in self._connection.rows(_TOLD, user_id=user_id, whose=address)]
 
     def renew(self, invite_id: int, token_hash: bytes, expires_at: float, at: float) -> None:
         """Give an invite another token and another end; it is open again."""

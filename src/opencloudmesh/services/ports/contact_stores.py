@@ -18,7 +18,13 @@ class InviteStore(Protocol):
         """All of a user: ascending ids greater than `after_id`."""
 
     def open_of(self, user_id: int) -> int: ...
-    def set_state(self, invite_id: int, state: str, at: float, *, accepted_by: str = "") -> None: ...
+    def set_state(self, invite_id: int, state: str, at: float) -> None: ...
+    def set_accepted(self, invite_id: int, state: str, at: float, *, accepted_by: str, identifier: str) -> None:
+        """Change the state; note who accepted (an OCM Address), and what that person was told the user's identifier is."""
+
+    def told(self, user_id: int, address: str) -> Sequence[str]:
+        """The identifiers that whoever accepted invites of the user from this address was told."""
+
     def renew(self, invite_id: int, token_hash: bytes, expires_at: float, at: float) -> None:
         """Give an invite another token and another end; it is open again."""
 
@@ -55,6 +61,9 @@ class ContactStore(Protocol):
 
     def has_told(self, user_id: int, identifier: str, host: str) -> bool:
         """Whether a contact of the user at this host knows the user by this identifier."""
+
+    def told_at(self, user_id: int, host: str) -> str | None:
+        """By which identifier the first contact of the user at this host knows the user, if one does."""
 
     def add_alias(self, contact: Contact, address: str) -> None:
         """Note a further address of the same person; nothing where the user has it as alias already."""

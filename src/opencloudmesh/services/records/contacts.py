@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SentInvite:
-    """An invite that a user made; its token is stored as a hash only. `identifier` is what the invitee is told the user's is.
+    """An invite that a user made; its token is stored as a hash only.
 
-    `state` is one of `lifecycle.INVITE`; `accepted_by` the OCM Address of who accepted it, else empty.
+    `state` is one of `lifecycle.INVITE`; `accepted_by` the OCM Address of who accepted it, `identifier` what that person was told
+    the user's is; both empty until then.
     """
 
     id: int
@@ -17,7 +18,7 @@ class SentInvite:
     expires_at: float
     state: str
     changed_at: float
-    identifier: str
+    identifier: str = ""
     accepted_by: str = ""
 
 
