@@ -150,8 +150,8 @@ class InviteSettings:
     )
     identifier_per_contact: bool = _setting(
         False,
-        "Tell the contacts at each server another identifier of the user, so that no two servers can find out that it is the same "
-        "person.",
+        "Tell the contacts at each server another identifier of the user, so that no two servers can find out that it is "
+        "one person.",
     )
 
 

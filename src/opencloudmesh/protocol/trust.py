@@ -89,7 +89,7 @@ def decide_trust(mode: str, facts: TrustFacts, *, quarantine: bool = False) -> A
         return Allowed("mode-open", "Every server that is not denied may offer shares.", quarantine=quarantine)
     if mode == INVITE_ONLY:
         if quarantine:
-            return Allowed("mode-invite-only", "Shares of people whom their recipient does not know are kept apart.", quarantine=True)
+            return Allowed("mode-invite-only", "Shares of people unknown to their recipient are kept apart.", quarantine=True)
         return Allowed("mode-invite-only", "Shares are taken from people whom their recipient knows.", only_known=True)
     if facts.allowed_by:
         return Allowed("operator-allowed", "The operator allowed this server.", quarantine=quarantine)

@@ -196,7 +196,7 @@ class InviteFlow:
     def _identifier(self, tx: Transaction, user: User, host: str) -> str:
         """What people at `host` are told the user's identifier is: never the login name (INV-7), and what they were told before.
 
-        Who invites is known only once the invite is accepted: another one for each invite would make several contacts of one user.
+        Who invites is known only once the invite is accepted: one for each invite would make several contacts of one user.
         """
         before = tx.contacts.told_at(user.id, host)
         return before or tx.identifiers.get_or_add(user.id, host if self._per_server else "", self._new_token())
