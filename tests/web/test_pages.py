@@ -232,12 +232,15 @@ async def test_a_contact_is_shared_with_by_name_where_only_one_has_it(server: An
     assert server.share_creation.kept[1].share_with == "dora@peer.example.org"
     await alice.ask("POST", "/shares", form | {"share_with": "Kim"})
     assert "recipient-ambiguous" in alice.page
+    assert "k1@peer.example.org, k2@peer.example.org." in alice.page
     for name, contact in list(server.contacts.kept.items()):
         if contact.name == "Dora":
             server.contacts.kept[name] = dataclasses.replace(contact, source="share")
-    for name in ("Nobody", "Dora"):  # who sent a share chose what to be called
+    said = {"Nobody": "No contact has the name", "Dora": "Nobody but the sender of a share says that dora@peer.example.org is"}
+    for name, sentence in said.items():  # who sent a share chose what to be called
         await alice.ask("POST", "/shares", form | {"share_with": name})
-        assert "address-invalid" in alice.page
+        assert "contact-unknown" in alice.page
+        assert sentence in alice.page
     assert len(server.share_creation.kept) == 1
 
 

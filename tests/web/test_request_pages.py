@@ -71,7 +71,11 @@ async def test_somebody_is_asked_and_the_request_withdrawn(server: Any, alice: V
     assert (await alice.send("/requests/1/withdraw")).status == 303
     await alice.ask("GET", "/requests")
     assert "withdrawn" in alice.page
-    assert (await alice.send("/requests", owner="bob", resource="Photos")).status == 400
+    assert (await alice.send("/requests", owner="bob", resource="Photos")).status == 404
+    assert "contact-unknown" in alice.page
+    assert 'value="Photos"' in alice.page
+    await server.contacts.add(server.accounts.user, "bob@peer.example.org", name="Bob")
+    assert (await alice.send("/requests", owner="bob ", resource="Photos")).status == 303
     await alice.ask("GET", "/requests")
     assert (await alice.send("/requests/1/keep")).status == 404
 

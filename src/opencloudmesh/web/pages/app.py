@@ -10,7 +10,7 @@ import structlog
 
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.contacts import LARGEST_FILE
-from opencloudmesh.protocol.errors import LocalFault, NotFound, OCMError, PeerFault, Unauthorized
+from opencloudmesh.protocol.errors import NotFound, OCMError, Unauthorized
 from opencloudmesh.services.ports import NewToken
 from opencloudmesh.services.records import Secret
 from opencloudmesh.services.tracing import current_trace
@@ -30,6 +30,7 @@ from opencloudmesh.web.pages.page import (
     render,
     retry_after,
 )
+from opencloudmesh.web.pages.refused import status_of
 from opencloudmesh.web.pages.sessions import (
     TOLD_SECONDS,
     Cookies,
@@ -280,11 +281,10 @@ class _Pages:
 
     def _refused(self, request: PageRequest, error: OCMError, *, status: int | None = None) -> PageAnswer:
         """What went wrong, as a page: what a user's program is told too (`answer_to_user`)."""
-        known = error.status if isinstance(error, LocalFault | PeerFault) else 404
         return render(
             request,
             "error.html",
-            status=status or known,
+            status=status or status_of(error),
             headers=retry_after(error),
             error=error,
             trace=current_trace() or "",

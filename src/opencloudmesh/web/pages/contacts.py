@@ -5,20 +5,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from opencloudmesh.protocol.errors import InvalidInput, NotFound
+from opencloudmesh.protocol.errors import InvalidInput, NotFound, OCMError
 from opencloudmesh.services.contact_cards import Imported
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, redirect, render
 from opencloudmesh.web.pages.paging import SHOWN, linked, number_of
+from opencloudmesh.web.pages.refused import NOT_REFUSED, Refused
 from opencloudmesh.web.pages.texts import text
 from opencloudmesh.web.user_api.contact_cards import KINDS
 
 _FAULTS_SHOWN = 8
 _OFFERED = 200
 _LONGEST_SHOWN = 40
+_CANDIDATES = 10
 
 
-async def show(request: PageRequest, imported: Mapping[str, Any] | None = None) -> PageAnswer:
-    """All, or those that a search finds, by name."""
+async def show(request: PageRequest, imported: Mapping[str, Any] | None = None, *, refused: Refused = NOT_REFUSED) -> PageAnswer:
+    """All, or those that a search finds, by name; what was typed stands there again where it was refused."""
     sought, contacts = request.query.get("search", "").strip(), request.services.contacts
     number = number_of(request)
     found = await contacts.search(request.me, sought, limit=SHOWN + 1, offset=(number - 1) * SHOWN)
@@ -27,6 +29,8 @@ async def show(request: PageRequest, imported: Mapping[str, Any] | None = None) 
     return render(
         request,
         "contacts.html",
+        status=refused.status,
+        refused=refused,
         contacts=linked(request, found, number),
         sought=sought,
         imported=imported,
@@ -38,9 +42,12 @@ async def show(request: PageRequest, imported: Mapping[str, Any] | None = None) 
 async def add(request: PageRequest) -> PageAnswer:
     """Add somebody by OCM Address."""
     form = request.form
-    contact = await request.services.contacts.add(
-        request.me, form.get("address", "").strip(), name=form.get("name", ""), email=form.get("email", "")
-    )
+    try:
+        contact = await request.services.contacts.add(
+            request.me, form.get("address", "").strip(), name=form.get("name", ""), email=form.get("email", "")
+        )
+    except OCMError as fault:
+        return await show(request, refused=Refused.at(fault, form, "address", {"contact-invalid": "name"}))
     return done("/contacts", "contact.added", then=[("/shares", "share")], name=contact.name or contact.address)
 
 
@@ -70,7 +77,9 @@ async def _merge(request: PageRequest, item: int) -> PageAnswer:
     if not meant:
         raise NotFound(text("contacts.merge.none"), code="contact-unknown", hint=text("contacts.merge.none.hint"))
     if len(meant) > 1:
-        raise InvalidInput(text("shares.ambiguous"), code="recipient-ambiguous", hint=text("shares.ambiguous.hint"))
+        candidates = ", ".join(one.address for one in meant[:_CANDIDATES])
+        sentence = text("people.ambiguous", name=typed, addresses=candidates)
+        raise InvalidInput(sentence, code="recipient-ambiguous", hint=text("people.ambiguous.hint"))
     kept = await contacts.merge(request.me, item, meant[0].id)
     return done("/contacts", "contact.merged", name=kept.name or kept.address, other=meant[0].address)
 

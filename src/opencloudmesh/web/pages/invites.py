@@ -12,8 +12,9 @@ from opencloudmesh.protocol.invite_in_text import find_invite
 from opencloudmesh.protocol.lifecycle import OPEN
 from opencloudmesh.protocol.trust import DEMANDS
 from opencloudmesh.services.invite_flow import DAY, MadeInvite
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, local_path, nothing_here, redirect, render
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, local_path, nothing_here, redirect, render, retry_after
 from opencloudmesh.web.pages.paging import every, part_of
+from opencloudmesh.web.pages.refused import NOT_REFUSED, Refused
 from opencloudmesh.web.pages.texts import text
 
 _MOST = 1000
@@ -29,8 +30,8 @@ class Made:
     expires_at: float
 
 
-async def show(request: PageRequest, made: Made | None = None) -> PageAnswer:
-    """The list, and what to send of an invitation that was just made."""
+async def show(request: PageRequest, made: Made | None = None, *, refused: Refused = NOT_REFUSED) -> PageAnswer:
+    """The list, and what to send of an invitation that was just made; what was typed stands there again where it was refused."""
     flow = request.services.invite_flow
     found = await every(lambda after, limit: flow.invites(request.me, after_id=after, limit=limit))
     ended = [one for one in reversed(found) if one.state != OPEN]
@@ -40,6 +41,9 @@ async def show(request: PageRequest, made: Made | None = None) -> PageAnswer:
     return render(
         request,
         "invites.html",
+        status=refused.status,
+        headers=retry_after(refused.fault) if refused.fault else (),
+        refused=refused,
         invites=part_of(request, ended if shows_ended else [one for one in reversed(found) if one.state == OPEN]),
         ended=len(ended),
         shows_ended=shows_ended,
@@ -64,7 +68,10 @@ def _qr_code(link: str) -> Markup:
 async def create(request: PageRequest) -> PageAnswer:
     """Make one; the page that follows shows it, and can be loaded anew."""
     flow, note = request.services.invite_flow, request.form.get("note", "").strip()
-    return _tell(await flow.create(request.me, note=note, expires_at=_end(request, flow.lifetime_days)))
+    try:
+        return _tell(await flow.create(request.me, note=note, expires_at=_end(request, flow.lifetime_days)))
+    except OCMError as fault:
+        return await show(request, refused=Refused.at(fault, request.form, "note", {"date-invalid": "days"}))
 
 
 def _end(request: PageRequest, most_days: float) -> float | None:
@@ -151,8 +158,13 @@ async def _shown(request: PageRequest, invite: Invite) -> PageAnswer:
 
 
 async def accept(request: PageRequest) -> PageAnswer:
-    """Accept an invitation: the dialog's, or one that was pasted."""
-    contact = await request.services.invite_flow.accept(request.me, find_invite(request.form.get("invite", "")))
+    """Accept an invitation: the dialog's, or one that was pasted, which stands there again where it is refused."""
+    try:
+        contact = await request.services.invite_flow.accept(request.me, find_invite(request.form.get("invite", "")))
+    except OCMError as fault:
+        if not request.form.get("pasted"):
+            raise
+        return await show(replace(request, path="/invites"), refused=Refused.at(fault, request.form, "invite"))
     then = [("/shares", "share"), ("/inbox", "inbox")]
     host = contact.address.rpartition("@")[2]
     return done("/contacts", "invite.accepted", then=then, name=contact.name or contact.address, host=host)

@@ -15,13 +15,15 @@ from opencloudmesh.protocol.registries import READ, WRITE
 from opencloudmesh.services.callers import as_visitor
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, redirect, render, retry_after
 from opencloudmesh.web.pages.paging import every, part_of
+from opencloudmesh.web.pages.people import address_of
+from opencloudmesh.web.pages.refused import NOT_REFUSED, Refused
 from opencloudmesh.web.pages.shares import end_of_day
 
 _MOST = 500
 
 
-async def show(request: PageRequest, made: Mapping[str, Any] | None = None) -> PageAnswer:
-    """All of it, and what to pass on of a link that was just made."""
+async def show(request: PageRequest, made: Mapping[str, Any] | None = None, *, refused: Refused = NOT_REFUSED) -> PageAnswer:
+    """All of it, and what to pass on of a link that was just made; what was typed stands there again where it was refused."""
     services = request.services
     me = request.me
     asked = await every(lambda after, limit: services.request_reception.requests(me, open_only=True, after_id=after, limit=limit))
@@ -32,6 +34,9 @@ async def show(request: PageRequest, made: Mapping[str, Any] | None = None) -> P
     return render(
         request,
         "requests.html",
+        status=refused.status,
+        headers=retry_after(refused.fault) if refused.fault else (),
+        refused=refused,
         waiting=waiting,
         known=await services.request_reception.known(me, waiting.items),
         sent=part_of(request, sent[::-1], "sent"),
@@ -46,9 +51,14 @@ async def show(request: PageRequest, made: Mapping[str, Any] | None = None) -> P
 async def create(request: PageRequest) -> PageAnswer:
     """Ask somebody for something."""
     form = request.form
-    asked = await request.services.request_sending.create(
-        request.me, owner=form.get("owner", "").strip(), resource=form.get("resource", "").strip()
-    )
+    try:
+        asked = await request.services.request_sending.create(
+            request.me,
+            owner=await address_of(request, form.get("owner", "").strip()),
+            resource=form.get("resource", "").strip(),
+        )
+    except OCMError as fault:
+        return await show(request, refused=Refused.at(fault, form, "owner", {"resource-invalid": "resource"}))
     outcome = asked.state if asked.state in (SENT, FAILED) else "pending"
     return done("/requests", f"asked.{outcome}", who=asked.owner, resource=asked.resource)
 
@@ -67,13 +77,18 @@ async def answer(request: PageRequest, item: int, act: str) -> PageAnswer:
     if act == "refuse":
         one = await request.services.request_reception.refuse(request.me, item)
     elif act == "grant":
-        one = await request.services.request_reception.grant(
-            request.me,
-            item,
-            path=form.get("path", "").strip(),
-            permissions=_rights(request),
-            expires_at=end_of_day(form.get("until", ""), form.get("zone", "0")),
-        )
+        try:
+            one = await request.services.request_reception.grant(
+                request.me,
+                item,
+                path=form.get("path", "").strip(),
+                permissions=_rights(request),
+                expires_at=end_of_day(form.get("until", ""), form.get("zone", "0")),
+            )
+        except OCMError as fault:
+            if fault.code == "request-unknown":
+                raise
+            return await show(request, refused=Refused.at(fault, form, f"grant{item}"))
     else:
         raise nothing_here()
     then = [("/shares", "shares")] if act == "grant" else []
@@ -88,13 +103,18 @@ def _rights(request: PageRequest) -> tuple[str, ...]:
 async def create_link(request: PageRequest) -> PageAnswer:
     """Make one; the page that follows shows it, and can be loaded anew."""
     form = request.form
-    made = await request.services.request_links.create(
-        request.me,
-        path=form.get("path", "").strip(),
-        permissions=_rights(request),
-        at_once=bool(form.get("at_once")),
-        expires_at=end_of_day(form.get("until", ""), form.get("zone", "0")),
-    )
+    try:
+        made = await request.services.request_links.create(
+            request.me,
+            path=form.get("path", "").strip(),
+            permissions=_rights(request),
+            at_once=bool(form.get("at_once")),
+            expires_at=end_of_day(form.get("until", ""), form.get("zone", "0")),
+        )
+    except OCMError as fault:
+        if fault.code == "request-links-off":
+            raise
+        return await show(request, refused=Refused.at(fault, form, "link"))
     told = {"token": made.token, "id": made.link.id, "expires_at": made.link.expires_at}
     return replace(redirect("/requests/made"), tells={"link": told})
 

@@ -5,36 +5,54 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from opencloudmesh.protocol.errors import InvalidInput
+from opencloudmesh.protocol.errors import InvalidInput, OCMError
 from opencloudmesh.protocol.lifecycle import ACCEPTED, FAILED, PENDING, SENT
 from opencloudmesh.protocol.registries import READ, WRITE
-from opencloudmesh.services.contacts import SHARED
 from opencloudmesh.services.records import Delivery, OutgoingShare
-from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, render
+from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, render, retry_after
 from opencloudmesh.web.pages.paging import every, part_of
+from opencloudmesh.web.pages.people import MOST, address_of, name_of
+from opencloudmesh.web.pages.refused import NOT_REFUSED, Refused
 from opencloudmesh.web.pages.texts import text
 
-_MOST = 1000
 _TOLD_OF: Final = (SENT, ACCEPTED, FAILED)
 _MINUTES_OF_DAY: Final = 24 * 60
+_PLACES: Final = dict.fromkeys(
+    (
+        "address-invalid",
+        "host-invalid",
+        "own-server",
+        "contact-unknown",
+        "recipient-ambiguous",
+        "policy-denied",
+        "already-shared",
+    ),
+    "share_with",
+) | dict.fromkeys(("date-invalid", "already-expired", "expiration-invalid"), "until")
+"""Which field a fault is about, where it is not the path."""
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
-async def show(request: PageRequest) -> PageAnswer:
-    """Both lists, and what other servers could not be told; `path` is what was chosen to be shared."""
+async def show(request: PageRequest, refused: Refused = NOT_REFUSED) -> PageAnswer:
+    """Both lists, and what other servers could not be told; `path` is what was chosen to be shared, `to` with whom."""
     services = request.services
     me = request.me
     given = await every(lambda after, limit: services.share_creation.shares(me, after_id=after, limit=limit))
     received = await every(lambda after, limit: services.share_reception.inbox(me, after_id=after, limit=limit))
     failed = await every(lambda after, limit: services.deliveries.of_user(me, failed=True, after_id=after, limit=limit))
-    people = await services.contacts.of_user(request.me, limit=_MOST)
+    people = await services.contacts.of_user(request.me, limit=MOST)
     shown, others = _by_share(given, failed)
     told = [(share, one, one and services.deliveries.next_try(one)) for share, one in reversed(shown)]
     left = [(one, services.deliveries.next_try(one)) for one in reversed(others)]
     return render(
         request,
         "shares.html",
-        chosen=request.query.get("path", ""),
+        status=refused.status,
+        headers=retry_after(refused.fault) if refused.fault else (),
+        refused=refused,
+        typed=refused.typed
+        if refused.fault
+        else {"path": request.query.get("path", ""), "share_with": request.query.get("to", "")},
         people=people,
         name_of={one.address: one.name for one in people},
         given=part_of(request, told, "given"),
@@ -57,33 +75,18 @@ def _by_share(given: Sequence[OutgoingShare], failed: Sequence[Delivery]) -> tup
 async def create(request: PageRequest) -> PageAnswer:
     """Share something."""
     form = request.form
-    share, is_new = await request.services.share_creation.create(
-        request.me,
-        path=form.get("path", "").strip(),
-        share_with=await _recipient(request, form.get("share_with", "").strip()),
-        permissions=(READ, WRITE) if form.get("write") else (READ,),
-        expires_at=end_of_day(form.get("until", ""), form.get("zone", "0")),
-    )
+    try:
+        share, is_new = await request.services.share_creation.create(
+            request.me,
+            path=form.get("path", "").strip(),
+            share_with=await address_of(request, form.get("share_with", "").strip()),
+            permissions=(READ, WRITE) if form.get("write") else (READ,),
+            expires_at=end_of_day(form.get("until", ""), form.get("zone", "0")),
+        )
+    except OCMError as fault:
+        return await show(request, Refused.at(fault, form, "path", _PLACES))
     outcome = (share.state if share.state in _TOLD_OF else "pending") if is_new else "again"
-    return done("/shares", f"shared.{outcome}", path=share.path, who=await _name(request, share.share_with))
-
-
-async def _name(request: PageRequest, address: str) -> str:
-    """How the user knows this address."""
-    found = await request.services.contacts.search(request.me, address, limit=1)
-    return next((one.name for one in found if address in one.addresses and one.name), address)
-
-
-async def _recipient(request: PageRequest, typed: str) -> str:
-    """An address as it is; of a contact's name the address, where only one contact has this name."""
-    if not typed or "@" in typed:
-        return typed
-    found = await request.services.contacts.search(request.me, typed, limit=_MOST)
-    chosen = [one for one in found if one.trusted or one.source != SHARED]  # else who sent a share chose the name
-    named = [one.address for one in chosen if one.name.strip().casefold() == typed.casefold()]
-    if len(named) > 1:
-        raise InvalidInput(text("shares.ambiguous"), code="recipient-ambiguous", hint=text("shares.ambiguous.hint"))
-    return named[0] if named else typed
+    return done("/shares", f"shared.{outcome}", path=share.path, who=await name_of(request, share.share_with))
 
 
 def end_of_day(day: str, zone: str) -> float | None:
@@ -108,7 +111,7 @@ async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
     if act != "unshare":
         raise nothing_here()
     share = await request.services.share_creation.unshare(request.me, item)
-    return done("/shares", "unshared", path=share.path, who=await _name(request, share.share_with))
+    return done("/shares", "unshared", path=share.path, who=await name_of(request, share.share_with))
 
 
 async def act_on_message(request: PageRequest, item: int, act: str) -> PageAnswer:

@@ -106,8 +106,6 @@ TEXTS: Final[dict[str, str]] = {
     # shares
     "shares.title": "Shares",
     "shares.first": "What you share, with whom, and whether it arrived; below that, what you accepted from others.",
-    "shares.ambiguous": "Several of your contacts have this name.",
-    "shares.ambiguous.hint": "Choose the one with the right address.",
     "shares.no_date": "This is no date.",
     "shares.no_date.hint": "Write it as 2030-12-31.",
     "shares.given": "Shared by me",
@@ -162,7 +160,7 @@ TEXTS: Final[dict[str, str]] = {
     "requests.refuse.sure": "Who asks is not told, and cannot ask you for it again for some weeks.",
     "requests.refuse.yes": "Yes, refuse",
     "requests.new": "Ask for a share",
-    "requests.owner": "OCM Address of the owner, such as alice@cloud.example.org",
+    "requests.owner": "Name or OCM Address of the owner",
     "requests.resource": "What you ask for: its path, its web address, or what the owner called it",
     "requests.submit": "Ask",
     "requests.sent": "You asked for",
@@ -200,6 +198,13 @@ TEXTS: Final[dict[str, str]] = {
     "access.done.shared": "It is on its way to you.",
     "access.done.where": "What is shared with you comes to the inbox of your own server.",
     "access.unknown": "There is no such link, or it has ended. Ask for a new one.",
+    # people, by name
+    "people.ambiguous": "“{name}” is the name of several contacts: {addresses}.",
+    "people.ambiguous.hint": "Enter the address of the one whom you mean.",
+    "people.unknown": "No contact has the name “{name}”.",
+    "people.unknown.hint": "Enter the OCM Address, such as bob@cloud.example.org, or invite the person.",
+    "people.untrusted": "Nobody but the sender of a share says that {address} is “{name}”.",
+    "people.untrusted.hint": "Enter the OCM Address if it is right, or trust the contact first.",
     # contacts
     "contacts.title": "Contacts",
     "contacts.first": "People at other servers whom you know. Invite somebody, and you have each other as contact.",

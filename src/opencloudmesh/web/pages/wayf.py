@@ -138,4 +138,4 @@ def _host(typed: str) -> str:
     """The host of a host name, an OCM Address or an address of a page."""
     if "://" in typed:
         return host_of_url(typed)
-    return parse_host(typed.rpartition("@")[2])
+    return parse_host(typed.rpartition("@")[2].partition("/")[0])

@@ -70,7 +70,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener("submit", (event) => {
   const typed = event.submitter?.name ? "" : event.target.querySelector("input[data-finds]")?.value.trim();
   try {
-    if (typed) localStorage.setItem(LAST, typed.slice(typed.lastIndexOf("@") + 1));
+    if (typed) localStorage.setItem(LAST, typed.slice(typed.lastIndexOf("@") + 1).replace(/^((https?:\/\/)?[^/]*)\/.*$/i, "$1"));
   } catch {
     // as above
   }
@@ -90,7 +90,7 @@ try {
 }
 
 // A server is looked for while one types its name, as soon as that may be a whole one; the button does the same without a script.
-const WHOLE = /^[^\s]*[^\s.:@/](\.[a-z][a-z-]+|:\d{2,5})$/i;
+const WHOLE = /^(https?:\/\/)?[^\s/]*[^\s.:@/](\.[a-z][a-z-]+|:\d{2,5})(\/\S*)?$/i;
 const PAUSE = 600;
 const LONGER_PAUSE = 1500;
 for (const field of document.querySelectorAll("input[data-finds]")) {
