@@ -4,12 +4,15 @@ import errno
 import fcntl
 import os
 import sys
-from typing import Final
+from typing import Final, Self
 
 from opencloudmesh.adapters.storage.etags import tag_file
+from opencloudmesh.adapters.storage.gathering import side_by_side
 from opencloudmesh.adapters.storage.sandbox import STAGING
 
 BLOCK: Final = 1 << 20
+_TOGETHER: Final = 64
+"""So many files of a copied folder are made durable at once."""
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -18,33 +21,71 @@ _NO_RANGE_COPY: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errn
 
 
 def copy_children(from_folder: int, to_folder: int, *, durable: bool = True) -> list[bytes]:
-    """Copy the files of one folder, and make its subfolders, whose names are given back."""
+    """Copy the files of one folder, and make its subfolders, whose names are given back.
+
+    The files are durable at the end and not one by one: those that wait for the disk at once share what it writes.
+    """
     folders = []
-    with os.scandir(from_folder) as found:
+    with _Unsynced(durable) as copies, os.scandir(from_folder) as found:
         for child in found:
             name = os.fsencode(child.name)
             if child.is_dir(follow_symlinks=False) and name.lower() != STAGING:
                 os.mkdir(name, 0o700 | child.stat(follow_symlinks=False).st_mode & 0o777, dir_fd=to_folder)
                 folders.append(name)
             elif child.is_file(follow_symlinks=False):
-                _copy_child(name, from_folder, to_folder, durable)
+                _copy_child(name, from_folder, to_folder, copies)
+                copies.sync(at_least=_TOGETHER)
+        copies.sync()
     return folders
 
 
-def _copy_child(name: bytes, from_folder: int, to_folder: int, durable: bool) -> None:
+def _copy_child(name: bytes, from_folder: int, to_folder: int, copies: "_Unsynced") -> None:
     source = os.open(name, _READ, dir_fd=from_folder)
     try:
         mode = 0o600 | os.fstat(source).st_mode & 0o777
         target = os.open(name, _CREATE, mode, dir_fd=to_folder)
-        try:
-            copy_bytes(source, target)
-            tag_file(target, modified_ns=os.fstat(source).st_mtime_ns).keep(target)
-            if durable:
-                os.fsync(target)
-        finally:
-            os.close(target)
+        copies.add(target)
+        copy_bytes(source, target)
+        tag_file(target, modified_ns=os.fstat(source).st_mtime_ns).keep(target)
     finally:
         os.close(source)
+
+
+class _Unsynced:
+    """Files that are written and not durable yet; they stay open, for only so is every fault of the disk told to `fsync`."""
+
+    def __init__(self, durable: bool) -> None:
+        self._durable = durable
+        self._files: list[int] = []
+        self._faults: list[OSError] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files:
+            os.close(file)
+
+    def add(self, file: int) -> None:
+        """Take over a descriptor."""
+        self._files.append(file)
+
+    def sync(self, *, at_least: int = 0) -> None:
+        """Make all of them durable, and close them, where there are so many; raises `OSError`."""
+        if len(self._files) < at_least:
+            return
+        if self._durable:
+            side_by_side(self._sync, self._files)
+        while self._files:
+            os.close(self._files.pop())
+        if self._faults:
+            raise self._faults[0]
+
+    def _sync(self, file: int) -> None:
+        try:
+            os.fsync(file)
+        except OSError as error:
+            self._faults.append(error)
 
 
 def copy_bytes(source: int, target: int) -> None:
