@@ -65,7 +65,7 @@ lint: .venv/dev.stamp ## Style, types and import layers
 	@$(RUN) "mypy" $(BIN)/mypy --strict src
 	@$(RUN) "import layers" $(BIN)/lint-imports
 
-bench: .venv/dev.stamp ## Speed: one table, and build/bench.json
+bench: .venv/dev.stamp ## Speed: one table, and build/bench.json (ARGS=webdav: that part)
 	@scripts/debian-packages nginx
 	@mkdir -p build
 	@$(BIN)/python -m benchmarks $(ARGS)

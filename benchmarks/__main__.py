@@ -1,12 +1,14 @@
 """`make bench`: every speed the product promises, measured side by side in one run; prints a table, writes build/bench.json.
 
-Rows: name, value, unit, compared with, ratio. Both sides of a ratio are measured in turns, and their medians compared.
+`make bench ARGS="webdav mount"` measures these parts only. Rows: name, value, unit, compared with, ratio. Both sides of a ratio
+are measured in turns, and their medians compared.
 """
 
+import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,19 +28,25 @@ class Row:
     ratio: float | None
 
 
-def main() -> int:
-    chosen = sys.argv[1:]
-    parts: dict[str, Callable[[Path], list[tuple[str, float, str, str, float | None]]]] = {
-        "signatures": signatures.measure,
-        "messages": lambda folder: uvloop.run(messages.measure(folder)),
-        "downloads": downloads.measure,
-        "webdav": webdav.measure,
-        "down-peer": down_peer.measure,
-        "dead-peer": dead_peer.measure,
-        "mount": mount.measure,
-    }
+_PARTS: dict[str, Callable[[Path], list[tuple[str, float, str, str, float | None]]]] = {
+    "signatures": signatures.measure,
+    "messages": lambda folder: uvloop.run(messages.measure(folder)),
+    "downloads": downloads.measure,
+    "webdav": webdav.measure,
+    "down-peer": down_peer.measure,
+    "dead-peer": dead_peer.measure,
+    "mount": mount.measure,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure; print a table, write build/bench.json.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure, all without any: {', '.join(_PARTS)}")
+    chosen = parser.parse_args(arguments).parts
+    if unknown := [name for name in chosen if name not in _PARTS]:
+        parser.error(f"there is no part {', '.join(unknown)}; there are: {', '.join(_PARTS)}")
     rows: list[Row] = []
-    for name, measure in parts.items():
+    for name, measure in _PARTS.items():
         if chosen and name not in chosen:
             continue
         with tempfile.TemporaryDirectory(prefix="ocm-bench-") as folder:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,12 @@ def test_the_build_server_calls_make_test_and_nothing_else(project_root: Path) -
     assert os.access(script, os.X_OK)
     lines = [line for line in script.read_text().splitlines() if line and not line.startswith("#")]
     assert lines == ["set -euo pipefail", 'cd "$(dirname "${BASH_SOURCE[0]}")/.."', "exec make --no-print-directory test"]
+
+
+@pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("webdaf", 2)])
+def test_the_benchmarks_say_what_there_is_to_measure(project_root: Path, argument: str, status: int) -> None:
+    command = [sys.executable, "-m", "benchmarks", argument]
+    done = subprocess.run(command, cwd=project_root, capture_output=True, text=True, timeout=300)
+    assert done.returncode == status
+    said = done.stdout if status == 0 else done.stderr
+    assert all(part in said for part in ("signatures", "webdav", "dead-peer")), said

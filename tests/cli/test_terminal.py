@@ -14,6 +14,7 @@ from opencloudmesh.cli.formats import (
     format_wait,
     parse_expiry,
     parse_moment,
+    path_to_share,
     remote_path,
     text_of,
     words_of,
@@ -142,6 +143,14 @@ def test_paths(typed: str, path: str) -> None:
 def test_paths_that_lead_elsewhere(typed: str) -> None:
     with pytest.raises(UsageFault):
         remote_path(typed)
+
+
+@pytest.mark.parametrize("typed", ["", ".", "/", "./"])
+def test_the_whole_tree_is_not_shared(typed: str) -> None:
+    with pytest.raises(UsageFault, match="whole tree") as refused:
+        path_to_share(typed)
+    assert refused.value.code == "path-refused"
+    assert path_to_share("./a/") == "a"
 
 
 def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -156,3 +156,15 @@ def remote_path(text: str) -> str:
     if ".." in parts or "\0" in text:
         raise UsageFault(f'"{text}" is no path in your files.', code="path-invalid", hint='Give a path without "..".')
     return "/".join(parts)
+
+
+def path_to_share(text: str) -> str:
+    """The same for what is shared: the whole tree cannot be."""
+    path = remote_path(text)
+    if not path:
+        raise UsageFault(
+            f'"{text}" is the whole tree of your files, which cannot be shared.',
+            code="path-refused",
+            hint="Share a file or folder in it (see: ocm ls).",
+        )
+    return path

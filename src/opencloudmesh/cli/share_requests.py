@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.deliveries import waiting_for
-from opencloudmesh.cli.formats import format_time, parse_expiry, remote_path, text_of, words_of
+from opencloudmesh.cli.formats import format_time, parse_expiry, path_to_share, text_of, words_of
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 from opencloudmesh.protocol.errors import PeerRefused
 
@@ -187,7 +187,7 @@ async def grant(
     from opencloudmesh.cli.client import item_path, signed_in
 
     document = {
-        "path": None if path is None else remote_path(path),
+        "path": None if path is None else path_to_share(path),
         "permissions": ["read", "write"] if write else ["read"],
         "expires_at": None if expires is None else parse_expiry(expires, time.time()),
     }
@@ -237,7 +237,7 @@ async def create(
     from opencloudmesh.cli.client import signed_in
 
     document = {
-        "path": remote_path(path),
+        "path": path_to_share(path),
         "permissions": ["read", "write"] if write else ["read"],
         "at_once": at_once,
         "expires_at": None if expires is None else parse_expiry(expires, time.time()),

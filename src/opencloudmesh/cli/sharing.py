@@ -11,7 +11,7 @@ from cyclopts import App, Group, Parameter
 
 from opencloudmesh.cli.contacts import notice_line
 from opencloudmesh.cli.deliveries import held_back, is_refused, why_undelivered
-from opencloudmesh.cli.formats import format_time, is_denied, parse_expiry, remote_path, text_of, unavailability_of, words_of
+from opencloudmesh.cli.formats import format_time, is_denied, parse_expiry, path_to_share, text_of, unavailability_of, words_of
 from opencloudmesh.cli.repair import repair
 from opencloudmesh.cli.terminal import PARAMETERS, Output
 from opencloudmesh.protocol.errors import PeerRefused
@@ -110,7 +110,7 @@ async def share(
     from opencloudmesh.cli.named_contacts import address_of
 
     document = {
-        "path": remote_path(path),
+        "path": path_to_share(path),
         "permissions": ["read", "write"] if write else ["read"],
         "expires_at": parse_expiry(expires, time.time()) if expires is not None else None,
     }
