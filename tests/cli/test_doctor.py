@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,13 @@ def test_the_commands_of_an_advice_name_the_folder(capsys: pytest.CaptureFixture
         "ocm peer show --dir cloud away.example, then ocm log show --dir cloud 7, or ocm peer allow --dir cloud away.example; "
         "as a user: ocm deliveries."
     ) in capsys.readouterr().out
+
+
+def test_it_says_that_what_was_refused_is_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (0, 1):
+        show(replace(REPORT, tried_again=number), Terminal(json=False), TRACE)
+        assert ("what it refused before is tried again" in capsys.readouterr().out) == bool(number)
+        assert describe(replace(REPORT, tried_again=number))["tried_again"] == number
 
 
 def test_colours_only_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

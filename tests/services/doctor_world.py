@@ -163,6 +163,7 @@ class Ward:
         self.away = SimulatedServer(network, "away.example")
         self.probe = SimulatedProbe()
         self.denylist: tuple[str, ...] = ()
+        self.asked_again: list[str] = []
         self.signer = SigningKey(Ed25519PrivateKey.generate(), host=HOST)
         self.signatures_required = True
         self.cavage_signer: CavageSigner | None = None
@@ -183,6 +184,11 @@ class Ward:
         """Let its discovery document differ; None leaves a field out."""
         self.away.discovery = {name: v for name, v in (self.away.discovery | changes).items() if v is not None}
 
+    async def ask_again(self, peer: str) -> int:
+        """What it refused is tried again: two messages, each time."""
+        self.asked_again.append(peer)
+        return 2
+
     async def examine(self, peer: str = "away.example", **more: Any) -> Report:
         instruments = Instruments(
             http=self.away.network,
@@ -198,6 +204,7 @@ class Ward:
             explain=TrustBook.configured(mode="open", denylist=self.denylist).explain,
             database=self.database,
             signer=self.signer,
+            ask_again=self.ask_again,
         )
         return await doctor.examine(peer, **more)
 

@@ -70,6 +70,24 @@ async def test_looking_changes_nothing(known: Ward) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("told", "number"),
+    [
+        (answer(403, {"message": "not-a-party"}), 2),
+        (answer(403, {"message": "policy-denied"}), 0),
+        (answer(401, {"message": "sig-stale"}), 0),
+        (answer(201), 0),
+    ],
+    ids=["taken", "denied", "not verified", "ignored"],
+)
+async def test_what_was_refused_is_tried_again_where_the_signed_message_is_taken(
+    ward: Ward, told: HttpAnswer, number: int
+) -> None:
+    ward.answers("POST", "/ocm/notifications", told)
+    assert (await ward.examine()).tried_again == number
+    assert ward.asked_again == (["away.example"] if number else [])
+
+
 async def test_the_message_is_well_signed_and_about_no_share(ward: Ward) -> None:
     await ward.examine()
     (asked,) = ward.away.got("/ocm/notifications")

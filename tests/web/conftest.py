@@ -357,6 +357,8 @@ class MemoryDeliveries:
 
     def __init__(self) -> None:
         self.kept = {1: delivery(1, "queued"), 2: delivery(2, "done")}
+        self.looked_at: list[str] = []
+        self.peer_deals = self.looked_at.append
 
     async def of_user(
         self, user: User, *, peer: str | None = None, failed: bool = False, after_id: int = 0, limit: int = 1000

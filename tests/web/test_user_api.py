@@ -218,6 +218,7 @@ async def test_an_app_password_neither_makes_others_nor_administers(server, meth
 # ---------------------------------------------------------------- operations
 async def test_discover(server):
     answer = await server.call("GET", "/discover", query="host=Peer.Example.org:443")
+    assert server.deliveries.looked_at == ["peer.example.org"], "what it refused is tried again"
     assert answer.status == 200
     assert answer.json == {
         "host": "peer.example.org",

@@ -43,6 +43,7 @@ async def peer_doctor(folder: Path) -> AsyncIterator[PeerDoctor]:
         wiring = Beside(load_settings(folder), stack, exclusive=False)
         book = await wiring.load_trust()
         wiring.note_exchanges()
+        wiring.deliveries.use(wiring.delivery_handlers)
         yield PeerDoctor(
             instruments=replace(
                 _instruments(wiring, stack, wiring.exchanges), takes_cavage=lambda host: book.signatures_of(host).cavage
@@ -50,6 +51,7 @@ async def peer_doctor(folder: Path) -> AsyncIterator[PeerDoctor]:
             explain=book.explain,
             database=wiring.database,
             signer=wiring.signer,
+            ask_again=wiring.deliveries.ask_again,
         )
 
 

@@ -13,7 +13,7 @@ from opencloudmesh.protocol.admission import default_policies
 from opencloudmesh.protocol.availability import RefusalRule
 from opencloudmesh.protocol.registries import SHARE_ACCEPTED, SHARE_DECLINED, SHARE_UNSHARED, USER_REMOVED
 from opencloudmesh.services.accounts import Accounts
-from opencloudmesh.services.availability import Lookout, Marks, Prober, SeenRoots
+from opencloudmesh.services.availability import Lookout, Marks, Prober, Questions, SeenRoots
 from opencloudmesh.services.caused_fetches import CausedFetches
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.contact_cards import ContactCards
@@ -374,6 +374,17 @@ class UseCases(Outside):
             breakers=self.deliveries.breakers,
             on_answer=self.deliveries.peer_answers,
             clock=self.clock,
+            every=self.settings.availability.look_every,
+        )
+
+    @cached_property
+    def questions(self) -> Questions:
+        return Questions(
+            peers=self.peers,
+            refusing=self.deliveries.refusing,
+            on_answer=self.deliveries.peer_deals,
+            clock=self.clock,
+            new_token=new_token,
             every=self.settings.availability.look_every,
         )
 

@@ -208,6 +208,7 @@ class Wiring(Beside):
         self._run_beside(self.sweeper.run(), "sweeper")
         self._run_beside(self.prober.run(), "prober")
         self._run_beside(self.lookout.run(), "lookout")
+        self._run_beside(self.questions.run(), "questions")
         self._run_beside(self.reconciler.run(), "reconciler")
         self._run_beside(self.limits.addresses.refusals.run(), "refusal log")
         self._run_beside(self.directories.run(), "directories")

@@ -35,7 +35,8 @@ async def doctor(
 ) -> int:
     """Find out why another server cannot be reached or does not understand us; without PEER, how others see this server.
 
-    Nothing is changed, here or there; the server may be running or not.
+    Nothing is changed, here or there; the server may be running or not. What PEER refused, because it did not deal with this
+    server, is tried again where it takes a signed request now.
 
     Exit status: 0 all is well, 5 there are warnings, 1 something fails.
     """
@@ -69,6 +70,8 @@ def show(report: "Report", terminal: Terminal, trace_id: str, there: str = "") -
             for style, line in _lines(finding, there):
                 terminal.styled(style, " " * (_OUTCOME_WIDTH + _STEP_WIDTH + 1), line)
     terminal.styled(_STYLES[report.outcome], "", _conclusion(report))
+    if report.tried_again:
+        terminal.styled("", "", "It takes our signed requests: what it refused before is tried again, one message first.")
     if not report.own:
         terminal.styled("dim", "", f"Every request of this, here and there: ocm log --trace {trace_id}{there}")
 
@@ -104,6 +107,7 @@ def describe(report: "Report") -> dict[str, Any]:
         "own": report.own,
         "at": report.at,
         "outcome": report.outcome.value,
+        "tried_again": report.tried_again,
         "steps": [_describe_step(result) for result in report.results],
     }
 

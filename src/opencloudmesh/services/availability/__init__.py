@@ -17,12 +17,14 @@ How it works
   `protocol.availability`; a share that is gone is marked as revoked (reason `gone`) through the table of states.
 - `Lookout` looks at servers that messages wait for, whether or not they gave shares: to one that comes back in silence nothing
   would be sent before the back-off of the deliveries has passed.
+- `Questions` asks servers that refused us whether they deal with us again.
 - `SeenRoots` remembers the root of each share (size, time, etag) for listings; it writes in the background, and only changes.
 """
 
 from opencloudmesh.services.availability.lookout import Lookout
 from opencloudmesh.services.availability.marks import Marks, Outage
 from opencloudmesh.services.availability.prober import Prober
+from opencloudmesh.services.availability.questions import Questions
 from opencloudmesh.services.availability.seen_roots import SeenRoots
 
-__all__ = ["Lookout", "Marks", "Outage", "Prober", "SeenRoots"]
+__all__ = ["Lookout", "Marks", "Outage", "Prober", "Questions", "SeenRoots"]

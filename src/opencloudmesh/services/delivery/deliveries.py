@@ -106,6 +106,19 @@ class Deliveries:
         """Wait until this delivery was tried once, at most `seconds`; not at all where its peer is left alone, or then is."""
         await self._worker.first_try(delivery, seconds)
 
+    def peer_deals(self, peer: str) -> None:
+        """The peer answered as one that deals with us, or somebody looked at it: what it refused is tried (`refusals`)."""
+        self._worker.peer_deals(peer)
+
+    async def refusing(self) -> Sequence[str]:
+        """The peers that refused something because they did not deal with us."""
+        return await self._db.read(lambda tx: tx.deliveries.peers_refused())
+
+    async def ask_again(self, peer: str) -> int:
+        """The same from a command beside the server: queue the oldest message that such a refusal ended; how many that are."""
+        queued, _ = await self._db.write(lambda tx: self.denials.ask_again(tx, peer, self._clock(), with_all=False))
+        return len(queued)
+
     def peer_seen(self, peer: str) -> None:
         """The peer called us: if something waits for it, try again at once (`PeerQueue.heard_of`)."""
         self._worker.peer_seen(peer)

@@ -2,8 +2,9 @@
 
 Rules kept here: such a refusal ends the message, and its share says so; what it ended goes out by itself when the peer deals with
 us again, as when a denial of ours is lifted. A sign of that is a verified message from the peer, a message that it took, and a
-look of ours that it answered. At a sign the oldest message is tried alone, for the peer may mean something else; what it takes
-brings back all others. After each time in vain the next sign counts a while later. Which peers these are is in the database.
+look of ours that it answered; a clear one is its answer to a question (`availability.Questions`), or to a command. At a sign the
+oldest message is tried alone, for the peer may mean something else; what it takes brings back all others. After each time in vain
+the next sign counts a while later. Which peers these are is in the database.
 """
 
 import math
@@ -45,10 +46,10 @@ class Refusals:
         """A message ended because its peer does not deal with us."""
         self._peers.setdefault(peer, _Refusing()).refused_at = now
 
-    def heard_of(self, peer: str, now: float) -> bool:
-        """A sign of the peer; True where it is to be asked again."""
+    def heard_of(self, peer: str, now: float, *, is_clear: bool = False) -> bool:
+        """A sign of the peer; True where it is to be asked again. A clear sign counts, however often others were in vain."""
         found = self._peers.get(peer)
-        if found is None or found.takes or not self._is_over(found, now):
+        if found is None or found.takes or not self._is_over(found, now, vain=0 if is_clear else found.vain):
             return False
         found.is_due = True
         return True
@@ -78,9 +79,9 @@ class Refusals:
         found.vain += 1 if found.probe is not None else 0
 
     def _is_lately(self, found: _Refusing, now: float) -> bool:
-        return 0 <= now - found.refused_at < _FIRST_PAUSE or not self._is_over(found, now)
+        return 0 <= now - found.refused_at < _FIRST_PAUSE or not self._is_over(found, now, vain=found.vain)
 
-    def _is_over(self, found: _Refusing, now: float) -> bool:
+    def _is_over(self, found: _Refusing, now: float, *, vain: int) -> bool:
         """Whether the pause after the last time has passed; a time to come is that of a clock that was set back."""
-        pause = min(_FIRST_PAUSE * 2.0 ** min(found.vain, 30), self._policy.longest)
+        pause = min(_FIRST_PAUSE * 2.0 ** min(vain, 30), self._policy.longest)
         return not now - pause < found.asked_at <= now

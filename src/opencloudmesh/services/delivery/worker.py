@@ -135,6 +135,11 @@ class Worker:
         if state is not None:
             state.answers(self._clock(), self._policy)
 
+    def peer_deals(self, peer: str) -> None:
+        """The peer answered as one that deals with us, or somebody looked at it: what it refused is tried."""
+        if self._refusals.heard_of(peer, self._clock(), is_clear=True):
+            self._decided.set()
+
     def push(self, peer: str) -> None:
         """A user wants something for this peer tried now, whatever the breaker says."""
         state = self._peers.get(peer)

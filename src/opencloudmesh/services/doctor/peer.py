@@ -1,14 +1,17 @@
 """The walk of `ocm doctor PEER`: what stands between our server and another one.
 
-Rules kept here: nothing is changed, here or there; a server that we do not deal with is not asked for anything (TRUST-1).
+Rules kept here: nothing is changed, here or there, but that what a server refused, because it did not deal with ours, is tried
+again where it takes the signed message; a server that we do not deal with is not asked for anything (TRUST-1).
 """
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from opencloudmesh.protocol.address import host_of_url, parse_host
 from opencloudmesh.protocol.errors import InvalidInput
 from opencloudmesh.services.doctor.discovery import look_at_clock, look_at_discovery, look_at_legacy
-from opencloudmesh.services.doctor.findings import Seen
+from opencloudmesh.services.doctor.findings import Outcome, Seen
 from opencloudmesh.services.doctor.key_set import look_at_keys
 from opencloudmesh.services.doctor.our_side import Explain, OurSide
 from opencloudmesh.services.doctor.reaching import look_at_dns, look_at_tcp, look_at_tls
@@ -46,7 +49,17 @@ def read_peer(text: str) -> str:
 class PeerDoctor:
     """Looks at one other server."""
 
-    def __init__(self, *, instruments: Instruments, explain: Explain, database: Database, signer: Signer) -> None:
+    def __init__(
+        self,
+        *,
+        instruments: Instruments,
+        explain: Explain,
+        database: Database,
+        signer: Signer,
+        ask_again: Callable[[str], Awaitable[int]] | None = None,
+    ) -> None:
+        """`ask_again` tries again what a server refused; it returns how many messages that are."""
+        self._ask_again = ask_again
         self._instruments = instruments
         self._explain = explain
         self._db = database
@@ -58,7 +71,11 @@ class PeerDoctor:
         host = read_peer(peer)
         visit = Visit(host, tools.http.origin_of(host), False, tools, self._signer)
         results = await walk(self._steps(host), visit, seconds=seconds)
-        return Report(host, False, tools.clock(), results)
+        report = Report(host, False, tools.clock(), results)
+        signed = report.of("signed")
+        if self._ask_again is None or signed.outcome is not Outcome.OK or signed.seen.findings:
+            return report
+        return replace(report, tried_again=await self._ask_again(host))
 
     def _steps(self, host: str) -> tuple[Step[Visit], ...]:
         side = OurSide(host=host, explain=self._explain, database=self._db, clock=self._instruments.clock)

@@ -11,8 +11,7 @@ from typing import Final
 
 from opencloudmesh.protocol.http_signatures import Request, sign
 from opencloudmesh.protocol.legacy.cavage import Scheme, outgoing_scheme, sign_cavage
-from opencloudmesh.protocol.notifications import build_notification
-from opencloudmesh.protocol.registries import FILE, SHARE_UNSHARED
+from opencloudmesh.services.availability.questions import build_question
 from opencloudmesh.services.doctor.findings import Finding, Seen, fail, note, warn
 from opencloudmesh.services.doctor.looks import Look, in_the_way, look, shown, unreached
 from opencloudmesh.services.doctor.visit import Visit
@@ -39,7 +38,7 @@ async def look_at_signed(visit: Visit) -> Seen:
 
 async def _post(visit: Visit, url: str) -> Look:
     tools = visit.instruments
-    body = build_notification(SHARE_UNSHARED, f"doctor-{tools.new_token()}", FILE, {"message": "A check of the connection."})
+    body = build_question(tools.new_token())
     headers = {"accept": JSON} | signed_headers(visit, Request("POST", url, (("content-type", JSON),), body))
     return await look(tools.http, tools.clock, "POST", url, headers=headers, body=body)
 

@@ -47,12 +47,14 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All steps in their order; `subject` is the host that was looked at, `own` whether it is ours."""
+    """All steps in their order; `subject` is the host that was looked at, `own` whether it is ours; `tried_again`: so many
+    messages that it had refused."""
 
     subject: str
     own: bool
     at: float
     results: tuple[StepResult, ...]
+    tried_again: int = 0
 
     @property
     def outcome(self) -> Outcome:

@@ -59,5 +59,8 @@ def _plain(protocols: Mapping[str, Any]) -> dict[str, Any]:
 
 @router.get("/discover", responses=errors(400, 401, 403, 404), summary="Ask another server what it offers")
 async def discover(user: CurrentUser, services: Services, host: Host) -> DiscoveryAnswer:
+    """What that server refused, because it did not deal with this one, is tried again where it answers."""
     canonical = parse_host(host)
-    return DiscoveryAnswer.of(canonical, await services.peers.discover(canonical, fresh=True))
+    found = await services.peers.discover(canonical, fresh=True)
+    services.deliveries.peer_deals(canonical)
+    return DiscoveryAnswer.of(canonical, found)
