@@ -13,6 +13,7 @@ from opencloudmesh.protocol.errors import PeerRefused, PeerUnreachable
 from opencloudmesh.protocol.trace_context import parse_traceparent
 from opencloudmesh.services.exchanges import Seen
 from opencloudmesh.services.exchanges.seen import row_of
+from opencloudmesh.services.patience import within
 from opencloudmesh.services.ports import HttpAnswer
 from opencloudmesh.services.tracing import begin_trace, leave_trace
 
@@ -146,6 +147,28 @@ async def test_what_does_not_come_to_an_end(notes: MemoryNotes, fault: BaseExcep
     with pytest.raises(type(fault)):
         await (streamed() if streams else asked.fetch("GET", URL))
     assert [(seen.status, seen.reason, seen.verified) for seen in notes.seen] == [(0, reason, False)]
+
+
+async def test_what_was_waited_for_too_long_is_told_as_that(notes: MemoryNotes) -> None:
+    class Hung(SimulatedHttp):
+        async def fetch(self, *_: Any, **__: Any) -> HttpAnswer:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    asked = client(Hung(), notes)
+
+    async def patiently() -> None:
+        with pytest.raises(TimeoutError):
+            async with within(0.01):
+                await asked.fetch("GET", URL)
+
+    await patiently()
+    async with within(60.0):
+        leaving = asyncio.create_task(asked.fetch("GET", URL))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+    assert [seen.reason for seen in notes.seen] == ["idle-timeout", "broken-off"]
 
 
 async def test_a_stream_is_counted_and_not_kept(notes: MemoryNotes) -> None:

@@ -186,12 +186,16 @@ def test_why_a_received_share_cannot_be_reached_is_told(logged_in: Any, server: 
     from opencloudmesh.webdav.elements import build_error
 
     body = build_error("tcp-refused", "cloud.example.org is down since 2026-11-24 04:25.")
-    server.next_answer = Response(body, 503, {"retry-after": "9"}, "application/xml; charset=utf-8")
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    server.next_answer = Response(body, 503, {"retry-after": "9", "x-trace-id": trace}, "application/xml; charset=utf-8")
     refused = logged_in("ls", "Shared with me/data")
     assert refused.status != 0
     assert "cannot get at" in refused.err
     assert "now: cloud.example.org is down since 2026-11-24 04:25. (tcp-refused)" in refused.err
     assert "try again later" in refused.err
+    assert f"Trace id, for your server's operator: {trace}" in refused.err
+    server.next_answer = Response(body, 503, {"x-trace-id": trace}, "application/xml")
+    assert logged_in("get", "Shared with me/data", "x", "--json").document["error"]["trace_id"] == trace
     server.next_answer = Response(build_error("token-refused", "It gives no access."), 503, {}, "application/xml")
     assert "ocm leave" in logged_in("ls", "Shared with me/data").err
     server.next_answer = Response(build_error("refused-by-peer", "No."), 503, media_type="application/xml")

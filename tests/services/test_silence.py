@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from opencloudmesh.protocol.errors import PeerUnreachable
-from opencloudmesh.services.resource_access.silence import Silence, goes_on, soon
+from opencloudmesh.services.patience import goes_on
+from opencloudmesh.services.resource_access.silence import Silence, soon
 
 
 @pytest.fixture

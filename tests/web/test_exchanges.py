@@ -124,3 +124,15 @@ async def test_a_users_request_begins_a_trace_of_its_own() -> None:
     for _ in range(2):
         await ask(app, "GET", "/api/v1/me", headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
     assert len(set(traces) - {TRACE}) == 2
+
+
+async def test_a_user_whose_request_failed_is_told_the_trace() -> None:
+    seen: list[str] = []
+
+    async def asked(status: int) -> Any:
+        return await ask(traced(app_of(status=status, meanwhile=lambda: seen.append(current_trace()))), "GET", "/dav/files/a/b")
+
+    failed, done = await asked(503), await asked(207)
+    assert (failed.header("x-trace-id"), failed.header("content-type")) == (seen[0], "application/json")
+    assert len(seen[0]) == 32
+    assert "x-trace-id" not in dict(done.headers)

@@ -17,6 +17,7 @@ from opencloudmesh.protocol.redaction import NO_BODY, Body, Wire, redact_url
 from opencloudmesh.protocol.trace_context import TRACEPARENT, parse_traceparent
 from opencloudmesh.services.exchanges import NO_EXCHANGES, NotesExchanges, Seen
 from opencloudmesh.services.exchanges.seen import code_said, peer_of, reason_of_status
+from opencloudmesh.services.patience import ran_out
 from opencloudmesh.services.ports import HttpAnswer, HttpClient, HttpStream
 from opencloudmesh.services.ports.http import Verdict
 from opencloudmesh.services.tracing import outgoing_traceparent
@@ -152,8 +153,11 @@ class _Noting:
         self._note(error.code, error.sentence)
 
     def broken_off(self) -> None:
-        """We did not wait for the end: somebody went away, or had enough."""
-        self._note(_BROKEN_OFF, "We did not wait for the end.")
+        """We did not wait for the end: it took too long, as who waited for it is told, or somebody went away."""
+        if ran_out():
+            self._note("idle-timeout", "It took longer than we wait.")
+        else:
+            self._note(_BROKEN_OFF, "We did not wait for the end.")
 
     def _note(self, reason: str, detail: str) -> None:
         trace_id = parse_traceparent(self._headers[TRACEPARENT]) or ""

@@ -59,6 +59,12 @@ class Failures(OCMError):
         self.failed = tuple(failed)
 
 
+def failure(path: str, error: OCMError) -> Mapping[str, str]:
+    """One of `Failures.failed`."""
+    told = {"path": path, "code": error.code, "message": error.sentence}
+    return told | {"trace_id": error.trace_id} if error.trace_id else told
+
+
 class BackupWithFaults(Failures):
     """A backup was made; the files in `failed` are missing in it, or were copied while they changed."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
-from opencloudmesh.cli.faults import Failures, UsageFault
+from opencloudmesh.cli.faults import Failures, UsageFault, failure
 from opencloudmesh.cli.formats import DENIED, format_size, format_time, is_denied, remote_path, unavailability_of
 from opencloudmesh.cli.terminal import Output, Terminal
 from opencloudmesh.protocol.errors import AccessDenied, InvalidInput, NotFound
@@ -145,7 +145,7 @@ def _conclude(terminal: Terminal, report: "Report", verb: str) -> None:
     if report.failed:
         raise Failures(
             f"{len(report.failed)} of {report.total} files could not be transferred.",
-            [{"path": path, "code": error.code, "message": error.sentence} for path, error in report.failed],
+            [failure(path, error) for path, error in report.failed],
             code="transfer-incomplete",
             hint="Run the same command again: what is done is not transferred again.",
         )
@@ -199,7 +199,7 @@ async def rm(
 
     wanted = [_not_the_root(each) for each in (path, *more)]
     removed: list[str] = []
-    failed: list[dict[str, str]] = []
+    failed: list[Mapping[str, str]] = []
     async with own_files() as files:
         for each in wanted:
             try:
@@ -208,7 +208,7 @@ async def rm(
             except (NotFound, AccessDenied, InvalidInput) as error:
                 if len(wanted) == 1:
                     raise
-                failed.append({"path": each, "code": error.code, "message": error.sentence})
+                failed.append(failure(each, error))
     if failed:
         raise Failures(f"{len(failed)} of {len(wanted)} could not be removed.", failed, code="rm-incomplete")
     output.terminal().show({"removed": removed}, *(f"Removed {each}." for each in removed))

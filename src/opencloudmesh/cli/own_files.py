@@ -104,7 +104,9 @@ def _named(path: str) -> Iterator[None]:
     try:
         yield
     except (NotFound, AccessDenied, Conflict, StorageFull, PeerRefused) as error:
-        raise _reworded(error, f'"{path}"' if path else "the folder of all your files") from None
+        found = _reworded(error, f'"{path}"' if path else "the folder of all your files")
+        found.trace_id = error.trace_id
+        raise found from None
 
 
 def _reworded(error: OCMError, what: str) -> OCMError:

@@ -112,7 +112,7 @@ class Terminal:
     def error(self, error: OCMError) -> None:
         """Print an error: a sentence, its reason code, what to do."""
         failed: Sequence[Mapping[str, Any]] = getattr(error, "failed", ())
-        trace_id: str = getattr(error, "trace_id", "")
+        trace_id = error.trace_id
         hint = in_folder(error.hint, self._there)
         if self.json:
             entry: dict[str, Any] = {"code": error.code, "message": error.sentence, "hint": hint}

@@ -42,9 +42,13 @@ class FieldFault:
 
 
 class OCMError(Exception):
-    """Base of all errors; `sentence` is meant for a person, `code` for programs, `hint` says what to do."""
+    """Base of all errors; `sentence` is meant for a person, `code` for programs, `hint` says what to do.
+
+    `trace_id`: under which a server that answered so knows of it, if it said that.
+    """
 
     code: str = "internal"
+    trace_id: str = ""
 
     def __init__(self, sentence: str, *, code: str | None = None, hint: str = "") -> None:
         super().__init__(sentence)

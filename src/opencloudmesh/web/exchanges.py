@@ -1,8 +1,9 @@
 """Requests of peers as the exchange log sees them, and the trace under which every request is answered.
 
 Rules kept here: the request of a peer goes on with the trace id that it names, and its answer says in `x-trace-id` under which
-one we answered; a user's request begins a trace of its own. Of messages the bodies are noted, of WebDAV only how much went out.
-The wrapper's `send` hands every message on with no await of its own, so that files go out as they would without it.
+one we answered; a user's request begins a trace of its own, which the answer names where it failed. Of messages the bodies are
+noted, of WebDAV only how much went out. A wrapper's `send` hands every message on with no await of its own, so that files go out
+as they would without it.
 """
 
 import time
@@ -19,14 +20,21 @@ from opencloudmesh.web.source_address import SourceAddresses
 
 TRACE_HEADER: Final = b"x-trace-id"
 _KEPT_BYTES: Final = 1 << 16
+_FAILED: Final = 400
 
 
 def traced(app: ASGIApp) -> ASGIApp:
-    """An app for users: each request begins a trace."""
+    """An app for users: each request begins a trace, and the answer to one that failed says which (`x-trace-id`)."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        begin_trace()
-        await app(scope, receive, send)
+        trace_id = begin_trace().encode()
+
+        def sending(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start" and message["status"] >= _FAILED:
+                message["headers"] = [*message.get("headers", ()), (TRACE_HEADER, trace_id)]
+            return send(message)
+
+        await app(scope, receive, sending)
 
     return answer
 

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from opencloudmesh.protocol.errors import OCMError, PeerRefused, PeerUnreachable
+from opencloudmesh.protocol.trace_context import is_trace_id
 from opencloudmesh.services.ports import HttpClient, HttpStream, Lock
 from opencloudmesh.services.resource_access import goes_on
 from opencloudmesh.webdav.client_answers import http_refusal, invalid_answer
@@ -165,7 +166,10 @@ async def expect(stream: HttpStream, *statuses: int, makes: bool = False) -> Non
         body = await small_body(stream)
     except OCMError:
         body = b""
-    raise http_refusal(stream.status, stream.headers, body, makes=makes)
+    error = http_refusal(stream.status, stream.headers, body, makes=makes)
+    trace_id = stream.headers.get("x-trace-id", "")
+    error.trace_id = trace_id if is_trace_id(trace_id) else ""
+    raise error
 
 
 async def small_body(stream: HttpStream) -> bytes:

@@ -15,6 +15,7 @@ import structlog
 
 from opencloudmesh.protocol.errors import OCMError, PeerRefused, PeerUnreachable
 from opencloudmesh.services.delivery import Breaker
+from opencloudmesh.services.patience import within
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock
 
@@ -97,7 +98,7 @@ class Lookout:
     async def _look_at(self, breaker: Breaker, look: _Look) -> None:
         before, asked = look.answered, 0.0
         try:
-            async with asyncio.timeout(_LOOK_SECONDS):
+            async with within(_LOOK_SECONDS):
                 await self._peers.discover(breaker.peer, fresh=True)
             look.answered = True
         except (PeerUnreachable, TimeoutError):

@@ -13,6 +13,7 @@ from opencloudmesh.protocol.errors import Forbidden, OCMError, PeerRefused, Peer
 from opencloudmesh.protocol.lifecycle import ACCEPTED
 from opencloudmesh.services.availability.marks import Marks
 from opencloudmesh.services.delivery import RetryPolicy
+from opencloudmesh.services.patience import within
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, Database, Transaction
 from opencloudmesh.services.records import IncomingShare
@@ -143,7 +144,7 @@ class Prober:
     async def _fault_of(self, peer: str) -> Away | None:
         """Fetch the discovery document anew; what is wrong with the server, if anything is."""
         try:
-            async with asyncio.timeout(_LOOK_SECONDS):
+            async with within(_LOOK_SECONDS):
                 await self._peers.discover(peer, fresh=True)
         except (PeerUnreachable, PeerRefused, Forbidden) as error:
             return Away(error.code)
@@ -153,7 +154,7 @@ class Prober:
 
     async def _looked(self, share: IncomingShare) -> Finding:
         try:
-            async with asyncio.timeout(_LOOK_SECONDS):
+            async with within(_LOOK_SECONDS):
                 return await self._look(share) or Answered()
         except TimeoutError:
             return Away("idle-timeout")

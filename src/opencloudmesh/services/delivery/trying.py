@@ -1,6 +1,5 @@
 """One try of a message: it is sent, what came of that is an `Outcome`, and that is written (see the package)."""
 
-import asyncio
 from dataclasses import replace
 
 import structlog
@@ -10,6 +9,7 @@ from opencloudmesh.services.delivery.arrival import is_open_question
 from opencloudmesh.services.delivery.denials import Handlers
 from opencloudmesh.services.delivery.messages import Outcome, Overtaken, of_answer, of_refusal
 from opencloudmesh.services.delivery.settling import Try
+from opencloudmesh.services.patience import within
 from opencloudmesh.services.ports import Clock, Database
 from opencloudmesh.services.records import Delivery
 
@@ -32,7 +32,7 @@ class Tries:
     async def send(self, delivery: Delivery) -> Outcome:
         """Send it once; never raises."""
         try:
-            async with asyncio.timeout(_TRY_SECONDS):
+            async with within(_TRY_SECONDS):
                 outcome = await self._sent(delivery)
                 if outcome.status == 409 and delivery.attempts:
                     outcome = await self._known_already(delivery, outcome)

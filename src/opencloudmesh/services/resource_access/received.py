@@ -29,6 +29,7 @@ from opencloudmesh.protocol.share_protocols import parse_protocols
 from opencloudmesh.services.availability import Marks, SeenRoots
 from opencloudmesh.services.code_flow import CodeFlow
 from opencloudmesh.services.limited_places import LimitedPlaces
+from opencloudmesh.services.patience import within
 from opencloudmesh.services.peers import GONE, Peers
 from opencloudmesh.services.ports import Clock, Entry, RemoteTree
 from opencloudmesh.services.records import IncomingShare, Secret
@@ -122,7 +123,7 @@ class ReceivedShares:
     async def _asked_shortly(self, share: IncomingShare, watch: Watch) -> RemoteTree:
         """What must be asked before the tree can be; what takes long goes on behind, for there is something to show."""
         try:
-            async with asyncio.timeout(SHOWN_AFTER) as limit:
+            async with within(SHOWN_AFTER) as limit:
                 return await watch.asked(self._tree(share))
         except TimeoutError:
             if not limit.expired():

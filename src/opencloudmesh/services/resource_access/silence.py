@@ -5,10 +5,7 @@ one that does not deal with us nothing is shown, and nothing forgotten, for that
 silent, however long the whole of it takes (design decision 13).
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -21,6 +18,7 @@ from opencloudmesh.protocol.errors import (
     PeerRefused,
     PeerUnreachable,
 )
+from opencloudmesh.services.patience import within
 
 SHOWN_AFTER: Final = 1.5
 """After so many seconds without an answer what is remembered is shown."""
@@ -29,36 +27,6 @@ _REFUSALS: Final = frozenset({401, 403, 404, 410})
 _SERVER_FAULT: Final = 500
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Patience:
-    limit: asyncio.Timeout
-    seconds: float
-    task: "asyncio.Task[object] | None"
-    """Who waits: what it starts besides, and does not wait for, inherits the variable."""
-
-
-_waiting: ContextVar[tuple[_Patience, ...]] = ContextVar("waiting", default=())
-
-
-@asynccontextmanager
-async def _until_silent_for(seconds: float) -> AsyncIterator[asyncio.Timeout]:
-    """Within: `TimeoutError` where for so long nothing came (`goes_on`)."""
-    async with asyncio.timeout(seconds) as limit:
-        token = _waiting.set((*_waiting.get(), _Patience(limit, seconds, asyncio.current_task())))
-        try:
-            yield limit
-        finally:
-            _waiting.reset(token)
-
-
-def goes_on() -> None:
-    """A part of an answer came: from now on as much patience as at its beginning."""
-    now, task = asyncio.get_running_loop().time(), asyncio.current_task()
-    for patience in _waiting.get():
-        if patience.task is task and not patience.limit.expired():
-            patience.limit.reschedule(now + patience.seconds)
 
 
 @dataclass(slots=True)
@@ -79,7 +47,7 @@ class Silence:
         if not self.is_recalled:
             return await ask()
         try:
-            async with _until_silent_for(SHOWN_AFTER) as limit:
+            async with within(SHOWN_AFTER, is_renewed=True) as limit:
                 return await ask()
         except TimeoutError:
             if not limit.expired():
@@ -104,7 +72,7 @@ class NotAsked:
 async def soon(work: Awaitable[T], peer: str) -> T:
     """The answer to a question, if it begins soon and goes on coming; raises `PeerUnreachable` (idle-timeout)."""
     try:
-        async with _until_silent_for(_GIVEN_UP_AFTER) as limit:
+        async with within(_GIVEN_UP_AFTER, is_renewed=True) as limit:
             return await work
     except TimeoutError:
         if not limit.expired():
