@@ -918,6 +918,44 @@ async def test_between_trees_bytes_go_through_this_server(
     assert remote.storage.open_lists == own.open_lists == 0
 
 
+@pytest.mark.parametrize("fault", [None, NotFound("It has gone.", code="not-found")])
+async def test_a_few_files_of_a_folder_are_under_way_at_once(
+    home: Home,
+    away: SimulatedServer,
+    trees: UserTrees,
+    carol: User,
+    remote: SimulatedRemote,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: NotFound | None,
+) -> None:
+    await mounted(home, away, carol, "photos")
+    storage, own = (await of_carol(trees)).storage, home.homes(carol)
+    remote.storage.nodes |= {f"sub/{number}.txt": b"%d" % number for number in range(9)}
+    before, open_file = dict(own.nodes), remote.storage.open
+    under_way, most = set[str](), 0
+
+    async def slow(path: str, *args: int) -> OpenFile:
+        nonlocal most
+        under_way.add(path)
+        most = max(most, len(under_way))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        under_way.remove(path)
+        if fault is not None and path == "sub/5.txt":
+            raise fault
+        return await open_file(path, *args)
+
+    monkeypatch.setattr(remote.storage, "open", slow)
+    if fault is None:
+        await storage.copy("Shared with me/photos/sub", "copied")
+        assert {own.nodes[f"copied/{number}.txt"] for number in range(9)} == {b"%d" % number for number in range(9)}
+    else:
+        await refused(storage.copy("Shared with me/photos/sub", "copied"), "not-found", NotFound)
+        assert own.nodes == before
+    assert most == 4
+    assert all(file.is_closed for file in (*remote.storage.files, *own.files))
+
+
 async def test_what_a_broken_copy_left_behind_is_removed_when_its_server_is_back(
     home: Home,
     away: SimulatedServer,

@@ -9,7 +9,7 @@ too, so that a refusal comes at once and with a reason.
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -47,6 +47,7 @@ from opencloudmesh.services.tree_state import Known, TreeStates, tree_of
 from opencloudmesh.services.tree_state import Place as StatePlace
 
 _LEARN_SECONDS = 0.5
+_FILES_AT_ONCE = 4
 
 
 class UserTrees:
@@ -328,10 +329,29 @@ async def _copy_across(source: Storage, entry: Entry, target: Storage, target_pa
         return
     await target.make_folder(target_path)
     # read whole first: no connection is held open while others are made, level by level
-    for child in [child async for child in source.list(entry.path)] if children else ():
-        await _copy_across(source, child, target, f"{target_path}/{child.name}", children=True)
+    found = [child async for child in source.list(entry.path)] if children else []
+    await _copy_files(source, [child for child in found if not child.is_folder], target, target_path)
+    for child in found:
+        if child.is_folder:
+            await _copy_across(source, child, target, f"{target_path}/{child.name}", children=True)
     with suppress(OCMError):
         await target.set_modified(target_path, entry.modified_at)
+
+
+async def _copy_files(source: Storage, files: Sequence[Entry], target: Storage, folder: str) -> None:
+    """A few at once, for each waits for two servers and a disk; the first fault ends all, and is raised."""
+    waiting = iter(files)
+
+    async def copy_some() -> None:
+        for child in waiting:
+            await _copy_file(source, child, target, f"{folder}/{child.name}")
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(_FILES_AT_ONCE, len(files))):
+                group.create_task(copy_some())
+    except BaseExceptionGroup as faults:
+        raise faults.exceptions[0] from None
 
 
 async def _copy_file(source: Storage, entry: Entry, target: Storage, target_path: str, *, expected: str | None = None) -> None:
