@@ -13,7 +13,7 @@ from tests.federation.site import PASSWORD, Site, User
 from tests.federation.wire import free_port, wait_until
 
 _MOST_OF_INVITER = 3
-# From the link in the mail on, with the login.
+# From the link in the mail on, with the login, to the page that shows what was shared.
 _MOST_OF_INVITEE = 6
 
 
@@ -21,6 +21,7 @@ def invites(inviter: Person, user: User) -> tuple[str, str]:
     """Log in and make an invitation; its link and its invite string."""
     inviter.visit(user.site.origin)
     inviter.log_in(user.name)
+    assert inviter.heading == "Inbox"
     inviter.clicks = 0
     inviter.click("button", "Make an invitation")
     link, string = inviter.value("Link"), inviter.value("Invite string")
@@ -29,12 +30,14 @@ def invites(inviter: Person, user: User) -> tuple[str, str]:
     return link, string
 
 
-def shares(inviter: Person, path: str) -> None:
-    """Share with the person in the address book whose name is Bob."""
-    inviter.click("link", "Shares")
-    assert inviter.page.locator("#people option", has_text="Bob").count() == 1
+def shares(inviter: Person, path: str, site: Site) -> None:
+    """Share with the person in the address book whose name is Bob, who accepted, as the inbox says whenever one comes there."""
+    inviter.visit(f"{site.origin}/inbox")
+    assert "Bob accepted your invitation" in inviter.text
+    inviter.click("link", "Share something")
+    chosen = inviter.value("Name or OCM Address of the person")
+    assert inviter.page.locator(f'#people option[value="{chosen}"]').inner_text() == "Bob"
     inviter.fill("File or folder", path)
-    inviter.fill("Name or OCM Address of the person", "Bob")
     inviter.click("button", "Share")
 
 
@@ -78,12 +81,13 @@ def test_an_invitation_leads_to_a_share_in_use(person: NewPerson, alice: User, b
         pastes(invitee, string, bob)
     assert invitee.heading == "Contacts"
     assert "Alice" in invitee.text
-    shares(inviter, name)
+    shares(inviter, name, alice.site)
     assert name in inviter.text
     invitee.click("link", "Inbox")
     assert "Unknown senders" not in invitee.text
     invitee.click("button", "Accept")
-    invitee.page.get_by_text("Nothing waits for you.").wait_for()
+    invitee.page.get_by_role("heading", name="Files").wait_for()  # where it is open, and can be saved
+    assert invitee.page.get_by_role("link", name=name).is_visible()
     answer = bob.dav("GET", f"Shared with me/{name}")
     assert (answer.status, answer.body) == (200, b"what we do next")
     assert inviter.clicks <= _MOST_OF_INVITER

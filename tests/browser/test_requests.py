@@ -28,7 +28,7 @@ def test_what_is_asked_for_on_one_server_is_shared_from_the_other(
     alice.make_folder("Harvest")
     asking, owner = person(bob, java_script_enabled=scripts), person(alice, java_script_enabled=scripts)
     asking.visit(f"{bob.site.origin}/requests")
-    asking.fill("OCM Address of the owner, such as alice@cloud.example.org", alice.address)
+    asking.fill("Name or OCM Address of the owner", alice.address)
     asking.fill("What you ask for: its path, its web address, or what the owner called it", "Harvest")
     asking.click("button", "Ask")
     assert "arrived; the owner decides" in asking.text
@@ -48,6 +48,7 @@ def test_what_is_asked_for_on_one_server_is_shared_from_the_other(
         assert faults_of(asking, axe) == []
     asking.visit(f"{bob.site.origin}/inbox")
     asking.click("button", "Accept")
+    assert asking.heading == "Files"
     asking.visit(f"{bob.site.origin}/files")
     assert "Shared with me" in asking.text
 

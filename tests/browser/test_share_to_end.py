@@ -89,9 +89,7 @@ def test_a_share_from_choosing_a_file_to_its_end(
     # accept, save
     taker.press("link", "Inbox")
     taker.press("button", "Accept")
-    taker.person.page.get_by_text("Nothing waits for you.").wait_for()
-    taker.press("link", "Shares")
-    taker.press("link", "May & June.txt")
+    taker.person.page.get_by_text("You accepted “May & June.txt”").wait_for()
     with taker.person.page.expect_download() as saved:
         taker.save("link", "May & June.txt")
     saved.value.save_as(tmp_path / "saved")

@@ -80,6 +80,21 @@ async def test_contacts_share_in_both_directions_at_once(
     assert other.owner == f"alice@{HOST}"
 
 
+async def test_who_made_an_invite_is_told_that_it_was_accepted_until_something_is_shared_there(
+    home: Home, away: SimulatedServer, alice: User, time: SimulatedTime
+) -> None:
+    for name in ("dora", "eve"):
+        made = await home.invite_flow.create(alice)
+        await home.invite_flow.receive(acceptance(away, made.invite, Identity(name, "", name.title()), at=time.now))
+    told = await home.removal.notices(alice)
+    assert [(one.kind, one.name) for one in told] == [("invite-accepted", "Eve"), ("invite-accepted", "Dora")]
+    await home.creation.create(alice, path="b.txt", share_with=told[1].address)
+    assert [one.name for one in await home.removal.notices(alice)] == ["Eve"]
+    (eve,) = [one for one in await home.contacts.of_user(alice) if one.name == "Eve"]
+    await home.removal.remove(alice, eve.id)
+    assert await home.removal.notices(alice) == []
+
+
 @pytest.mark.spec("INV-4")
 async def test_who_accepted_may_accept_again_and_nobody_else(
     home: Home, away: SimulatedServer, network: SimulatedNetwork, alice: User, time: SimulatedTime

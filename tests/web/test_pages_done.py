@@ -59,6 +59,57 @@ async def test_what_was_done_is_said_once_with_what_can_be_done_next(
     assert said(alice) == ""
 
 
+async def test_after_the_last_that_waited_was_accepted_it_is_open(server: Any, alice: Visitor) -> None:
+    server.share_reception.kept = {7: incoming_share(7)}
+    await alice.ask("GET", "/inbox")
+    answer = await alice.send("/inbox/7/accept")
+    assert (answer.header("location") or "").startswith("/files?path=Shared%20with%20me%2F")
+    server.user_trees.sizes[f"Shared with me/{server.share_reception.kept[7].mount_name}"] = 3
+    await alice.ask("GET", answer.header("location"))
+    assert "You accepted" in said(alice)
+    assert 'href="/inbox">To my inbox' in alice.page
+
+
+async def test_who_accepted_an_invitation_is_shared_with_from_the_inbox(server: Any, alice: Visitor) -> None:
+    notice = dataclasses.replace(
+        server.contact_removal.kept[1], kind="invite-accepted", name="Dora", address="d+a@peer.example.org"
+    )
+    server.contact_removal.kept = {1: notice, 2: dataclasses.replace(notice, id=2, address="e@peer.example.org")}
+    await alice.ask("GET", "/inbox")
+    assert "Dora accepted your invitation" in alice.page
+    assert (
+        'href="/shares?to=d%2Ba%40peer.example.org#new"' in alice.page
+        or 'href="/shares?to=d%2Ba@peer.example.org#new"' in alice.page
+    )
+    await alice.ask("GET", "/shares?to=d%2Ba%40peer.example.org")
+    assert 'name="share_with" value="d+a@peer.example.org"' in alice.page
+    await alice.send("/shares", path="Reports", share_with="d+a@peer.example.org")
+    assert list(server.contact_removal.kept) == [2]
+
+
+async def test_declining_asks_first(server: Any, alice: Visitor) -> None:
+    server.share_reception.kept = {7: incoming_share(7)}
+    await alice.ask("GET", "/inbox")
+    question = re.search(r'<details class="confirmed">\s*<summary>Decline</summary>(.*?)</details>', alice.page, re.DOTALL)
+    assert question is not None
+    assert 'action="/inbox/7/decline"' in question[1]
+    assert alice.page.count("/inbox/7/decline") == 1
+
+
+async def test_an_invitation_is_advised_where_nobody_is_known(alice: Visitor) -> None:
+    await alice.ask("GET", "/inbox")
+    assert "begin with an invitation" not in alice.page, "something waits"
+    alice.server.share_reception.kept, alice.server.request_reception.kept = {}, {}
+    await alice.ask("GET", "/inbox")
+    assert "begin with an invitation" in alice.page
+    await alice.send("/contacts", address="dora@peer.example.org", name="Dora")
+    await alice.ask("GET", "/inbox")
+    assert "begin with an invitation" not in alice.page
+    assert "Share something" in alice.page
+    await alice.ask("GET", "/contacts")
+    assert 'href="/invites">Invite somebody' in alice.page
+
+
 async def test_only_contacts_at_the_same_server_are_merged(alice: Visitor) -> None:
     for address in ("dora@peer.example.org", "d2@peer.example.org", "dora@other.example.org"):
         await alice.ask("GET", "/contacts")

@@ -163,7 +163,7 @@ async def remove(contact: Who, /, *, notify: bool = False, output: Output = Outp
 
 
 async def notices(*, dismiss: bool = False, output: Output = Output()) -> None:
-    """List what happened to your contacts: who removed you, and how many shares ended with that.
+    """List what happened to your contacts: who accepted an invite, who removed you, and how many shares ended with that.
 
     Parameters
     ----------
@@ -182,6 +182,9 @@ async def notices(*, dismiss: bool = False, output: Output = Output()) -> None:
 
 def notice_line(item: dict[str, Any]) -> str:
     """A notice as one line."""
+    if item.get("kind") == "invite-accepted":
+        share = f"ocm share PATH {text_of(item, 'address')}"
+        return f"{format_time(item.get('at'))}: {_shown(item)} accepted your invite. Share something: {share}"
     ended = text_of(item, "shares")
     return f"{format_time(item.get('at'))}: {_shown(item)} removed you, and is no contact now; shares that ended: {ended}."
 

@@ -23,7 +23,7 @@ from opencloudmesh.protocol.lifecycle import (
 )
 from opencloudmesh.protocol.notifications import Notification, Removal, build_removal
 from opencloudmesh.protocol.registries import USER_REMOVED
-from opencloudmesh.services.contacts import WITH_CONTACT, Contacts
+from opencloudmesh.services.contacts import INVITE_ACCEPTED, KEPT_NOTICES, WITH_CONTACT, Contacts
 from opencloudmesh.services.delivery import Deliveries, Overtaken
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.peers.known_senders import recipient_of
@@ -33,7 +33,6 @@ from opencloudmesh.services.share_creation import ShareCreation
 from opencloudmesh.services.share_reception import ShareReception
 from opencloudmesh.services.share_request.sending import withdraw_all
 
-KEPT_NOTICES: Final = 200
 _LIVING: Final = (PENDING, SENT, ACCEPTED)
 _SWEPT: Final = 200
 _SWEPT_AFTER: Final = 90 * 86400.0
@@ -98,8 +97,8 @@ class ContactRemoval:
         return contact
 
     async def notices(self, user: User) -> list[Notice]:
-        """What the user is told of, newest first."""
-        return list(await self._db.read(lambda tx: tx.notices.of_user(user.id)))
+        """What the user is told of, newest first; that somebody accepted an invite until something is shared there."""
+        return await self._db.read(lambda tx: [one for one in tx.notices.of_user(user.id) if not _is_settled(tx, one)])
 
     async def dismiss(self, user: User, notice_id: int) -> None:
         """Put a notice away; raises `NotFound` (notice-unknown)."""
@@ -179,6 +178,14 @@ class ContactRemoval:
     def sweep(self, tx: Transaction, now: float) -> int:
         """Forget a batch of removals from long ago."""
         return tx.contact_removals.remove_older(now - _SWEPT_AFTER, _SWEPT)
+
+
+def _is_settled(tx: Transaction, notice: Notice) -> bool:
+    """Whether there is nothing more to do for whom an invite was accepted by: it was shared with, or is no contact any more."""
+    if notice.kind != INVITE_ACCEPTED:
+        return False
+    contact = tx.contacts.by_address(notice.user_id, notice.address)
+    return contact is None or any(tx.outgoing_shares.given_to(notice.user_id, one) for one in contact.addresses)
 
 
 def _ended_with(contact: Contact, share: OutgoingShare) -> bool:

@@ -32,6 +32,9 @@ MOST_ALIASES = 16
 """Of one contact."""
 WITH_CONTACT = "user-removed"
 """Why a share ended that ended because one of the two removed the other."""
+INVITE_ACCEPTED = "invite-accepted"
+"""What a user is told of whoever accepted an invite."""
+KEPT_NOTICES = 200
 _SEEN_EVERY = 3600.0
 _MOST_LOOKED_AT = 100_000
 

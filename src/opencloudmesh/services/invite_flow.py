@@ -42,13 +42,13 @@ from opencloudmesh.protocol.lifecycle import ACCEPT, ACCEPTED, INVITE, OPEN, REN
 from opencloudmesh.protocol.messages import has_control_characters
 from opencloudmesh.protocol.registries import INVITES
 from opencloudmesh.protocol.trust import DEMANDS
-from opencloudmesh.services.contacts import INVITED, Contacts
+from opencloudmesh.services.contacts import INVITE_ACCEPTED, INVITED, KEPT_NOTICES, Contacts
 from opencloudmesh.services.limits import RateLimiter, retry_after
 from opencloudmesh.services.peer_limits import PeerLimits
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.peers.signed_messages import read_signed
 from opencloudmesh.services.ports import Clock, Database, NewToken, Transaction
-from opencloudmesh.services.records import Contact, SentInvite, User
+from opencloudmesh.services.records import Contact, Notice, SentInvite, User
 
 PATH = "/invite-accepted"
 DAY = 86400.0
@@ -256,7 +256,11 @@ class InviteFlow:
         identifier = (met.own_identifier if met else "") or self._identifier(tx, inviter, address.host)
         state = next_state(INVITE, invite.state, ACCEPT)
         tx.invites.set_accepted(invite.id, state, now, accepted_by=str(address), identifier=identifier)
-        self._contacts.met(tx, inviter, address, person, verified=verified, own_identifier=identifier, source=INVITED, at=now)
+        contact = self._contacts.met(
+            tx, inviter, address, person, verified=verified, own_identifier=identifier, source=INVITED, at=now
+        )
+        notice = Notice(0, inviter.id, INVITE_ACCEPTED, contact.address, contact.name, 0, now)
+        tx.notices.add(notice, kept=KEPT_NOTICES)
         return build_identity(Identity(identifier, inviter.email, inviter.display_name))
 
     # ------------------------------------------------------------ for the Invite Receiver
@@ -367,7 +371,8 @@ _REFUSALS = {
     ),
     "invite-untrusted": (
         "does not take acceptances from this server",
-        "Its operator decides whom to trust: ask there. If it should trust this server: ocm doctor {host}",
+        "Its operator decides whom to trust: ask there. If it should trust this server, tell the operator of yours, "
+        "who looks with: ocm doctor {host}",
     ),
     "invite-used": (
         "says that this invite was accepted before",
@@ -381,7 +386,10 @@ _HINTS = {
     "answer-invalid": "Accept the same invite again; if it stays so, ask the operator of {host}.",
     "http-429": "Accept the same invite again in some minutes.",
 }
-_ANY_HINT = "Accept the same invite again later, even if it was taken in the end; if it stays so: ocm doctor {host}"
+_ANY_HINT = (
+    "Accept the same invite again later, even if it was taken in the end; if it stays so, tell the operator of your server, "
+    "who looks with: ocm doctor {host}"
+)
 
 
 def _refused(host: str, status: int, *, takes_invites: bool) -> PeerRefused:

@@ -362,5 +362,5 @@ def refused(host: str, decision: Allowed | Denied) -> Forbidden:
     return Forbidden(
         f"Your server does not deal with {host} ({decision.reason}).",
         code="policy-denied",
-        hint=f"Ask its operator, whom this tells why: ocm peer show {host}",
+        hint=f"Ask the operator of your server, whom this tells why: ocm peer show {host}",
     )

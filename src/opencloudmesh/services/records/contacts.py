@@ -66,7 +66,7 @@ class ContactRemoval:
 class Notice:
     """Something that happened to a user, who is told of it until it is put away.
 
-    `kind`: user-removed. `address` and `name` are those of the contact, `shares` how many ended with it.
+    `kind`: user-removed, or invite-accepted. `address` and `name` are those of the contact, `shares` how many ended with it.
     """
 
     id: int

@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 from opencloudmesh.protocol.lifecycle import PENDING
+from opencloudmesh.services.records import IncomingShare
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, redirect, render
 from opencloudmesh.web.pages.paging import every, part_of
 
@@ -15,19 +16,25 @@ async def start(request: PageRequest) -> PageAnswer:
     return redirect("/inbox")
 
 
-async def show(request: PageRequest) -> PageAnswer:
-    """What waits."""
-    reception = request.services.share_reception
-    waiting = []
+async def _waiting(request: PageRequest) -> list[IncomingShare]:
+    reception, waiting = request.services.share_reception, []
     for apart in (False, True):
         some = await every(lambda after, limit: reception.inbox(request.me, unknown=apart, after_id=after, limit=limit))  # noqa: B023
         waiting += [share for share in some if share.state == PENDING]
+    return waiting
+
+
+async def show(request: PageRequest) -> PageAnswer:
+    """What waits."""
+    reception = request.services.share_reception
+    waiting = await _waiting(request)
     known = (await reception.senders(request.me, waiting)).known
     requests = await request.services.request_reception.requests(request.me, open_only=True, limit=_MOST)
     return render(
         request,
         "inbox.html",
         requests=len(requests),
+        knows_people=bool(await request.services.contacts.of_user(request.me, limit=1)),
         notices=await request.services.contact_removal.notices(request.me),
         known=part_of(
             request, [share for share in reversed(waiting) if share.sender in known and not share.quarantined], "known"
@@ -47,17 +54,20 @@ async def act_on_notice(request: PageRequest, item: int, act: str) -> PageAnswer
 
 
 async def act(request: PageRequest, item: int, act: str) -> PageAnswer:
-    """Accept, decline or leave one."""
+    """Accept, decline or leave one; after the last that waited was accepted it is open."""
     reception = request.services.share_reception
     acts = {"accept": reception.accept, "decline": reception.decline, "leave": reception.leave}
     if act not in acts:
         raise nothing_here()
     share = await acts[act](request.me, item)
-    then = []
+    there, then = "/shares" if act == "leave" else "/inbox", list[tuple[str, str]]()
     if act == "accept":
-        then = [(f"/files?path={quote(f'{_RECEIVED}/{share.mount_name}', safe='')}", "open"), ("/contacts", "contacts")]
+        its_place = f"/files?path={quote(f'{_RECEIVED}/{share.mount_name}', safe='')}"
+        others_wait = bool(await _waiting(request))
+        there, then = (there, [(its_place, "open")]) if others_wait else (its_place, [(there, "inbox")])
+        then.append(("/contacts", "contacts"))
     return done(
-        "/shares" if act == "leave" else "/inbox",
+        there,
         f"share.{act}",
         then=then,
         name=share.name,

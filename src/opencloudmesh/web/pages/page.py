@@ -123,7 +123,12 @@ def redirect(path: str, *headers: Header) -> PageAnswer:
 def done(path: str, key: str, /, *, then: Sequence[tuple[str, str]] = (), **values: object) -> PageAnswer:
     """Go on at a path of ours, which says once what was done: the text of a key; `then`: addresses of ours, and keys of texts."""
     shown = {name: _cut(str(value)) for name, value in values.items()}
-    said = {"at": path, "key": f"done.{key}", "values": shown, "then": [(where, f"done.then.{what}") for where, what in then]}
+    said = {
+        "at": path.partition("?")[0],
+        "key": f"done.{key}",
+        "values": shown,
+        "then": [(where, f"done.then.{what}") for where, what in then],
+    }
     return replace(redirect(path), says=said)
 
 

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from opencloudmesh.protocol.errors import InvalidInput, OCMError
+from opencloudmesh.protocol.errors import InvalidInput, NotFound, OCMError
 from opencloudmesh.protocol.lifecycle import ACCEPTED, FAILED, PENDING, SENT
 from opencloudmesh.protocol.registries import READ, WRITE
-from opencloudmesh.services.records import Delivery, OutgoingShare
+from opencloudmesh.services.contacts import INVITE_ACCEPTED
+from opencloudmesh.services.records import Delivery, Notice, OutgoingShare
 from opencloudmesh.web.pages.page import PageAnswer, PageRequest, done, nothing_here, render, retry_after
 from opencloudmesh.web.pages.paging import every, part_of
 from opencloudmesh.web.pages.people import MOST, address_of, name_of
@@ -74,7 +76,7 @@ def _by_share(given: Sequence[OutgoingShare], failed: Sequence[Delivery]) -> tup
 
 async def create(request: PageRequest) -> PageAnswer:
     """Share something."""
-    form = request.form
+    form, told = request.form, await request.services.contact_removal.notices(request.me)
     try:
         share, is_new = await request.services.share_creation.create(
             request.me,
@@ -85,8 +87,17 @@ async def create(request: PageRequest) -> PageAnswer:
         )
     except OCMError as fault:
         return await show(request, Refused.at(fault, form, "path", _PLACES))
+    await _used(request, told, share.share_with)
     outcome = (share.state if share.state in _TOLD_OF else "pending") if is_new else "again"
     return done("/shares", f"shared.{outcome}", path=share.path, who=await name_of(request, share.share_with))
+
+
+async def _used(request: PageRequest, told: Sequence[Notice], address: str) -> None:
+    """Put away that whoever it was shared with accepted an invitation, which needs no further word."""
+    for notice in told:
+        if notice.kind == INVITE_ACCEPTED and notice.address == address:
+            with suppress(NotFound):
+                await request.services.contact_removal.dismiss(request.me, notice.id)
 
 
 def end_of_day(day: str, zone: str) -> float | None:

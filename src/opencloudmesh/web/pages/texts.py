@@ -25,6 +25,8 @@ TEXTS: Final[dict[str, str]] = {
     "pager.number": "Page {number}",
     "accept": "Accept",
     "decline": "Decline",
+    "decline.sure": "It goes from here, and the one who shared is told. Only they can share it again.",
+    "decline.yes": "Yes, decline it",
     "leave": "Leave",
     "leave.sure": "You lose access, and the one who shared is told. Only they can share it again.",
     "leave.yes": "Yes, leave it",
@@ -101,6 +103,7 @@ TEXTS: Final[dict[str, str]] = {
     "files.seen": "The owner's server does not answer. This is how the folder was seen at",
     "files.more": "There is more in this folder than is shown here. A WebDAV client shows all of it.",
     "inbox.notices": "What happened",
+    "inbox.accepted": "{name} accepted your invitation: each of you can share with the other now.",
     "inbox.removed": "{name} removed you, and is no contact of yours now. Shares that ended: {shares}.",
     "inbox.dismiss": "Put away",
     # shares
@@ -208,6 +211,8 @@ TEXTS: Final[dict[str, str]] = {
     # contacts
     "contacts.title": "Contacts",
     "contacts.first": "People at other servers whom you know. Invite somebody, and you have each other as contact.",
+    "contacts.invite": "Invite somebody",
+    "contacts.share": "Share something with {name}",
     "contacts.empty": "There are no contacts. Invite somebody, or add an address.",
     "contacts.none_found": "No contact has this in the name, address or e-mail address.",
     "contacts.list": "People",
@@ -297,7 +302,8 @@ TEXTS: Final[dict[str, str]] = {
     "accept.first": "Somebody at {host} invites you to be contacts. Both of you can share with each other then.",
     "accept.provider": "That server calls itself: {name}",
     "accept.unknown": "You have no contact at {host} yet. Accept only if you know who sent you this invitation.",
-    "accept.unreachable": "{host} cannot be asked now: {sentence}",
+    "accept.unreachable": "{host} cannot be asked now: {sentence} "
+    "You may try to accept it all the same: if that fails, the invitation stays good, and can be accepted later.",
     "accept.told": "{host} is told your name, your e-mail address and an identifier that is not your login name.",
     "accept.submit": "Accept the invitation",
     "accept.no": "Not now",

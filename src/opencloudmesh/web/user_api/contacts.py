@@ -141,7 +141,8 @@ class NoticeAnswer(BaseModel):
 
     id: int
     kind: str = Field(
-        description="user-removed: the contact removed the user, and was removed here, with the shares between both."
+        description="user-removed: the contact removed the user, and was removed here, with the shares between both; "
+        "invite-accepted: somebody accepted an invite, and nothing is shared with this contact yet."
     )
     address: str
     name: str
