@@ -23,17 +23,18 @@ from opencloudmesh.protocol.errors import (
 )
 from opencloudmesh.services.accounts import Accounts
 from opencloudmesh.services.availability import Marks, SeenRoots
+from opencloudmesh.services.delivery import OnlyProcess
 from opencloudmesh.services.peers import TrustBook
 from opencloudmesh.services.ports import DavTree, Entry, Name, OpenFile, PropertyChange, Storage, WantedLock
-from opencloudmesh.services.records import IncomingShare, OutgoingShare, Secret, User
+from opencloudmesh.services.records import IncomingShare, OutgoingShare, Secret, UnfinishedFolder, User
 from opencloudmesh.services.resource_access import ReceivedShares, SharedTrees, UserTrees, may_be_remembered
 from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
-from opencloudmesh.services.resource_access.leftovers import Leftovers
 from opencloudmesh.services.resource_access.subtree import Subtree
 from opencloudmesh.services.tree_state import TreeStates
 from opencloudmesh.webdav.properties import remembered_as
 from tests.services.home import Home
+from tests.services.queue import MemoryProcesses
 from tests.services.remote import SimulatedRemote, got, webdav
 from tests.services.world import (
     NOW,
@@ -598,8 +599,7 @@ def accounts(home: Home) -> Accounts:
     return Accounts(database=home.database, hasher=MemoryHasher(), clock=home.time, new_token=new_token)
 
 
-@pytest.fixture
-def trees(home: Home, accounts: Accounts, received: ReceivedShares) -> UserTrees:
+def new_trees(home: Home, accounts: Accounts, received: ReceivedShares) -> UserTrees:
     return UserTrees(
         database=home.database,
         accounts=accounts,
@@ -608,6 +608,17 @@ def trees(home: Home, accounts: Accounts, received: ReceivedShares) -> UserTrees
         states=TreeStates(home.database, home.time, new_token),
         clock=home.time,
     )
+
+
+@pytest.fixture
+def trees(home: Home, accounts: Accounts, received: ReceivedShares) -> UserTrees:
+    return new_trees(home, accounts, received)
+
+
+@pytest.fixture
+def other_trees(home: Home, accounts: Accounts, received: ReceivedShares) -> UserTrees:
+    """Those of another process on the same database."""
+    return new_trees(home, accounts, received)
 
 
 @pytest.fixture
@@ -962,7 +973,6 @@ async def test_what_a_broken_copy_left_behind_is_removed_when_its_server_is_back
     trees: UserTrees,
     carol: User,
     remote: SimulatedRemote,
-    received: ReceivedShares,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await mounted(home, away, carol, "photos")
@@ -978,14 +988,71 @@ async def test_what_a_broken_copy_left_behind_is_removed_when_its_server_is_back
             remote.storage.fault = None
         home.peers.trust = TrustBook.configured(denylist=(away.host,) if len(waited) == 2 else ())
 
-    received.leftovers = Leftovers(pause)
+    monkeypatch.setattr(trees.leftovers, "_pause", pause)
     monkeypatch.setattr(remote.storage, "write", goes_away)
     with pytest.raises(PeerUnreachable):
         await (await of_carol(trees)).storage.move("notes", "Shared with me/photos/notes")
     assert len(set(remote.storage.nodes) - before) == 1
-    await asyncio.gather(*received.leftovers._tasks)
+    await asyncio.gather(*trees.leftovers._tasks.values())
     assert (set(remote.storage.nodes), waited) == (before, [30.0, 60.0, 120.0]), "whoever moved it did not wait for that"
     assert "notes/a.txt" in home.homes(carol).nodes
+    assert await home.database.read(lambda tx: tx.unfinished_folders.holders()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("notes", "Shared with me/photos/notes"), ("Shared with me/photos/sub", "copied")],
+    ids=["there", "here"],
+)
+async def test_what_an_ended_process_was_making_is_removed_by_the_next_one(
+    home: Home,
+    away: SimulatedServer,
+    trees: UserTrees,
+    other_trees: UserTrees,
+    carol: User,
+    remote: SimulatedRemote,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    target: str,
+) -> None:
+    await mounted(home, away, carol, "photos")
+    remote.storage.nodes |= {"sub": None, "sub/c.txt": b"gamma"}
+    storage = remote.storage if target.startswith("Shared") else home.homes(carol)
+    before, is_writing = set(storage.nodes), asyncio.Event()
+
+    async def hangs(*_: object, **more: object) -> None:
+        is_writing.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(storage, "write", hangs)
+    copying = asyncio.create_task((await of_carol(trees)).storage.copy(source, target))
+    await is_writing.wait()
+    await trees.leftovers.look()
+    for processes in (MemoryProcesses(), OnlyProcess()):
+        assert len(set(storage.nodes) - before) == 1, "one that another living process makes stays"
+        await other_trees.leftovers.start(processes)
+        await asyncio.gather(*other_trees.leftovers._tasks.values())
+    assert set(storage.nodes) == before
+    assert await home.database.read(lambda tx: tx.unfinished_folders.holders()) == []
+    copying.cancel()
+    await asyncio.gather(copying, return_exceptions=True)
+
+
+async def test_nobody_looks_for_what_is_left_in_a_share_that_has_ended(
+    home: Home, away: SimulatedServer, trees: UserTrees, carol: User, remote: SimulatedRemote
+) -> None:
+    share = await mounted(home, away, carol, "photos")
+    remote.storage.nodes[".part"] = None
+    old, ended = UnfinishedFolder(carol.id, None, "old"), UnfinishedFolder(carol.id, share.id, ".part")
+    home.homes(carol).nodes["old"] = None
+    await home.database.write(lambda tx: tx.unfinished_folders.add(old, "killed", home.time() - 31 * 86400))
+    await home.database.write(lambda tx: tx.unfinished_folders.add(ended, "killed", home.time()))
+    await home.database.write(lambda tx: tx.incoming_shares.set_state(share.id, "left", "", home.time()))
+    await trees.leftovers.start(OnlyProcess())
+    await asyncio.gather(*trees.leftovers._tasks.values())
+    assert ".part" in remote.storage.nodes
+    assert "old" in home.homes(carol).nodes
+    assert await home.database.read(lambda tx: tx.unfinished_folders.holders()) == []
 
 
 NAME = Name("urn:x", "colour")

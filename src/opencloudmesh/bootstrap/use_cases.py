@@ -405,7 +405,7 @@ class UseCases(Outside):
 
     @cached_property
     def user_trees(self) -> UserTrees:
-        return UserTrees(
+        trees = UserTrees(
             database=self.database,
             accounts=self.accounts,
             received=self.received,
@@ -413,6 +413,8 @@ class UseCases(Outside):
             states=self.tree_states,
             clock=self.clock,
         )
+        self._stack.push_async_callback(trees.leftovers.aclose)
+        return trees
 
     @cached_property
     def repair(self) -> Repair:

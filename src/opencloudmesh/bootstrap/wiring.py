@@ -201,10 +201,13 @@ class Wiring(Beside):
         await self.database.read(lambda tx: tx.check_secrets())
         await self._start_trust()
         self.note_exchanges()  # first, so that it ends last
-        await self.deliveries.start(self.delivery_handlers, await self._processes())
+        processes = await self._processes()
+        await self.user_trees.leftovers.start(processes)
+        await self.deliveries.start(self.delivery_handlers, processes)
         self._stack.push_async_callback(self.deliveries.stop)
         self._run_beside(self.signer.run(), "own keys")
         self._run_beside(self._look_at_accounts(), "accounts")  # a file system that does not answer must not hold up the start
+        self._run_beside(self.user_trees.leftovers.run(), "leftovers of copies")
         self._run_beside(self.sweeper.run(), "sweeper")
         self._run_beside(self.prober.run(), "prober")
         self._run_beside(self.lookout.run(), "lookout")

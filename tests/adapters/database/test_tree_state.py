@@ -7,7 +7,7 @@ import pytest
 
 from opencloudmesh.protocol.errors import Locked, StorageFull
 from opencloudmesh.services.ports import Database, Name, PropertyChange, WantedLock
-from opencloudmesh.services.records import LockRow
+from opencloudmesh.services.records import LockRow, UnfinishedFolder
 from opencloudmesh.services.tree_state import Place, TreeStates, bounds
 
 A, B = Name("urn:x", "a"), Name("", "b")
@@ -49,6 +49,21 @@ async def test_of_many_that_ask_at_once_one_gets_an_exclusive_lock(database: Dat
     outcomes = await asyncio.gather(*(locks.take(one) for locks, one in zip(every, wanted, strict=True)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)] == [Locked] * 7
     assert len(await every[0].within("")) == 1
+
+
+async def test_unfinished_folders_are_kept_by_process(database: Database) -> None:
+    here, there = UnfinishedFolder(1, None, ODD), UnfinishedFolder(1, 7, "b")
+    for folder, holder, at in ((there, "p", 2.0), (here, "p", 1.0), (UnfinishedFolder(2, None, ODD), "q", 3.0)):
+        await database.write(lambda tx, args=(folder, holder, at): tx.unfinished_folders.add(*args))
+    assert await database.read(lambda tx: (tx.unfinished_folders.holders(), tx.unfinished_folders.of("p", limit=9))) == (
+        ["p", "q"],
+        [here, there],
+    )
+    await database.write(lambda tx: tx.unfinished_folders.remove(here))
+    await database.write(lambda tx: tx.unfinished_folders.take_over("q", "p"))
+    assert [one.user_id for one in await database.read(lambda tx: tx.unfinished_folders.of("p", limit=9))] == [1, 2]
+    await database.write(lambda tx: tx.unfinished_folders.remove_old(3.0))
+    assert [one.user_id for one in await database.read(lambda tx: tx.unfinished_folders.of("p", limit=9))] == [2]
 
 
 async def put(database: Database, path: str, *, value: str = "v", names: Collection[Name] = (A,), tree: str = "t") -> None:

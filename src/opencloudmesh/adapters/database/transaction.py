@@ -25,6 +25,7 @@ from opencloudmesh.adapters.database.sealing import SecretBox
 from opencloudmesh.adapters.database.seen_signatures import SeenSignatures
 from opencloudmesh.adapters.database.sessions import Sessions
 from opencloudmesh.adapters.database.share_requests import ReceivedRequests, RequestLinks, SentRequests
+from opencloudmesh.adapters.database.unfinished_folders import UnfinishedFolders
 from opencloudmesh.adapters.database.users import Users
 from opencloudmesh.protocol.errors import LocalFault
 from opencloudmesh.services.ports import Transaction
@@ -69,6 +70,7 @@ class StoreTransaction:
         "seen_signatures",
         "sent_requests",
         "sessions",
+        "unfinished_folders",
         "users",
     )
 
@@ -96,6 +98,7 @@ class StoreTransaction:
         self.notices = Notices(connection)
         self.locks = Locks(connection)
         self.dead_properties = DeadProperties(connection)
+        self.unfinished_folders = UnfinishedFolders(connection)
         self.runtime_settings = RuntimeSettings(connection)
         self.seen_signatures = SeenSignatures(connection)
 

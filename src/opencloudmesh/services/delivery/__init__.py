@@ -56,7 +56,7 @@ Which answers are final
 from opencloudmesh.services.delivery.arrival import may_have_arrived
 from opencloudmesh.services.delivery.deliveries import Deliveries
 from opencloudmesh.services.delivery.denials import Denials
-from opencloudmesh.services.delivery.ended_processes import OnlyProcess
+from opencloudmesh.services.delivery.ended_processes import EndedProcesses, OnlyProcess
 from opencloudmesh.services.delivery.everybody import EverybodysDeliveries
 from opencloudmesh.services.delivery.messages import Handler, Overtaken
 from opencloudmesh.services.delivery.next_try import NextTry
@@ -66,6 +66,7 @@ __all__ = [
     "Breaker",
     "Deliveries",
     "Denials",
+    "EndedProcesses",
     "EverybodysDeliveries",
     "Handler",
     "NextTry",

@@ -1,8 +1,8 @@
 """What processes had under way that have ended (see the package)."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
-from opencloudmesh.services.ports import Database, Processes
+from opencloudmesh.services.ports import Database, Processes, Transaction
 
 
 class OnlyProcess:
@@ -15,11 +15,23 @@ class OnlyProcess:
 
 
 class EndedProcesses:
-    """Releases the leases of processes that have ended; `holder` is the name of this one."""
+    """Releases what processes held that have ended; `holder` is the name of this one.
 
-    def __init__(self, *, database: Database, holder: str) -> None:
+    `holders` gives the names of all that hold something, `release` releases what one of them holds.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        holder: str,
+        holders: Callable[[Transaction], Sequence[str]],
+        release: Callable[[Transaction, str], object],
+    ) -> None:
         self._db = database
         self._holder = holder
+        self._holders = holders
+        self._release_of = release
         self._processes: Processes = OnlyProcess()
         self._seem_ended: Collection[str] = ()
 
@@ -37,9 +49,9 @@ class EndedProcesses:
         await self._release([holder for holder in ended if holder in before])
 
     async def _ended(self) -> Collection[str]:
-        others = [holder for holder in await self._db.read(lambda tx: tx.deliveries.holders()) if holder != self._holder]
+        others = [holder for holder in await self._db.read(self._holders) if holder != self._holder]
         return await self._processes.ended(others) if others else ()
 
     async def _release(self, holders: Collection[str]) -> None:
         for holder in holders:
-            await self._db.write(lambda tx, holder=holder: tx.deliveries.release(holder))  # type: ignore[misc]
+            await self._db.write(lambda tx, holder=holder: self._release_of(tx, holder))  # type: ignore[misc]

@@ -80,7 +80,12 @@ class Worker:
         self._places_of_failing = asyncio.Semaphore(_AT_ONCE_FAILING)
         self._running = False
         self._watch: asyncio.Task[None] | None = None
-        self._ended = EndedProcesses(database=database, holder=holder)
+        self._ended = EndedProcesses(
+            database=database,
+            holder=holder,
+            holders=lambda tx: tx.deliveries.holders(),
+            release=lambda tx, ended: tx.deliveries.release(ended),
+        )
         self._tries = Tries(database=database, clock=clock, handlers=lambda: self.handlers)
         self._refusals = Refusals(policy)
         self._denied = DeniedPeers(

@@ -32,6 +32,7 @@ from opencloudmesh.services.ports.stores import (
     SessionStore,
     UserStore,
 )
+from opencloudmesh.services.ports.unfinished_folders import UnfinishedFolderStore
 
 T = TypeVar("T")
 
@@ -89,6 +90,8 @@ class Transaction(Protocol):
     def dead_properties(self) -> DeadPropertyStore: ...
     @property
     def seen_signatures(self) -> SeenSignatureStore: ...
+    @property
+    def unfinished_folders(self) -> UnfinishedFolderStore: ...
     def check_secrets(self) -> None:
         """Raise `LocalFault` (seal-broken) where stored secrets do not open with the key of this server."""
 

@@ -22,6 +22,7 @@ from opencloudmesh.services.records.people import AppPassword, Session, User
 from opencloudmesh.services.records.secret import Secret
 from opencloudmesh.services.records.share_requests import ReceivedRequest, RequestLink, SentRequest
 from opencloudmesh.services.records.shares import IncomingShare, NewIncomingShare, NewOutgoingShare, OutgoingShare
+from opencloudmesh.services.records.unfinished_folders import UnfinishedFolder
 
 __all__ = [
     "ANNOUNCED",
@@ -58,6 +59,7 @@ __all__ = [
     "SentRequest",
     "Session",
     "TrustRow",
+    "UnfinishedFolder",
     "User",
     "WaitingDeliveries",
 ]

@@ -33,7 +33,6 @@ from opencloudmesh.services.patience import within
 from opencloudmesh.services.peers import GONE, Peers
 from opencloudmesh.services.ports import Clock, Entry, RemoteTree
 from opencloudmesh.services.records import IncomingShare, Secret
-from opencloudmesh.services.resource_access.leftovers import Leftovers
 from opencloudmesh.services.resource_access.remembered_extras import RememberedExtras, RememberingLocks, RememberingProperties
 from opencloudmesh.services.resource_access.remembering import Behind, RememberingTree, remembered_suffices
 from opencloudmesh.services.resource_access.root_looks import RootLooks
@@ -86,7 +85,6 @@ class ReceivedShares:
         self._origin_of = origin_of
         self._memory = memory or TreeMemory(clock=clock)
         self._stale_seconds = stale_seconds
-        self.leftovers = Leftovers()
         self._files = LimitedPlaces()
         self._behind = Behind()
         self._roots = RootLooks(clock)
@@ -210,7 +208,6 @@ class ReceivedShares:
             task.cancel()
         await asyncio.gather(*learning, return_exceptions=True)
         await self._behind.aclose()
-        await self.leftovers.aclose()
         await self.seen.aclose()
 
     async def _tree(self, share: IncomingShare) -> RemoteTree:

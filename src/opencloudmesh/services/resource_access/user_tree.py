@@ -35,13 +35,13 @@ from opencloudmesh.services.ports import (
     StorageFor,
     Transaction,
 )
-from opencloudmesh.services.records import IncomingShare, User
+from opencloudmesh.services.records import IncomingShare, UnfinishedFolder, User
 from opencloudmesh.services.resource_access.closing import closing
 from opencloudmesh.services.resource_access.credentials import Basic, Bearer, parse_authorization
+from opencloudmesh.services.resource_access.leftovers import Leftovers
 from opencloudmesh.services.resource_access.places import PREFIX, Places
 from opencloudmesh.services.resource_access.received import ReceivedShares
 from opencloudmesh.services.resource_access.remembering import remembered_suffices
-from opencloudmesh.services.resource_access.silence import is_silent
 from opencloudmesh.services.resource_access.user_state import UserLocks, UserProperties, properties_below
 from opencloudmesh.services.tree_state import Known, TreeStates, tree_of
 from opencloudmesh.services.tree_state import Place as StatePlace
@@ -69,6 +69,7 @@ class UserTrees:
         self._storage_for = storage_for
         self._states = states
         self._clock = clock
+        self.leftovers = Leftovers(database=database, received=received, storage_for=storage_for, clock=clock)
 
     async def resolve(self, name: str, authorization: str | None) -> DavTree:
         """The user's tree; raises `Unauthorized`, `AccessDenied` (access-denied) for another user's."""
@@ -79,7 +80,7 @@ class UserTrees:
         own = RemoteTree(self._storage_for(user), locks, properties)
         places = Places(own, shares, self._received)
         return DavTree(
-            _UserTree(places),
+            _UserTree(places, user.id, self.leftovers),
             self._gate(shares),
             UserLocks(places),
             UserProperties(places),
@@ -140,8 +141,10 @@ def _accepted(tx: Transaction, user: User) -> tuple[dict[str, IncomingShare], Kn
 class _UserTree:
     """`Storage` over the own tree and the received ones."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, user_id: int, leftovers: Leftovers) -> None:
         self._places = places
+        self._user_id = user_id
+        self._leftovers = leftovers
         self._shares = places.shares
         self._received = places.received
 
@@ -296,23 +299,10 @@ class _UserTree:
             return
         folder = to_inside.rpartition("/")[0]
         beside = f"{folder}/.{secrets.token_hex(8)}.part".removeprefix("/")  # it appears in one step, when all is here
-        try:
+        share_id = self._shares[to_share[len(PREFIX) :]].id if to_share else None
+        async with self._leftovers.making(to_storage, UnfinishedFolder(self._user_id, share_id, beside)):
             await _copy_across(from_storage, entry, to_storage, beside, children=children)
             await to_storage.move(beside, to_inside, replace=replace)
-        except BaseException as error:
-            if to_share and isinstance(error, OCMError) and is_silent(error):  # nobody waits for silence twice
-                self._leave(to_storage, to_share, beside)
-                raise
-            try:
-                await asyncio.shield(to_storage.remove(beside))
-            except OCMError as fault:
-                if to_share and is_silent(fault):
-                    self._leave(to_storage, to_share, beside)
-            raise
-
-    def _leave(self, storage: Storage, prefix: str, inside: str) -> None:
-        share = self._shares[prefix[len(PREFIX) :]]
-        self._received.leftovers.add(storage, inside, lambda: self._received.may_ask(share))
 
 
 async def _find(storage: Storage, path: str) -> Entry | None:

@@ -14,7 +14,7 @@ from sqlalchemy.sql import column, table
 
 from opencloudmesh.adapters.database.faults import DatabaseNewer, DatabaseUnusable
 
-HEAD = "0030"
+HEAD = "0033"
 _VERSIONS = "alembic_version"
 _LOCK = 0x6F636D  # any number, the same in every process
 

@@ -52,7 +52,7 @@ from opencloudmesh.adapters.database.schema.share_requests import (
     sent_request_open,
     sent_requests,
 )
-from opencloudmesh.adapters.database.schema.trees import dead_properties, dead_property_bytes, locks
+from opencloudmesh.adapters.database.schema.trees import dead_properties, dead_property_bytes, locks, unfinished_folders
 
 __all__ = [
     "app_passwords",
@@ -105,6 +105,7 @@ __all__ = [
     "sent_request_open",
     "sent_requests",
     "sessions",
+    "unfinished_folders",
     "users",
     "word",
 ]

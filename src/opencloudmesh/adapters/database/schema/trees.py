@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, Table, Text
 
-from opencloudmesh.adapters.database.schema.columns import metadata, text
+from opencloudmesh.adapters.database.schema.columns import Identifier, metadata, text
 
 locks = Table(
     "locks",
@@ -35,4 +35,14 @@ dead_property_bytes = Table(
     metadata,
     Column("tree", Text, primary_key=True),
     Column("size", BigInteger, nullable=False),  # of all properties of the tree together
+)
+
+unfinished_folders = Table(
+    "unfinished_folders",
+    metadata,
+    Column("user_id", Identifier, primary_key=True, autoincrement=False),
+    Column("path", LargeBinary, primary_key=True),
+    Column("share_id", Identifier),  # of the received share that holds it, else it is among the user's own files
+    text("holder"),  # the process that makes it
+    Column("begun_at", Double, nullable=False),
 )
