@@ -59,13 +59,16 @@ def test_a_contact_is_shown_by_id_address_or_name(logged_in: Any, server: Any) -
 def test_an_address_means_who_has_it_letter_by_letter_and_by_any_of_the_addresses(logged_in: Any, server: Any) -> None:
     server.contacts = [
         contact(1, "Big", "Bob@b.example.org"),
-        contact(2, "Small", "bob@b.example.org", aliases=["x1@b.example.org"], server="B"),
+        contact(2, "Small", "bob@b.example.org", aliases=["x1@b.example.org", "x2@b.example.org"], server="B")
+        | {"verified": False, "verified_aliases": ["x2@b.example.org"]},
     ]
     shown = {
         word: logged_in("contacts", "show", word).out for word in ("bob@b.example.org", "Bob@b.example.org", "x1@b.example.org")
     }
     assert [out.partition(" ")[0] for out in shown.values()] == ["Small", "Big", "Small"]
-    assert "\nServer: B\nAlso: x1@b.example.org\n" in shown["x1@b.example.org"]
+    small = shown["x1@b.example.org"]
+    assert "\nServer: B\nAlso: x1@b.example.org\nAlso: x2@b.example.org (verified)\n" in small
+    assert "\nIts server has signed nothing of bob@b.example.org yet." in small, "the mark is the address's that signed"
 
 
 def test_lists_show_names_beside_addresses(logged_in: Any, server: Any, make_outgoing: Any, make_incoming: Any) -> None:

@@ -171,12 +171,36 @@ async def test_who_shares_by_another_address_is_the_contact_whom_the_same_server
     await home.reception.receive(away.share(**known_as("x1y2@away.example")))
     (share,) = await home.reception.inbox(alice)
     assert (share.state, share.sender) == ("accepted" if trusted else "pending", "dora@away.example")
-    assert (await home.contacts.contact(alice, dora)).aliases == ("dora@away.example",)
+    told = await home.contacts.contact(alice, dora)
+    assert told.aliases == told.verified_aliases == ("dora@away.example",), "the share that said so was signed"
     await home.reception.receive(away.share(provider_id="p2"))
     assert len(await home.reception.inbox(alice)) == 2, "from then on it need not be said"
     await home.reception.accept(alice, share.id)
     (found,) = await home.contacts.search(alice, "dora@away")
     assert found.id == dora, "no second one"
+
+
+@pytest.mark.spec("INV-7")
+async def test_the_address_that_signed_is_verified_and_no_other_of_the_contact(
+    home: Home, away: SimulatedServer, alice: User, time: SimulatedTime
+) -> None:
+    addresses = [parse_address(f"{who}@away.example") for who in ("x1y2", "dora", "d")]
+    await home.database.write(lambda tx: home.contacts.entered(tx, alice, [(addresses, Identity("", "", "Dora"))]))
+    await home.reception.receive(away.share())
+    (contact,) = await home.contacts.of_user(alice)
+    assert (contact.verified, contact.verified_aliases) == (False, ("dora@away.example",))
+    assert await home.contacts.servers() == {"away.example"}
+    other = await home.contacts.add(alice, "other@away.example")
+    merged = await home.contacts.merge(alice, other.id, contact.id)
+    assert (merged.verified, merged.verified_aliases) == (False, ("dora@away.example",))
+    for whose in (addresses[2], parse_address(other.address)):
+        merged = await home.database.write(
+            lambda tx, whose=whose: home.contacts.met(
+                tx, alice, whose, Identity("", "", ""), verified=True, own_identifier="i", source="invite", at=time.now
+            )
+        )
+    assert (merged.verified, set(merged.verified_aliases)) == (True, {"dora@away.example", "d@away.example"})
+    assert not merged.is_verified("x1y2@away.example")
 
 
 @pytest.mark.parametrize("mode", ["unsigned", "elsewhere", "malformed", "unknown", "another's contact"])

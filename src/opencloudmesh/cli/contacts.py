@@ -1,6 +1,7 @@
 """`ocm contacts`: the address book (the contacts routes of /api/v1)."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -97,14 +98,18 @@ async def show(contact: Who, /, *, output: Output = Output()) -> None:
         item,
         _shown(item),
         *([f"Server: {text_of(item, 'server')}"] if item.get("server") else []),
-        *(f"Also: {address}" for address in item.get("aliases", []) if isinstance(address, str)),
+        *(f"Also: {address}{_mark(item, address)}" for address in item.get("aliases", []) if isinstance(address, str)),
         *([f"E-mail: {text_of(item, 'email')}"] if item.get("email") else []),
         f"By {text_of(item, 'source')}, since {format_time(item.get('added_at'))}; last seen: {seen}",
         "Shares are accepted without asking." if item.get("trusted") else "Shares wait in the inbox for you.",
-        "Its own server has signed something of this address."
+        f"Its own server has signed something of {text_of(item, 'address')}."
         if item.get("verified")
-        else "Its server has signed nothing of this address yet.",
+        else f"Its server has signed nothing of {text_of(item, 'address')} yet.",
     )
+
+
+def _mark(item: Mapping[str, Any], address: str) -> str:
+    return " (verified)" if address in item.get("verified_aliases", []) else ""
 
 
 async def trust(contact: Who, /, *, output: Output = Output()) -> None:

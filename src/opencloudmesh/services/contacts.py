@@ -3,8 +3,8 @@
 Rules kept here: a contact is one OCM Address, made by an invite, by the user, or of the sender of a share; what the other server
 says of a person never changes what a user wrote, nor makes anybody trusted; removing one is local, and always works; whoever a
 user does not have as contact learns nothing of that; an address that looks like another, by characters that nobody sees, is
-nobody's. Verified is whose own server has signed something of this very address: the
-acceptance of an invite, or a share; an answer to us, which nobody signs, shows nothing but that TLS led to that server.
+nobody's. Verified is an address of which its own server has signed something, the acceptance of an invite or a share: of several
+addresses of a contact each, or not. An answer to us, which nobody signs, shows nothing but that TLS led to that server.
 
 One person may have several addresses at one server: the identifier of an invite, and the login name (INV-7). A further one is
 an alias of the contact, and counts as the contact's own, where the user says so, or where that server does, in a share that it
@@ -143,7 +143,7 @@ class Contacts:
             )
             tx.contacts.update(replace(kept, name=name, email=email, own_identifier=known_as))
             for address in other.addresses:
-                tx.contacts.add_alias(kept, address)
+                tx.contacts.add_alias(kept, address, verified=other.is_verified(address))
             seen = [at for at in (kept.last_seen_at, other.last_seen_at) if at is not None]
             if seen:
                 tx.contacts.set_seen(kept.id, max(seen))
@@ -188,12 +188,13 @@ class Contacts:
             name=found.name or person.name,
             email=found.email or person.email,
             source=source,
-            verified=verified or found.verified,
             own_identifier=own_identifier,
         )
         tx.contacts.update(known)
+        if verified:
+            tx.contacts.set_verified(known, str(address))
         tx.contacts.set_seen(found.id, at)
-        return known
+        return _owned(tx, user, found.id)
 
     def accepted_from(self, tx: Transaction, user: User, share: IncomingShare, *, at: float) -> None:
         """The user accepted a share: its sender is a contact from now on, known by what the sender says; not trusted for that."""
@@ -213,7 +214,7 @@ class Contacts:
         alias then, unless it is a contact's."""
         contact = tx.contacts.by_address(user_id, known_as) if sender.isprintable() else None
         if contact is not None and len(contact.aliases) < MOST_ALIASES and tx.contacts.by_address(user_id, sender) is None:
-            tx.contacts.add_alias(contact, sender)
+            tx.contacts.add_alias(contact, sender, verified=True)
 
     def removed(self, tx: Transaction, user: User, contact_id: int) -> Contact:
         """Delete one, and return what it was; raises `NotFound` (contact-unknown)."""
@@ -222,9 +223,9 @@ class Contacts:
         return contact
 
     def signed(self, tx: Transaction, contact: Contact, share: IncomingShare) -> None:
-        """A share came from this contact: if the own server signed it, the address is shown to be right."""
-        if share.signed and not contact.verified:
-            tx.contacts.update(replace(contact, verified=True))
+        """A share came from this contact: if the own server signed it, the address that it came from is shown to be right."""
+        if share.signed and not contact.is_verified(share.sender):
+            tx.contacts.set_verified(contact, share.sender)
 
     def seen(self, tx: Transaction, contact: Contact, at: float) -> None:
         """Something came from this contact."""

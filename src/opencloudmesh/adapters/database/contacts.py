@@ -42,9 +42,14 @@ _BY_ALIAS = Statement(
         _ALIAS.user_id == bindparam("user_id"), _ALIAS.address == bindparam("whose", type_=Text)
     )
 )
-_ALIASES = Statement(select(_ALIAS.contact_id, _ALIAS.address).where(_ALIAS.contact_id == bindparam("which")).order_by(_ALIAS.id))
-_ALIASES_OF = Statement(select(_ALIAS.contact_id, _ALIAS.address).where(_ALIAS.user_id == bindparam("whose")).order_by(_ALIAS.id))
-_ADD_ALIAS = Statement(insert(contact_aliases).on_conflict_do_nothing(), columns=["contact_id", "user_id", "address"])
+_SELECT_ALIASES = select(_ALIAS.contact_id, _ALIAS.address, _ALIAS.verified).order_by(_ALIAS.id)
+_ALIASES = Statement(_SELECT_ALIASES.where(_ALIAS.contact_id == bindparam("which")))
+_ALIASES_OF = Statement(_SELECT_ALIASES.where(_ALIAS.user_id == bindparam("whose")))
+_ADD_ALIAS = Statement(insert(contact_aliases).on_conflict_do_nothing(), columns=["contact_id", "user_id", "address", "verified"])
+_VERIFY_ALIAS = Statement(
+    update(contact_aliases).where(_ALIAS.contact_id == bindparam("which"), _ALIAS.address == bindparam("whose", type_=Text)),
+    columns=["verified"],
+)
 _USERS_WITH = Statement(
     union(
         select(_TABLE.user_id).where(_ADDRESS),
@@ -66,7 +71,12 @@ _TOLD_AT = Statement(
     .order_by(_TABLE.id)
     .limit(1)
 )
-_VERIFIED = Statement(select(_TABLE.address).where(_TABLE.verified.is_(True)).distinct().limit(_MOST))
+_VERIFIED = Statement(
+    union(select(_TABLE.address).where(_TABLE.verified.is_(True)), select(_ALIAS.address).where(_ALIAS.verified.is_(True))).limit(
+        _MOST
+    )
+)
+_VERIFY = Statement(update(contacts).where(_WHICH), columns=["verified"])
 _UPDATE = Statement(
     update(contacts).where(_WHICH), columns=["name", "email", "source", "trusted", "verified", "own_identifier", "folded"]
 )
@@ -105,6 +115,11 @@ def _contact(row: Row) -> Contact:
     return Contact(**dict(zip(("id", *_FIELDS), row, strict=True)) | {"trusted": bool(row[6]), "verified": bool(row[7])})
 
 
+def _with_aliases(contact: Contact, rows: Sequence[Row]) -> Contact:
+    verified = tuple(str(address) for _, address, is_verified in rows if is_verified)
+    return replace(contact, aliases=tuple(str(row[1]) for row in rows), verified_aliases=verified)
+
+
 def _escaped(text: str) -> str:
     return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
@@ -141,8 +156,7 @@ class Contacts:
     def _one(self, row: Row | None) -> Contact | None:
         if row is None:
             return None
-        aliases = tuple(str(address) for _, address in self._connection.rows(_ALIASES, which=row[0]))
-        return replace(_contact(row), aliases=aliases)
+        return _with_aliases(_contact(row), self._connection.rows(_ALIASES, which=row[0]))
 
     def of_user(self, user_id: int, *, after_id: int = 0, limit: int = 1000) -> Sequence[Contact]:
         """All of a user: ascending ids greater than `after_id`."""
@@ -155,10 +169,10 @@ class Contacts:
         return self._all(user_id, rows)
 
     def _all(self, user_id: int, rows: Sequence[Row]) -> Sequence[Contact]:
-        aliases: dict[int, tuple[str, ...]] = {}
-        for contact_id, address in self._connection.rows(_ALIASES_OF, whose=user_id) if rows else ():
-            aliases[contact_id] = (*aliases.get(contact_id, ()), str(address))
-        return [replace(_contact(row), aliases=aliases.get(row[0], ())) for row in rows]
+        aliases: dict[int, list[Row]] = {}
+        for alias in self._connection.rows(_ALIASES_OF, whose=user_id) if rows else ():
+            aliases.setdefault(alias[0], []).append(alias)
+        return [_with_aliases(_contact(row), aliases.get(row[0], ())) for row in rows]
 
     def count_of(self, user_id: int) -> int:
         """How many a user has."""
@@ -183,9 +197,17 @@ class Contacts:
         row = self._connection.row(_TOLD_AT, user_id=user_id, at_host=f"%@{_escaped(host)}")
         return str(row[0]) if row else None
 
-    def add_alias(self, contact: Contact, address: str) -> None:
+    def add_alias(self, contact: Contact, address: str, *, verified: bool = False) -> None:
         """Note a further address of the same person; nothing where the user has it as alias already."""
-        self._connection.change(_ADD_ALIAS, contact_id=contact.id, user_id=contact.user_id, address=address)
+        owner = {"contact_id": contact.id, "user_id": contact.user_id}
+        self._connection.change(_ADD_ALIAS, **owner, address=address, verified=verified)
+
+    def set_verified(self, contact: Contact, address: str) -> None:
+        """Its own server has signed something of this address, which is one of the contact's."""
+        if address == contact.address:
+            self._connection.change(_VERIFY, which=contact.id, verified=True)
+        else:
+            self._connection.change(_VERIFY_ALIAS, which=contact.id, whose=address, verified=True)
 
     def update(self, contact: Contact) -> None:
         """Write name, e-mail address, source, both marks and the own identifier."""

@@ -65,8 +65,11 @@ class ContactStore(Protocol):
     def told_at(self, user_id: int, host: str) -> str | None:
         """By which identifier the first contact of the user at this host knows the user, if one does."""
 
-    def add_alias(self, contact: Contact, address: str) -> None:
+    def add_alias(self, contact: Contact, address: str, *, verified: bool = False) -> None:
         """Note a further address of the same person; nothing where the user has it as alias already."""
+
+    def set_verified(self, contact: Contact, address: str) -> None:
+        """Its own server has signed something of this address, which is one of the contact's."""
 
     def set_seen(self, contact_id: int, at: float) -> None: ...
     def remove(self, contact_id: int) -> None: ...

@@ -27,8 +27,9 @@ class Contact:
     """A person at another server whom a user knows. `address` is canonical; texts of the other server are shown, never trusted.
 
     `source`: invite, share or direct. `trusted`: shares are accepted without asking. `verified`: the contact's own server has
-    signed something of this address. `own_identifier`: what the contact knows the user by, empty for the login name.
-    `last_seen_at` is None until something came from there. `aliases` are further addresses of the same person at the same server.
+    signed something of `address`. `own_identifier`: what the contact knows the user by, empty for the login name.
+    `last_seen_at` is None until something came from there. `aliases` are further addresses of the same person at the same server,
+    `verified_aliases` those of them of which it has signed something.
     """
 
     id: int
@@ -43,6 +44,11 @@ class Contact:
     added_at: float
     last_seen_at: float | None = None
     aliases: tuple[str, ...] = ()
+    verified_aliases: tuple[str, ...] = ()
+
+    def is_verified(self, address: str) -> bool:
+        """Whether the contact's own server has signed something of this very address."""
+        return self.verified if address == self.address else address in self.verified_aliases
 
     @property
     def addresses(self) -> tuple[str, ...]:

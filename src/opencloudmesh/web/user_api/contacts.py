@@ -58,6 +58,7 @@ class ContactAnswer(BaseModel):
     added_at: Time
     last_seen_at: Time | None
     aliases: list[str] = Field(description="Further addresses of the same person at the same server.")
+    verified_aliases: list[str] = Field(description="Those of them of which the contact's own server has signed something.")
     server: str = Field(description="The name of the contact's server as a Directory Service has it, or empty.")
 
     @classmethod
@@ -73,6 +74,7 @@ class ContactAnswer(BaseModel):
             added_at=one.added_at,
             last_seen_at=one.last_seen_at,
             aliases=list(one.aliases),
+            verified_aliases=list(one.verified_aliases),
             server=services.contacts.server_name(one),
         )
 

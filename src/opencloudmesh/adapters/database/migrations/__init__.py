@@ -14,7 +14,7 @@ from sqlalchemy.sql import column, table
 
 from opencloudmesh.adapters.database.faults import DatabaseNewer, DatabaseUnusable
 
-HEAD = "0033"
+HEAD = "0034"
 _VERSIONS = "alembic_version"
 _LOCK = 0x6F636D  # any number, the same in every process
 

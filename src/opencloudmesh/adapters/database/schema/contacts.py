@@ -1,6 +1,6 @@
 """People at other servers: identifiers they know users by, invites, contacts."""
 
-from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, false
 
 from opencloudmesh.adapters.database.schema.columns import Identifier, metadata, text, time
 
@@ -55,6 +55,7 @@ contact_aliases = Table(
     Column("contact_id", Identifier, ForeignKey("contacts.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("user_id", Identifier, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     text("address"),
+    Column("verified", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("user_id", "address"),
     Index(None, "address"),
 )
