@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from email.message import EmailMessage
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,43 @@ ENCODED = WAYF.replace("=", "=3D")
 )
 def test_the_invite_of_a_text_is_found(text: str) -> None:
     assert find_invite(text) == INVITE
+
+
+@pytest.mark.parametrize("link", [WAYF, f"https://cloud.example.org/wayf?token={INVITE.token}", STRING])
+@pytest.mark.parametrize(
+    "around",
+    [
+        "\u201c{}\u201d", "\u2018{}\u2019", "\u201e{}\u201c", "\u00bb{}\u00ab", "\u00ab\u00a0{}\u00a0\u00bb",
+        "\u300c{}\u300d", "\u201c{}.\u201d",
+        "\u201c{}\u201d.", "{}\u2026", "{}\u3002", "{}\uff0c",
+    ],
+)  # fmt: skip
+def test_quotation_marks_and_full_stops_of_any_writing_are_none_of_it(around: str, link: str) -> None:
+    assert find_invite(around.format(link)) == find_invite(f"Hi Bob, {around.format(link)} Alice") == INVITE
+
+
+@pytest.mark.parametrize("of", ["{}", "Hi Bob, follow {}.\nAlice", "<{}>"])
+def test_the_link_of_a_mail_gateway_is_the_one_that_was_sent(of: str) -> None:
+    rewritten = f"https://eur01.safelinks.protection.outlook.com/?url={quote(WAYF, safe='')}&data=05%7C02&reserved=0"
+    assert find_invite(of.format(rewritten)) == INVITE
+    assert find_invite(of.format(rewritten.replace("&", "&amp;"))) == INVITE
+
+
+def test_a_rewritten_link_may_be_broken_and_stand_beside_the_sent_one() -> None:
+    rewritten = f"https://eur01.safelinks.protection.outlook.com/?url={quote(WAYF, safe='')}&data=05%7C02&reserved=0"
+    lines = [rewritten[at : at + 76] for at in range(0, len(rewritten), 76)]
+    assert find_invite("\n".join(["Follow this:", *lines, "", "Alice"])) == INVITE
+    assert find_invite(f"{rewritten}\n{WAYF}\n{STRING}") == INVITE
+
+
+@pytest.mark.parametrize("of", ["{}", "Hi Bob, follow {} now."])
+@pytest.mark.parametrize(
+    "link", ["https://protect-eu.mimecast.com/s/abc?token=0f3ac07e2bd94c1f", f"https://urldefense.com/v3/__{WAYF}"]
+)
+def test_of_a_link_that_cannot_be_told_the_advice_is_to_use_the_string(of: str, link: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        find_invite(of.format(link))
+    assert "changed the link: use the invite string" in str(refusal.value.hint)
 
 
 @pytest.mark.parametrize("token", [INVITE.token, "0f3ac07e2bd94c1fa6d1d2f0b1c2d3e4", "0f3ac07e-2bd9-4c1f-a6d1-d2f0b1c2d3e4"])

@@ -19,6 +19,7 @@ from opencloudmesh.protocol.address import OCMAddress, host_of_url, parse_host
 from opencloudmesh.protocol.errors import FieldFault, InvalidInput, InvalidMessage, PeerRefused
 from opencloudmesh.protocol.legacy.addresses import repair_address
 from opencloudmesh.protocol.messages import WireModel, read_object, validated, write_object
+from opencloudmesh.protocol.rewritten_links import is_of_gateway, unwrap_link
 
 MAX_TOKEN: Final = 255
 _SHORTEST_TOKEN: Final = 16
@@ -62,7 +63,8 @@ def parse_invite(text: str, *, provider: str | None = None) -> Invite:
 
     Forms: the invite string (base64 or base64url, padded or not), `token@provider`, a link to a WAYF page or to an accept dialog
     (token, and maybe providerDomain, in the query), or with `provider` a bare token. What a mail program does to them is undone:
-    broken and quoted lines, quotation marks or brackets around, characters that nobody sees, `&amp;` in a link.
+    broken and quoted lines, quotation marks or brackets around, characters that nobody sees, `&amp;` in a link, and the link of a
+    gateway around it (`rewritten_links`).
     """
     if len(text) > MAX_INVITE:
         raise _invalid("is too long")
@@ -92,7 +94,11 @@ def _bare(text: str) -> str:
 _BROKEN: Final = re.compile(r"[ \t]*[\r\n][\s>|]*|\A(?:[>|]+\s+)+")
 _UNSEEN: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
 _AROUND: Final = dict(
-    zip("\"'`<([{*\u201c\u201e\u2018\u201a\u00ab\u2039", "\"'`>)]}*\u201d\u201c\u2019\u2018\u00bb\u203a", strict=True)
+    zip(
+        "\"'`<([{*\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb\u2039\u203a\u300c\u300e\uff08",
+        "\"'`>)]}*\u201d\u201d\u201c\u2019\u2019\u2018\u00bb\u00ab\u203a\u2039\u300d\u300f\uff09",
+        strict=True,
+    )
 )
 
 
@@ -112,7 +118,10 @@ def build_invite_link(page: str, invite: Invite) -> str:
 _OURS: Final = frozenset({"token", "providerDomain"})
 
 
-def _of_link(link: str) -> Invite:
+def _of_link(given: str) -> Invite:
+    link = unwrap_link(given)
+    if is_of_gateway(link):
+        raise _invalid("is a link that a mail program changed", hint=CHANGED)
     try:
         parts = urlsplit(link)
         query = parse_qs(parts.query, max_num_fields=_MAX_PARAMETERS)
@@ -154,6 +163,10 @@ def _is_host(text: str, host: str) -> bool:
 
 _AS_SENT: Final = "Copy the whole invite, or the whole link, as it was sent to you."
 _OF_A_TOKEN: Final = f"{_AS_SENT} Of a token alone, name the server that made it, too: ocm invite accept TOKEN --from SERVER"
+
+
+CHANGED: Final = "Your mail program changed the link: use the invite string, or the link as the sender sees it."
+"""What to do with a link that leads to the gateway of a mail program."""
 
 
 def _invalid(reason: str, *, hint: str = _AS_SENT) -> InvalidInput:

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from opencloudmesh.protocol.address import host_of_url
 from opencloudmesh.protocol.errors import InvalidInput
-from opencloudmesh.protocol.invite_flow import MAX_INVITE, Invite, parse_invite
+from opencloudmesh.protocol.invite_flow import CHANGED, MAX_INVITE, Invite, parse_invite
+from opencloudmesh.protocol.rewritten_links import is_of_gateway, unwrap_link
 
 MAX_TEXT: Final = 32_768
 _MOST_FOUND: Final = 50
@@ -26,7 +27,9 @@ _WRAPPED: Final = 60
 _WHOLE: Final = 90
 """Where a line is so long, with marks of quotation, a mail program may have ended it; where it is longer, none did."""
 
-_LINK: Final = re.compile(r"""https?://(?:\[[0-9a-f:]+\])?[^\s<>"'`()\[\]{}|\\^]+""", re.IGNORECASE | re.ASCII)
+_MARKS: Final = "\u00a0\u00ab\u00bb\u2000-\u200a\u2016-\u205f\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
+"""Spaces and marks of all writing that end a link, quotation marks and full stops; no dashes: they would cut a token."""
+_LINK: Final = re.compile(rf"""https?://(?:\[[0-9a-f:]+\])?[^\s<>"'`()\[\]{{}}|\\^{_MARKS}]+""", re.IGNORECASE | re.ASCII)
 _BRACKETED: Final = re.compile(r"<\s*(https?://[^<>]*[^<>\s])>", re.IGNORECASE)
 """A link that says where it ends: what white space a mail program put into it is none of it (RFC 3986, appendix C)."""
 _STRING: Final = re.compile(r"(?<![\w@.%&=/+-])[A-Za-z0-9+/_-]{16,}={0,2}(?![\w@%&=/+-])", re.ASCII)
@@ -79,15 +82,18 @@ def find_invite(text: str, *, provider: str | None = None) -> Invite:
     if found and (found[0].is_whole or _PROSE.search(text.strip())):
         return found[0].invite
     try:
-        return parse_invite(text, provider=provider)
+        given = parse_invite(text, provider=provider)
+        is_found = found and given.token.rstrip(_AFTER) == found[0].invite.token  # with the full stop of a sentence
+        return found[0].invite if is_found else given
     except InvalidInput:
         if found:
             return found[0].invite
         if len(text.split()) > 1:
+            is_changed = any(is_of_gateway(link[0]) for link in _words(_LINK, plain))
             raise InvalidInput(
                 "There is no invite in this text.",
                 code="invite-missing",
-                hint="Copy all that you were sent: the link, or the invite string, belongs to it.",
+                hint=CHANGED if is_changed else "Copy all that you were sent: the link, or the invite string, belongs to it.",
             ) from None
         raise
 
@@ -154,7 +160,8 @@ def _of_links(text: str) -> Iterator[tuple[_Found, bool]]:
             link, invite = _longest_link(text, word, link)
         if invite is not None:
             found = _Found(invite, is_whole=link != word[0].rstrip(_AFTER) or _is_of_own_server(link, invite))
-            yield found, "providerDomain=" in link or _NAMED.search(urlsplit(link).path) is not None
+            sent = unwrap_link(link)
+            yield found, "providerDomain=" in sent or _NAMED.search(urlsplit(sent).path) is not None
 
 
 def _longest_link(text: str, word: re.Match[str], link: str) -> tuple[str, Invite | None]:
@@ -182,7 +189,7 @@ def _is_cut(link: str, longer: str, *, is_long: bool) -> bool:
     cut, whole, rest = _read(link), _read(longer), longer[len(link) :]
     if cut is None or whole is None:
         return whole is not None
-    if "providerDomain=" not in link and "providerDomain=" in longer:
+    if "providerDomain=" not in unwrap_link(link) and "providerDomain=" in unwrap_link(longer):
         return True
     if cut.provider != whole.provider:
         return "." not in cut.provider or _is_of_own_server(longer, whole) or (is_long and "." in rest)
@@ -246,7 +253,8 @@ def _continued(text: str, word: re.Match[str]) -> list[tuple[str, int]]:
 def _is_of_own_server(link: str, invite: Invite) -> bool:
     """Whether a link names the server that it leads to, as the link to a WAYF page does: its host came whole, then."""
     try:
-        return "providerDomain=" in link and host_of_url(link) == invite.provider
+        sent = unwrap_link(link)
+        return "providerDomain=" in sent and host_of_url(sent) == invite.provider
     except InvalidInput:
         return False
 
