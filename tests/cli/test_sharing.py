@@ -55,6 +55,17 @@ def test_share_says_that_it_was_taken(logged_in: Any, server: Any, make_outgoing
     assert "the other server has taken it" in logged_in("share", "Reports", "bob@b.example.org").out
 
 
+@pytest.mark.parametrize(("owner", "is_told"), [("alice@a.example.org", True), ("a1b2c3@a.example.org", False)])
+def test_share_says_where_the_login_name_is_told(
+    logged_in: Any, server: Any, make_outgoing: Any, owner: str, is_told: bool
+) -> None:
+    from starlette.responses import JSONResponse
+
+    server.next_answer = JSONResponse(make_outgoing(owner=owner), 201)
+    said = logged_in("share", "Reports", "bob@b.example.org").out
+    assert (f"The other server is told your login name, {owner}: " in said, "ocm invite create" in said) == (is_told, is_told)
+
+
 @pytest.mark.parametrize(
     ("state", "told"),
     [

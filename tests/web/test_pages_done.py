@@ -29,6 +29,7 @@ def said(visitor: Visitor) -> str:
         ("/inbox/7/decline", {}, "/inbox", "You declined", ""),
         ("/inbox/7/leave", {}, "/shares", "You left", ""),
         ("/shares", {"path": "Reports", "share_with": "dora@peer.example.org"}, "/shares", "is shared with", ""),
+        ("/shares", {"path": "Reports", "share_with": "d@peer.example.org"}, "/shares", "login name, alice@", ""),
         ("/contacts", {"address": "eve@peer.example.org", "name": "Eve"}, "/contacts", "Eve is in your", 'href="/shares"'),
         ("/contacts/1/trust", {}, "/contacts", "You trust", ""),
         ("/contacts/1/distrust", {}, "/contacts", "wait in your inbox", ""),

@@ -24,6 +24,7 @@ OUTGOING = {
     "path": "Reports",
     "resource_type": "folder",
     "share_with": "bob@peer.example.org",
+    "owner": "alice@cloud.example.org",
     "permissions": ["read", "write"],
     "state": "sent",
     "reason": "",

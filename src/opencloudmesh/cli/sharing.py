@@ -4,7 +4,7 @@ A share is named by its id, or by its name, path or place under "Shared with me"
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import App, Group, Parameter
@@ -114,7 +114,7 @@ async def share(
         "permissions": ["read", "write"] if write else ["read"],
         "expires_at": parse_expiry(expires, time.time()) if expires is not None else None,
     }
-    async with signed_in() as (api, _):
+    async with signed_in() as (api, session):
         address = await address_of(api, share_with)
         created, is_new = await api.made("/shares", document | {"share_with": address})
         # Not taken yet: what the first try ended with stands at the delivery.
@@ -123,7 +123,19 @@ async def share(
     delivery = mine[-1] if mine else {}
     if created.get("state") == "failed":
         raise _not_taken(created, delivery)
-    output.terminal().show({**created, "delivery": delivery or None}, *_describe_created(created, delivery, is_new, share_with))
+    output.terminal().show(
+        {**created, "delivery": delivery or None},
+        *_describe_created(created, delivery, is_new, share_with),
+        *_login_name_told(created, session.user),
+    )
+
+
+def _login_name_told(created: Item, user: str) -> Iterator[str]:
+    """A warning where the recipient is no contact who knows the user by an identifier (INV-7)."""
+    owner = text_of(created, "owner")
+    if owner.rpartition("@")[0] == user:
+        invite = "whom you invite is told an identifier in its place (ocm invite create)."
+        yield f"The other server is told your login name, {owner}: {invite}"
 
 
 def _not_taken(created: Item, delivery: Item) -> PeerRefused:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from opencloudmesh.protocol.address import parse_address
 from opencloudmesh.protocol.errors import InvalidInput, NotFound, OCMError
 from opencloudmesh.protocol.lifecycle import ACCEPTED, FAILED, PENDING, SENT
 from opencloudmesh.protocol.registries import READ, WRITE
@@ -89,7 +90,9 @@ async def create(request: PageRequest) -> PageAnswer:
         return await show(request, Refused.at(fault, form, "path", _PLACES))
     await _used(request, told, share.share_with)
     outcome = (share.state if share.state in _TOLD_OF else "pending") if is_new else "again"
-    return done("/shares", f"shared.{outcome}", path=share.path, who=await name_of(request, share.share_with))
+    is_named = is_new and parse_address(share.owner).identifier == request.me.name  # by whom knows no other identifier
+    named = " " + text("shares.login_name_told", owner=share.owner) if is_named else ""
+    return done("/shares", f"shared.{outcome}", path=share.path, who=await name_of(request, share.share_with), told=named)
 
 
 async def _used(request: PageRequest, told: Sequence[Notice], address: str) -> None:

@@ -34,6 +34,7 @@ class OutgoingShareAnswer(BaseModel):
     path: str
     resource_type: str
     share_with: str
+    owner: str = Field(description="The OCM Address of the user, as the recipient is told it.")
     permissions: list[str]
     state: str = Field(description="pending, sent, accepted, declined, revoked, expired or failed")
     reason: str = Field(description="The reason code of the state, or empty.")
@@ -55,6 +56,7 @@ class OutgoingShareAnswer(BaseModel):
             path=share.path,
             resource_type=share.resource_type,
             share_with=share.share_with,
+            owner=share.owner,
             permissions=list(share.permissions),
             state=share.state,
             reason=share.reason,
