@@ -20,12 +20,12 @@ _FICLONE: Final = 0x40049409
 _NO_RANGE_COPY: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF})
 
 
-def copy_children(from_folder: int, to_folder: int, *, durable: bool = True) -> list[bytes]:
-    """Copy the files of one folder, and make its subfolders, whose names are given back.
+def copy_children(from_folder: int, to_folder: int, *, durable: bool = True) -> tuple[list[bytes], int]:
+    """Copy the files of one folder, and make its subfolders; gives the names of these, and the sizes of those as copied.
 
     The files are durable at the end and not one by one: those that wait for the disk at once share what it writes.
     """
-    folders = []
+    folders, size = list[bytes](), 0
     with _Unsynced(durable) as copies, os.scandir(from_folder) as found:
         for child in found:
             name = os.fsencode(child.name)
@@ -33,13 +33,13 @@ def copy_children(from_folder: int, to_folder: int, *, durable: bool = True) -> 
                 os.mkdir(name, 0o700 | child.stat(follow_symlinks=False).st_mode & 0o777, dir_fd=to_folder)
                 folders.append(name)
             elif child.is_file(follow_symlinks=False):
-                _copy_child(name, from_folder, to_folder, copies)
+                size += _copy_child(name, from_folder, to_folder, copies)
                 copies.sync(at_least=_TOGETHER)
         copies.sync()
-    return folders
+    return folders, size
 
 
-def _copy_child(name: bytes, from_folder: int, to_folder: int, copies: "_Unsynced") -> None:
+def _copy_child(name: bytes, from_folder: int, to_folder: int, copies: "_Unsynced") -> int:
     source = os.open(name, _READ, dir_fd=from_folder)
     try:
         mode = 0o600 | os.fstat(source).st_mode & 0o777
@@ -47,6 +47,7 @@ def _copy_child(name: bytes, from_folder: int, to_folder: int, copies: "_Unsynce
         copies.add(target)
         copy_bytes(source, target)
         tag_file(target, modified_ns=os.fstat(source).st_mtime_ns).keep(target)
+        return os.fstat(target).st_size
     finally:
         os.close(source)
 

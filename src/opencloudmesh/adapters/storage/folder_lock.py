@@ -21,14 +21,26 @@ _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errn
 
 
 @contextmanager
+def held(folder: int) -> Iterator[None]:
+    """Hold the folder of a descriptor against the threads of this process alone: each process has counts of its own."""
+    with _STRIPES[hash(identity(folder)) % len(_STRIPES)]:
+        yield
+
+
+def identity(folder: int) -> tuple[int, int]:
+    """What an open folder is known by, whatever its name."""
+    found = os.fstat(folder)
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
 def locked(*folders: int, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the folders of these descriptors; raises `TemporarilyUnavailable` (storage-busy) when another program holds one."""
     wanted: dict[tuple[int, int], int] = {}
     for folder in folders:
-        found = os.fstat(folder)
-        wanted.setdefault((found.st_dev, found.st_ino), folder)
+        wanted.setdefault(identity(folder), folder)
     with ExitStack() as stack:
-        for stripe in sorted({hash(identity) % len(_STRIPES) for identity in wanted}):
+        for stripe in sorted({hash(one) % len(_STRIPES) for one in wanted}):
             stack.enter_context(_STRIPES[stripe])
         for _, folder in sorted(wanted.items()):
             if _take(folder, patience):

@@ -145,7 +145,7 @@ class SmallFiles:
 
     def _place_in(self, folder: int, begun: Sequence[_Begun]) -> None:
         try:
-            with locked(folder):
+            with locked(folder):  # what each replaces is counted under it, too
                 for one in begun:
                     with _error_of(one.file):
                         self._place(one)
@@ -162,7 +162,8 @@ class SmallFiles:
         os.rename(one.staged.name, name, src_dir_fd=one.staged.folder, dst_dir_fd=one.folder)
         one.staged.is_placed = True
         found, attribute = one.tag.keep(one.staged.file)
-        self._usage.settle(0, found.st_size - (replaced or 0))
+        self._usage.settle(one.staged.reserved, found.st_size - (replaced or 0), folder=one.folder)
+        one.staged.reserved = 0
         file.entry, file.created = entry_of(file.path, found, attribute), replaced is None
 
 

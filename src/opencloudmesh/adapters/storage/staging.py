@@ -17,12 +17,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from opencloudmesh.adapters.storage.folder_lock import held
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox
 
 STALE_AFTER = 3600.0
 _MOST_PIECES = 512
 _GO_ON_AFTER = 8 << 20
 _WRITE = 2
+_HELD_FOR = 64
+"""So many names are removed from a folder at a time, before others have their turn."""
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF})
@@ -195,12 +198,12 @@ def _sweep_one(folder: int, name: bytes, now: float) -> None:
         os.unlink(name, dir_fd=folder)
 
 
-def remove_tree(folder: int, name: bytes) -> int:
-    """Delete one staged thing with all it holds, links as links; returns the sizes of its files.
+def remove_tree(folder: int, name: bytes, freed: Callable[[int], object] = lambda _: None) -> None:
+    """Delete one staged thing with all it holds, links as links; `freed` is told the sizes of its files, as they go.
 
     Subfolders are first renamed up into the staging folder: no recursion, so no depth is too deep.
     """
-    waiting, size = [name], 0
+    waiting = [name]
     while waiting:
         name = waiting.pop()
         try:
@@ -209,12 +212,10 @@ def remove_tree(folder: int, name: bytes) -> int:
             continue
         except OSError:
             with suppress(FileNotFoundError):
-                size += _unlink(folder, name)
+                freed(_unlink(folder, name))
             continue
         try:
-            lifted, freed = _empty(folder, here)
-            waiting += lifted
-            size += freed
+            waiting += _empty(folder, here, freed)
         finally:
             os.close(here)
         try:
@@ -225,7 +226,6 @@ def remove_tree(folder: int, name: bytes) -> int:
             if error.errno != errno.ENOTEMPTY:
                 raise
             waiting.append(name)  # a write that was under way ended in it: it came before the end, and goes with it
-    return size
 
 
 def _unlink(folder: int, name: bytes) -> int:
@@ -234,16 +234,18 @@ def _unlink(folder: int, name: bytes) -> int:
     return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
-def _empty(folder: int, here: int) -> tuple[list[bytes], int]:
+def _empty(folder: int, here: int, freed: Callable[[int], object]) -> list[bytes]:
+    """Whoever had the folder open may still put files into it: held, so that what is counted is what goes."""
     lifted: list[bytes] = []
-    size = 0
     with os.scandir(here) as found:
         names = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
-    for name, is_folder in names:
-        with suppress(FileNotFoundError):
-            if is_folder:
-                lifted.append(new_name())
-                os.rename(name, lifted[-1], src_dir_fd=here, dst_dir_fd=folder)
-            else:
-                size += _unlink(here, name)
-    return lifted, size
+    for start in range(0, len(names), _HELD_FOR):
+        with held(here):
+            for name, is_folder in names[start : start + _HELD_FOR]:
+                with suppress(FileNotFoundError):
+                    if is_folder:
+                        lifted.append(new_name())
+                        os.rename(name, lifted[-1], src_dir_fd=here, dst_dir_fd=folder)
+                    else:
+                        freed(_unlink(here, name))
+    return lifted

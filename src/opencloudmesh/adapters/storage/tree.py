@@ -7,7 +7,7 @@ pipes are neither followed nor listed. ETags are those of `etags`; check and cha
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,7 @@ from opencloudmesh.adapters.storage.faults import (
     parent_faults,
     path_refused,
 )
-from opencloudmesh.adapters.storage.folder_lock import locked
+from opencloudmesh.adapters.storage.folder_lock import held, locked
 from opencloudmesh.adapters.storage.folder_sizes import FolderSizes
 from opencloudmesh.adapters.storage.gathering import Gathering
 from opencloudmesh.adapters.storage.looks import Looks
@@ -196,7 +196,6 @@ class LocalTree:
         with local_faults(), self._target(path) as (folder, name):
             with self._changing(raw_parts(path)[:-1], nearest=folder):
                 found, attribute, replaced = self._place(staged, folder, name, modified_at, expected)
-            self.usage.settle(0, found.st_size - (replaced or 0))
             sync_folder(folder, durable=self._durable)
         return entry_of(path, found, attribute), replaced is None
 
@@ -217,14 +216,17 @@ class LocalTree:
             os.rename(staged.name, name, src_dir_fd=staged.folder, dst_dir_fd=folder)
             staged.is_placed = True
             found, attribute = tag.keep(staged.file)
+            self.usage.settle(staged.reserved, found.st_size - (replaced or 0), folder=folder)
+            staged.reserved = 0
         return found, attribute, replaced
 
     def make_folder(self, path: str) -> None:
         """Make one folder; its parent must be there."""
         if not path:
             raise already_there()
-        with local_faults(), self._changing(raw_parts(path)[:-1]), self._target(path) as (folder, name):
+        with local_faults(), self._changing(raw_parts(path)[:-1]), self._target(path) as (folder, name), held(folder):
             os.mkdir(name, 0o777 if self._is_home else 0o700, dir_fd=folder)
+            self.usage.made(folder, name)
         self._sync(path)
 
     def remove(self, path: str, expected: str | None = None) -> None:
@@ -235,10 +237,7 @@ class LocalTree:
             if stat.S_ISDIR(found.st_mode):
                 self._remove_folder(folder, parts[-1], expected)
             else:
-                with locked(folder):
-                    check_expected(folder, parts[-1], expected)
-                    os.unlink(parts[-1], dir_fd=folder)
-                self.usage.settle(0, -found.st_size)
+                self._remove_file(folder, parts[-1], expected)
         self._sync(path)
 
     def _remove_left(self, folder: int, name: bytes) -> None:
@@ -246,20 +245,26 @@ class LocalTree:
         if is_folder_at(folder, name):
             self._remove_folder(folder, name)
         else:
+            self._remove_file(folder, name)
+
+    def _remove_file(self, folder: int, name: bytes, expected: str | None = None) -> None:
+        with locked(folder):
+            check_expected(folder, name, expected)
             size = size_at(folder, name)
             os.unlink(name, dir_fd=folder)
-            self.usage.settle(0, -size)
+            self.usage.settle(0, -size, folder=folder)
 
     def _remove_folder(self, folder: int, name: bytes, expected: str | None = None) -> None:
         staging, doomed = self._staging.open(), new_name()
         try:
-            with locked(folder):
-                check_expected(folder, name, expected)
-                os.rename(name, doomed, src_dir_fd=folder, dst_dir_fd=staging)
-            try:
-                sync_folder(folder, durable=self._durable)
-            finally:
-                self.usage.settle(0, -remove_tree(staging, doomed))
+            with self.usage.moving_folders():
+                with locked(folder):
+                    check_expected(folder, name, expected)
+                    os.rename(name, doomed, src_dir_fd=folder, dst_dir_fd=staging)
+                try:
+                    sync_folder(folder, durable=self._durable)
+                finally:
+                    remove_tree(staging, doomed, self.usage.freed)
         finally:
             os.close(staging)
 
@@ -292,12 +297,9 @@ class LocalTree:
         ):
             found = checked(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
             attribute = None if stat.S_ISDIR(found.st_mode) else read_attribute(folder, parts[-1])
-            with self._target(target) as (to_folder, name):
-                replaced = size_at(to_folder, name) if replace else 0
-                is_folder_left = self._put(folder, parts[-1], to_folder, name, replace=replace)
+            with self._target(target) as (to_folder, name), ExitStack() as until:
+                is_folder_left = self._put(folder, parts[-1], to_folder, name, until, replace=replace)
                 _keep_tag_at(to_folder, name, attribute, found)
-                if not is_folder_left:
-                    self.usage.settle(0, -replaced)
                 try:
                     sync_folder(to_folder, durable=self._durable)
                 except OSError:
@@ -319,41 +321,58 @@ class LocalTree:
             is_folder = stat.S_ISDIR(found.st_mode)
             size = found.st_size if not is_folder else size_of_folder(self._sandbox, parts) if children else 0
             self.usage.reserve(size, limit)
-            change = 0
-            try:
+            with ExitStack() as reserved:
+                reserved.callback(self.usage.settle, size, 0)
                 with self._target(target) as (folder, name):
                     if is_folder:
-                        change = size - self._copy_whole(parts if children else None, folder, name, replace=replace)
+                        self._copy_whole(parts if children else None, folder, name, reserved, replace=replace)
                     else:
-                        change = size - self._copy_file(source, folder, name, replace=replace)
-            finally:
-                self.usage.settle(size, change)
+                        self._copy_file(source, folder, name, reserved, replace=replace)
         self._sync(target)
 
-    def _copy_whole(self, source: Parts | None, folder: int, name: bytes, *, replace: bool) -> int:
-        """Copy a folder, or make an empty one; returns the size of what it replaces."""
-        with self._staging.new_folder() as (staging, staged):
-            if source is not None:
-                self._copy_folder(source, (STAGING, staged))
-            replaced = size_at(folder, name)
-            if self._put(staging, staged, folder, name, replace=replace):
-                return remove_tree(staging, staged)
-            return replaced
+    def _copy_whole(self, source: Parts | None, folder: int, name: bytes, reserved: ExitStack, *, replace: bool) -> None:
+        """Copy a folder, or make an empty one; what was reserved is given back when the copy is counted."""
+        with self._staging.new_folder() as (staging, staged), ExitStack() as until:
+            size = self._copy_folder(source, (STAGING, staged)) if source is not None else 0
+            is_left = self._put(staging, staged, folder, name, until, replace=replace, staged_size=size)
+            reserved.close()
+            if is_left:
+                remove_tree(staging, staged, self.usage.freed)
 
-    def _put(self, from_folder: int, old: bytes, to_folder: int, new: bytes, *, replace: bool) -> bool:
-        """Give a thing its place; True where `old` is now the name of something that had it before."""
+    def _put(
+        self,
+        from_folder: int,
+        old: bytes,
+        to_folder: int,
+        new: bytes,
+        until: ExitStack,
+        *,
+        replace: bool,
+        staged_size: int | None = None,
+    ) -> bool:
+        """Give a thing its place, and count what comes of it; `staged_size` is that of a thing that was not in the tree before.
+
+        True where `old` is now the name of something that had the place before: its end is to be counted before that of `until`.
+        """
         with locked(from_folder, to_folder):
-            there = is_folder_at(to_folder, new) if replace else None
+            there, is_folder = is_folder_at(to_folder, new) if replace else None, is_folder_at(from_folder, old)
+            if there or is_folder:
+                until.enter_context(self.usage.moving_folders())
+            is_left = there is not None and bool(there or is_folder)
+            size = size_at(from_folder, old) if staged_size is None else staged_size
+            gone = 0 if there is None or is_left else size_at(to_folder, new)
             if there is None:
                 rename_new(from_folder, old, to_folder, new)
-                return False
-            if not there and not is_folder_at(from_folder, old):
+            elif is_left:
+                exchange(from_folder, old, to_folder, new)
+            else:
                 os.rename(old, new, src_dir_fd=from_folder, dst_dir_fd=to_folder)
-                return False
-            exchange(from_folder, old, to_folder, new)
-            return True
+            self.usage.settle(0, size - gone, folder=to_folder)
+            if staged_size is None:
+                self.usage.settle(0, -size, folder=from_folder)
+            return is_left
 
-    def _copy_file(self, source: str, folder: int, name: bytes, *, replace: bool) -> int:
+    def _copy_file(self, source: str, folder: int, name: bytes, reserved: ExitStack, *, replace: bool) -> None:
         _, file = self.open(source)
         try:
             staged = self._staging.new_file()
@@ -363,22 +382,29 @@ class LocalTree:
                 tag.foretell(staged.file)
                 if self._durable:
                     os.fsync(staged.file)
-                replaced = size_at(folder, name)
-                is_folder_left = self._put(staged.folder, staged.name, folder, name, replace=replace)
-                tag.keep(staged.file)
-                return remove_tree(staged.folder, staged.name) if is_folder_left else replaced
+                size = os.fstat(staged.file).st_size
+                with ExitStack() as until:
+                    is_left = self._put(staged.folder, staged.name, folder, name, until, replace=replace, staged_size=size)
+                    reserved.close()
+                    tag.keep(staged.file)
+                    if is_left:
+                        remove_tree(staged.folder, staged.name, self.usage.freed)
             finally:
                 staged.close()
         finally:
             os.close(file)
 
-    def _copy_folder(self, source: Parts, target: Parts) -> None:
-        waiting: list[Parts] = [()]
+    def _copy_folder(self, source: Parts, target: Parts) -> int:
+        """Copy what a folder holds; gives the sizes of the files, as copied."""
+        waiting, size = list[Parts]([()]), 0
         while waiting:
             below = waiting.pop()
             with self._sandbox.folder(source + below) as from_folder, self._sandbox.folder(target + below) as to_folder:
-                waiting += [(*below, name) for name in copy_children(from_folder, to_folder, durable=self._durable)]
+                names, copied = copy_children(from_folder, to_folder, durable=self._durable)
+                waiting += [(*below, name) for name in names]
+                size += copied
                 sync_folder(to_folder, durable=self._durable)
+        return size
 
     # ------------------------------------------------------------ the folders above
     @contextmanager
