@@ -20,7 +20,6 @@ from opencloudmesh.adapters.storage.etags import (
     attribute_of,
     keep_tag,
     learn_clock,
-    place_of,
     read_attribute,
     tag_file,
     tag_folder,
@@ -33,70 +32,22 @@ from opencloudmesh.adapters.storage.faults import (
     path_refused,
 )
 from opencloudmesh.adapters.storage.folder_lock import held, locked
-from opencloudmesh.adapters.storage.folder_sizes import FolderSizes
 from opencloudmesh.adapters.storage.gathering import Gathering
 from opencloudmesh.adapters.storage.looks import Looks
 from opencloudmesh.adapters.storage.outside_changes import OutsideChanges
 from opencloudmesh.adapters.storage.renaming import exchange, is_folder_at, rename_new
 from opencloudmesh.adapters.storage.rights import give_rights
 from opencloudmesh.adapters.storage.sandbox import STAGING, Sandbox, raw_parts
-from opencloudmesh.adapters.storage.seen_entries import SeenEntries
+from opencloudmesh.adapters.storage.scan import SIZES, Scan
 from opencloudmesh.adapters.storage.small_files import SmallFile, SmallFiles
 from opencloudmesh.adapters.storage.staging import StagedFile, Staging, new_name, remove_tree, sync_folder
 from opencloudmesh.adapters.storage.usage import Usage, size_of_folder
 from opencloudmesh.protocol.errors import Conflict, InvalidInput, TemporarilyUnavailable
 from opencloudmesh.services.ports import Entry
 
-BATCH: Final = 256
-_STAGING_NAME: Final = os.fsdecode(STAGING)
-
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-_SEEN: Final = SeenEntries()
-_SIZES: Final = FolderSizes()
-
 Parts = tuple[bytes, ...]
-
-
-class Scan:
-    """A folder being listed, a batch at a time; it owns the folder's descriptor, which its entries are asked through."""
-
-    def __init__(self, path: str, folder: int, *, sizes: bool) -> None:
-        self._prefix = f"{path}/" if path else ""
-        self._folder = folder
-        self._sizes = sizes
-        self._place = place_of(folder)
-        try:
-            self._found = os.scandir(folder)
-        except OSError:
-            os.close(folder)
-            raise
-
-    def batch(self) -> tuple[Entry, ...]:
-        """The next entries; none at the end."""
-        entries: list[Entry] = []
-        with local_faults():
-            for found in self._found:
-                name = found.name
-                if name[0] == "." and name.lower() == _STAGING_NAME:
-                    continue
-                try:
-                    status = found.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
-                    entry = _SEEN.entry(self._prefix + name, status, self._place + name)
-                    if self._sizes and entry.is_folder:
-                        entry = replace(entry, holds=_SIZES.known(status, entry.etag))
-                    entries.append(entry)
-                if len(entries) >= BATCH:
-                    break
-        return tuple(entries)
-
-    def close(self) -> None:
-        """End it."""
-        self._found.close()
-        os.close(self._folder)
 
 
 class LocalTree:
@@ -130,7 +81,7 @@ class LocalTree:
                 entry = entry_of(path, found, attribute_of(folder))
         if patience is None or not entry.is_folder:
             return entry
-        return replace(entry, holds=_SIZES.of(self._sandbox, parts, found, entry.etag, patience))
+        return replace(entry, holds=SIZES.of(self._sandbox, parts, found, entry.etag, patience))
 
     def scan(self, path: str, *, sizes: bool = False) -> Scan:
         """Begin to list a folder; with the sizes of subfolders that are known."""
