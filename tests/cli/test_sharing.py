@@ -92,6 +92,7 @@ def test_share_says_that_it_is_there_already(logged_in: Any, server: Any, make_o
         (("share", "Reports", "bob@b.example.org"), "It may have been done all the same: look first (ocm shares)"),
         (("invite", "create"), "look first (ocm invite list)"),
         (("logout",), "look first, and run"),
+        (("shares",), "if it stays so, your server hangs"),
     ],
 )
 def test_what_was_cut_off_is_not_to_be_repeated_blindly(
@@ -102,6 +103,20 @@ def test_what_was_cut_off_is_not_to_be_repeated_blindly(
     assert result.status == 4
     assert advice in result.err
     assert "transfer" not in result.err
+
+
+async def test_a_question_waits_less_than_what_asks_other_servers() -> None:
+    waited: dict[tuple[str, str], float] = {}
+
+    class MemoryHttp:
+        async def fetch(self, method: str, url: str, *, total_timeout: float, **_: Any) -> HttpAnswer:
+            waited[method, url.partition("/api/v1/")[2]] = total_timeout
+            return HttpAnswer(200, {}, b"{}")
+
+    api = ApiClient(MemoryHttp(), "https://cloud.example.org")  # type: ignore[arg-type]
+    for method, path in (("GET", "/shares"), ("GET", "/discover"), ("POST", "/shares")):
+        await api.call(method, path)
+    assert waited == {("GET", "shares"): 15.0, ("GET", "discover"): 60.0, ("POST", "shares"): 60.0}
 
 
 def test_a_list_that_was_cut_off_is_asked_for_again(logged_in: Any, server: Any, make_cut_off: Any) -> None:

@@ -221,6 +221,24 @@ async def test_a_discovery_that_is_not_in_order_is_an_outage_of_all(
     assert reason.startswith(("http-", "discovery-"))
 
 
+async def test_an_outage_is_told_since_its_beginning_and_with_its_last_reason(
+    home: Home, away: SimulatedServer, alice: User, watch: Watch, network: SimulatedNetwork
+) -> None:
+    share, other = await got(home, away, alice), await got(home, away, alice, provider_id="p2")
+    await down(home, watch, network, away, share)
+    since = (await marked(home, other))[1]
+    assert await marked(home, other) == ("accepted", since, "tcp-refused")
+    network.down.clear()  # something else listens there now
+    for path in ("/.well-known/ocm", "/ocm-provider/", "/ocm-provider"):
+        away.route("GET", path, lambda _: answer(404))
+    await home.advance(6 * HOUR)
+    for each in (share, other):
+        assert (await marked(home, each))[1:] == (since, "http-404")
+        outage = watch.marks.outage(await home.incoming(each.id))
+        assert outage is not None
+        assert (outage.since, outage.reason) == (since, "http-404")
+
+
 async def test_too_many_requests_are_no_outage(
     home: Home, away: SimulatedServer, alice: User, watch: Watch, remote: SimulatedRemote
 ) -> None:
@@ -321,7 +339,7 @@ async def test_what_is_unavailable_survives_a_restart_with_its_root_and_is_probe
     root = again.received.seen.of(kept)
     assert root is not None
     assert (root.size, root.etag, root.is_folder) == (12, '"12"', False)
-    assert again.marks.outage(kept) == marks_module.Outage(NOW, "tcp-timeout")
+    assert again.marks.outage(kept) == marks_module.Outage(NOW, "tcp-refused")
     assert await again.use(share) == "known tcp-timeout"
     assert network.asked == []
     network.down.clear()
@@ -355,7 +373,7 @@ async def test_only_so_many_servers_are_probed_at_once_and_each_once(
     assert most == 16
     gate.set()
     await home.settle()
-    assert [await marked(home, share) for share in shares] == [("accepted", NOW, "idle-timeout")] * 20
+    assert [await marked(home, share) for share in shares] == [("accepted", NOW, "http-503")] * 20
 
 
 async def test_many_shares_are_marked_in_batches(

@@ -18,6 +18,9 @@ from opencloudmesh.services.records import Secret
 
 _MAX_ANSWER = 16 << 20
 _TIMEOUT = 60.0
+_READ_TIMEOUT = 15.0
+"""For what the server answers out of its own database."""
+_ASKS_OTHERS = frozenset({"/discover"})
 _IDLE = 300.0  # the own server may be waiting for a slow one, or remove a large folder
 _PAGE = 1000
 
@@ -80,8 +83,9 @@ class ApiClient:
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token.reveal()}"
         url = f"{self._server}/api/v1{path}" + (f"?{urlencode(query)}" if query else "")
+        seconds = _READ_TIMEOUT if method == "GET" and path not in _ASKS_OTHERS else _TIMEOUT
         try:
-            return await self._http.fetch(method, url, headers=headers, body=body, max_bytes=_MAX_ANSWER, total_timeout=_TIMEOUT)
+            return await self._http.fetch(method, url, headers=headers, body=body, max_bytes=_MAX_ANSWER, total_timeout=seconds)
         except PeerUnreachable as error:
             raise broken_off(error, method, path) from None
 

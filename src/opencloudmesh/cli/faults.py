@@ -35,6 +35,10 @@ class OutcomeUnknown(PeerUnreachable):
     """The connection to the user's own server broke off after something was asked of it, which it may have done."""
 
 
+class NoAnswer(PeerUnreachable):
+    """The user's own server did not answer, or not to the end, what was only a question."""
+
+
 class ServerRefused(OCMError):
     """The user's own server answered, and the answer is no (`status` is its HTTP status) or not understandable.
 
@@ -91,18 +95,21 @@ _LISTS: Final = {
     "app-passwords": "ocm password app list",
 }
 """Where one sees what was done, by the first part of the path below /api/v1."""
+_ASK_AGAIN: Final = "Run the same command again; if it stays so, your server hangs: ask its operator to look at it."
 _ANY_HINT: Final = "Check that the server runs and that its address is right, then run the same command again."
 
 
 def own_server_hint(error: PeerUnreachable) -> str:
     """What to do when the user's own server cannot be reached; the error's own words are for an operator."""
-    return error.hint if isinstance(error, OutcomeUnknown) else _HINTS.get(error.code, _ANY_HINT)
+    return error.hint if isinstance(error, OutcomeUnknown | NoAnswer) else _HINTS.get(error.code, _ANY_HINT)
 
 
 def broken_off(error: PeerUnreachable, method: str, path: str) -> PeerUnreachable:
     """What a call that got no answer ends with: what changes something is not to be asked again blindly."""
-    if method == "GET" or error.code not in _BROKEN_OFF:
+    if error.code not in _BROKEN_OFF:
         return error
+    if method == "GET":
+        return NoAnswer(error.sentence, code=error.code, hint=_ASK_AGAIN)
     shown = _LISTS.get(path.split("/")[1])
     look = f"look first ({shown})" if shown else "look first"
     hint = f"It may have been done all the same: {look}, and run the same command again only if it was not."

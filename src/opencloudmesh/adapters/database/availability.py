@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence, Set
 
-from sqlalchemy import Integer, bindparam, func, select, update
+from sqlalchemy import Integer, String, bindparam, func, select, update
 
 from opencloudmesh.adapters.database.connection import Connection, Statement
 from opencloudmesh.adapters.database.schema import incoming_accepted, incoming_shares, incoming_unavailable
@@ -19,6 +19,22 @@ _AWAY = Statement(
         _TABLE.id.in_(select(_TABLE.id).where(_OF_PEER, incoming_accepted, _TABLE.unavailable_since.is_(None)).limit(_MOST))
     ),
     columns=["unavailable_since", "unavailable_reason"],
+)
+_OTHER_REASON = Statement(
+    update(incoming_shares)
+    .where(
+        _TABLE.id.in_(
+            select(_TABLE.id)
+            .where(
+                _OF_PEER,
+                incoming_unavailable,
+                _TABLE.refusals == 0,
+                _TABLE.unavailable_reason != bindparam("reason", type_=String),
+            )
+            .limit(_MOST)
+        )
+    )
+    .values(unavailable_reason=bindparam("reason", type_=String))
 )
 _BACK = Statement(_UPDATE.where(_TABLE.refusals == 0), columns=["unavailable_since", "unavailable_reason"])
 _PEERS = Statement(
@@ -62,8 +78,10 @@ class AvailabilityMarks:
         self._connection.change(_SET_SEEN, which=share_id, seen_size=size, seen_modified_at=modified_at, seen_etag=etag)
 
     def away(self, peer: str, *, at: float, reason: str, limit: int) -> int:
-        """Mark up to `limit` available, accepted shares of a peer as unavailable; returns how many."""
-        return self._connection.change(_AWAY, peer=peer, most=limit, unavailable_since=at, unavailable_reason=reason)
+        """Mark up to `limit` available, accepted shares of a peer as unavailable, and give up to `limit` that were so already the
+        new reason; returns how many, of the kind of which there were more."""
+        others = self._connection.change(_OTHER_REASON, peer=peer, most=limit, reason=reason)
+        return max(others, self._connection.change(_AWAY, peer=peer, most=limit, unavailable_since=at, unavailable_reason=reason))
 
     def back(self, peer: str, *, besides: Set[int], after_id: int, limit: int) -> int | None:
         """Mark unavailable shares of a peer as available, but for those that were refused and those `besides`.

@@ -132,9 +132,13 @@ class Marks:
         self._failed_at.pop(share.peer, None)
 
     async def peer_away(self, peer: str, reason: str) -> None:
-        """The server does not answer: none of its shares is available, and nobody need wait for it any longer."""
-        first = self._failed_at.pop(peer, None)
-        outage = self._away.setdefault(peer, Outage(self._clock() if first is None else first, reason))
+        """The server does not answer: none of its shares is available, and nobody need wait for it any longer.
+
+        It is away since it first did not, for the reason of the last look.
+        """
+        first, known = self._failed_at.pop(peer, None), self._away.get(peer)
+        since = known.since if known is not None else self._clock() if first is None else first
+        outage = self._away[peer] = Outage(since, reason)
         loop = asyncio.get_running_loop()
         for cut in self._asking.get(peer, ()):
             if not cut.expired():

@@ -145,7 +145,8 @@ class AvailabilityStore(Protocol):
         """Remember the root of a received share as it was last seen."""
 
     def away(self, peer: str, *, at: float, reason: str, limit: int) -> int:
-        """Mark up to `limit` available, accepted shares of a peer as unavailable; returns how many."""
+        """Mark up to `limit` available, accepted shares of a peer as unavailable, and give up to `limit` that were so already the
+        new reason; returns how many, of the kind of which there were more."""
 
     def back(self, peer: str, *, besides: Set[int], after_id: int, limit: int) -> int | None:
         """Mark unavailable shares of a peer as available, but for those that were refused and those `besides`.
