@@ -340,7 +340,7 @@ async def test_what_is_unavailable_survives_a_restart_with_its_root_and_is_probe
     assert root is not None
     assert (root.size, root.etag, root.is_folder) == (12, '"12"', False)
     assert again.marks.outage(kept) == marks_module.Outage(NOW, "tcp-refused")
-    assert await again.use(share) == "known tcp-timeout"
+    assert await again.use(share) == "known tcp-refused"
     assert network.asked == []
     network.down.clear()
     again.start()
