@@ -30,8 +30,11 @@ class PageToSee:
         return self.name.replace(" ", "-")
 
 
-def set_the_stage(alice: User, bob: User, peer: SimulatedPeer) -> None:
-    """Alice and Bob know each other and share; Erin of `peer` is unknown to them."""
+def set_the_stage(alice: User, bob: User, peer: SimulatedPeer) -> str:
+    """Alice and Bob know each other and share; Erin of `peer` is unknown to them.
+
+    Returns the token of a public link, where Alice's server has such links.
+    """
     home, away = alice.site, bob.site
     _meet(alice, bob)
     address_of = {one["name"]: one["address"] for who in (alice, bob) for one in who.api("GET", "/contacts")["items"]}
@@ -56,6 +59,9 @@ def set_the_stage(alice: User, bob: User, peer: SimulatedPeer) -> None:
     bob.api("POST", "/requests", {"owner": address_of["Alice"], "resource": "Lecture notes.pdf"})
     alice.api("POST", "/requests", {"owner": address_of["Bob"], "resource": "Slides of the last day"})
     home.ocm("peer", "allow", away.host, "--dir", str(home.folder))
+    if home.settings.get("public_links") != "true":
+        return ""
+    return told.add(alice.api("POST", "/request-links", {"path": "Summer school"})["token"])
 
 
 def _meet(alice: User, bob: User) -> None:
@@ -65,8 +71,8 @@ def _meet(alice: User, bob: User) -> None:
     bob.api("POST", "/invites/accept", {"invite": made})
 
 
-def pages(home: Site, away: Site, peer: SimulatedPeer) -> Sequence[PageToSee]:
-    """All of them, as Alice sees them at `home`."""
+def pages(home: Site, away: Site, peer: SimulatedPeer, *, link: str = "") -> Sequence[PageToSee]:
+    """All of them, as Alice sees them at `home`; `link` is the token of her public link, without which there is none."""
     wayf = "/wayf?token=an-invitation-of-a-test"
     dialog = "/invite/accept?token=an-invitation-of-a-test&providerDomain="
     return (
@@ -99,6 +105,7 @@ def pages(home: Site, away: Site, peer: SimulatedPeer) -> Sequence[PageToSee]:
         PageToSee("wayf no invitation", "/wayf", is_public=True),
         PageToSee("requests", "/requests", in_docs="Requests"),
         PageToSee("request to grant", "/requests", opened="Share it"),
+        PageToSee("request access", f"/request-access?token={link}", is_public=True, in_docs="Asking through a public link"),
         PageToSee("request link unknown", "/request-access?token=nothing", is_public=True),
         PageToSee("error", "/contacts?" + "&".join(f"a{n}=" for n in range(200)), in_docs="Something went wrong"),
     )
