@@ -558,3 +558,20 @@ def test_the_inbox_tells_who_removed_the_user(logged_in: Any, server: Any) -> No
     assert "Dora\\x1b <dora@away.example> removed you, and is no contact now; shares that ended: 2." in result.err
     assert "removed" not in logged_in("inbox", "--json").err
     assert "removed you" in logged_in("contacts", "notices").out
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail", "told"),
+    [
+        ("http-429", "recipient-limited", "One server sent more shares for one recipient"),
+        ("http-401", "sig-key-not-pinned", "this signature was made with another one"),
+        ("http-403", "sender-unknown; name: no", "Become known by an invite"),
+        ("http-403", "Forbidden", "The peer answered with this HTTP status"),
+        ("time-to-live", "tcp-refused", "could not be told within"),
+    ],
+)
+def test_what_a_server_like_ours_says_is_explained(
+    logged_in: Any, server: Any, make_delivery: Any, reason: str, detail: str, told: str
+) -> None:
+    server.deliveries = [make_delivery(id=1, state="dead", attempts=[], reason=reason, detail=detail)]
+    assert told in logged_in("deliveries", "show", "1").out

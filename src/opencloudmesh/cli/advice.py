@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 _ROW = re.compile(r"^\| `([a-z0-9<>-]+)` \| (.+?) \| (.+?) \|$", re.MULTILINE)
 _PAGE = "reason-codes.md"
+_STATUS = re.compile(r"http-\d{3}", re.ASCII)
+_CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+", re.ASCII)
 
 
 class Advice(NamedTuple):
@@ -19,6 +21,18 @@ class Advice(NamedTuple):
 def advice_for(code: str) -> Advice | None:
     """What the page says of this code; None where it says nothing."""
     return next((advice for form, advice in _advice() if form.fullmatch(code)), None)
+
+
+def advice_on(reason: str, said: str) -> Advice | None:
+    """The same of an exchange that the other server refused: it names the code itself where it is such a server (`said`).
+
+    What the page tells of that code is told from the side of the other server.
+    """
+    code = said.partition(";")[0].strip()
+    there = advice_for(code) if _STATUS.fullmatch(reason) and _CODE.fullmatch(code) else None
+    if there is None:
+        return advice_for(reason)
+    return Advice(f"The other server says {code}: there it means: {there.means}", f"There: {there.what_to_do}")
 
 
 @cache

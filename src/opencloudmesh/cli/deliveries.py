@@ -198,10 +198,10 @@ def _at(following: Mapping[str, Any]) -> str:
 
 def _advice(item: Mapping[str, Any]) -> tuple[str, ...]:
     """What the reason means that a delivery waits or was given up for, and what to do."""
-    from opencloudmesh.cli.advice import advice_for
+    from opencloudmesh.cli.advice import advice_on
 
     why = text_of(item, "reason")
-    advice = advice_for(why) if item.get("state") != "done" else None
+    advice = advice_on(why, text_of(item, "detail")) if item.get("state") != "done" else None
     return (f"Meaning: {advice.means}", f"What to do: {advice.what_to_do}") if advice else ()
 
 

@@ -202,7 +202,7 @@ def _why(exchange: "Exchange") -> str:
 
 
 def _lines(exchange: "Exchange", there: str = "") -> list[str]:
-    from opencloudmesh.cli.advice import advice_for
+    from opencloudmesh.cli.advice import advice_on
 
     arrow = "from" if exchange.direction == "in" else "to"
     who = exchange.peer or "an unknown server"
@@ -216,7 +216,7 @@ def _lines(exchange: "Exchange", there: str = "") -> list[str]:
     ]
     if why := _why(exchange):
         lines.append(f"Reason: {why}" if exchange.reason else f"Detail: {why}")
-    if exchange.reason and (advice := advice_for(exchange.reason)):
+    if exchange.reason and (advice := advice_on(exchange.reason, exchange.detail)):
         lines += [f"Meaning: {advice.means}", f"What to do: {advice.what_to_do}"]
     lines += _diagnosis(exchange)
     for title, text in (
