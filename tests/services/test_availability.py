@@ -452,8 +452,9 @@ async def test_a_file_that_is_missing_inside_says_nothing(home: Home, away: Simu
     assert await marked(home, share) == ("accepted", None, "")
 
 
+@pytest.mark.parametrize("more", [0, 1])  # looks, for the shares are looked at in turns
 async def test_a_server_that_refuses_us_is_not_gone_and_its_first_message_brings_its_shares_back(
-    home: Home, away: SimulatedServer, alice: User, watch: Watch, remote: SimulatedRemote
+    home: Home, away: SimulatedServer, alice: User, watch: Watch, remote: SimulatedRemote, more: int
 ) -> None:
     shares = [await got(home, away, alice, provider_id=f"p{number}") for number in range(3)]
     remote.storage.fault = DeniedByPeer("No.", status=401)
@@ -473,6 +474,9 @@ async def test_a_server_that_refuses_us_is_not_gone_and_its_first_message_brings
         await call()
         await home.advance(1)
     assert 2 <= away.fetched("/.well-known/ocm") - asked <= 8
+    for _ in range(more):
+        await home.advance(60)
+        await call()
     remote.storage.fault = None
     await home.advance(60)
     await call()

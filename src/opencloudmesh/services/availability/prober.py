@@ -255,6 +255,8 @@ class Prober:
 
         def work(tx: Transaction) -> tuple[list[IncomingShare], Sequence[int]]:
             found = tx.availability.of_peer(peer, after_id=watched.after_id, limit=most) if most else ()
+            if most and watched.after_id and not found:  # the turn ended with the last of them
+                found = tx.availability.of_peer(peer, limit=most)
             ids = dict.fromkeys([*sorted(asked), *found])
             shares = [share for each in ids if (share := tx.incoming_shares.by_id(each)) is not None]
             return [share for share in shares if share.state == ACCEPTED], found
