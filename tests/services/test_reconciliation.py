@@ -202,7 +202,10 @@ async def test_who_accepts_or_asks_for_what_it_declined_before_is_told_that_it_h
     for share in (accepting, asking):
         await answers(bench, share, "SHARE_DECLINED")
     assert await asks_for_a_token(bench, asking) == "share-revoked"
+    bench.home.time.set_back(HOUR)
+    assert await asks_for_a_token(bench, await bench.home.outgoing(asking.id)) == "share-revoked"
     assert bench.kinds() == [], "that may have been under way"
+    bench.home.time.set_back(-HOUR)
     await answers(bench, accepting)
     assert bench.kinds() == ["SHARE_UNSHARED"]
     await bench.home.advance(HOUR)

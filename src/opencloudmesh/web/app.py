@@ -121,7 +121,8 @@ def _limited(prefix: str, app: ASGIApp, limits: AddressLimits, recorder: Recorde
     """What peers use is limited by source address, and noted; what users use only hears of it."""
     if prefix == "/dav/ocm":
         return recorder.around_shared(limits.around_shared(app))
-    return traced(limits.with_caller(app))
+    called = limits.with_caller(app)
+    return called if prefix.startswith("/ocm/") else traced(called)
 
 
 class _Probe:

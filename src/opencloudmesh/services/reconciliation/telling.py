@@ -52,7 +52,7 @@ def forgotten_end(
         return False, None
     told = [delivery for delivery in deliveries if delivery.kind == SHARE_UNSHARED]
     if not told:
-        return share.state != DECLINED or not now - first < share.changed_at <= now, None
+        return share.state != DECLINED or share.changed_at <= now - first, None  # also where the clock was set back meanwhile
     last = told[-1]
     is_first = share.state == REVOKED and len(told) == 1 and last.created_at <= share.changed_at + _SAME_MOMENT
     if now - (first if is_first else again) < last.changed_at <= now:
