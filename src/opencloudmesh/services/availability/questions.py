@@ -17,6 +17,7 @@ from opencloudmesh.protocol.errors import DeniedByPeer, OCMError
 from opencloudmesh.protocol.notifications import build_notification
 from opencloudmesh.protocol.registries import FILE, SHARE_UNSHARED
 from opencloudmesh.services.delivery.messages import of_answer
+from opencloudmesh.services.patience import within
 from opencloudmesh.services.peers import Peers
 from opencloudmesh.services.ports import Clock, HttpAnswer, NewToken
 
@@ -92,7 +93,7 @@ class Questions:
     async def _ask(self, peer: str, question: _Question) -> None:
         deals = False
         try:
-            async with asyncio.timeout(_QUESTION_SECONDS):
+            async with within(_QUESTION_SECONDS):
                 body = build_question(self._new_token())
                 deals = says_that_it_deals(await self._peers.post_message(peer, "/notifications", body), self._clock())
         except (OCMError, TimeoutError) as error:  # it is away, or we do not deal with it
